@@ -1,0 +1,546 @@
+/**
+ * Starts a real HDFS on this machine: one or two NameNodes, DataNodes on hosts of their own, an HttpFS gateway.
+ *
+ * The daemons are Hadoop's own, taken from Maven Central the first time (about 110 MB, kept in `.hadoop` beside this
+ * package) and run with `java`. Every DataNode has its own loopback host name (127.0.0.2, .3, ...), so block locations and
+ * redirects look as on a cluster. Each daemon can be stopped, killed, restarted and frozen; when the scope closes, the
+ * processes are ended and the files removed. It needs Java 17 or later and Maven on the `PATH`.
+ *
+ * @since 0.1.0
+ */
+import { Data, Effect, Schedule, type Scope } from "effect"
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+import * as Net from "node:net"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+
+/**
+ * The cluster could not be started or asked. `detail` ends with the last lines of the daemon's log where there is one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class HadoopError extends Data.TaggedError("HadoopError")<{
+  readonly detail: string
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/**
+ * One process of the cluster.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Daemon {
+  readonly name: string
+  /** Host and port of its web server, `http://127.0.0.2:41233`. */
+  readonly url: string
+  /** The host name it registers under. */
+  readonly host: string
+  readonly pid: Effect.Effect<number | undefined>
+  /** Starts it and waits until its web server answers. Does nothing when it runs. */
+  readonly start: Effect.Effect<void, HadoopError>
+  /** Asks it to end (SIGTERM) and waits. */
+  readonly stop: Effect.Effect<void>
+  /** Ends it at once (SIGKILL), as a crash does. */
+  readonly kill: Effect.Effect<void>
+  /** `stop`, then `start`, on the same ports with the same data. */
+  readonly restart: Effect.Effect<void, HadoopError>
+  /** Stops it in its tracks (SIGSTOP): connections open, nothing answers. */
+  readonly freeze: Effect.Effect<void>
+  /** Lets it go on (SIGCONT). */
+  readonly thaw: Effect.Effect<void>
+  /** What it wrote so far. */
+  readonly log: Effect.Effect<string>
+}
+
+/**
+ * A running cluster.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HadoopCluster {
+  /** The folder of configuration, logs and blocks. */
+  readonly directory: string
+  /** A `HADOOP_CONF_DIR` for clients: `core-site.xml` and `hdfs-site.xml`. */
+  readonly confDir: string
+  /** The name of the super-user. */
+  readonly superUser: string
+  readonly nameNodes: ReadonlyArray<Daemon>
+  readonly dataNodes: ReadonlyArray<Daemon>
+  readonly httpfs: Daemon | undefined
+  /** The first NameNode's HTTP address, for WebHDFS. */
+  readonly url: string
+  /** The beans a JMX query finds, for example `Hadoop:service=NameNode,name=FSNamesystemState`. */
+  readonly jmx: (daemon: Daemon, query: string) => Effect.Effect<ReadonlyArray<Record<string, unknown>>, HadoopError>
+  /** Waits until so many DataNodes are alive and the NameNode has left safe mode. */
+  readonly awaitLive: (dataNodes: number) => Effect.Effect<void, HadoopError>
+  /** Runs a Hadoop command class (`org.apache.hadoop.hdfs.tools.DFSAdmin`) as the super-user; yields what it printed. */
+  readonly run: (mainClass: string, args: ReadonlyArray<string>) => Effect.Effect<string, HadoopError>
+  /** With two NameNodes: makes `active` the active one and the other, if it runs, the standby. */
+  readonly transition: (active: number) => Effect.Effect<void, HadoopError>
+}
+
+/**
+ * How the cluster is to be.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Default 3. */
+  readonly dataNodes?: number | undefined
+  /** 1 (default), or 2 for high availability with the edits in a shared local folder; the first becomes active. */
+  readonly nameNodes?: 1 | 2 | undefined
+  /** Starts an HttpFS gateway too. Default `false`. */
+  readonly httpfs?: boolean | undefined
+  /** Replicas of a block. Default 2, at most the number of DataNodes. */
+  readonly replication?: number | undefined
+  /** Bytes. Default 1 MiB, so that small files have several blocks. */
+  readonly blockSize?: number | undefined
+  /** More properties for `hdfs-site.xml` and `core-site.xml` of every daemon. */
+  readonly properties?: Readonly<Record<string, string>> | undefined
+  /** Where everything is kept; made and removed with the scope. Default: a new folder in the system's temporary one. */
+  readonly directory?: string | undefined
+  /** More JVM arguments for every daemon, before the class name. */
+  readonly jvmArgs?: ReadonlyArray<string> | undefined
+  /** More environment variables for every daemon. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+}
+
+const superUser = "hdfs"
+const versions = { hdfs: "3.5.0", httpfs: "3.4.1" }
+const packageDir = fileURLToPath(new URL("../..", import.meta.url))
+const cacheDir = process.env["SLUICE_HADOOP_CACHE"] ?? Path.join(packageDir, ".hadoop")
+
+/**
+ * Why no cluster can run here, or `undefined` when Java and Maven are there.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const unavailable: Effect.Effect<string | undefined> = Effect.sync(() => {
+  const found = (command: string, args: ReadonlyArray<string>) =>
+    ChildProcess.spawnSync(command, args, { stdio: "ignore" }).status === 0
+  if (!found("java", ["-version"])) return "Java is not on the PATH: apt-get install openjdk-17-jre-headless"
+  if (!Fs.existsSync(Path.join(cacheDir, `hdfs-${versions.hdfs}`)) && !found("mvn", ["-v"])) {
+    return "Maven is not on the PATH: apt-get install maven"
+  }
+  return undefined
+})
+
+const exec = (command: string, args: ReadonlyArray<string>, options?: ChildProcess.SpawnOptions) =>
+  Effect.callback<string, HadoopError>((resume) => {
+    const child = ChildProcess.spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] })
+    let output = ""
+    child.stdout?.on("data", (chunk: Buffer) => output += chunk.toString())
+    child.stderr?.on("data", (chunk: Buffer) => output += chunk.toString())
+    child.on("error", (cause) =>
+      resume(Effect.fail(new HadoopError({ detail: `${command} could not be started: ${cause.message}`, cause }))))
+    child.on("close", (code) =>
+      resume(
+        code === 0
+          ? Effect.succeed(output)
+          : Effect.fail(new HadoopError({ detail: `${command} ${args.at(-1)} ended with ${code}:\n${tail(output)}` }))
+      ))
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+const tail = (text: string) => text.split("\n").slice(-25).join("\n")
+
+/** The folder of a distribution's jars, fetched with Maven when it is not there yet. */
+const jars = Effect.fnUntraced(function*(kind: "hdfs" | "httpfs") {
+  const target = Path.join(cacheDir, `${kind}-${versions[kind]}`)
+  if (Fs.existsSync(target)) return target
+  const partial = `${target}.${process.pid}.${kind}`
+  const pom = Path.join(packageDir, "hadoop", kind === "hdfs" ? "pom.xml" : "httpfs/pom.xml")
+  yield* exec("mvn", ["-q", "-B", "-f", pom, "dependency:copy-dependencies", `-DoutputDirectory=${partial}`])
+  // Two processes may fetch at once: the first to rename wins.
+  yield* Effect.sync(() => {
+    if (Fs.existsSync(target)) Fs.rmSync(partial, { recursive: true })
+    else Fs.renameSync(partial, target)
+  })
+  return target
+})
+
+const freePorts = (count: number) =>
+  Effect.callback<ReadonlyArray<number>, HadoopError>((resume) => {
+    // All are held open together, so that they differ.
+    const servers = Array.from({ length: count }, () => Net.createServer())
+    const ports: Array<number> = []
+    for (const server of servers) {
+      server.on("error", (cause) => resume(Effect.fail(new HadoopError({ detail: "no free port", cause }))))
+      server.listen(0, "0.0.0.0", () => {
+        const address = server.address()
+        if (address !== null && typeof address === "object") ports.push(address.port)
+        if (ports.length < count) return
+        let open = count
+        for (const each of servers) {
+          each.close(() => {
+            open--
+            if (open === 0) resume(Effect.succeed(ports))
+          })
+        }
+      })
+    }
+  })
+
+const escapeXml = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
+
+const siteXml = (properties: Readonly<Record<string, string>>) =>
+  `<?xml version="1.0"?>\n<configuration>\n${
+    Object.entries(properties)
+      .map(([name, value]) => `  <property><name>${name}</name><value>${escapeXml(value)}</value></property>\n`)
+      .join("")
+  }</configuration>\n`
+
+const log4j = `log4j.rootLogger=INFO, console
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{1}: %m%n
+`
+
+const writeConf = (directory: string, properties: Readonly<Record<string, string>>) =>
+  Effect.sync(() => {
+    Fs.mkdirSync(directory, { recursive: true })
+    Fs.writeFileSync(Path.join(directory, "core-site.xml"), siteXml(properties))
+    Fs.writeFileSync(Path.join(directory, "hdfs-site.xml"), siteXml(properties))
+    Fs.writeFileSync(Path.join(directory, "log4j.properties"), log4j)
+  })
+
+// Quick to start rather than quick to run; small, because five of them share a machine.
+const jvm = [
+  "-XX:+UseSerialGC",
+  "-XX:TieredStopAtLevel=1",
+  "-Xshare:auto",
+  "-Djava.net.preferIPv4Stack=true"
+]
+
+interface DaemonSpec {
+  readonly name: string
+  readonly host: string
+  readonly url: string
+  /** Path that answers once it is up. */
+  readonly ready: string
+  readonly args: ReadonlyArray<string>
+  readonly env: Readonly<Record<string, string>>
+  readonly logFile: string
+}
+
+const makeDaemon = Effect.fnUntraced(function*(spec: DaemonSpec): Effect.fn.Return<Daemon, never, Scope.Scope> {
+  let child: ChildProcess.ChildProcess | undefined
+  const running = () => child !== undefined && child.exitCode === null && child.signalCode === null
+  const signal = (name: NodeJS.Signals) =>
+    Effect.sync(() => {
+      if (running()) child?.kill(name)
+    })
+  const ended = Effect.callback<void>((resume) => {
+    if (child === undefined || !running()) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+  })
+  const log = Effect.sync(() => Fs.existsSync(spec.logFile) ? Fs.readFileSync(spec.logFile, "utf8") : "")
+  const kill = Effect.andThen(signal("SIGKILL"), ended)
+  const stop = Effect.andThen(
+    Effect.andThen(signal("SIGCONT"), signal("SIGTERM")),
+    Effect.timeoutOrElse(ended, { duration: "10 seconds", orElse: () => kill })
+  )
+  const up = Effect.tryPromise({
+    try: (signal) => fetch(spec.url + spec.ready, { signal: AbortSignal.any([signal, AbortSignal.timeout(3000)]) }),
+    catch: (cause) => new HadoopError({ detail: `${spec.name} does not answer at ${spec.url}`, cause })
+  }).pipe(
+    Effect.flatMap((response) =>
+      Effect.andThen(
+        Effect.promise(() => response.text()),
+        response.ok ? Effect.void : Effect.fail(new HadoopError({ detail: `${spec.name} answers ${response.status}` }))
+      )
+    )
+  )
+  const start = Effect.suspend(() => {
+    if (running()) return Effect.void
+    const out = Fs.openSync(spec.logFile, "a")
+    child = ChildProcess.spawn("java", spec.args, {
+      stdio: ["ignore", out, out],
+      env: { ...process.env, ...spec.env }
+    })
+    Fs.closeSync(out)
+    return up.pipe(
+      Effect.retry({
+        schedule: Schedule.spaced("150 millis"),
+        while: () => running(),
+        times: 600
+      }),
+      Effect.catch((error) =>
+        Effect.flatMap(log, (text) => Effect.fail(new HadoopError({ detail: `${error.detail}\n${tail(text)}` })))
+      )
+    )
+  })
+  yield* Effect.addFinalizer(() => kill)
+  return {
+    name: spec.name,
+    url: spec.url,
+    host: spec.host,
+    pid: Effect.sync(() => running() ? child?.pid : undefined),
+    start,
+    stop,
+    kill,
+    restart: Effect.andThen(stop, start),
+    freeze: signal("SIGSTOP"),
+    thaw: signal("SIGCONT"),
+    log
+  }
+})
+
+/**
+ * Starts a cluster and waits until all its DataNodes are alive; it ends with the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fn("HadoopCluster.make")(
+  function*(options?: Options): Effect.fn.Return<HadoopCluster, HadoopError, Scope.Scope> {
+    const nodes = options?.dataNodes ?? 3
+    const masters = options?.nameNodes ?? 1
+    const ha = masters > 1
+    const lib = yield* jars("hdfs")
+    const directory = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        if (options?.directory === undefined) return Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-hdfs-"))
+        Fs.mkdirSync(options.directory, { recursive: true })
+        return options.directory
+      }),
+      (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true, maxRetries: 5 }))
+    )
+    const ports = yield* freePorts(masters * 2 + nodes * 3 + 1)
+    let next = 0
+    const port = () => ports[next++] ?? 0
+    const masterPorts = Array.from({ length: masters }, () => ({ rpc: port(), http: port() }))
+    const nodePorts = Array.from({ length: nodes }, () => ({ data: port(), http: port(), ipc: port() }))
+    const httpfsPort = port()
+    const env = { HADOOP_USER_NAME: superUser, ...options?.env }
+    const classpath = (conf: string, libs: string) => [conf, `${libs}/*`].join(Path.delimiter)
+
+    const common: Record<string, string> = {
+      "fs.defaultFS": ha ? "hdfs://sluice" : `hdfs://127.0.0.1:${masterPorts[0]?.rpc}`,
+      "hadoop.tmp.dir": Path.join(directory, "tmp"),
+      [`hadoop.proxyuser.${superUser}.hosts`]: "*",
+      [`hadoop.proxyuser.${superUser}.groups`]: "*",
+      "dfs.replication": String(Math.min(options?.replication ?? 2, nodes)),
+      "dfs.blocksize": String(options?.blockSize ?? 1024 * 1024),
+      "dfs.bytes-per-checksum": "512",
+      "dfs.namenode.fs-limits.min-block-size": "512",
+      "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+      "dfs.namenode.heartbeat.recheck-interval": "2000",
+      "dfs.heartbeat.interval": "1",
+      "dfs.namenode.safemode.extension": "0",
+      "dfs.namenode.replication.min": "1",
+      "dfs.namenode.delegation.token.always-use": "true",
+      "dfs.namenode.acls.enabled": "true",
+      "dfs.permissions.superusergroup": superUser,
+      "fs.trash.interval": "60",
+      "dfs.client.use.datanode.hostname": "false",
+      "dfs.client.block.write.replace-datanode-on-failure.policy": "NEVER",
+      "dfs.datanode.du.reserved": "0",
+      "ipc.client.connect.max.retries": "3"
+    }
+    if (ha) {
+      common["dfs.nameservices"] = "sluice"
+      common["dfs.ha.namenodes.sluice"] = masterPorts.map((_, i) => `nn${i + 1}`).join(",")
+      common["dfs.client.failover.proxy.provider.sluice"] =
+        "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"
+      common["dfs.namenode.shared.edits.dir"] = `file://${Path.join(directory, "shared")}`
+      common["dfs.ha.fencing.methods"] = "shell(/bin/true)"
+      common["dfs.ha.tail-edits.period"] = "1s"
+      masterPorts.forEach((each, i) => {
+        common[`dfs.namenode.rpc-address.sluice.nn${i + 1}`] = `127.0.0.1:${each.rpc}`
+        common[`dfs.namenode.http-address.sluice.nn${i + 1}`] = `127.0.0.1:${each.http}`
+      })
+    } else {
+      common["dfs.namenode.rpc-address"] = `127.0.0.1:${masterPorts[0]?.rpc}`
+      common["dfs.namenode.http-address"] = `127.0.0.1:${masterPorts[0]?.http}`
+    }
+    Object.assign(common, options?.properties)
+    const confDir = Path.join(directory, "conf")
+    yield* writeConf(confDir, common)
+
+    const java = (name: string, conf: string, mainClass: string, args: ReadonlyArray<string>, heap: string) => [
+      ...jvm,
+      `-Xmx${heap}`,
+      ...(options?.jvmArgs ?? []),
+      `-Dsluice.daemon=${name}`,
+      "-cp",
+      classpath(conf, lib),
+      mainClass,
+      ...args
+    ]
+
+    const nameNodes: Array<Daemon> = []
+    for (let i = 0; i < masters; i++) {
+      const name = `namenode-${i + 1}`
+      const conf = Path.join(directory, `conf-${name}`)
+      const data = Path.join(directory, name)
+      yield* writeConf(conf, {
+        ...common,
+        ...(ha ? { "dfs.ha.namenode.id": `nn${i + 1}` } : {}),
+        "dfs.namenode.name.dir": `file://${data}`
+      })
+      if (i === 0) {
+        yield* exec(
+          "java",
+          java("format", conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", ["-format", "-nonInteractive"], "256m"),
+          { env: { ...process.env, ...env } }
+        )
+      } else {
+        // What -bootstrapStandby does, without a running first NameNode.
+        yield* Effect.sync(() => Fs.cpSync(Path.join(directory, "namenode-1"), data, { recursive: true }))
+      }
+      nameNodes.push(
+        yield* makeDaemon({
+          name,
+          host: "127.0.0.1",
+          url: `http://127.0.0.1:${masterPorts[i]?.http}`,
+          ready: "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState",
+          args: java(name, conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", [], "512m"),
+          env,
+          logFile: Path.join(directory, `${name}.log`)
+        })
+      )
+    }
+
+    const dataNodes: Array<Daemon> = []
+    for (let i = 0; i < nodes; i++) {
+      const name = `datanode-${i + 1}`
+      const host = `127.0.0.${i + 2}`
+      const conf = Path.join(directory, `conf-${name}`)
+      yield* writeConf(conf, {
+        ...common,
+        "dfs.datanode.data.dir": `file://${Path.join(directory, name)}`,
+        "dfs.datanode.hostname": host,
+        "dfs.datanode.address": `0.0.0.0:${nodePorts[i]?.data}`,
+        "dfs.datanode.http.address": `0.0.0.0:${nodePorts[i]?.http}`,
+        "dfs.datanode.ipc.address": `0.0.0.0:${nodePorts[i]?.ipc}`
+      })
+      dataNodes.push(
+        yield* makeDaemon({
+          name,
+          host,
+          url: `http://${host}:${nodePorts[i]?.http}`,
+          ready: "/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo",
+          args: java(name, conf, "org.apache.hadoop.hdfs.server.datanode.DataNode", [], "384m"),
+          env,
+          logFile: Path.join(directory, `${name}.log`)
+        })
+      )
+    }
+
+    let httpfs: Daemon | undefined
+    if (options?.httpfs === true) {
+      const gatewayLib = yield* jars("httpfs")
+      const conf = Path.join(directory, "conf-httpfs")
+      yield* writeConf(conf, common)
+      yield* Effect.sync(() => {
+        Fs.writeFileSync(
+          Path.join(conf, "httpfs-site.xml"),
+          siteXml({
+            "httpfs.http.hostname": "127.0.0.1",
+            "httpfs.http.port": String(httpfsPort),
+            "httpfs.hadoop.config.dir": conf,
+            [`httpfs.proxyuser.${superUser}.hosts`]: "*",
+            [`httpfs.proxyuser.${superUser}.groups`]: "*",
+            "httpfs.authentication.signature.secret.file": Path.join(conf, "httpfs-signature.secret")
+          })
+        )
+        Fs.writeFileSync(Path.join(conf, "httpfs-signature.secret"), "not a secret: this gateway lives for a test")
+        Fs.writeFileSync(Path.join(conf, "httpfs-log4j.properties"), log4j)
+        Fs.mkdirSync(Path.join(directory, "httpfs-temp"), { recursive: true })
+      })
+      httpfs = yield* makeDaemon({
+        name: "httpfs",
+        host: "127.0.0.1",
+        url: `http://127.0.0.1:${httpfsPort}`,
+        ready: `/webhdfs/v1/?op=GETHOMEDIRECTORY&user.name=${superUser}`,
+        args: [
+          ...jvm,
+          "-Xmx384m",
+          "--add-opens",
+          "java.base/java.lang=ALL-UNNAMED",
+          `-Dhttpfs.home.dir=${directory}`,
+          `-Dhttpfs.config.dir=${conf}`,
+          `-Dhttpfs.log.dir=${directory}`,
+          `-Dhttpfs.temp.dir=${Path.join(directory, "httpfs-temp")}`,
+          "-cp",
+          classpath(conf, gatewayLib),
+          "org.apache.hadoop.fs.http.server.HttpFSServerWebServer"
+        ],
+        env,
+        logFile: Path.join(directory, "httpfs.log")
+      })
+    }
+
+    const jmx = (daemon: Daemon, query: string) =>
+      Effect.tryPromise({
+        try: async (signal) => {
+          const response = await fetch(`${daemon.url}/jmx?qry=${query}`, { signal })
+          const body: { readonly beans?: ReadonlyArray<Record<string, unknown>> } = await response.json()
+          return body.beans ?? []
+        },
+        catch: (cause) => new HadoopError({ detail: `${daemon.name} did not answer /jmx?qry=${query}`, cause })
+      })
+
+    const run = (mainClass: string, args: ReadonlyArray<string>) =>
+      exec("java", java("admin", confDir, mainClass, args, "256m"), { env: { ...process.env, ...env } })
+
+    let active = 0
+    const transition = Effect.fnUntraced(function*(target: number) {
+      const admin = (args: ReadonlyArray<string>) => run("org.apache.hadoop.hdfs.tools.DFSHAAdmin", args)
+      for (let i = 0; i < nameNodes.length; i++) {
+        if (i !== target && (yield* nameNodes[i]?.pid ?? Effect.undefined) !== undefined) {
+          yield* admin(["-transitionToStandby", `nn${i + 1}`])
+        }
+      }
+      yield* admin(["-transitionToActive", `nn${target + 1}`])
+      active = target
+    })
+
+    const awaitLive = (count: number) =>
+      Effect.suspend(() => {
+        const master = nameNodes[active]
+        return master === undefined ? Effect.succeed([]) : jmx(master, "Hadoop:service=NameNode,name=FSNamesystemState")
+      }).pipe(
+        Effect.flatMap((beans) => {
+          const state = beans[0]
+          return state?.["NumLiveDataNodes"] === count && state["FSState"] === "Operational"
+            ? Effect.void
+            : Effect.fail(new HadoopError({ detail: `not ${count} live DataNodes: ${JSON.stringify(state)}` }))
+        }),
+        Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 600 })
+      )
+
+    yield* Effect.all([
+      ...nameNodes.map((daemon) => daemon.start),
+      ...dataNodes.map((daemon) => daemon.start)
+    ], { concurrency: "unbounded", discard: true })
+    if (ha) yield* transition(0)
+    yield* awaitLive(nodes)
+    if (httpfs !== undefined) yield* httpfs.start
+    return {
+      directory,
+      confDir,
+      superUser,
+      nameNodes,
+      dataNodes,
+      httpfs,
+      url: nameNodes[0]?.url ?? "",
+      jmx,
+      awaitLive,
+      run,
+      transition
+    }
+  }
+)
