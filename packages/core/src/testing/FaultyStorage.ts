@@ -1,0 +1,215 @@
+/**
+ * A storage that counts what is asked of it and fails where a test wants it to.
+ *
+ * {@link layer} wraps any `Storage` layer; the test then drives it through the `FaultyStorage` service. Without faults it
+ * behaves as what it wraps.
+ *
+ * @since 0.1.0
+ */
+import { Context, type Duration, Effect, Layer, Stream } from "effect"
+import { Storage } from "../Storage.ts"
+import { EndOfFile, type Reason, StorageError } from "../StorageError.ts"
+
+/**
+ * The operations of `Storage`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Operation = "list" | "stat" | "read" | "readRange" | "write" | "rename" | "delete" | "mkdirs" | "blocks"
+
+/**
+ * What goes wrong, and when.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Fault {
+  readonly operation: Operation
+  /** Only paths (of `rename`: the source) for which this holds. Default: all. */
+  readonly path?: ((path: string) => boolean) | undefined
+  /** The first matching call to be hit, counted from 1 since the fault was injected. Default 1. */
+  readonly nth?: number | undefined
+  /** How many calls are hit. Default: all from `nth` on. */
+  readonly times?: number | undefined
+  /** Time on Effect's clock before the operation starts. */
+  readonly delay?: Duration.Input | undefined
+  /** The failure. Without it only the delay and `truncateTo` apply. */
+  readonly reason?: Reason | undefined
+  /** Bytes of a `read` or a `write` that pass before `reason`. Default 0. */
+  readonly afterBytes?: number | undefined
+  /** Bytes after which a `read` ends as if the file did, and past which a `readRange` is `EndOfFile`. */
+  readonly truncateTo?: number | undefined
+}
+
+/**
+ * What was asked of the storage.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Counts {
+  /** Calls run, by operation; 0 where there was none. */
+  readonly operations: Readonly<Record<Operation, number>>
+  /** Bytes that `read` and `readRange` handed out. */
+  readonly bytesRead: number
+  /** Bytes that `write` took from its stream. */
+  readonly bytesWritten: number
+  /** `read` streams and `write`s begun and not yet ended. */
+  readonly open: number
+}
+
+/**
+ * Service that injects faults into the `Storage` beside it and tells what was asked of it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class FaultyStorage extends Context.Service<FaultyStorage, {
+  readonly counts: Effect.Effect<Counts>
+  /** Adds a fault. Of those that hit a call the one injected first is taken. */
+  readonly inject: (fault: Fault) => Effect.Effect<void>
+  /** Removes the faults and zeroes the counts, but for `open`. */
+  readonly reset: Effect.Effect<void>
+}>()("@sluice/core/testing/FaultyStorage") {}
+
+const noCalls = (): Record<Operation, number> => ({
+  list: 0,
+  stat: 0,
+  read: 0,
+  readRange: 0,
+  write: 0,
+  rename: 0,
+  delete: 0,
+  mkdirs: 0,
+  blocks: 0
+})
+
+const make = Effect.gen(function*() {
+  const storage = yield* Storage
+  let faults: Array<{ readonly fault: Fault; calls: number }> = []
+  let operations = noCalls()
+  let bytesRead = 0
+  let bytesWritten = 0
+  let opened = 0
+
+  const hit = (operation: Operation, path: string): Fault | undefined => {
+    let found: Fault | undefined
+    for (const entry of faults) {
+      const { fault } = entry
+      if (fault.operation !== operation || fault.path?.(path) === false) continue
+      entry.calls++
+      const first = fault.nth ?? 1
+      if (entry.calls >= first && entry.calls < first + (fault.times ?? Infinity)) found ??= fault
+    }
+    return found
+  }
+
+  /** Counts the call, waits as long as the fault says. */
+  const begin = (operation: Operation, path: string) =>
+    Effect.suspend(() => {
+      operations[operation]++
+      const fault = hit(operation, path)
+      return fault?.delay === undefined ? Effect.succeed(fault) : Effect.as(Effect.sleep(fault.delay), fault)
+    })
+
+  const error = (operation: Operation, path: string, reason: Reason) => new StorageError({ operation, path, reason })
+
+  const plain = <A, E, R>(operation: Operation, path: string, run: () => Effect.Effect<A, E, R>) =>
+    Effect.flatMap(
+      begin(operation, path),
+      (fault): Effect.Effect<A, E | StorageError, R> =>
+        fault?.reason === undefined ? run() : Effect.fail(error(operation, path, fault.reason))
+    )
+
+  /** Lets `limit` bytes pass, then goes on with `after`. */
+  const cut = <E, R, E2>(
+    bytes: Stream.Stream<Uint8Array, E, R>,
+    limit: number,
+    after: Stream.Stream<never, E2>
+  ): Stream.Stream<Uint8Array, E | E2, R> =>
+    Stream.suspend(() => {
+      let left = limit
+      const head = bytes.pipe(
+        Stream.takeUntil((piece) => (left -= piece.length) <= 0),
+        Stream.map((piece) => left < 0 ? piece.subarray(0, piece.length + left) : piece)
+      )
+      return Stream.concat(limit <= 0 ? Stream.empty : head, after)
+    })
+
+  const counted = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, add: (n: number) => void) =>
+    bytes.pipe(
+      Stream.rechunk(1),
+      Stream.map((piece) => {
+        add(piece.length)
+        return piece
+      })
+    )
+
+  const isOpen = Effect.acquireRelease(Effect.sync(() => opened++), () => Effect.sync(() => opened--))
+
+  const faulty = Storage.of({
+    schemes: storage.schemes,
+    list: (path) => Stream.unwrap(plain("list", path, () => Effect.succeed(storage.list(path)))),
+    stat: (path) => plain("stat", path, () => storage.stat(path)),
+    read: (path, range) =>
+      Stream.unwrap(Effect.gen(function*() {
+        const fault = yield* begin("read", path)
+        yield* isOpen
+        let bytes = storage.read(path, range)
+        if (fault?.truncateTo !== undefined) bytes = cut(bytes, fault.truncateTo, Stream.empty)
+        if (fault?.reason !== undefined) {
+          bytes = cut(bytes, fault.afterBytes ?? 0, Stream.fail(error("read", path, fault.reason)))
+        }
+        return counted(bytes, (n) => bytesRead += n)
+      })),
+    readRange: Effect.fnUntraced(function*(path, offset, length) {
+      const fault = yield* begin("readRange", path)
+      if (fault?.reason !== undefined) return yield* error("readRange", path, fault.reason)
+      if (fault?.truncateTo !== undefined && offset + length > fault.truncateTo) {
+        return yield* error("readRange", path, new EndOfFile({ offset, length, available: fault.truncateTo }))
+      }
+      const bytes = yield* storage.readRange(path, offset, length)
+      bytesRead += bytes.length
+      return bytes
+    }),
+    write: (path, bytes, options) =>
+      Effect.scoped(Effect.gen(function*() {
+        const fault = yield* begin("write", path)
+        yield* isOpen
+        const source = counted(bytes, (n) => bytesWritten += n)
+        return yield* storage.write(
+          path,
+          fault?.reason === undefined
+            ? source
+            : cut(source, fault.afterBytes ?? 0, Stream.fail(error("write", path, fault.reason))),
+          options
+        )
+      })),
+    rename: (from, to) => plain("rename", from, () => storage.rename(from, to)),
+    delete: (path, options) => plain("delete", path, () => storage.delete(path, options)),
+    mkdirs: (path) => plain("mkdirs", path, () => storage.mkdirs(path)),
+    blocks: (path) => plain("blocks", path, () => storage.blocks(path))
+  })
+
+  const handle = FaultyStorage.of({
+    counts: Effect.sync(() => ({ operations: { ...operations }, bytesRead, bytesWritten, open: opened })),
+    inject: (fault) => Effect.sync(() => void faults.push({ fault, calls: 0 })),
+    reset: Effect.sync(() => {
+      faults = []
+      operations = noCalls()
+      bytesRead = bytesWritten = 0
+    })
+  })
+
+  return Context.make(Storage, faulty).pipe(Context.add(FaultyStorage, handle))
+})
+
+/**
+ * Wraps a storage; gives the wrapped one and the handle that drives it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <E, R>(storage: Layer.Layer<Storage, E, R>): Layer.Layer<Storage | FaultyStorage, E, R> =>
+  Layer.effectContext(make).pipe(Layer.provide(storage))
