@@ -6,7 +6,17 @@ import process from "node:process"
 import type { Backend, FileStatus } from "../../Storage.ts"
 import * as StorageError from "../../StorageError.ts"
 import { type Entry, list, type Tree } from "./glob.ts"
-import { compareNames, fail, format, parse, parseGlob, renameObstacle, resolveRange, rootIsKept, type Segments } from "./path.ts"
+import {
+  compareNames,
+  fail,
+  format,
+  parse,
+  parseGlob,
+  renameObstacle,
+  resolveRange,
+  rootIsKept,
+  type Segments
+} from "./path.ts"
 
 // node:fs and not Effect's FileSystem: positional reads without a copy, exclusive links and fsync of directories.
 
@@ -307,9 +317,9 @@ const remove: Backend["delete"] = Effect.fn("Storage.delete")(function*(path, op
   return true
 })
 
-const stat: Backend["stat"] = Effect.fn("Storage.stat")(function*(path) {
-  const segments = yield* parse("stat", path, scheme, workingDirectory)
-  return toStatus(segments, yield* attempt("stat", path, () => Fs.stat(native(segments))))
+const statAs = Effect.fnUntraced(function*(operation: string, path: string) {
+  const segments = yield* parse(operation, path, scheme, workingDirectory)
+  return toStatus(segments, yield* attempt(operation, path, () => Fs.stat(native(segments))))
 })
 
 export const make: Effect.Effect<Backend> = Effect.succeed<Backend>({
@@ -318,7 +328,7 @@ export const make: Effect.Effect<Backend> = Effect.succeed<Backend>({
       parseGlob("list", path, scheme, workingDirectory),
       (patterns) => list(tree(path), path, patterns)
     )),
-  stat,
+  stat: Effect.fn("Storage.stat")((path) => statAs("stat", path)),
   read,
   readRange,
   write,
@@ -329,7 +339,7 @@ export const make: Effect.Effect<Backend> = Effect.succeed<Backend>({
     yield* ensureParent("mkdirs", path, [...segments, ""])
   }),
   blocks: Effect.fn("Storage.blocks")(function*(path) {
-    const { length, type } = yield* stat(path)
+    const { length, type } = yield* statAs("blocks", path)
     if (type === "directory") return yield* fail("blocks", path, new StorageError.IsADirectory())
     return length === 0 ? [] : [{ offset: 0, length, hosts: [] }]
   })
