@@ -8,8 +8,14 @@ import * as Path from "node:path"
 
 const root = Path.resolve(import.meta.dirname, "..")
 
-const run = (command: string, ...args: ReadonlyArray<string>): boolean =>
-  spawnSync(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] }).status === 0
+/** Runs a program and shows what it says only when it fails. */
+const run = (command: string, ...args: ReadonlyArray<string>): boolean => {
+  const { error, status, stderr, stdout } = spawnSync(command, args, { cwd: root, encoding: "utf8" })
+  if (status === 0) return true
+  console.error([`${command} ${args.join(" ")}`, error?.message ?? "", stdout, stderr].join("\n"))
+  process.exitCode = 1
+  return false
+}
 
 const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-pack-"))
 try {
@@ -19,14 +25,13 @@ try {
     const packed = run("npm", "pack", "--silent", "--workspace", `packages/${name}`, "--pack-destination", target)
     const [archive] = Fs.readdirSync(target)
     if (!packed || archive === undefined) {
-      console.error(`packages/${name}: npm pack failed`)
       process.exitCode = 1
       continue
     }
     const file = Path.join(target, archive)
     const published = run("publint", "run", "--strict", file)
     const typed = run("attw", "--profile", "esm-only", "--no-definitely-typed", "--format", "ascii", file)
-    if (!published || !typed) process.exitCode = 1
+    if (published && typed) console.log(`${archive}: ${Math.ceil(Fs.statSync(file).size / 1024)} KiB, good`)
   }
 } finally {
   Fs.rmSync(folder, { recursive: true, force: true })
