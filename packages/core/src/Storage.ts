@@ -75,7 +75,8 @@ export interface Backend {
   /**
    * The files and directories a glob matches, or the entries of a directory (one level), or the one file named.
    * `*`, `?`, `[a-c]` and `{a,b}` match within a path segment, `**` any number of segments, as in Hadoop's `globStatus`.
-   * A path without a glob that does not exist fails with `NotFound`; a glob that matches nothing yields nothing.
+   * A path without a glob that does not exist fails with `NotFound`; a glob that matches nothing yields nothing. A matched
+   * directory is yielded itself, not its entries, and `a/**` matches `a` too. Names that start with `.` or `_` are included.
    */
   readonly list: (path: string) => Stream.Stream<FileStatus, StorageError>
   /** Fails with `NotFound` where there is nothing. */
