@@ -1,8 +1,7 @@
-import { defineConfig, mergeConfig } from "vitest/config"
+import { defineConfig } from "vitest/config"
 import base from "./vitest.config.ts"
 
-const config = mergeConfig(base, defineConfig({}))
-config.test.include = [".doctest/*.test.ts"]
-config.test.outputFile = { json: ".reports/doctest.json" }
-
-export default config
+export default defineConfig({
+  ...base,
+  test: { ...base.test, include: [".doctest/*.test.ts"], outputFile: { json: ".reports/doctest.json" } }
+})
