@@ -1,0 +1,215 @@
+/**
+ * Where an HDFS cluster is and how patient a client is with it.
+ *
+ * `layer` takes the settings as values, `layerHadoopConf` reads the NameNodes from a Hadoop configuration folder, and
+ * `layerFromEnv` chooses: `HDFS_NAMENODES` (HTTP addresses, separated by commas) first, else `HADOOP_CONF_DIR`.
+ *
+ * @since 0.1.0
+ */
+import { Config, Context, Duration, Effect, Layer, Option, type Redacted, Schema } from "effect"
+import * as Fs from "node:fs/promises"
+import * as NodePath from "node:path"
+import { type HadoopConf, parseSite, resolve } from "./internal/siteXml.ts"
+
+/**
+ * What a TLS connection (`swebhdfs:`, `https:`) is made with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tls {
+  /** The certificate of the authority that signed the servers', PEM. Default: Node's list of public ones. */
+  readonly ca?: string | undefined
+  /** The client's certificate, PEM. */
+  readonly cert?: string | undefined
+  /** The client's private key, PEM. */
+  readonly key?: Redacted.Redacted | undefined
+  /** The name the server's certificate is checked against. Default: the host. */
+  readonly servername?: string | undefined
+}
+
+/**
+ * Service with the settings of one cluster.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class HdfsConfig extends Context.Service<HdfsConfig, {
+  /** HTTP addresses of the NameNodes, or of one HttpFS gateway: `http://nn1:9870`. The first is tried first. */
+  readonly nameNodes: ReadonlyArray<string>
+  /** Authorities that mean this cluster in a URI, besides the hosts of `nameNodes`: the nameservice, `nn1:8020`. Default none. */
+  readonly authorities: ReadonlyArray<string>
+  /** Whether `nameNodes` is an HttpFS gateway, which knows no rename options. Default `false`. */
+  readonly gateway: boolean
+  /** For a connection to be made. Default 60 s. */
+  readonly connectTimeout: Duration.Duration
+  /** Without a byte while one is awaited. Default 60 s. */
+  readonly readTimeout: Duration.Duration
+  /** For a metadata operation with all its attempts. Default 5 min. Streams of bytes have no such limit. */
+  readonly operationTimeout: Duration.Duration
+  /** Changes of the NameNode within one operation. Default 15. */
+  readonly maxFailovers: number
+  /** Repetitions on the same server within one operation, or without a byte of progress in a read. Default 10. */
+  readonly maxRetries: number
+  /** The first wait; it doubles, times a random 0.5 to 1.5. Default 500 ms. */
+  readonly retryBase: Duration.Duration
+  /** The longest wait. Default 15 s. */
+  readonly retryMax: Duration.Duration
+  /** Redirects followed within one request. Default 5. */
+  readonly maxRedirects: number
+  /** Other names for hosts in redirects, `{ "dn1.internal": "localhost:50075" }`, for DataNodes behind NAT. Default none. */
+  readonly hosts: Readonly<Record<string, string>>
+  /** Rewrites a redirect before it is followed, after `hosts`. */
+  readonly rewriteLocation: ((location: URL) => URL) | undefined
+  /** For `https:` addresses. */
+  readonly tls: Tls | undefined
+}>()("@sluice/hdfs/HdfsConfig") {}
+
+/**
+ * The settings used where none are given; it names no NameNode.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const defaults: HdfsConfig["Service"] = {
+  nameNodes: [],
+  authorities: [],
+  gateway: false,
+  connectTimeout: Duration.seconds(60),
+  readTimeout: Duration.seconds(60),
+  operationTimeout: Duration.minutes(5),
+  maxFailovers: 15,
+  maxRetries: 10,
+  retryBase: Duration.millis(500),
+  retryMax: Duration.seconds(15),
+  maxRedirects: 5,
+  hosts: {},
+  rewriteLocation: undefined,
+  tls: undefined
+}
+
+/**
+ * No usable address could be found in the configuration; `detail` says which files and properties were looked at.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class HdfsConfigError
+  extends Schema.TaggedError<HdfsConfigError>("@sluice/hdfs/HdfsConfigError")("HdfsConfigError", {
+    detail: Schema.String
+  })
+{
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/**
+ * What can be set; `nameNodes` must be, the rest has defaults.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Partial<HdfsConfig["Service"]> {
+  readonly nameNodes: ReadonlyArray<string>
+}
+
+/**
+ * Settings for a NameNode list: `HdfsConfig.layer({ nameNodes: ["http://nn1:9870", "http://nn2:9870"] })`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<HdfsConfig> => Layer.succeed(HdfsConfig, { ...defaults, ...options })
+
+const readConf = Effect.fnUntraced(function*(directory: string) {
+  const properties = new Map<string, string>()
+  for (const file of ["core-site.xml", "hdfs-site.xml"]) {
+    const path = NodePath.join(directory, file)
+    const text = yield* Effect.tryPromise({
+      try: () => Fs.readFile(path, "utf8"),
+      catch: () => new HdfsConfigError({ detail: `${path} cannot be read; HADOOP_CONF_DIR must hold core-site.xml and hdfs-site.xml` })
+    })
+    const parsed = parseSite(text)
+    if (parsed === undefined) return yield* new HdfsConfigError({ detail: `${path} is not a Hadoop configuration file` })
+    for (const [name, value] of parsed) properties.set(name, value)
+  }
+  return properties
+})
+
+/**
+ * The NameNodes a Hadoop configuration folder names.
+ *
+ * **Details**
+ *
+ * `fs.defaultFS` chooses the nameservice unless `nameservice` does; its NameNodes' `dfs.namenode.http-address` (or
+ * `https-address` under `dfs.http.policy` HTTPS_ONLY) are used, with Hadoop's default ports 9870 and 9871. `${...}`
+ * is replaced from the files' own properties.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromHadoopConf = Effect.fn("HdfsConfig.fromHadoopConf")(
+  function*(
+    directory: string,
+    options?: { readonly nameservice?: string | undefined }
+  ): Effect.fn.Return<HadoopConf, HdfsConfigError> {
+    const properties = yield* readConf(directory)
+    const conf = resolve(properties, options?.nameservice)
+    if (typeof conf === "string") return yield* new HdfsConfigError({ detail: `${directory}: ${conf}` })
+    return conf
+  }
+)
+
+/**
+ * Settings from a Hadoop configuration folder, `options` over them.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHadoopConf = (
+  directory: string,
+  options?: Partial<HdfsConfig["Service"]> & { readonly nameservice?: string | undefined }
+): Layer.Layer<HdfsConfig, HdfsConfigError> =>
+  Layer.effect(
+    HdfsConfig,
+    Effect.map(fromHadoopConf(directory, options), (conf) => ({ ...defaults, ...conf, ...options }))
+  )
+
+/**
+ * The environment this module reads: `HDFS_NAMENODES`, `HADOOP_CONF_DIR`.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const config: Config.Config<{
+  readonly nameNodes: Option.Option<ReadonlyArray<string>>
+  readonly confDir: Option.Option<string>
+}> = Config.all({
+  nameNodes: Config.Array(Schema.String, "HDFS_NAMENODES").pipe(Config.option),
+  confDir: Config.String("HADOOP_CONF_DIR").pipe(Config.option)
+})
+
+/**
+ * Settings from the environment, `options` over them: `HDFS_NAMENODES`, else the folder `HADOOP_CONF_DIR`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerFromEnv = (
+  options?: Partial<HdfsConfig["Service"]> & { readonly nameservice?: string | undefined }
+): Layer.Layer<HdfsConfig, HdfsConfigError | Config.ConfigError> =>
+  Layer.unwrap(
+    Effect.map(config, ({ confDir, nameNodes }) => {
+      if (Option.isSome(nameNodes)) return layer({ nameNodes: nameNodes.value, ...options })
+      if (Option.isSome(confDir)) return layerHadoopConf(confDir.value, options)
+      return Layer.effect(
+        HdfsConfig,
+        Effect.fail(
+          new HdfsConfigError({
+            detail: "no NameNode is known: set HDFS_NAMENODES=http://host:9870 or HADOOP_CONF_DIR to a folder with hdfs-site.xml"
+          })
+        )
+      )
+    })
+  )

@@ -1,0 +1,115 @@
+import { Option, Schema } from "effect"
+import * as E from "../HdfsError.ts"
+
+const RemoteException = Schema.fromJsonString(
+  Schema.Struct({
+    RemoteException: Schema.Struct({
+      exception: Schema.String,
+      javaClassName: Schema.optional(Schema.String),
+      message: Schema.optional(Schema.NullOr(Schema.String))
+    })
+  })
+)
+const decodeRemote = Schema.decodeUnknownOption(RemoteException)
+
+/** Java messages carry stack traces behind the first line. */
+const firstLine = (text: string): string => text.split("\n", 1)[0]?.trim() ?? ""
+
+/** The reason for a response with a status of 400 or more. */
+export const reasonOfResponse = (status: number, body: string): E.Reason => {
+  const decoded = decodeRemote(body)
+  if (Option.isSome(decoded)) {
+    const { exception, javaClassName, message } = decoded.value.RemoteException
+    return reasonOfException(exception, javaClassName ?? exception, message ?? "", status)
+  }
+  if (status === 401) return new E.Authentication({ detail: `401 Unauthorized${excerpt(body)}` })
+  if (status === 403) return new E.AccessControl({ detail: `403 Forbidden${excerpt(body)}` })
+  if (status === 502 || status === 503 || status === 504) return new E.Retriable({ detail: `${status}${excerpt(body)}` })
+  return new E.Protocol({ detail: `status ${status} without a RemoteException${excerpt(body)}` })
+}
+
+/** The start of a body that is no JSON, without tags, for a message. */
+export const excerpt = (body: string): string => {
+  const text = body.replace(/<(style|script)[\s\S]*?<\/\1>/gi, " ").replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim()
+  return text === "" ? "" : `: ${text.slice(0, 120)}`
+}
+
+const reasonOfException = (exception: string, javaClassName: string, message: string, status: number): E.Reason => {
+  const detail = firstLine(message)
+  switch (exception) {
+    case "FileNotFoundException":
+    case "NoSuchFileException":
+      return /Path is not a file|is a directory|is not a regular file/i.test(detail)
+        ? new E.IsADirectory({ detail })
+        : new E.FileNotFound({ detail })
+    case "AccessControlException":
+    case "AuthorizationException":
+      return new E.AccessControl({ detail })
+    case "SecurityException":
+      // The NameNode wraps token errors in a SecurityException.
+      return /token/i.test(detail) ? new E.InvalidToken({ detail }) : new E.Authentication({ detail })
+    case "InvalidToken":
+    case "ExpiredTokenException":
+      return new E.InvalidToken({ detail })
+    case "AuthenticationException":
+      return new E.Authentication({ detail })
+    case "StandbyException":
+    case "ObserverRetryOnActiveException":
+      return new E.Standby({ detail })
+    case "RetriableException":
+    case "ServerNotRunningYetException":
+    case "NameNodeNotYetStartedException":
+      return new E.Retriable({ detail })
+    case "SafeModeException":
+      return new E.SafeMode({ detail })
+    case "LeaseExpiredException":
+    case "AlreadyBeingCreatedException":
+    case "RecoveryInProgressException":
+      return new E.Lease({ detail })
+    case "FileAlreadyExistsException":
+      return /is a directory|already exists as a directory/i.test(detail)
+        ? new E.IsADirectory({ detail })
+        : new E.FileAlreadyExists({ detail })
+    case "ParentNotDirectoryException":
+    case "PathIsNotDirectoryException":
+      return new E.NotADirectory({ detail })
+    case "PathIsNotEmptyDirectoryException":
+      return new E.NotEmpty({ detail })
+    case "NSQuotaExceededException":
+      return new E.QuotaExceeded({ kind: "namespace", detail })
+    case "DSQuotaExceededException":
+    case "QuotaByStorageTypeExceededException":
+      return new E.QuotaExceeded({ kind: "space", detail })
+    case "BlockMissingException":
+    case "CannotObtainBlockLengthException":
+      return new E.BlockMissing({ detail })
+    case "DiskOutOfSpaceException":
+      return new E.NoSpace({ detail })
+    case "UnsupportedOperationException":
+      return new E.Unsupported({ detail })
+    case "IllegalArgumentException":
+    case "HadoopIllegalArgumentException":
+    case "InvalidPathException":
+    case "InvalidAclException":
+    case "ParamException":
+    case "QueryParamException":
+      return /parameter "op"|No enum constant .*Operation|is not a valid \w+ operation/.test(detail)
+        ? new E.Unsupported({ detail })
+        : new E.InvalidArgument({ detail })
+    default:
+      break
+  }
+  if (/could only be (written|replicated) to \d+/.test(detail) || /No space left|out of space/i.test(detail)) {
+    return new E.NoSpace({ detail })
+  }
+  if (/Could not obtain block|Cannot obtain block length|No live nodes contain/.test(detail)) {
+    return new E.BlockMissing({ detail })
+  }
+  if (/No active nodes contain this block|Failed to find datanode/.test(detail)) return new E.BlockMissing({ detail })
+  if (/still not started|startup mode|not yet started/i.test(detail)) return new E.Retriable({ detail })
+  if (/Offset=.*out of the range|out of the range/.test(detail)) return new E.InvalidArgument({ detail })
+  if (/is non empty/.test(detail)) return new E.NotEmpty({ detail })
+  if (/both source and destination|destination .* is a directory/i.test(detail)) return new E.IsADirectory({ detail })
+  if (status === 401) return new E.Authentication({ detail })
+  return new E.Remote({ javaClassName, detail })
+}
