@@ -122,10 +122,13 @@ export interface Backend {
  * @category services
  * @since 0.1.0
  */
-export class Storage extends Context.Service<Storage, Backend & {
-  /** The schemes that have a backend here, for messages. */
-  readonly schemes: ReadonlyArray<string>
-}>()("@sluice/core/Storage") {}
+export class Storage extends Context.Service<
+  Storage,
+  Backend & {
+    /** The schemes that have a backend here, for messages. */
+    readonly schemes: ReadonlyArray<string>
+  }
+>()("@sluice/core/Storage") {}
 
 /**
  * Makes the backend of `file:`, the disk of this machine.
@@ -186,15 +189,18 @@ const dispatch = (backends: ReadonlyMap<string, Backend>): Storage["Service"] =>
     const backend = backends.get(scheme ?? "file")
     if (backend !== undefined) return Effect.succeed(backend)
     const there = schemes.map((name) => `${name}:`).join(", ")
-    return Effect.fail(fail(
-      operation,
-      path,
-      new InvalidPath({
-        detail: scheme === undefined
-          ? `the path has no scheme; this storage has ${there}`
-          : `no backend for the scheme ${scheme}:; this storage has ${there}. Add one with Storage.layerSchemes`
-      })
-    ))
+    return Effect.fail(
+      fail(
+        operation,
+        path,
+        new InvalidPath({
+          detail:
+            scheme === undefined
+              ? `the path has no scheme; this storage has ${there}`
+              : `no backend for the scheme ${scheme}:; this storage has ${there}. Add one with Storage.layerSchemes`
+        })
+      )
+    )
   }
 
   return Storage.of({
@@ -206,7 +212,7 @@ const dispatch = (backends: ReadonlyMap<string, Backend>): Storage["Service"] =>
       Effect.flatMap(pick("readRange", path), (backend) => backend.readRange(path, offset, length)),
     write: (path, bytes, options) =>
       Effect.flatMap(pick("write", path), (backend) => backend.write(path, bytes, options)),
-    rename: Effect.fnUntraced(function*(from, to) {
+    rename: Effect.fnUntraced(function* (from, to) {
       const source = yield* pick("rename", from)
       if (source === (yield* pick("rename", to))) return yield* source.rename(from, to)
       return yield* fail(

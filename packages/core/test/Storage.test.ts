@@ -47,40 +47,44 @@ const tagOf = <A, R>(effect: Effect.Effect<A, StorageError, R>) =>
 
 describe("Storage.layerSchemes", () => {
   it.effect("names the schemes there are when one is unknown", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const storage = yield* Storage.Storage
       const error = yield* Effect.flip(storage.stat("s3://bucket/key"))
       assert.strictEqual(error.reason._tag, "InvalidPath")
       assert.include(error.message, "this storage has file:, memory:")
-    }).pipe(Effect.provide(Storage.layer)))
+    }).pipe(Effect.provide(Storage.layer))
+  )
 
   it.effect("refuses a path without a scheme where there is no file backend", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const storage = yield* Storage.Storage
       assert.strictEqual(yield* tagOf(storage.stat("/x")), "InvalidPath")
       assert.strictEqual(yield* tagOf(storage.stat("memory:x")), "InvalidPath")
       assert.strictEqual(yield* tagOf(storage.stat("memory://host/x")), "InvalidPath")
-    }).pipe(Effect.provide(Storage.layerMemory)))
+    }).pipe(Effect.provide(Storage.layerMemory))
+  )
 
   it.effect("does not rename from one scheme to another", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const storage = yield* Storage.Storage
       yield* storage.write("memory:///x", text("x"))
       assert.strictEqual(yield* tagOf(storage.rename("memory:///x", "/y")), "Unsupported")
-    }).pipe(Effect.provide(Storage.layer)))
+    }).pipe(Effect.provide(Storage.layer))
+  )
 
   it.effect("gives every build of the memory layer a store of its own", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const write = Effect.flatMap(Storage.Storage, (storage) => storage.write("memory:///x", text("x")))
       assert.strictEqual(yield* Effect.provide(write, Storage.layerMemory, { local: true }), 1)
       assert.strictEqual(yield* Effect.provide(write, Storage.layerMemory, { local: true }), 1)
-    }))
+    })
+  )
 })
 
 describe("Storage.layerLocal", () => {
   it.layer(Storage.layerLocal)((it) => {
     it.effect("takes plain paths literally and decodes file URIs", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const storage = yield* Storage.Storage
         const root = yield* temporary
         Fs.writeFileSync(Path.join(root, "a b%20.txt"), "plain")
@@ -88,22 +92,35 @@ describe("Storage.layerLocal", () => {
         const status = yield* storage.stat(`file://${encodeURI(root)}/a%20b%2520.txt`)
         assert.isTrue(status.path.endsWith("/a%20b%2520.txt"))
         assert.strictEqual((yield* storage.stat(status.path)).length, 5)
-        for (const path of ["file:relative", "file://host/x", "file:///50%", "file:///a%2Fb", "file:///a%00", "", "a\0"]) {
+        for (const path of [
+          "file:relative",
+          "file://host/x",
+          "file:///50%",
+          "file:///a%2Fb",
+          "file:///a%00",
+          "",
+          "a\0"
+        ]) {
           assert.strictEqual(yield* tagOf(storage.stat(path)), "InvalidPath", path)
         }
-      }))
+      })
+    )
 
     it.effect("resolves a path without a scheme against the working directory", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const storage = yield* Storage.Storage
         const status = yield* storage.stat("packages/../package.json")
         assert.strictEqual(status.path, pathToFileURL(Path.resolve("package.json")).href)
         const found = yield* Stream.runCollect(storage.list("packag?.json"))
-        assert.deepStrictEqual(found.map((entry) => entry.path), [status.path])
-      }))
+        assert.deepStrictEqual(
+          found.map((entry) => entry.path),
+          [status.path]
+        )
+      })
+    )
 
     it.effect("follows links, lists none that lead nowhere, and ends in a cycle of them", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const storage = yield* Storage.Storage
         const root = yield* temporary
         yield* storage.write(`${root}/d/file`, text("x"))
@@ -118,17 +135,21 @@ describe("Storage.layerLocal", () => {
         assert.deepStrictEqual(yield* names(`${root}/**/file`), ["file"])
         assert.isTrue(yield* storage.delete(`${root}/link`, { recursive: true }))
         assert.strictEqual((yield* storage.stat(`${root}/d/file`)).length, 1)
-      }))
+      })
+    )
 
     it.effect("a slow consumer stops the reader", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const storage = yield* Storage.Storage
         const root = yield* temporary
         // A sparse file: 64 GiB could not be read here by mistake.
         Fs.writeFileSync(Path.join(root, "huge"), "")
         Fs.truncateSync(Path.join(root, "huge"), 64 * 1024 ** 3)
         const pieces = yield* Stream.runCollect(Stream.take(storage.read(`${root}/huge`), 3))
-        assert.deepStrictEqual(pieces.map((piece) => piece.length), [1024 * 1024, 1024 * 1024, 1024 * 1024])
+        assert.deepStrictEqual(
+          pieces.map((piece) => piece.length),
+          [1024 * 1024, 1024 * 1024, 1024 * 1024]
+        )
         const descriptors = Fs.readdirSync("/proc/self/fd").map((fd) => {
           try {
             return Fs.readlinkSync(`/proc/self/fd/${fd}`)
@@ -137,35 +158,39 @@ describe("Storage.layerLocal", () => {
           }
         })
         assert.notInclude(descriptors, Path.join(root, "huge"))
-      }))
+      })
+    )
 
     it.effect("a file cut short while it is read is an error", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const storage = yield* Storage.Storage
         const root = yield* temporary
         const path = Path.join(root, "file")
         yield* storage.write(path, Stream.succeed(new Uint8Array(3 * 1024 * 1024)))
         const read = storage.read(path).pipe(Stream.tap(() => Effect.sync(() => Fs.truncateSync(path, 10))))
         assert.strictEqual(yield* tagOf(Stream.runDrain(read)), "EndOfFile")
-      }))
+      })
+    )
 
     it.effect("reads what has no size, such as the files of /proc", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const storage = yield* Storage.Storage
         assert.isAbove(Buffer.concat(yield* Stream.runCollect(storage.read("/proc/self/status"))).length, 0)
-      }))
+      })
+    )
 
     it.effect("a name that is too long", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const storage = yield* Storage.Storage
         const root = yield* temporary
         assert.strictEqual(yield* tagOf(storage.write(`${root}/${"a".repeat(256)}`, text("x"))), "InvalidPath")
         assert.strictEqual(yield* storage.write(`${root}/${"\u4e16".repeat(85)}`, text("x")), 1)
         assert.strictEqual(Fs.readdirSync(root).length, 1)
-      }))
+      })
+    )
 
     it.effect("a full disk is NoSpace and leaves nothing, a place not writable is PermissionDenied", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const storage = yield* Storage.Storage
         const root = yield* temporary
         // The limit on the size of a file stands for the full disk: it needs no rights.
@@ -182,29 +207,34 @@ describe("Storage.layerLocal", () => {
             console.log(error.reason._tag)
           })
           await Effect.runPromise(Effect.provide(program, S.layerLocal))`
-        const child = spawnSync("bash", [
-          "-c",
-          "ulimit -f 1024; exec \"$@\"",
+        const child = spawnSync(
           "bash",
-          process.execPath,
-          "--conditions=@sluice/source",
-          "--input-type=module-typescript",
-          "-e",
-          script,
-          root
-        ], { encoding: "utf8", cwd: import.meta.dirname })
+          [
+            "-c",
+            'ulimit -f 1024; exec "$@"',
+            "bash",
+            process.execPath,
+            "--conditions=@sluice/source",
+            "--input-type=module-typescript",
+            "-e",
+            script,
+            root
+          ],
+          { encoding: "utf8", cwd: import.meta.dirname }
+        )
         assert.strictEqual(child.stdout.trim(), "NoSpace", child.stderr)
         assert.deepStrictEqual(Fs.readdirSync(root), [])
         // Root may write anywhere but here.
         assert.include(["PermissionDenied", "NotFound"], yield* tagOf(storage.write("/proc/sluice", text("x"))))
-      }))
+      })
+    )
   })
 })
 
 describe("FaultyStorage", () => {
   it.layer(FaultyStorage.layer(Storage.layerMemory))((it) => {
     it.effect("fails the nth write after some bytes, and leaves nothing", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const storage = yield* Storage.Storage
         const faulty = yield* FaultyStorage.FaultyStorage
         yield* faulty.reset
@@ -220,18 +250,26 @@ describe("FaultyStorage", () => {
         assert.strictEqual(yield* tagOf(storage.write("memory:///f/2", pieces)), "NoSpace")
         assert.strictEqual(yield* storage.write("memory:///f/3", pieces), 12)
         const found = yield* Stream.runCollect(storage.list("memory:///f"))
-        assert.deepStrictEqual(found.map((entry) => entry.path), ["memory:///f/1", "memory:///f/3"])
+        assert.deepStrictEqual(
+          found.map((entry) => entry.path),
+          ["memory:///f/1", "memory:///f/3"]
+        )
         const counts = yield* faulty.counts
         assert.strictEqual(counts.operations.write, 3)
         assert.strictEqual(counts.open, 0)
-      }))
+      })
+    )
 
     it.effect("truncates, fails and delays reads", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const storage = yield* Storage.Storage
         const faulty = yield* FaultyStorage.FaultyStorage
         yield* storage.write("memory:///r", Stream.succeed(new Uint8Array(100)))
-        const length = Stream.runFold(storage.read("memory:///r"), () => 0, (sum, piece) => sum + piece.length)
+        const length = Stream.runFold(
+          storage.read("memory:///r"),
+          () => 0,
+          (sum, piece) => sum + piece.length
+        )
         yield* faulty.reset
         yield* faulty.inject({ operation: "read", times: 1, truncateTo: 30 })
         yield* faulty.inject({ operation: "read", nth: 2, times: 1, reason: new Unavailable({ detail: "injected" }) })
@@ -244,6 +282,7 @@ describe("FaultyStorage", () => {
         yield* TestClock.adjust("1 second")
         assert.strictEqual(yield* Fiber.join(fiber), 100)
         assert.strictEqual((yield* faulty.counts).bytesRead, 130)
-      }))
+      })
+    )
   })
 })

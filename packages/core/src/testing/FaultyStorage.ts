@@ -65,13 +65,16 @@ export interface Counts {
  * @category services
  * @since 0.1.0
  */
-export class FaultyStorage extends Context.Service<FaultyStorage, {
-  readonly counts: Effect.Effect<Counts>
-  /** Adds a fault. Of those that hit a call the one injected first is taken. */
-  readonly inject: (fault: Fault) => Effect.Effect<void>
-  /** Removes the faults and zeroes the counts, but for `open`. */
-  readonly reset: Effect.Effect<void>
-}>()("@sluice/core/testing/FaultyStorage") {}
+export class FaultyStorage extends Context.Service<
+  FaultyStorage,
+  {
+    readonly counts: Effect.Effect<Counts>
+    /** Adds a fault. Of those that hit a call the one injected first is taken. */
+    readonly inject: (fault: Fault) => Effect.Effect<void>
+    /** Removes the faults and zeroes the counts, but for `open`. */
+    readonly reset: Effect.Effect<void>
+  }
+>()("@sluice/core/testing/FaultyStorage") {}
 
 const noCalls = (): Record<Operation, number> => ({
   list: 0,
@@ -85,7 +88,7 @@ const noCalls = (): Record<Operation, number> => ({
   blocks: 0
 })
 
-const make = Effect.gen(function*() {
+const make = Effect.gen(function* () {
   const storage = yield* Storage
   let faults: Array<{ readonly fault: Fault; calls: number }> = []
   let operations = noCalls()
@@ -116,10 +119,8 @@ const make = Effect.gen(function*() {
   const error = (operation: Operation, path: string, reason: Reason) => new StorageError({ operation, path, reason })
 
   const plain = <A, E, R>(operation: Operation, path: string, run: () => Effect.Effect<A, E, R>) =>
-    Effect.flatMap(
-      begin(operation, path),
-      (fault): Effect.Effect<A, E | StorageError, R> =>
-        fault?.reason === undefined ? run() : Effect.fail(error(operation, path, fault.reason))
+    Effect.flatMap(begin(operation, path), (fault): Effect.Effect<A, E | StorageError, R> =>
+      fault?.reason === undefined ? run() : Effect.fail(error(operation, path, fault.reason))
     )
 
   /** Lets `limit` bytes pass, then goes on with `after`. */
@@ -132,7 +133,7 @@ const make = Effect.gen(function*() {
       let left = limit
       const head = bytes.pipe(
         Stream.takeUntil((piece) => (left -= piece.length) <= 0),
-        Stream.map((piece) => left < 0 ? piece.subarray(0, piece.length + left) : piece)
+        Stream.map((piece) => (left < 0 ? piece.subarray(0, piece.length + left) : piece))
       )
       return Stream.concat(limit <= 0 ? Stream.empty : head, after)
     })
@@ -146,24 +147,29 @@ const make = Effect.gen(function*() {
       })
     )
 
-  const isOpen = Effect.acquireRelease(Effect.sync(() => opened++), () => Effect.sync(() => opened--))
+  const isOpen = Effect.acquireRelease(
+    Effect.sync(() => opened++),
+    () => Effect.sync(() => opened--)
+  )
 
   const faulty = Storage.of({
     schemes: storage.schemes,
     list: (path) => Stream.unwrap(plain("list", path, () => Effect.succeed(storage.list(path)))),
     stat: (path) => plain("stat", path, () => storage.stat(path)),
     read: (path, range) =>
-      Stream.unwrap(Effect.gen(function*() {
-        const fault = yield* begin("read", path)
-        yield* isOpen
-        let bytes = storage.read(path, range)
-        if (fault?.truncateTo !== undefined) bytes = cut(bytes, fault.truncateTo, Stream.empty)
-        if (fault?.reason !== undefined) {
-          bytes = cut(bytes, fault.afterBytes ?? 0, Stream.fail(error("read", path, fault.reason)))
-        }
-        return counted(bytes, (n) => bytesRead += n)
-      })),
-    readRange: Effect.fnUntraced(function*(path, offset, length) {
+      Stream.unwrap(
+        Effect.gen(function* () {
+          const fault = yield* begin("read", path)
+          yield* isOpen
+          let bytes = storage.read(path, range)
+          if (fault?.truncateTo !== undefined) bytes = cut(bytes, fault.truncateTo, Stream.empty)
+          if (fault?.reason !== undefined) {
+            bytes = cut(bytes, fault.afterBytes ?? 0, Stream.fail(error("read", path, fault.reason)))
+          }
+          return counted(bytes, (n) => (bytesRead += n))
+        })
+      ),
+    readRange: Effect.fnUntraced(function* (path, offset, length) {
       const fault = yield* begin("readRange", path)
       if (fault?.reason !== undefined) return yield* error("readRange", path, fault.reason)
       if (fault?.truncateTo !== undefined && offset + length > fault.truncateTo) {
@@ -174,18 +180,20 @@ const make = Effect.gen(function*() {
       return bytes
     }),
     write: (path, bytes, options) =>
-      Effect.scoped(Effect.gen(function*() {
-        const fault = yield* begin("write", path)
-        yield* isOpen
-        const source = counted(bytes, (n) => bytesWritten += n)
-        return yield* storage.write(
-          path,
-          fault?.reason === undefined
-            ? source
-            : cut(source, fault.afterBytes ?? 0, Stream.fail(error("write", path, fault.reason))),
-          options
-        )
-      })),
+      Effect.scoped(
+        Effect.gen(function* () {
+          const fault = yield* begin("write", path)
+          yield* isOpen
+          const source = counted(bytes, (n) => (bytesWritten += n))
+          return yield* storage.write(
+            path,
+            fault?.reason === undefined
+              ? source
+              : cut(source, fault.afterBytes ?? 0, Stream.fail(error("write", path, fault.reason))),
+            options
+          )
+        })
+      ),
     rename: (from, to) => plain("rename", from, () => storage.rename(from, to)),
     delete: (path, options) => plain("delete", path, () => storage.delete(path, options)),
     mkdirs: (path) => plain("mkdirs", path, () => storage.mkdirs(path)),

@@ -34,19 +34,21 @@ export const list = (
     if (pattern._tag !== "Literal") return walk(tree, patterns, literals, new Set([literals.length]))
     literals.push(pattern.name)
   }
-  return Stream.unwrap(Effect.gen(function*() {
-    const status = yield* tree.find(literals)
-    if (status === undefined) return Stream.fail(fail("list", path, new StorageError.NotFound()))
-    if (status.type === "file") return Stream.succeed(status)
-    const entries = yield* tree.entries(literals)
-    return Stream.fromIterable(entries, { chunkSize: lookAhead }).pipe(
-      Stream.mapArrayEffect((chunk) =>
-        Effect.forEach(chunk, (entry) => tree.find([...literals, entry.name]), { concurrency: lookAhead })
-      ),
-      // An entry deleted since the directory was read, or a link that leads nowhere.
-      Stream.filter(isDefined)
-    )
-  }))
+  return Stream.unwrap(
+    Effect.gen(function* () {
+      const status = yield* tree.find(literals)
+      if (status === undefined) return Stream.fail(fail("list", path, new StorageError.NotFound()))
+      if (status.type === "file") return Stream.succeed(status)
+      const entries = yield* tree.entries(literals)
+      return Stream.fromIterable(entries, { chunkSize: lookAhead }).pipe(
+        Stream.mapArrayEffect((chunk) =>
+          Effect.forEach(chunk, (entry) => tree.find([...literals, entry.name]), { concurrency: lookAhead })
+        ),
+        // An entry deleted since the directory was read, or a link that leads nowhere.
+        Stream.filter(isDefined)
+      )
+    })
+  )
 }
 
 /**
@@ -72,23 +74,27 @@ const walk = (
   const entries = listed
     ? tree.entries(directory)
     : Effect.succeed(Array.from(names, (name): Entry => ({ name, isLink: false })))
-  return Stream.unwrap(Effect.map(entries, (entries) => {
-    const candidates: Array<readonly [name: string, next: ReadonlySet<number>]> = []
-    for (const entry of entries) {
-      const next = step(patterns, open, entry)
-      if (next.size > 0) candidates.push([entry.name, next])
-    }
-    return Stream.fromIterable(candidates).pipe(
-      Stream.flatMap(([name, next]) => {
-        const path = [...directory, name]
-        return Stream.unwrap(Effect.map(tree.find(path), (status) => {
-          if (status === undefined) return Stream.empty
-          const here = accepts(patterns, next) ? Stream.succeed(status) : Stream.empty
-          return status.type === "file" ? here : Stream.concat(here, walk(tree, patterns, path, next))
-        }))
-      })
-    )
-  }))
+  return Stream.unwrap(
+    Effect.map(entries, (entries) => {
+      const candidates: Array<readonly [name: string, next: ReadonlySet<number>]> = []
+      for (const entry of entries) {
+        const next = step(patterns, open, entry)
+        if (next.size > 0) candidates.push([entry.name, next])
+      }
+      return Stream.fromIterable(candidates).pipe(
+        Stream.flatMap(([name, next]) => {
+          const path = [...directory, name]
+          return Stream.unwrap(
+            Effect.map(tree.find(path), (status) => {
+              if (status === undefined) return Stream.empty
+              const here = accepts(patterns, next) ? Stream.succeed(status) : Stream.empty
+              return status.type === "file" ? here : Stream.concat(here, walk(tree, patterns, path, next))
+            })
+          )
+        })
+      )
+    })
+  )
 }
 
 /** `**` matches no segment too. */
@@ -102,11 +108,7 @@ const close = (patterns: ReadonlyArray<Pattern>, states: ReadonlySet<number>): R
   return open
 }
 
-const step = (
-  patterns: ReadonlyArray<Pattern>,
-  open: ReadonlySet<number>,
-  entry: Entry
-): ReadonlySet<number> => {
+const step = (patterns: ReadonlyArray<Pattern>, open: ReadonlySet<number>, entry: Entry): ReadonlySet<number> => {
   const next = new Set<number>()
   for (const state of open) {
     const pattern = patterns[state]

@@ -97,7 +97,9 @@ const tree = (path: string): Tree => ({
     ),
   entries: (segments) =>
     Effect.map(
-      attempt("list", path, () => unlessCode(Fs.readdir(native(segments), { withFileTypes: true }), "ENOENT", "ENOTDIR")),
+      attempt("list", path, () =>
+        unlessCode(Fs.readdir(native(segments), { withFileTypes: true }), "ENOENT", "ENOTDIR")
+      ),
       (found) =>
         (found ?? [])
           .map((entry): Entry => ({ name: entry.name, isLink: entry.isSymbolicLink() }))
@@ -106,7 +108,7 @@ const tree = (path: string): Tree => ({
 })
 
 /** A directory opens like a file; it is refused here. */
-const open = Effect.fnUntraced(function*(operation: string, path: string) {
+const open = Effect.fnUntraced(function* (operation: string, path: string) {
   const segments = yield* parse(operation, path, scheme, workingDirectory)
   const handle = yield* Effect.acquireRelease(
     attempt(operation, path, () => Fs.open(native(segments), "r")),
@@ -132,36 +134,44 @@ const fill = async (handle: Fs.FileHandle, buffer: Uint8Array, position: number)
 const allocate = (length: number): Uint8Array => new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
 
 const read: Backend["read"] = (path, range) =>
-  Stream.unwrap(Effect.gen(function*() {
-    const { handle, stats } = yield* open("read", path)
-    // Devices, pipes and the files of /proc have no size: they are read until they end.
-    if (stats.size === 0 && range?.length === undefined && (range?.offset ?? 0) === 0) {
-      return Stream.unfold(undefined, () =>
-        Effect.map(
-          attempt("read", path, async () => {
-            const buffer = allocate(64 * 1024)
-            const { bytesRead } = await handle.read(buffer, 0, buffer.length, null)
-            return buffer.subarray(0, bytesRead)
-          }),
-          (piece) => piece.length === 0 ? undefined : [piece, undefined] as const
-        ))
-    }
-    const { end, start } = yield* resolveRange("read", path, stats.size, range)
-    return Stream.unfold(start, (at) => {
-      if (at >= end) return Effect.undefined
-      const buffer = allocate(Math.min(pieceBytes, end - at))
-      return Effect.flatMap(attempt("read", path, () => fill(handle, buffer, at)), (length) =>
-        length === buffer.length
-          ? Effect.succeed([buffer, at + length] as const)
-          : Effect.fail(fail(
-            "read",
-            path,
-            new StorageError.EndOfFile({ offset: start, length: end - start, available: at + length })
-          )))
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const { handle, stats } = yield* open("read", path)
+      // Devices, pipes and the files of /proc have no size: they are read until they end.
+      if (stats.size === 0 && range?.length === undefined && (range?.offset ?? 0) === 0) {
+        return Stream.unfold(undefined, () =>
+          Effect.map(
+            attempt("read", path, async () => {
+              const buffer = allocate(64 * 1024)
+              const { bytesRead } = await handle.read(buffer, 0, buffer.length, null)
+              return buffer.subarray(0, bytesRead)
+            }),
+            (piece) => (piece.length === 0 ? undefined : ([piece, undefined] as const))
+          )
+        )
+      }
+      const { end, start } = yield* resolveRange("read", path, stats.size, range)
+      return Stream.unfold(start, (at) => {
+        if (at >= end) return Effect.undefined
+        const buffer = allocate(Math.min(pieceBytes, end - at))
+        return Effect.flatMap(
+          attempt("read", path, () => fill(handle, buffer, at)),
+          (length) =>
+            length === buffer.length
+              ? Effect.succeed([buffer, at + length] as const)
+              : Effect.fail(
+                  fail(
+                    "read",
+                    path,
+                    new StorageError.EndOfFile({ offset: start, length: end - start, available: at + length })
+                  )
+                )
+        )
+      })
     })
-  }))
+  )
 
-const readRange: Backend["readRange"] = Effect.fn("Storage.readRange")(function*(path, offset, length) {
+const readRange: Backend["readRange"] = Effect.fn("Storage.readRange")(function* (path, offset, length) {
   const { handle, stats } = yield* open("readRange", path)
   const { start } = yield* resolveRange("readRange", path, stats.size, { offset, length })
   const buffer = allocate(length)
@@ -177,19 +187,22 @@ const ensureParent = (operation: string, path: string, segments: Segments) =>
   attempt(operation, path, () => Fs.mkdir(native(segments.slice(0, -1)), { recursive: true })).pipe(
     // A file in the way is EEXIST when it is the last of the parents, ENOTDIR before.
     Effect.catchReason("StorageError", "AlreadyExists", () =>
-      Effect.fail(fail(operation, path, new StorageError.NotADirectory())))
+      Effect.fail(fail(operation, path, new StorageError.NotADirectory()))
+    )
   )
 
 /** Best effort: not every file system can sync a directory, and the file itself is on disk already. */
 const syncDirectory = (directory: string) =>
-  Effect.ignore(Effect.tryPromise(async () => {
-    const handle = await Fs.open(directory, "r")
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  }))
+  Effect.ignore(
+    Effect.tryPromise(async () => {
+      const handle = await Fs.open(directory, "r")
+      try {
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+    })
+  )
 
 const writeAll = async (handle: Fs.FileHandle, bytes: Uint8Array): Promise<void> => {
   let at = 0
@@ -203,10 +216,10 @@ const obstacle = (stats: Stats | undefined, overwrite: boolean): StorageError.Re
   stats === undefined
     ? undefined
     : stats.isDirectory()
-    ? new StorageError.IsADirectory()
-    : overwrite
-    ? undefined
-    : new StorageError.AlreadyExists()
+      ? new StorageError.IsADirectory()
+      : overwrite
+        ? undefined
+        : new StorageError.AlreadyExists()
 
 /**
  * Gives a file another name without replacing one: `link` fails where the name is taken, `rename` does not. Where there
@@ -218,7 +231,7 @@ const renameExclusive = async (from: string, to: string): Promise<void> => {
   } catch (cause) {
     const code = codeOf(cause)
     if (code === undefined || !["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"].includes(code)) throw cause
-    if (await lstatOrAbsent(to) !== undefined) throw Object.assign(new Error("file exists"), { code: "EEXIST" })
+    if ((await lstatOrAbsent(to)) !== undefined) throw Object.assign(new Error("file exists"), { code: "EEXIST" })
     return Fs.rename(from, to)
   }
   await Fs.unlink(from)
@@ -230,11 +243,8 @@ interface Temporary {
 }
 
 /** The hidden file that becomes the target. Random names can meet under one seed, then the next is tried. */
-const createTemporary = (
-  path: string,
-  segments: Segments
-): Effect.Effect<Temporary, StorageError.StorageError> =>
-  Effect.gen(function*() {
+const createTemporary = (path: string, segments: Segments): Effect.Effect<Temporary, StorageError.StorageError> =>
+  Effect.gen(function* () {
     const name = segments.at(-1) ?? ""
     // At most 255 bytes a name.
     const shown = Buffer.byteLength(name) > 220 ? name.slice(0, 50) : name
@@ -249,11 +259,11 @@ const createTemporary = (
     }
   })
 
-const write: Backend["write"] = Effect.fn("Storage.write")(function*(path, bytes, options) {
+const write: Backend["write"] = Effect.fn("Storage.write")(function* (path, bytes, options) {
   const segments = yield* parse("write", path, scheme, workingDirectory)
   const target = native(segments)
   const overwrite = options?.overwrite ?? false
-  const check = Effect.gen(function*() {
+  const check = Effect.gen(function* () {
     const stats = yield* attempt("write", path, () => statOrAbsent(target))
     const reason = obstacle(stats, overwrite)
     if (reason !== undefined) return yield* fail("write", path, reason)
@@ -263,7 +273,7 @@ const write: Backend["write"] = Effect.fn("Storage.write")(function*(path, bytes
   return yield* Effect.acquireUseRelease(
     createTemporary(path, segments),
     ({ handle, path: temporary }) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         let written = 0
         yield* Stream.runForEachArray(bytes, (chunk) => {
           const piece = chunk.length === 1 ? chunk[0] : Buffer.concat(chunk)
@@ -272,10 +282,14 @@ const write: Backend["write"] = Effect.fn("Storage.write")(function*(path, bytes
         })
         yield* attempt("write", path, () => handle.sync())
         yield* check
-        yield* Effect.uninterruptible(Effect.andThen(
-          attempt("write", path, () => overwrite ? Fs.rename(temporary, target) : renameExclusive(temporary, target)),
-          syncDirectory(native(segments.slice(0, -1)))
-        ))
+        yield* Effect.uninterruptible(
+          Effect.andThen(
+            attempt("write", path, () =>
+              overwrite ? Fs.rename(temporary, target) : renameExclusive(temporary, target)
+            ),
+            syncDirectory(native(segments.slice(0, -1)))
+          )
+        )
         return written
       }),
     ({ handle, path: temporary }) =>
@@ -287,7 +301,7 @@ const write: Backend["write"] = Effect.fn("Storage.write")(function*(path, bytes
   )
 })
 
-const rename: Backend["rename"] = Effect.fn("Storage.rename")(function*(from, to) {
+const rename: Backend["rename"] = Effect.fn("Storage.rename")(function* (from, to) {
   const source = yield* parse("rename", from, scheme, workingDirectory)
   const target = yield* parse("rename", to, scheme, workingDirectory)
   const stats = yield* attempt("rename", from, () => Fs.lstat(native(source)))
@@ -297,12 +311,11 @@ const rename: Backend["rename"] = Effect.fn("Storage.rename")(function*(from, to
   if (existing !== undefined) return yield* fail("rename", to, new StorageError.AlreadyExists())
   yield* ensureParent("rename", to, target)
   yield* attempt("rename", to, () =>
-    stats.isFile()
-      ? renameExclusive(native(source), native(target))
-      : Fs.rename(native(source), native(target)))
+    stats.isFile() ? renameExclusive(native(source), native(target)) : Fs.rename(native(source), native(target))
+  )
 }, Effect.uninterruptible)
 
-const remove: Backend["delete"] = Effect.fn("Storage.delete")(function*(path, options) {
+const remove: Backend["delete"] = Effect.fn("Storage.delete")(function* (path, options) {
   const segments = yield* parse("delete", path, scheme, workingDirectory)
   if (segments.length === 0) return yield* fail("delete", path, rootIsKept)
   const target = native(segments)
@@ -312,33 +325,33 @@ const remove: Backend["delete"] = Effect.fn("Storage.delete")(function*(path, op
     !stats.isDirectory()
       ? Fs.unlink(target)
       : options?.recursive === true
-      ? Fs.rm(target, { recursive: true, force: true })
-      : Fs.rmdir(target))
+        ? Fs.rm(target, { recursive: true, force: true })
+        : Fs.rmdir(target)
+  )
   return true
 })
 
-const statAs = Effect.fnUntraced(function*(operation: string, path: string) {
+const statAs = Effect.fnUntraced(function* (operation: string, path: string) {
   const segments = yield* parse(operation, path, scheme, workingDirectory)
   return toStatus(segments, yield* attempt(operation, path, () => Fs.stat(native(segments))))
 })
 
 export const make: Effect.Effect<Backend> = Effect.succeed<Backend>({
   list: (path) =>
-    Stream.unwrap(Effect.map(
-      parseGlob("list", path, scheme, workingDirectory),
-      (patterns) => list(tree(path), path, patterns)
-    )),
+    Stream.unwrap(
+      Effect.map(parseGlob("list", path, scheme, workingDirectory), (patterns) => list(tree(path), path, patterns))
+    ),
   stat: Effect.fn("Storage.stat")((path) => statAs("stat", path)),
   read,
   readRange,
   write,
   rename,
   delete: remove,
-  mkdirs: Effect.fn("Storage.mkdirs")(function*(path) {
+  mkdirs: Effect.fn("Storage.mkdirs")(function* (path) {
     const segments = yield* parse("mkdirs", path, scheme, workingDirectory)
     yield* ensureParent("mkdirs", path, [...segments, ""])
   }),
-  blocks: Effect.fn("Storage.blocks")(function*(path) {
+  blocks: Effect.fn("Storage.blocks")(function* (path) {
     const { length, type } = yield* statAs("blocks", path)
     if (type === "directory") return yield* fail("blocks", path, new StorageError.IsADirectory())
     return length === 0 ? [] : [{ offset: 0, length, hosts: [] }]

@@ -2,7 +2,17 @@ import { Clock, Effect, Stream } from "effect"
 import type { Backend, FileStatus } from "../../Storage.ts"
 import * as StorageError from "../../StorageError.ts"
 import { list, type Tree } from "./glob.ts"
-import { compareNames, fail, format, parse, parseGlob, renameObstacle, resolveRange, rootIsKept, type Segments } from "./path.ts"
+import {
+  compareNames,
+  fail,
+  format,
+  parse,
+  parseGlob,
+  renameObstacle,
+  resolveRange,
+  rootIsKept,
+  type Segments
+} from "./path.ts"
 
 interface File {
   readonly _tag: "File"
@@ -43,7 +53,8 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
     return node
   }
 
-  const isNode = (found: ReturnType<typeof lookup>): found is Node => found._tag === "File" || found._tag === "Directory"
+  const isNode = (found: ReturnType<typeof lookup>): found is Node =>
+    found._tag === "File" || found._tag === "Directory"
 
   const get = (operation: string, path: string, segments: Segments) =>
     Effect.suspend(() => {
@@ -51,7 +62,7 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
       return isNode(found) ? Effect.succeed(found) : Effect.fail(fail(operation, path, found))
     })
 
-  const getFile = Effect.fnUntraced(function*(operation: string, path: string) {
+  const getFile = Effect.fnUntraced(function* (operation: string, path: string) {
     const node = yield* get(operation, path, yield* parse(operation, path, scheme))
     return node._tag === "File" ? node : yield* fail(operation, path, new StorageError.IsADirectory())
   })
@@ -100,7 +111,9 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
       Effect.sync(() => {
         const found = lookup(segments)
         return found._tag === "Directory"
-          ? Array.from(found.children.keys()).sort(compareNames).map((name) => ({ name, isLink: false }))
+          ? Array.from(found.children.keys())
+              .sort(compareNames)
+              .map((name) => ({ name, isLink: false }))
           : []
       })
   }
@@ -109,30 +122,33 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
     list: (path) =>
       Stream.unwrap(Effect.map(parseGlob("list", path, scheme), (patterns) => list(tree, path, patterns))),
 
-    stat: Effect.fn("Storage.stat")(function*(path) {
+    stat: Effect.fn("Storage.stat")(function* (path) {
       const segments = yield* parse("stat", path, scheme)
       return status(segments, yield* get("stat", path, segments))
     }),
 
     read: (path, range) =>
-      Stream.unwrap(Effect.gen(function*() {
-        const { bytes } = yield* getFile("read", path)
-        const { end, start } = yield* resolveRange("read", path, bytes.length, range)
-        return Stream.unfold(start, (at) =>
-          Effect.sync(() => {
-            if (at >= end) return undefined
-            const next = Math.min(end, at + pieceBytes)
-            return [bytes.slice(at, next), next] as const
-          }))
-      })),
+      Stream.unwrap(
+        Effect.gen(function* () {
+          const { bytes } = yield* getFile("read", path)
+          const { end, start } = yield* resolveRange("read", path, bytes.length, range)
+          return Stream.unfold(start, (at) =>
+            Effect.sync(() => {
+              if (at >= end) return undefined
+              const next = Math.min(end, at + pieceBytes)
+              return [bytes.slice(at, next), next] as const
+            })
+          )
+        })
+      ),
 
-    readRange: Effect.fn("Storage.readRange")(function*(path, offset, length) {
+    readRange: Effect.fn("Storage.readRange")(function* (path, offset, length) {
       const { bytes } = yield* getFile("readRange", path)
       const { end, start } = yield* resolveRange("readRange", path, bytes.length, { offset, length })
       return bytes.slice(start, end)
     }),
 
-    write: Effect.fn("Storage.write")(function*(path, bytes, options) {
+    write: Effect.fn("Storage.write")(function* (path, bytes, options) {
       const segments = yield* parse("write", path, scheme)
       const overwrite = options?.overwrite ?? false
       const before = obstacle(segments, overwrite)
@@ -142,13 +158,15 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
         Effect.sync(() => {
           // A copy: the producer may use its buffers again.
           for (const piece of chunk) pieces.push(new Uint8Array(piece))
-        }))
+        })
+      )
       const now = yield* Clock.currentTimeMillis
       const reason = obstacle(segments, overwrite)
       if (reason !== undefined) return yield* fail("write", path, reason)
       const name = segments.at(-1)
       const parent = ensure(segments.slice(0, -1), now)
-      if (name === undefined || parent === undefined) return yield* fail("write", path, new StorageError.NotADirectory())
+      if (name === undefined || parent === undefined)
+        return yield* fail("write", path, new StorageError.NotADirectory())
       const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0))
       let at = 0
       for (const piece of pieces) {
@@ -160,7 +178,7 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
       return whole.length
     }),
 
-    rename: Effect.fn("Storage.rename")(function*(from, to) {
+    rename: Effect.fn("Storage.rename")(function* (from, to) {
       const source = yield* parse("rename", from, scheme)
       const target = yield* parse("rename", to, scheme)
       const now = yield* Clock.currentTimeMillis
@@ -182,7 +200,7 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
       holder.modified = parent.modified = now
     }),
 
-    delete: Effect.fn("Storage.delete")(function*(path, options) {
+    delete: Effect.fn("Storage.delete")(function* (path, options) {
       const segments = yield* parse("delete", path, scheme)
       const name = segments.at(-1)
       if (name === undefined) {
@@ -200,13 +218,13 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
       return true
     }),
 
-    mkdirs: Effect.fn("Storage.mkdirs")(function*(path) {
+    mkdirs: Effect.fn("Storage.mkdirs")(function* (path) {
       const segments = yield* parse("mkdirs", path, scheme)
       const now = yield* Clock.currentTimeMillis
       if (ensure(segments, now) === undefined) return yield* fail("mkdirs", path, new StorageError.NotADirectory())
     }),
 
-    blocks: Effect.fn("Storage.blocks")(function*(path) {
+    blocks: Effect.fn("Storage.blocks")(function* (path) {
       const { bytes } = yield* getFile("blocks", path)
       return bytes.length === 0 ? [] : [{ offset: 0, length: bytes.length, hosts: [] }]
     })

@@ -25,7 +25,7 @@ export const schemeOf = (path: string, isKnown: (scheme: string) => boolean): st
  * The names a path leads through. `base` is what a path without a scheme is resolved against; without it a path needs one.
  * What was percent-escaped, and `base`, pass through `literal`, so that no glob is seen in them.
  */
-const resolve = Effect.fnUntraced(function*(
+const resolve = Effect.fnUntraced(function* (
   operation: string,
   path: string,
   scheme: string,
@@ -68,7 +68,8 @@ const resolve = Effect.fnUntraced(function*(
         operation,
         path,
         new StorageError.InvalidPath({
-          detail: "the URI has a percent escape that is no UTF-8 or stands for a slash or NUL; write a percent sign as %25"
+          detail:
+            "the URI has a percent escape that is no UTF-8 or stands for a slash or NUL; write a percent sign as %25"
         })
       )
   })
@@ -108,7 +109,7 @@ export type Pattern =
 const hasGlob = /^(?:[^\\*?[{]|\\.)*[*?[{]/s
 
 /** A path whose segments may be globs. */
-export const parseGlob = Effect.fnUntraced(function*(
+export const parseGlob = Effect.fnUntraced(function* (
   operation: string,
   path: string,
   scheme: string,
@@ -149,8 +150,7 @@ export const compareNames = (a: string, b: string): number => {
 }
 
 // Surrogates (code points above U+FFFF) go after U+E000..U+FFFF.
-const codePointRank = (unit: number): number =>
-  unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit
+const codePointRank = (unit: number): number => (unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit)
 
 /** Where a range starts and ends in a file of `size` bytes. */
 export const resolveRange = (
@@ -162,8 +162,11 @@ export const resolveRange = (
   const start = range?.offset ?? 0
   const length = range?.length ?? Math.max(0, size - start)
   // As in Hadoop, a negative offset is an end-of-file error too.
-  return Number.isSafeInteger(start) && Number.isSafeInteger(length) && start >= 0 && length >= 0
-      && start + length <= size
+  return Number.isSafeInteger(start) &&
+    Number.isSafeInteger(length) &&
+    start >= 0 &&
+    length >= 0 &&
+    start + length <= size
     ? Effect.succeed({ start, end: start + length })
     : Effect.fail(fail(operation, path, new StorageError.EndOfFile({ offset: start, length, available: size })))
 }
