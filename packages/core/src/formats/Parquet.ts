@@ -1,0 +1,396 @@
+/**
+ * Parquet files, as rows typed by a `Schema` or as Arrow record batches.
+ *
+ * A split is a run of row groups. One row group is in memory at a time; only the columns asked for are read, each row
+ * group with as few ranged reads as can be. The schema is fitted to each file's own before the first row is read.
+ *
+ * @since 0.1.0
+ */
+import type * as Arrow from "apache-arrow"
+import { Effect, Schema, Stream } from "effect"
+import type { FilePart, Source, Writer } from "../Format.ts"
+import { Corrupt, type FormatError, InvalidRow, SchemaMismatch } from "../FormatError.ts"
+import { compileRows, describe, type RowReader } from "../internal/format/arrowRows.ts"
+import { detail, fingerprint, toResolved } from "../internal/format/files.ts"
+import { expand, fail, storageFailed, toPaths } from "../internal/format/inputs.ts"
+import * as Footer from "../internal/format/parquetFooter.ts"
+import { encodeBatches, type EncodeOptions, encodeRows } from "../internal/format/parquetWrite.ts"
+import { pack, type Unit } from "../internal/format/splits.ts"
+import { type Libraries, load } from "../internal/format/wasm.ts"
+import * as Origin from "../Origin.ts"
+import { type FileStatus, Storage } from "../Storage.ts"
+import * as TaskContext from "../TaskContext.ts"
+
+const format = "parquet"
+
+/**
+ * What a footer says of a file.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Metadata {
+  readonly path: string
+  readonly rows: number
+  /** Columns, each `name: type` in Arrow's terms. */
+  readonly columns: ReadonlyArray<string>
+  readonly schema: Arrow.Schema
+  readonly rowGroups: ReadonlyArray<Footer.RowGroup>
+}
+
+/**
+ * How rows are read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ParquetOptions {
+  /** A row that the schema does not allow fails the task (`"fail"`, default) or is set aside (`"deadLetter"`). */
+  readonly onInvalidRow?: "fail" | "deadLetter" | undefined
+}
+
+/**
+ * How record batches are read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BatchOptions {
+  /** Columns to read, default all. */
+  readonly columns?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * How Parquet is written.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ParquetWriterOptions {
+  /** Default `"snappy"`. */
+  readonly compression?: "snappy" | "zstd" | "gzip" | "none" | undefined
+  /** Most rows of a row group. Default 1 Mi; a row group also ends at about 64 MiB. */
+  readonly rowGroupRows?: number | undefined
+}
+
+interface OpenFile {
+  readonly status: FileStatus
+  readonly footer: Footer.Footer
+  readonly schema: Arrow.Schema
+}
+
+const corrupt = (path: string) => (error: unknown): FormatError =>
+  fail(format, path, new Corrupt({ detail: error instanceof Error ? error.message : String(error) }))
+
+const tailBytes = 64 * 1024
+
+const open = Effect.fnUntraced(function*(libraries: Libraries, status: FileStatus) {
+  const storage = yield* Storage
+  const { length, path } = status
+  if (length < 12) {
+    return yield* fail(
+      format,
+      path,
+      new Corrupt({ detail: `has ${length} bytes, the smallest Parquet file has 12: truncated, or no Parquet file` })
+    )
+  }
+  const read = (offset: number, length: number) =>
+    Effect.mapError(storage.readRange(path, offset, length), storageFailed(format, path))
+  const tailLength = Math.min(tailBytes, length)
+  const tail = yield* read(length - tailLength, tailLength)
+  const footerLength = Footer.footerLength(tail.subarray(tail.length - Footer.trailerBytes), length)
+  if (typeof footerLength === "string") return yield* fail(format, path, new Corrupt({ detail: footerLength }))
+  const fromEnd = footerLength + Footer.trailerBytes
+  const bytes = fromEnd <= tail.length
+    ? tail.subarray(tail.length - fromEnd, tail.length - Footer.trailerBytes)
+    : yield* read(length - fromEnd, footerLength)
+  return yield* Effect.try({
+    try: (): OpenFile => {
+      const footer = Footer.parse(bytes, length)
+      const ipc = libraries.wasm.readSchema(Footer.emptyFile(footer)).intoIPCStream()
+      return { status, footer, schema: libraries.arrow.tableFromIPC(ipc).schema }
+    },
+    catch: corrupt(path)
+  })
+})
+
+/**
+ * Reads the footers of all files of a path.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const metadata = Effect.fn("Parquet.metadata")(function*(path: string | ReadonlyArray<string>) {
+  const libraries = yield* load
+  const files = yield* expand(format, toPaths(path))
+  const opened = yield* Effect.forEach(files, (file) => open(libraries, file), { concurrency: 16 })
+  return opened.map((file): Metadata => ({
+    path: file.status.path,
+    rows: file.footer.rows,
+    columns: describe(file.schema),
+    schema: file.schema,
+    rowGroups: file.footer.rowGroups
+  }))
+})
+
+const readRowGroup = Effect.fnUntraced(function*(
+  libraries: Libraries,
+  file: OpenFile,
+  index: number,
+  columns: ReadonlyArray<string> | undefined
+) {
+  const storage = yield* Storage
+  const { path } = file.status
+  const group = file.footer.rowGroups[index]
+  if (group === undefined) return yield* fail(format, path, new Corrupt({ detail: `has no row group ${index} any more` }))
+  const wanted = columns === undefined ? undefined : new Set(columns)
+  const ranges = Footer.rangesOf(group, wanted)
+  const bytes = yield* Effect.forEach(ranges, (range) =>
+    Effect.mapError(storage.readRange(path, range.offset, range.length), storageFailed(format, path)), { concurrency: 4 })
+  return yield* Effect.try({
+    try: () => {
+      const schema = wanted === undefined
+        ? undefined
+        : new libraries.arrow.Schema(file.schema.fields.filter((field) => wanted.has(field.name)), file.schema.metadata)
+      const ipc = schema === undefined ? undefined : libraries.arrow.tableToIPC(new libraries.arrow.Table(schema), "stream")
+      const projected = wanted === undefined || ipc === undefined
+        ? file.footer
+        : Footer.project(file.footer, wanted, ipc)
+      const decoded = libraries.wasm.readParquet(Footer.rowGroupFile(projected, index, ranges, bytes))
+      // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.
+      const table = libraries.arrow.tableFromIPC(decoded.intoIPCStream())
+      if (table.numRows !== group.rows) {
+        throw new Error(`row group ${index} has ${table.numRows} rows, its metadata says ${group.rows}`)
+      }
+      return table.batches
+    },
+    catch: corrupt(path)
+  })
+})
+
+const batchesOf = (
+  libraries: Libraries,
+  file: OpenFile,
+  part: FilePart,
+  columns: ReadonlyArray<string> | undefined
+): Stream.Stream<ReadonlyArray<Arrow.RecordBatch>, FormatError, Storage> =>
+  Stream.mapEffect(Stream.fromIterable(part.rowGroups ?? []).pipe(Stream.rechunk(1)), (index) =>
+    Effect.map(readRowGroup(libraries, file, index, columns), (batches) => {
+      let row = 0
+      for (const batch of batches) {
+        Origin.attach(batch, { path: part.path, rowGroup: index, firstRow: row, kept: undefined })
+        row += batch.numRows
+      }
+      return batches
+    }))
+
+const unitsOf = Effect.fnUntraced(function*(file: OpenFile, columns: ReadonlyArray<string> | undefined) {
+  const storage = yield* Storage
+  const { path } = file.status
+  const blocks = yield* Effect.mapError(storage.blocks(path), storageFailed(format, path))
+  const wanted = columns === undefined ? undefined : new Set(columns)
+  return file.footer.rowGroups.map((group, rowGroup): Unit => ({
+    file: file.status,
+    offset: group.offset,
+    // What will be read, not what is there: a split of few columns spans more row groups.
+    length: Footer.rangesOf(group, wanted).reduce((sum, range) => sum + range.length, 0),
+    rowGroup,
+    rows: group.rows,
+    blocks
+  }))
+})
+
+const makeSource = <A>(options: {
+  readonly paths: ReadonlyArray<string>
+  readonly detail: string
+  readonly columns: ReadonlyArray<string> | undefined
+  readonly read: (
+    libraries: Libraries,
+    files: ReadonlyArray<OpenFile>
+  ) => Effect.Effect<
+    (file: OpenFile, part: FilePart) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>,
+    FormatError
+  >
+}): Source<A> => ({
+  name: format,
+  detail: options.detail,
+  partitions: undefined,
+  columns: options.columns,
+  resolve: Effect.fn("Parquet.resolve")(function*(split) {
+    const libraries = yield* load
+    const statuses = yield* expand(format, options.paths)
+    const files = yield* Effect.forEach(statuses, (status) => open(libraries, status), { concurrency: 16 })
+    const read = yield* options.read(libraries, files)
+    const units = yield* Effect.forEach(files, (file) => unitsOf(file, options.columns), { concurrency: 16 })
+    const byPath = new Map(files.map((file) => [file.status.path, file]))
+    return toResolved(pack(units.flat(), split), (part) => {
+      const file = byPath.get(part.path)
+      return file === undefined ? Stream.empty : read(file, part)
+    })
+  })
+})
+
+/**
+ * The record batches of Parquet files. Each has an `Origin`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const batches = (path: string | ReadonlyArray<string>, options?: BatchOptions): Source<Arrow.RecordBatch> => {
+  const paths = toPaths(path)
+  const columns = options?.columns
+  return makeSource({
+    paths,
+    detail: detail(paths, { batches: true, columns }),
+    columns,
+    read: Effect.fnUntraced(function*(libraries, files) {
+      for (const file of files) {
+        const missing = columns?.find((name) => !file.schema.fields.some((field) => field.name === name))
+        if (missing === undefined) continue
+        return yield* fail(
+          format,
+          file.status.path,
+          new SchemaMismatch({ column: missing, expected: "a column", available: describe(file.schema) })
+        )
+      }
+      return (file: OpenFile, part: FilePart) => batchesOf(libraries, file, part, columns)
+    })
+  })
+}
+
+/**
+ * The rows of Parquet files, typed by a struct schema.
+ *
+ * Columns whose type is the schema's own cost nothing more than reading them; others run the schema's decoder for that
+ * column. 64-bit integers are `Schema.BigInt`, or `Schema.Number` where they are safe integers.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const source = <const Fields extends Schema.Struct.Fields>(
+  path: string | ReadonlyArray<string>,
+  schema: Schema.Struct<Fields>,
+  options?: ParquetOptions
+): Source<Schema.Struct<Fields>["Type"]> => {
+  type A = Schema.Struct<Fields>["Type"]
+  const paths = toPaths(path)
+  const columns = schema.ast.propertySignatures.map((field) => String(field.name))
+  return makeSource<A>({
+    paths,
+    detail: detail(paths, {
+      columns,
+      schema: fingerprint(Schema.toRepresentation(schema)),
+      onInvalidRow: options?.onInvalidRow
+    }),
+    columns,
+    read: Effect.fnUntraced(function*(libraries, files) {
+      const readers = new Map<OpenFile, RowReader<A>>()
+      for (const file of files) {
+        const reader = compileRows(schema, file.schema)
+        if (reader instanceof SchemaMismatch) return yield* fail(format, file.status.path, reader)
+        readers.set(file, reader)
+      }
+      return (file: OpenFile, part: FilePart) => {
+        const reader = readers.get(file)
+        return reader === undefined ? Stream.empty : batchesOf(libraries, file, part, reader.columns).pipe(
+          Stream.flattenIterable,
+          Stream.rechunk(1),
+          Stream.mapEffect((batch) => toRows(reader, batch, options?.onInvalidRow ?? "fail"))
+        )
+      }
+    })
+  })
+}
+
+const toRows = Effect.fnUntraced(function*<A>(
+  reader: RowReader<A>,
+  batch: Arrow.RecordBatch,
+  onInvalidRow: "fail" | "deadLetter"
+) {
+  const origin = Origin.of(batch)
+  const bad: Array<readonly [index: number, detail: string]> = []
+  const rows = reader.read(batch, (index, detail) => {
+    bad.push([index, detail])
+  })
+  const first = bad[0]
+  const path = origin?.path ?? ""
+  const firstRow = origin?.firstRow ?? 0
+  if (first === undefined) return Origin.attach(rows, origin)
+  const context = yield* TaskContext.Current
+  if (onInvalidRow === "fail" || context === undefined) {
+    return yield* fail(
+      format,
+      path,
+      new InvalidRow({
+        ...(origin?.rowGroup === undefined ? {} : { rowGroup: origin.rowGroup }),
+        row: firstRow + first[0],
+        detail: first[1]
+      })
+    )
+  }
+  for (const [index, reason] of bad) {
+    yield* context.deadLetter({
+      path,
+      rowGroup: origin?.rowGroup,
+      row: firstRow + index,
+      reason,
+      value: String(batch.get(index))
+    })
+  }
+  const dropped = new Set(bad.map(([index]) => index))
+  const kept = Int32Array.from({ length: batch.numRows }, (_, i) => i).filter((i) => !dropped.has(i))
+  return Origin.attach(rows, origin === undefined ? undefined : { ...origin, kept })
+})
+
+const writing = (options: ParquetWriterOptions | undefined): EncodeOptions => ({
+  compression: options?.compression ?? "snappy",
+  rowGroupRows: options?.rowGroupRows ?? 1024 * 1024,
+  rowGroupBytes: 64 * 1024 * 1024
+})
+
+/**
+ * Writes rows typed by a struct schema, row group by row group.
+ *
+ * `Schema.Number` is written as `double` (with `Parquet.Float32` and `Parquet.Int32` as `float` and `int32`),
+ * `Schema.BigInt` as `int64`, `Schema.Date` as timestamp in milliseconds, vectors as `list<float>`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const writer = <const Fields extends Schema.Struct.Fields>(
+  schema: Schema.Struct<Fields>,
+  options?: ParquetWriterOptions
+): Writer<Schema.Struct<Fields>["Type"]> => ({
+  format,
+  extension: ".parquet",
+  encode: (rows) => encodeRows(rows, schema, writing(options))
+})
+
+/**
+ * Writes record batches of one schema.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const batchWriter = (options?: ParquetWriterOptions): Writer<Arrow.RecordBatch> => ({
+  format,
+  extension: ".parquet",
+  encode: (batches) => encodeBatches(batches, writing(options))
+})
+
+export {
+  /**
+   * A number that is written as a 32-bit float.
+   *
+   * @category schemas
+   * @since 0.1.0
+   */
+  Float32,
+  /**
+   * A number that is written as a 32-bit integer.
+   *
+   * @category schemas
+   * @since 0.1.0
+   */
+  Int32
+} from "../internal/format/parquetWrite.ts"

@@ -1,0 +1,95 @@
+/** A source over files that are cut by bytes. */
+import { createHash } from "node:crypto"
+import { Effect, Stream } from "effect"
+import type { FilePart, Resolved, Source, SplitOptions } from "../../Format.ts"
+import { Corrupt, type FormatError } from "../../FormatError.ts"
+import { type FileStatus, Storage } from "../../Storage.ts"
+import { emit } from "./lines.ts"
+import { expand, fail, storageFailed } from "./inputs.ts"
+import { cut, pack, type PlannedSplit, type Unit } from "./splits.ts"
+
+/** The partitions of a source whose parts are read one after the other. */
+export const toResolved = <A>(
+  planned: ReadonlyArray<PlannedSplit>,
+  read: (part: FilePart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
+): Resolved<A> => ({
+  splits: planned.map((split) => ({
+    id: split.id,
+    label: split.label,
+    parts: split.parts,
+    bytes: split.bytes,
+    rows: split.rows,
+    hosts: split.hosts,
+    read: Stream.fromArray(split.parts.map((part, i) => [part, split.files[i]] as const)).pipe(
+      Stream.flatMap(([part, file]) => file === undefined ? Stream.empty : emit(read(part, file)))
+    )
+  }))
+})
+
+/** Fails where a file is no longer what the split was planned from. */
+export const unchanged = (format: string, planned: FileStatus): Effect.Effect<void, FormatError, Storage> =>
+  Effect.gen(function*() {
+    const storage = yield* Storage
+    const now = yield* Effect.mapError(storage.stat(planned.path), storageFailed(format, planned.path))
+    if (now.length !== planned.length) {
+      return yield* fail(
+        format,
+        planned.path,
+        new Corrupt({ detail: `has ${now.length} bytes, had ${planned.length} when the job was planned` })
+      )
+    }
+  })
+
+/** Settings as `explain` prints them: only those that are set, in the order of their names. */
+export const detail = (
+  paths: ReadonlyArray<string>,
+  settings: Readonly<Record<string, string | number | boolean | ReadonlyArray<string> | undefined>>
+): string => {
+  const set = Object.keys(settings).sort().filter((key) => settings[key] !== undefined).map((key) =>
+    `${key}=${JSON.stringify(settings[key])}`
+  )
+  return [paths.join(", "), ...set].join(" ")
+}
+
+/** A short hash for `detail`, of what is too long to print there. */
+export const fingerprint = (value: unknown): string =>
+  createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12)
+
+/** Lists the files and cuts those that can be cut. */
+export const planByBytes = Effect.fnUntraced(function*(
+  format: string,
+  paths: ReadonlyArray<string>,
+  options: SplitOptions,
+  splittable: (file: FileStatus) => boolean
+) {
+  const storage = yield* Storage
+  const files = yield* expand(format, paths)
+  const units = yield* Effect.forEach(files, (file) =>
+    Effect.map(
+      Effect.mapError(storage.blocks(file.path), storageFailed(format, file.path)),
+      (blocks): ReadonlyArray<Unit> => cut(file, blocks, { ...options, splittable: splittable(file) })
+    ), { concurrency: 16 })
+  return { files, planned: pack(units.flat(), options) }
+})
+
+/** A source whose files are cut by bytes. */
+export const bytesSource = <A>(options: {
+  readonly name: string
+  readonly detail: string
+  readonly paths: ReadonlyArray<string>
+  readonly columns: ReadonlyArray<string> | undefined
+  readonly splittable: (file: FileStatus) => boolean
+  /** What must hold before the first row is read. */
+  readonly check?: ((files: ReadonlyArray<FileStatus>) => Effect.Effect<void, FormatError, Storage>) | undefined
+  readonly read: (part: FilePart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
+}): Source<A> => ({
+  name: options.name,
+  detail: options.detail,
+  partitions: undefined,
+  columns: options.columns,
+  resolve: Effect.fn("Format.resolve")(function*(split) {
+    const { files, planned } = yield* planByBytes(options.name, options.paths, split, options.splittable)
+    if (options.check !== undefined) yield* options.check(files)
+    return toResolved(planned, options.read)
+  })
+})

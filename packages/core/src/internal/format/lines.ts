@@ -1,0 +1,283 @@
+/**
+ * From bytes to records that end at a line break, in pieces as big as the reads were.
+ *
+ * A line ends at LF, CRLF or a lone CR, as in Hadoop's `LineReader`. A range owns the lines that begin in (start, end], and
+ * the first range of a file also the line at 0: so each line has exactly one owner wherever the ranges were cut.
+ */
+import { isUtf8 } from "node:buffer"
+import { createGunzip } from "node:zlib"
+import { NodeStream } from "@effect/platform-node"
+import { Array as Arr, Effect, Option, Stream } from "effect"
+import type { FilePart } from "../../Format.ts"
+import { Corrupt, type FormatError } from "../../FormatError.ts"
+import * as Origin from "../../Origin.ts"
+import { type FileStatus, Storage } from "../../Storage.ts"
+import type { StorageError } from "../../StorageError.ts"
+import { fail, storageFailed } from "./inputs.ts"
+
+const LF = 10
+const CR = 13
+
+/** Whole records: bytes that begin at `offset` of the (unzipped) file and end with a line break or with the file. */
+export interface Piece {
+  readonly bytes: Buffer
+  readonly offset: number
+}
+
+export interface CutOptions {
+  readonly format: string
+  readonly path: string
+  /** Longest record, in bytes. */
+  readonly maxBytes: number
+  /** The byte whose pairs enclose line breaks that do not end a record; default none. */
+  readonly quote?: number | undefined
+}
+
+export const isGzip = (path: string): boolean => path.toLowerCase().endsWith(".gz")
+
+const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+// One past the first line break; 0 where there is none. A CR that is the last byte counts: the caller looks for its LF.
+const afterFirstBreak = (bytes: Buffer): number => {
+  const lf = bytes.indexOf(LF)
+  const cr = (lf < 0 ? bytes : bytes.subarray(0, lf)).indexOf(CR)
+  return cr < 0 || cr + 1 === lf ? lf + 1 : cr + 1
+}
+
+// One past the last line break; 0 where there is none.
+const afterLastBreak = (bytes: Buffer): number => {
+  const lf = bytes.lastIndexOf(LF)
+  if (lf >= 0) return lf + 1
+  return bytes.length < 2 ? 0 : bytes.lastIndexOf(CR, bytes.length - 2) + 1
+}
+
+/**
+ * Cuts a stream of bytes that begins at `offset` behind its last whole record, again and again.
+ *
+ * RFC 4180 doubles a quote inside quotes, so whether a line break is inside quotes is the parity of the quotes before it.
+ */
+const cutRecords = <E, R>(
+  bytes: Stream.Stream<Uint8Array, E, R>,
+  offset: number,
+  options: CutOptions
+): Stream.Stream<Piece, E | FormatError, R> =>
+  Stream.suspend(() => {
+    let held: Array<Uint8Array> = []
+    let heldBytes = 0
+    let position = offset
+    let inside = false
+
+    const afterLastRecord = (chunk: Buffer): number => {
+      const quote = options.quote
+      if (quote === undefined || (!inside && chunk.indexOf(quote) < 0)) return afterLastBreak(chunk)
+      let end = 0
+      for (let i = 0; i < chunk.length; i++) {
+        const byte = chunk[i]
+        if (byte === quote) inside = !inside
+        else if (!inside && (byte === LF || (byte === CR && i + 1 < chunk.length && chunk[i + 1] !== LF))) end = i + 1
+      }
+      return end
+    }
+
+    const take = (chunk: Buffer, end: number): Piece => {
+      const piece = heldBytes === 0 ? chunk.subarray(0, end) : Buffer.concat([...held, chunk.subarray(0, end)])
+      held = end === chunk.length ? [] : [chunk.subarray(end)]
+      heldBytes = chunk.length - end
+      const at = position
+      position += piece.length
+      return { bytes: piece, offset: at }
+    }
+
+    const push = (chunk: Uint8Array): Effect.Effect<ReadonlyArray<Piece>, FormatError> => {
+      const buffer = toBuffer(chunk)
+      const end = afterLastRecord(buffer)
+      const pieces = end > 0 ? [take(buffer, end)] : []
+      if (end === 0) {
+        held.push(buffer)
+        heldBytes += buffer.length
+      }
+      return heldBytes <= options.maxBytes ? Effect.succeed(pieces) : Effect.fail(
+        fail(
+          options.format,
+          options.path,
+          new Corrupt({
+            offset: position,
+            detail: `the record that begins here is longer than ${options.maxBytes} bytes; if it is right, raise the limit`
+          })
+        )
+      )
+    }
+
+    return Stream.mapEffect(bytes, push).pipe(
+      Stream.concat(
+        Stream.suspend(() => heldBytes === 0 ? Stream.empty : Stream.succeed([take(Buffer.alloc(0), 0)]))
+      ),
+      emit
+    )
+  })
+
+/** Arrays as they are, each one a chunk of the stream: what is attached to an array stays attached. */
+export const emit = <A, E, R>(arrays: Stream.Stream<ReadonlyArray<A>, E, R>): Stream.Stream<A, E, R> =>
+  arrays.pipe(Stream.filter(Arr.isReadonlyArrayNonEmpty), Stream.flattenArray)
+
+const tailBytes = 64 * 1024
+const maxTailBytes = 8 * 1024 * 1024
+
+// The bytes of the lines that begin in (start, end].
+const readOwned = (
+  storage: Storage["Service"],
+  part: FilePart,
+  file: FileStatus,
+  toError: (error: StorageError) => FormatError
+): Stream.Stream<Uint8Array, FormatError> =>
+  Stream.suspend(() => {
+    const end = part.offset + part.length
+    let skipping = part.offset > 0
+    // The last byte seen was the CR of a line break that counts: an LF next belongs to it.
+    let brokenAtCr = false
+
+    const skip = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => {
+      const chunk = toBuffer(bytes)
+      if (brokenAtCr && chunk.length > 0) {
+        brokenAtCr = false
+        return chunk[0] === LF ? [chunk.subarray(1)] : [chunk]
+      }
+      if (!skipping) return [chunk]
+      const at = afterFirstBreak(chunk)
+      if (at === 0) return []
+      skipping = false
+      brokenAtCr = at === chunk.length && chunk[at - 1] === CR
+      return brokenAtCr ? [] : [chunk.subarray(at)]
+    }
+
+    const body = storage.read(part.path, { offset: part.offset, length: part.length }).pipe(
+      Stream.mapError(toError),
+      Stream.map(skip),
+      emit
+    )
+
+    const tail = Stream.suspend(() => {
+      if (end >= file.length || skipping) return Stream.empty
+      let skipLf = brokenAtCr
+      let position = end
+      let size = tailBytes
+      let closedAtCr = false
+      return emit(Stream.paginate(undefined, () => {
+        const length = Math.min(size, file.length - position)
+        return Effect.map(Effect.mapError(storage.readRange(part.path, position, length), toError), (bytes) => {
+          let chunk = toBuffer(bytes)
+          position += length
+          size = Math.min(size * 2, maxTailBytes)
+          const done = (found: Buffer): readonly [ReadonlyArray<ReadonlyArray<Uint8Array>>, Option.Option<undefined>] => [
+            [[found]],
+            Option.none()
+          ]
+          if (closedAtCr) return done(chunk.subarray(0, chunk[0] === LF ? 1 : 0))
+          if (skipLf) {
+            skipLf = false
+            if (chunk[0] === LF) return done(chunk.subarray(0, 0))
+          }
+          const at = afterFirstBreak(chunk)
+          if (at > 0) {
+            if (at < chunk.length || chunk[at - 1] === LF || position >= file.length) return done(chunk.subarray(0, at))
+            closedAtCr = true
+          }
+          return [[[chunk]], position < file.length ? Option.some(undefined) : Option.none()] as const
+        })
+      }))
+    })
+    return Stream.concat(body, tail)
+  })
+
+const gunzip = (options: CutOptions) => <E, R>(bytes: Stream.Stream<Uint8Array, E, R>) =>
+  NodeStream.pipeThroughDuplex(bytes, {
+    evaluate: () => createGunzip({ chunkSize: 256 * 1024 }),
+    onError: (error) =>
+      fail(
+        options.format,
+        options.path,
+        new Corrupt({ detail: `not readable as gzip: ${error instanceof Error ? error.message : String(error)}` })
+      )
+  })
+
+/** The records of a part, cut at record ends, without the byte order mark. */
+export const readPieces = (
+  part: FilePart,
+  file: FileStatus,
+  options: CutOptions
+): Stream.Stream<Piece, FormatError, Storage> =>
+  Stream.unwrap(Effect.map(Storage, (storage) => {
+    const toError = storageFailed(options.format, part.path)
+    const bytes = isGzip(part.path)
+      ? gunzip(options)(Stream.mapError(storage.read(part.path), toError))
+      : readOwned(storage, part, file, toError)
+    return Stream.map(cutRecords(bytes, part.offset, options), withoutMark)
+  }))
+
+const withoutMark = (piece: Piece): Piece =>
+  piece.offset === 0 && piece.bytes[0] === 0xef && piece.bytes[1] === 0xbb && piece.bytes[2] === 0xbf
+    ? { bytes: piece.bytes.subarray(3), offset: 3 }
+    : piece
+
+/** Where the first byte that is not UTF-8 is. */
+export const firstInvalid = (bytes: Buffer): number => {
+  let at = 0
+  for (const char of bytes.toString("utf8")) {
+    const length = Buffer.byteLength(char)
+    if (char === "\uFFFD" && !(bytes[at] === 0xef && bytes[at + 1] === 0xbf && bytes[at + 2] === 0xbd)) return at
+    at += length
+  }
+  return at
+}
+
+/** The text of a piece; bytes that are not UTF-8 are an error, or U+FFFD with `replace`. */
+export const decodePiece = (
+  piece: Piece,
+  options: CutOptions,
+  encoding: "utf-8" | "replace"
+): Effect.Effect<string, FormatError> =>
+  encoding === "replace" || isUtf8(piece.bytes)
+    ? Effect.succeed(piece.bytes.toString("utf8"))
+    : Effect.fail(
+      fail(
+        options.format,
+        options.path,
+        new Corrupt({
+          offset: piece.offset + firstInvalid(piece.bytes),
+          detail: "not UTF-8; pass encoding \"replace\" to read such bytes as U+FFFD"
+        })
+      )
+    )
+
+/** The lines of a text, without their breaks. */
+export const splitLines = (text: string): Array<string> => {
+  const lines = text.includes("\r") ? text.split(/\r\n?|\n/) : text.split("\n")
+  // What ends with a line break does not have one more line.
+  if (lines[lines.length - 1] === "") lines.pop()
+  return lines
+}
+
+export interface LineOptions {
+  /** `"utf-8"` fails on other bytes, `"replace"` reads them as U+FFFD. */
+  readonly encoding: "utf-8" | "replace"
+  readonly maxBytes: number
+}
+
+/** The lines of a part, an array a piece, each with its origin. */
+export const readLines = (
+  format: string,
+  part: FilePart,
+  file: FileStatus,
+  options: LineOptions
+): Stream.Stream<Array<string>, FormatError, Storage> =>
+  Stream.suspend(() => {
+    const cut: CutOptions = { format, path: part.path, maxBytes: options.maxBytes }
+    let row = 0
+    return Stream.mapEffect(readPieces(part, file, cut), (piece) =>
+      Effect.map(decodePiece(piece, cut, options.encoding), (text) => {
+        const lines = splitLines(text)
+        Origin.attach(lines, { path: part.path, rowGroup: undefined, firstRow: row, kept: undefined })
+        row += lines.length
+        return lines
+      }))
+  })

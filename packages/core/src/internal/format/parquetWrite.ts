@@ -1,0 +1,392 @@
+/** From rows or record batches to Parquet, one row group at a time. */
+import type * as Arrow from "apache-arrow"
+import { Effect, Result, Schema, SchemaAST, Stream } from "effect"
+import { type FormatError, Unencodable } from "../../FormatError.ts"
+import * as Vector from "../../Vector.ts"
+import { fail } from "./inputs.ts"
+import * as Footer from "./parquetFooter.ts"
+import { type Libraries, load } from "./wasm.ts"
+
+export interface EncodeOptions {
+  readonly compression: "snappy" | "zstd" | "gzip" | "none"
+  readonly rowGroupRows: number
+  readonly rowGroupBytes: number
+}
+
+export const Float32 = Schema.Number.annotate({ parquet: "float" })
+export const Int32 = Schema.Int.annotate({ parquet: "int32" })
+
+const unencodable = (detail: string, column?: string): FormatError =>
+  fail("parquet", "", new Unencodable(column === undefined ? { detail } : { column, detail }))
+
+const codes = { none: 0, snappy: 1, gzip: 2, zstd: 5 } as const
+
+const toFile = (
+  { arrow, wasm }: Libraries,
+  table: Arrow.Table,
+  options: EncodeOptions
+): Uint8Array => {
+  const strings = table.schema.fields.filter((field) => arrow.DataType.isUtf8(field.type))
+  // A dictionary of floats is all cost and no gain, and the library can name top-level columns only.
+  const nested = table.schema.fields.some((field) => field.type.children !== null && field.type.children?.length > 0)
+  let builder = new wasm.WriterPropertiesBuilder()
+    .setCompression(codes[options.compression])
+    .setMaxRowGroupSize(Math.max(1, table.numRows))
+    .setDictionaryEnabled(!nested)
+  if (nested) for (const field of strings) builder = builder.setColumnDictionaryEnabled(field.name, true)
+  // Both calls consume what they are given.
+  return wasm.writeParquet(wasm.Table.fromIPCStream(arrow.tableToIPC(table, "stream")), builder.build())
+}
+
+/** The bytes of a Parquet file, from tables that are each one row group. */
+const encodeTables = <E, R>(
+  libraries: Libraries,
+  tables: Stream.Stream<Arrow.Table, E, R>,
+  empty: () => Arrow.Table,
+  options: EncodeOptions
+): Stream.Stream<Uint8Array, E | FormatError, R> =>
+  Stream.suspend(() => {
+    const appender = Footer.makeAppender()
+    let any = false
+    const append = (table: Arrow.Table) =>
+      Effect.try({
+        try: () => {
+          any = true
+          return appender.append(toFile(libraries, table, options))
+        },
+        catch: (error) => unencodable(error instanceof Error ? error.message : String(error))
+      })
+    return Stream.mapEffect(tables, append).pipe(
+      Stream.concat(Stream.suspend(() => any ? Stream.empty : Stream.fromEffect(append(empty())))),
+      Stream.concat(Stream.sync(appender.close))
+    )
+  })
+
+export const encodeBatches = <E, R>(
+  batches: Stream.Stream<Arrow.RecordBatch, E, R>,
+  options: EncodeOptions
+): Stream.Stream<Uint8Array, E | FormatError, R> =>
+  Stream.unwrap(Effect.map(load, (libraries) => {
+    let held: Array<Arrow.RecordBatch> = []
+    let rows = 0
+    let bytes = 0
+    let schema: string | undefined
+    const flush = () =>
+      Effect.sync(() => {
+        if (held.length === 0) return undefined
+        const table = new libraries.arrow.Table(held)
+        held = []
+        rows = 0
+        bytes = 0
+        return table
+      })
+    const add = (batch: Arrow.RecordBatch): Effect.Effect<Arrow.Table | undefined, FormatError> => {
+      const its = String(batch.schema)
+      schema ??= its
+      if (schema !== its) return Effect.fail(unencodable(`a batch of ${its} after one of ${schema}`))
+      held.push(batch)
+      rows += batch.numRows
+      bytes += batch.data.byteLength
+      return rows >= options.rowGroupRows || bytes >= options.rowGroupBytes ? flush() : Effect.succeed(undefined)
+    }
+    const tables = Stream.mapEffect(batches, add).pipe(
+      Stream.concat(Stream.fromEffect(Effect.suspend(flush))),
+      Stream.filter((table) => table !== undefined)
+    )
+    return encodeTables(libraries, tables, () => new libraries.arrow.Table(), options)
+  }))
+
+interface ColumnBuilder {
+  readonly field: Arrow.Field
+  /** Bytes added. Throws `Error` with the reason for what cannot be written. */
+  readonly add: (value: unknown) => number
+  readonly finish: () => Arrow.Data
+}
+
+const unwrapNull = (ast: SchemaAST.AST): { readonly ast: SchemaAST.AST; readonly nullable: boolean } => {
+  if (ast._tag !== "Union") return { ast, nullable: SchemaAST.isOptional(ast) }
+  const members = ast.types.filter((type) => type._tag !== "Null" && type._tag !== "Undefined")
+  const only = members[0]
+  return {
+    ast: only !== undefined && members.length === 1 ? only : ast,
+    nullable: SchemaAST.isOptional(ast) || members.length < ast.types.length
+  }
+}
+
+const parquetType = (ast: SchemaAST.AST): unknown => {
+  const own = ast.annotations?.["parquet"]
+  if (own !== undefined) return own
+  for (const check of ast.checks ?? []) {
+    const annotation = check.annotations?.["parquet"]
+    if (annotation !== undefined) return annotation
+  }
+  return undefined
+}
+
+const typeOf = (arrow: Libraries["arrow"], ast: SchemaAST.AST): Arrow.DataType | undefined => {
+  const id = ast.annotations?.["representation"]
+  const name = typeof id === "object" && id !== null && "id" in id ? id.id : undefined
+  if (Vector.of(ast) !== undefined) {
+    return new arrow.List(new arrow.Field("item", new arrow.Float32(), false))
+  }
+  if (name === "effect/schema/Date") return new arrow.TimestampMillisecond("UTC")
+  if (name === "effect/schema/Uint8Array") return new arrow.Binary()
+  switch (ast._tag) {
+    case "Number": {
+      const type = parquetType(ast)
+      return type === "float" ? new arrow.Float32() : type === "int32" ? new arrow.Int32() : new arrow.Float64()
+    }
+    case "BigInt":
+      return new arrow.Int64()
+    case "String":
+    case "TemplateLiteral":
+      return new arrow.Utf8()
+    case "Boolean":
+      return new arrow.Bool()
+    case "Literal":
+      return typeof ast.literal === "string"
+        ? new arrow.Utf8()
+        : typeof ast.literal === "number"
+        ? new arrow.Float64()
+        : new arrow.Bool()
+    case "Union":
+      return ast.types.every((type) => type._tag === "Literal" && typeof type.literal === "string")
+        ? new arrow.Utf8()
+        : undefined
+    case "Arrays": {
+      const rest = ast.rest[0]
+      if (rest === undefined || ast.elements.length > 0) return undefined
+      const item = unwrapNull(rest)
+      const type = typeOf(arrow, item.ast)
+      return type === undefined ? undefined : new arrow.List(new arrow.Field("item", type, item.nullable))
+    }
+    case "Objects": {
+      if (ast.indexSignatures.length > 0) return undefined
+      const fields: Array<Arrow.Field> = []
+      for (const field of ast.propertySignatures) {
+        const inner = unwrapNull(field.type)
+        const type = typeOf(arrow, inner.ast)
+        if (type === undefined) return undefined
+        fields.push(new arrow.Field(String(field.name), type, inner.nullable || SchemaAST.isOptional(field.type)))
+      }
+      return new arrow.Struct(fields)
+    }
+    default:
+      return undefined
+  }
+}
+
+const numberColumn = (
+  { arrow }: Libraries,
+  field: Arrow.Field,
+  make: (length: number) => Float32Array | Float64Array | Int32Array | BigInt64Array,
+  check: (value: unknown) => string | undefined
+): ColumnBuilder => {
+  let values = make(1024)
+  let valid: Array<boolean> | undefined
+  let length = 0
+  return {
+    field,
+    add: (value) => {
+      if (length === values.length) {
+        const bigger = make(length * 2)
+        bigger.set(values as never)
+        values = bigger
+      }
+      if (value === null || value === undefined) {
+        if (!field.nullable) throw new Error("is null or missing")
+        valid ??= Array.from({ length }, () => true)
+      } else {
+        const wrong = check(value)
+        if (wrong !== undefined) throw new Error(wrong)
+        values[length] = value as never
+      }
+      valid?.push(value !== null && value !== undefined)
+      length++
+      return values.BYTES_PER_ELEMENT
+    },
+    finish: () =>
+      arrow.makeData({
+        type: field.type,
+        length,
+        data: values.subarray(0, length),
+        ...(valid === undefined ? {} : {
+          nullBitmap: arrow.util.packBools(valid),
+          nullCount: valid.reduce((count, there) => there ? count : count + 1, 0)
+        })
+      } as never)
+  }
+}
+
+const vectorColumn = ({ arrow }: Libraries, field: Arrow.Field, exact: number | undefined): ColumnBuilder => {
+  let values = new Float32Array(16 * 1024)
+  let offsets = new Int32Array(1024)
+  let valid: Array<boolean> | undefined
+  let length = 0
+  let used = 0
+  return {
+    field,
+    add: (value) => {
+      if (length + 1 === offsets.length) {
+        const bigger = new Int32Array(offsets.length * 2)
+        bigger.set(offsets)
+        offsets = bigger
+      }
+      const there = value instanceof Float32Array
+      if (there) {
+        if (exact !== undefined && value.length !== exact) {
+          throw new Error(`is a vector of ${value.length} elements, ${exact} asked for`)
+        }
+        if (used + value.length > values.length) {
+          const bigger = new Float32Array(Math.max(values.length * 2, used + value.length))
+          bigger.set(values.subarray(0, used))
+          values = bigger
+        }
+        values.set(value, used)
+        used += value.length
+      } else if (value !== null && value !== undefined) {
+        throw new Error("is no Float32Array")
+      } else if (!field.nullable) {
+        throw new Error("is null or missing")
+      } else {
+        valid ??= Array.from({ length }, () => true)
+      }
+      valid?.push(there)
+      offsets[++length] = used
+      return there ? value.byteLength + 4 : 4
+    },
+    finish: () => {
+      const child = arrow.makeData({ type: new arrow.Float32(), length: used, data: values.subarray(0, used) })
+      return arrow.makeData({
+        type: field.type,
+        length,
+        valueOffsets: offsets.subarray(0, length + 1),
+        child,
+        ...(valid === undefined ? {} : {
+          nullBitmap: arrow.util.packBools(valid),
+          nullCount: valid.reduce((count, there) => there ? count : count + 1, 0)
+        })
+      } as never)
+    }
+  }
+}
+
+const sizeOf = (value: unknown): number =>
+  typeof value === "string" || value instanceof Uint8Array ? value.length + 4 : Array.isArray(value) ? value.length * 8 : 8
+
+const anyColumn = ({ arrow }: Libraries, field: Arrow.Field): ColumnBuilder => {
+  const builder = arrow.makeBuilder({ type: field.type, nullValues: [null, undefined] })
+  return {
+    field,
+    add: (value) => {
+      if ((value === null || value === undefined) && !field.nullable) throw new Error("is null or missing")
+      builder.append(value)
+      return sizeOf(value)
+    },
+    finish: () => builder.finish().flush()
+  }
+}
+
+const columnBuilder = (libraries: Libraries, field: Arrow.Field, ast: SchemaAST.AST): ColumnBuilder => {
+  const vector = Vector.of(ast)
+  if (vector !== undefined) return vectorColumn(libraries, field, vector.length)
+  const number = (value: unknown) => typeof value === "number" ? undefined : "is no number"
+  if (ast._tag === "Number") {
+    const type = parquetType(ast)
+    if (type === "float") return numberColumn(libraries, field, (length) => new Float32Array(length), number)
+    if (type !== "int32") return numberColumn(libraries, field, (length) => new Float64Array(length), number)
+    return numberColumn(libraries, field, (length) => new Int32Array(length), (value) =>
+      typeof value === "number" && (value | 0) === value ? undefined : `is ${String(value)}, no 32-bit integer`)
+  }
+  if (ast._tag === "BigInt") {
+    return numberColumn(libraries, field, (length) => new BigInt64Array(length), (value) =>
+      typeof value === "bigint" && BigInt.asIntN(64, value) === value ? undefined : `is ${String(value)}, no 64-bit integer`)
+  }
+  return anyColumn(libraries, field)
+}
+
+export const encodeRows = <A, E, R>(
+  rows: Stream.Stream<A, E, R>,
+  schema: Schema.Struct<Schema.Struct.Fields>,
+  options: EncodeOptions
+): Stream.Stream<Uint8Array, E | FormatError, R> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const libraries = yield* load
+    const { arrow } = libraries
+    const plans: Array<{ readonly name: string; readonly field: Arrow.Field; readonly ast: SchemaAST.AST; readonly encode: ((value: unknown) => unknown) | undefined }> = []
+    for (const property of schema.ast.propertySignatures) {
+      const name = String(property.name)
+      const own = schema.fields[name]
+      const encoded = SchemaAST.toEncoded(property.type)
+      const inner = unwrapNull(encoded)
+      const type = typeOf(arrow, inner.ast)
+      if (type === undefined || own === undefined) {
+        return yield* unencodable("has a type that Parquet cannot hold", name)
+      }
+      const encode = encoded === property.type ? undefined : Schema.encodeUnknownResult(own as Schema.Codec<unknown>)
+      plans.push({
+        name,
+        field: new arrow.Field(name, type, inner.nullable || SchemaAST.isOptional(property.type)),
+        ast: inner.ast,
+        encode: encode === undefined ? undefined : (value) => {
+          const result = encode(value)
+          if (Result.isFailure(result)) throw new Error(result.failure.message)
+          return result.success
+        }
+      })
+    }
+    const arrowSchema = new arrow.Schema(plans.map((plan) => plan.field))
+    const builders = () => plans.map((plan) => columnBuilder(libraries, plan.field, plan.ast))
+    const toTable = (columns: ReadonlyArray<ColumnBuilder>, length: number): Arrow.Table => {
+      const data = arrow.makeData({
+        type: new arrow.Struct(arrowSchema.fields),
+        length,
+        nullCount: 0,
+        children: columns.map((column) => column.finish())
+      })
+      return new arrow.Table([new arrow.RecordBatch(arrowSchema, data)])
+    }
+    let columns = builders()
+    let count = 0
+    let bytes = 0
+    let column = ""
+    const flush = () => {
+      const table = count === 0 ? undefined : toTable(columns, count)
+      columns = builders()
+      count = 0
+      bytes = 0
+      return table
+    }
+    const add = (chunk: ReadonlyArray<A>) =>
+      Effect.try({
+        try: () => {
+          const full: Array<Arrow.Table> = []
+          for (const row of chunk) {
+            const record = row as Readonly<Record<string, unknown>>
+            for (let c = 0; c < plans.length; c++) {
+              const plan = plans[c]
+              if (plan === undefined) continue
+              column = plan.name
+              const value = record[plan.name]
+              bytes += columns[c]?.add(plan.encode === undefined ? value : plan.encode(value)) ?? 0
+            }
+            count++
+            if (count >= options.rowGroupRows || bytes >= options.rowGroupBytes) {
+              const table = flush()
+              if (table !== undefined) full.push(table)
+            }
+          }
+          return full
+        },
+        catch: (error) => unencodable(error instanceof Error ? error.message : String(error), column)
+      })
+    const tables = Stream.chunks(rows).pipe(
+      Stream.mapEffect(add),
+      Stream.concat(Stream.sync(() => {
+        const table = flush()
+        return table === undefined ? [] : [table]
+      })),
+      Stream.flattenIterable
+    )
+    return encodeTables(libraries, tables, () => toTable(builders(), 0), options)
+  }))
