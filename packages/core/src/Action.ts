@@ -1,0 +1,93 @@
+/**
+ * What makes a plan run: a value that holds a plan and what to do with its partitions, and that is an `Effect` as well.
+ *
+ * @since 0.1.0
+ */
+import { Context, Effect, Effectable, type Stream } from "effect"
+import type { Totals } from "./Events.ts"
+import type { TaskRuntime } from "./internal/task/runtime.ts"
+import type { JobError, Reason } from "./JobError.ts"
+import type { Plan } from "./Plan.ts"
+import type { Storage } from "./Storage.ts"
+import type { DeadLetter } from "./TaskContext.ts"
+
+/**
+ * A run of an action, as its driver side sees it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Run {
+  readonly jobId: string
+  readonly fingerprint: string
+  /** Partitions of the result stage. */
+  readonly partitions: number
+  /** Input splits of the result stage's partitions, for manifests. */
+  readonly splitIds: ReadonlyArray<string | undefined>
+  readonly storage: Storage["Service"]
+  /** Rows that succeeded tasks set aside so far. */
+  readonly deadLetters: ReadonlyArray<DeadLetter>
+  /** Sums of the tasks' metrics so far. */
+  readonly totals: () => Totals
+  /**
+   * Runs the action's task on these partitions of the result stage, as many at once as there are slots, and hands each
+   * result over as it arrives, one at a time. The first failure interrupts the others.
+   */
+  readonly tasks: (
+    partitions: ReadonlyArray<number>,
+    onResult: (partition: number, result: unknown, attempt: number) => Effect.Effect<void, Reason>
+  ) => Effect.Effect<void, unknown>
+}
+
+/**
+ * What an action does: `task` runs once per partition where the partition's data is, its result goes to `drive`, which
+ * runs in the driver. Reasons that `drive` fails with become `JobError`s.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Spec {
+  readonly name: string
+  /** The job this action belongs to, if any: its name and payload are part of the fingerprint. */
+  readonly job?: { readonly name: string; readonly payload: string } | undefined
+  readonly plan: Plan
+  readonly task: (
+    rows: Stream.Stream<unknown, unknown, unknown>,
+    task: TaskRuntime
+  ) => Effect.Effect<unknown, unknown, unknown>
+  readonly drive: (run: Run) => Effect.Effect<unknown, unknown, unknown>
+}
+
+/**
+ * The engine: runs actions. Its layers are in `Engine`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Engine extends Context.Service<Engine, {
+  /** Runs an action whose functions need the services of `services`. Fails with the user's error or a `JobError`. */
+  readonly run: (spec: Spec, services: Context.Context<never>) => Effect.Effect<unknown, unknown>
+  /** The stages as text, with sizes and hosts from the metadata. */
+  readonly explain: (spec: Pick<Spec, "name" | "plan">) => Effect.Effect<string, JobError>
+}>()("@sluice/core/Engine") {}
+
+/**
+ * An action on a dataset: an `Effect` that runs it, and the plan for those who want to look first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Action<B, E = never, R = never> extends Effectable.Class<B, E | JobError, R | Engine> {
+  readonly spec: Spec
+  constructor(spec: Spec) {
+    super()
+    this.spec = spec
+  }
+  asEffect(): Effect.Effect<B, E | JobError, R | Engine> {
+    const run = Effect.contextWith((services: Context.Context<R | Engine>) =>
+      Effect.flatMap(Engine, (engine) => engine.run(this.spec, services))
+    )
+    // The types of a plan's functions are erased in `Spec`; `B`, `E` and `R` are what the combinator that made it inferred.
+    return run as Effect.Effect<B, E | JobError, R | Engine>
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * The settings of an engine.
+ *
+ * @since 0.1.0
+ */
+import { Config, Context, Effect, Layer } from "effect"
+
+/**
+ * The settings of an engine. They always have a value: provide a {@link layer} above the engine to change some.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface EngineConfig {
+  /** Most bytes of an input split. Default 128 MiB (Spark's `spark.sql.files.maxPartitionBytes`). */
+  readonly splitBytes: number
+  /** Bytes that opening a file counts for when small files share a split. Default 4 MiB (`spark.sql.files.openCostInBytes`). */
+  readonly openCostBytes: number
+  /** Milliseconds a task waits for a slot on a host that has its data. Default 3000 (`spark.locality.wait`). */
+  readonly localityWaitMillis: number
+  /** Milliseconds between two `Progress` events. Default 200. */
+  readonly progressMillis: number
+}
+
+/**
+ * The defaults.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const defaults: EngineConfig = {
+  splitBytes: 128 * 1024 * 1024,
+  openCostBytes: 4 * 1024 * 1024,
+  localityWaitMillis: 3000,
+  progressMillis: 200
+}
+
+/**
+ * The settings in force.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const EngineConfig = Context.Reference<EngineConfig>("@sluice/core/EngineConfig", {
+  defaultValue: () => defaults
+})
+
+/**
+ * Changes some settings.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (config: Partial<EngineConfig>): Layer.Layer<never> =>
+  Layer.succeed(EngineConfig, { ...defaults, ...config })
+
+/**
+ * The settings from configuration: `SPLIT_BYTES`, `OPEN_COST_BYTES`, `LOCALITY_WAIT_MILLIS`,
+ * `PROGRESS_MILLIS`.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const config: Config.Config<EngineConfig> = Config.all({
+  splitBytes: Config.Int("SPLIT_BYTES").pipe(Config.withDefault(defaults.splitBytes)),
+  openCostBytes: Config.Int("OPEN_COST_BYTES").pipe(Config.withDefault(defaults.openCostBytes)),
+  localityWaitMillis: Config.Int("LOCALITY_WAIT_MILLIS").pipe(Config.withDefault(defaults.localityWaitMillis)),
+  progressMillis: Config.Int("PROGRESS_MILLIS").pipe(Config.withDefault(defaults.progressMillis))
+})
+
+/**
+ * The settings from the environment, each name prefixed by `SLUICE_`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerFromEnv: Layer.Layer<never, Config.ConfigError> = Layer.effect(
+  EngineConfig,
+  Effect.gen(function*() {
+    return yield* Config.nested(config, "SLUICE")
+  })
+)

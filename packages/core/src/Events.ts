@@ -1,0 +1,119 @@
+/**
+ * What happens in an engine, as typed events on one bus. The progress bar, metrics and whatever else shows a job listen here.
+ *
+ * @since 0.1.0
+ */
+import { Context, Effect, Layer, PubSub, Schema, type Scope, Stream } from "effect"
+
+const Counters = Schema.Record(Schema.String, Schema.Number)
+
+/**
+ * Sums of the task metrics of a job. `counters` and `gauges` have the operators' own numbers (`requests`, `inFlight`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Totals = Schema.Struct({
+  rowsRead: Schema.Number,
+  bytesRead: Schema.Number,
+  rowsOut: Schema.Number,
+  bytesWritten: Schema.Number,
+  rowsFiltered: Schema.Number,
+  deadLettered: Schema.Number,
+  counters: Counters,
+  gauges: Counters
+})
+
+/**
+ * Sums of the task metrics of a job.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Totals = typeof Totals.Type
+
+const job = { job: Schema.String, name: Schema.String, at: Schema.Number }
+const task = {
+  ...job,
+  stage: Schema.Number,
+  partition: Schema.Number,
+  attempt: Schema.Number,
+  executor: Schema.String
+}
+
+/**
+ * An event. `at` is in milliseconds since 1970 UTC, from the engine's clock.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Event = Schema.Union([
+  Schema.TaggedStruct("JobStarted", {
+    ...job,
+    fingerprint: Schema.String,
+    /** Tasks, rows and bytes to come, from splits and footers; rows are missing where a format has no count. */
+    tasks: Schema.Number,
+    rows: Schema.optional(Schema.Number),
+    bytes: Schema.Number
+  }),
+  Schema.TaggedStruct("StageStarted", { ...job, stage: Schema.Number, tasks: Schema.Number }),
+  Schema.TaggedStruct("TaskStarted", { ...task, split: Schema.optional(Schema.String), locality: Schema.String }),
+  Schema.TaggedStruct("TaskEnded", { ...task, outcome: Schema.Literals(["success", "failure", "interrupted"]) }),
+  Schema.TaggedStruct("Progress", { ...job, tasksDone: Schema.Number, tasks: Schema.Number, totals: Totals }),
+  Schema.TaggedStruct("DeadLettered", {
+    ...task,
+    path: Schema.String,
+    rowGroup: Schema.optional(Schema.Number),
+    row: Schema.Number,
+    reason: Schema.String
+  }),
+  Schema.TaggedStruct("StageEnded", { ...job, stage: Schema.Number }),
+  Schema.TaggedStruct("JobEnded", {
+    ...job,
+    outcome: Schema.Literals(["success", "failure", "interrupted"]),
+    millis: Schema.Number,
+    totals: Totals
+  })
+])
+
+/**
+ * An event.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Event = typeof Event.Type
+
+/**
+ * The bus.
+ *
+ * **Details**
+ *
+ * It holds the last 10,000 events for a listener that is slow (Spark's `listenerbus.eventqueue.capacity`); older ones are
+ * dropped for that listener only. Publishing never waits.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Events extends Context.Service<Events, {
+  readonly publish: (event: Event) => Effect.Effect<void>
+  /** Every event from the subscription on; subscribed when the effect succeeds. */
+  readonly subscribe: Effect.Effect<Stream.Stream<Event>, never, Scope.Scope>
+}>()("@sluice/core/Events") {}
+
+/**
+ * A bus of its own.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<Events> = Layer.effect(
+  Events,
+  Effect.gen(function*() {
+    const pubsub = yield* Effect.acquireRelease(PubSub.sliding<Event>(10_000), PubSub.shutdown)
+    return Events.of({
+      publish: (event) => Effect.asVoid(PubSub.publish(pubsub, event)),
+      subscribe: Effect.map(PubSub.subscribe(pubsub), Stream.fromSubscription)
+    })
+  })
+)

@@ -1,0 +1,107 @@
+/**
+ * What a file format gives the engine: a {@link Source} that plans splits from metadata and reads one split as a stream
+ * of arrays of rows, and a {@link Writer} that encodes a stream of rows as bytes.
+ *
+ * The formats themselves are in `formats/`. A source that is no file at all (a range, an array) is a `Source` too.
+ *
+ * @since 0.1.0
+ */
+import type { Effect, Stream } from "effect"
+import type { FormatError } from "./FormatError.ts"
+import type { Storage } from "./Storage.ts"
+
+/**
+ * How input files are cut into splits. The defaults are Spark's `spark.sql.files.maxPartitionBytes` and
+ * `openCostInBytes`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SplitOptions {
+  /** Most bytes of a split. Default 128 MiB. */
+  readonly splitBytes: number
+  /** Bytes that opening a file counts for when small files are packed into one split. Default 4 MiB. */
+  readonly openCostBytes: number
+}
+
+/**
+ * The part of one file that belongs to a split.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FilePart {
+  readonly path: string
+  readonly offset: number
+  readonly length: number
+  /** Parquet: the row groups read, in order. */
+  readonly rowGroups?: ReadonlyArray<number> | undefined
+}
+
+/**
+ * One partition of a source: what a task reads.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Split<out A> {
+  /** Identity that two runs over the same unchanged input agree on: paths, ranges, lengths and modification times. */
+  readonly id: string
+  /** For people: `part-0.parquet[0..3]`. */
+  readonly label: string
+  readonly parts: ReadonlyArray<FilePart>
+  /** Bytes that will be read, as far as the metadata tells (0 for sources in memory). */
+  readonly bytes: number
+  /** Rows, where the metadata tells. */
+  readonly rows: number | undefined
+  /** Hosts that have the bytes, most of them first. */
+  readonly hosts: ReadonlyArray<string>
+  /** The rows, pulled, in arrays. Engine failures only: nothing here is the user's to catch. */
+  readonly read: Stream.Stream<A, FormatError, Storage>
+}
+
+/**
+ * What the metadata of a source said.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Resolved<out A> {
+  readonly splits: ReadonlyArray<Split<A>>
+}
+
+/**
+ * A leaf of a plan.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Source<out A> {
+  /** Format or constructor: `parquet`, `range`. Part of the plan fingerprint. */
+  readonly name: string
+  /** What is read, as `explain` prints it and the fingerprint hashes it: paths and options. */
+  readonly detail: string
+  /** Partitions, where known before resolving. */
+  readonly partitions: number | undefined
+  /** The columns a row has, where known. */
+  readonly columns: ReadonlyArray<string> | undefined
+  /**
+   * Lists files, reads footers, checks the asked-for types against the files' own and plans the splits. Reads no row.
+   */
+  readonly resolve: (options: SplitOptions) => Effect.Effect<Resolved<A>, FormatError, Storage>
+  /** The same source reading only these columns, where the format can. */
+  readonly project?: ((columns: ReadonlyArray<string>) => Source<A>) | undefined
+}
+
+/**
+ * Turns rows into the bytes of one file.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Writer<in A> {
+  readonly format: string
+  /** With the dot: `.parquet`, `.csv.gz`. */
+  readonly extension: string
+  readonly encode: <E, R>(rows: Stream.Stream<A, E, R>) => Stream.Stream<Uint8Array, E | FormatError, R>
+}

@@ -1,0 +1,105 @@
+/**
+ * The error of reading and writing rows: what is wrong with the data, as opposed to with the storage below it.
+ *
+ * @since 0.1.0
+ */
+import { Schema } from "effect"
+import { StorageError } from "./StorageError.ts"
+
+/** There is nothing to read: the path does not exist, matches nothing, or holds no data file. */
+export class NoInput extends Schema.TaggedError<NoInput>("@sluice/core/FormatError/NoInput")("NoInput", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** A column is missing or has another type than asked for. Found from the metadata, before the first row is read. */
+export class SchemaMismatch
+  extends Schema.TaggedError<SchemaMismatch>("@sluice/core/FormatError/SchemaMismatch")("SchemaMismatch", {
+    column: Schema.String,
+    expected: Schema.String,
+    /** The type the file has, or nothing where the file has no such column. */
+    found: Schema.optional(Schema.String),
+    /** The columns that are there, each `name: type`. */
+    available: Schema.Array(Schema.String)
+  })
+{
+  override get message(): string {
+    const what = this.found === undefined
+      ? `no column "${this.column}" (${this.expected} asked for)`
+      : `column "${this.column}" is ${this.found}, ${this.expected} asked for`
+    return `${what}; there is ${this.available.join(", ")}`
+  }
+}
+
+/** One row does not decode. */
+export class InvalidRow extends Schema.TaggedError<InvalidRow>("@sluice/core/FormatError/InvalidRow")("InvalidRow", {
+  /** Row group, where the format has them. */
+  rowGroup: Schema.optional(Schema.Number),
+  /** Row within the row group, else line or record within the file; counted from 0. */
+  row: Schema.Number,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    const group = this.rowGroup === undefined ? "" : `row group ${this.rowGroup}, `
+    return `${group}row ${this.row}: ${this.detail}`
+  }
+}
+
+/** The file is not what its format says: truncated, wrong magic number, bad checksum, not UTF-8. */
+export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/FormatError/Corrupt")("Corrupt", {
+  /** Byte offset where it was noticed, if known. */
+  offset: Schema.optional(Schema.Number),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.offset === undefined ? this.detail : `at byte ${this.offset}: ${this.detail}`
+  }
+}
+
+/** A value cannot be written in this format, such as `undefined` in a required column or a line break in a text line. */
+export class Unencodable extends Schema.TaggedError<Unencodable>("@sluice/core/FormatError/Unencodable")("Unencodable", {
+  column: Schema.optional(Schema.String),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.column === undefined ? this.detail : `column "${this.column}": ${this.detail}`
+  }
+}
+
+/** The storage below failed. */
+export class StorageFailed
+  extends Schema.TaggedError<StorageFailed>("@sluice/core/FormatError/StorageFailed")("StorageFailed", {
+    error: StorageError
+  })
+{
+  override get message(): string {
+    return this.error.message
+  }
+}
+
+/** What can be wrong. */
+export const Reason = Schema.Union([NoInput, SchemaMismatch, InvalidRow, Corrupt, Unencodable, StorageFailed])
+
+/** What can be wrong. */
+export type Reason = typeof Reason.Type
+
+/**
+ * Rows could not be read or written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class FormatError extends Schema.TaggedError<FormatError>("@sluice/core/FormatError")("FormatError", {
+  /** `text`, `csv`, `jsonLines`, `parquet`. */
+  format: Schema.String,
+  /** The file, or the path asked for. */
+  path: Schema.String,
+  reason: Reason
+}) {
+  override get message(): string {
+    return `${this.format} ${this.path}: ${this.reason.message}`
+  }
+}

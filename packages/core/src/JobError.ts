@@ -1,0 +1,256 @@
+/**
+ * How an action fails when the engine, the input or the output is at fault, as opposed to the user's own functions.
+ *
+ * One class, `JobError`: what went wrong is its tagged `reason`, where is in `at`, and `hint` says what to do next. Engine
+ * failures never travel in the error channel of a dataset, so a handler inside the dataset cannot swallow them.
+ *
+ * @since 0.1.0
+ */
+import { Schema } from "effect"
+import { FormatError } from "./FormatError.ts"
+import { StorageError } from "./StorageError.ts"
+
+/** The input could not be found, read or decoded. */
+export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/JobError/InputFailed")("InputFailed", {
+  error: FormatError
+}) {
+  override get message(): string {
+    return this.error.message
+  }
+  get hint(): string {
+    switch (this.error.reason._tag) {
+      case "NoInput":
+        return "check the path; a directory needs at least one file whose name begins with neither _ nor ."
+      case "SchemaMismatch":
+        return "name a column that is there, or change the schema of the dataset to the type of the file"
+      case "InvalidRow":
+        return "mend the row, or read with onInvalidRow: \"deadLetter\" to set such rows aside"
+      case "Corrupt":
+        return "the file was probably cut off while written; write it anew or leave it out"
+      default:
+        return "check that the storage answers and that you may read the path"
+    }
+  }
+}
+
+/** The output could not be written. */
+export class OutputFailed
+  extends Schema.TaggedError<OutputFailed>("@sluice/core/JobError/OutputFailed")("OutputFailed", {
+    error: Schema.Union([FormatError, StorageError])
+  })
+{
+  override get message(): string {
+    return this.error.message
+  }
+  get hint(): string {
+    return "nothing was left at the final names; free space or mend the permission, then run again"
+  }
+}
+
+/** The output is there already and the mode is `error-if-exists`. */
+export class OutputExists
+  extends Schema.TaggedError<OutputExists>("@sluice/core/JobError/OutputExists")("OutputExists", {
+    path: Schema.String
+  })
+{
+  override get message(): string {
+    return `output ${this.path} exists already`
+  }
+  get hint(): string {
+    return "choose another path, or pass mode: \"overwrite\" or mode: \"append\""
+  }
+}
+
+/** A result that has to fit into the driver does not. */
+export class ResultTooLarge
+  extends Schema.TaggedError<ResultTooLarge>("@sluice/core/JobError/ResultTooLarge")("ResultTooLarge", {
+    /** Bytes allowed. */
+    limit: Schema.Number,
+    /** Bytes found when the limit was passed (estimated, as `Dataset.collect` says). */
+    size: Schema.Number
+  })
+{
+  override get message(): string {
+    return `the result has more than ${this.limit} bytes (${this.size} so far)`
+  }
+  get hint(): string {
+    return "use Dataset.toStream or a write action, or raise maxBytes"
+  }
+}
+
+/** A function of the program threw: a bug in it, not a failure it declares. */
+export class OperatorDefect
+  extends Schema.TaggedError<OperatorDefect>("@sluice/core/JobError/OperatorDefect")("OperatorDefect", {
+    defect: Schema.Defect()
+  })
+{
+  override get message(): string {
+    return `a function of the job threw: ${this.defect instanceof Error ? this.defect.message : String(this.defect)}`
+  }
+  get hint(): string {
+    return "the function has a bug; failures it expects belong into Effect.fail, where the type shows them"
+  }
+}
+
+/** Rows went missing or appeared twice between the source and the output. Always a bug in the engine or a format. */
+export class RowsNotConserved
+  extends Schema.TaggedError<RowsNotConserved>("@sluice/core/JobError/RowsNotConserved")("RowsNotConserved", {
+    read: Schema.Number,
+    filtered: Schema.Number,
+    deadLettered: Schema.Number,
+    written: Schema.Number
+  })
+{
+  override get message(): string {
+    return `${this.read} rows read, ${this.filtered} filtered and ${this.deadLettered} set aside, but ${this.written} written`
+  }
+  get hint(): string {
+    return "nothing was committed; please report this with the output of Dataset.explain"
+  }
+}
+
+/** The plan cannot run as it is, said before any task. */
+export class InvalidPlan extends Schema.TaggedError<InvalidPlan>("@sluice/core/JobError/InvalidPlan")("InvalidPlan", {
+  operator: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.operator}: ${this.detail}`
+  }
+  get hint(): string {
+    return "change the operator named"
+  }
+}
+
+/** An action was run inside a task. */
+export class NestedAction
+  extends Schema.TaggedError<NestedAction>("@sluice/core/JobError/NestedAction")("NestedAction", {
+    action: Schema.String
+  })
+{
+  override get message(): string {
+    return `the action ${this.action} was run inside a task of another action`
+  }
+  get hint(): string {
+    return "run it first and pass its result on, or join the two datasets"
+  }
+}
+
+/** Driver and executor do not run the same program. */
+export class PlanMismatch
+  extends Schema.TaggedError<PlanMismatch>("@sluice/core/JobError/PlanMismatch")("PlanMismatch", {
+    driver: Schema.String,
+    executor: Schema.String
+  })
+{
+  override get message(): string {
+    return `the driver's plan is ${this.driver}, the executor's ${this.executor}`
+  }
+  get hint(): string {
+    return "start the executors with the same version of the program as the driver"
+  }
+}
+
+/** A job's payload is not of its schema. */
+export class InvalidPayload
+  extends Schema.TaggedError<InvalidPayload>("@sluice/core/JobError/InvalidPayload")("InvalidPayload", {
+    detail: Schema.String
+  })
+{
+  override get message(): string {
+    return `the payload does not fit the job's schema: ${this.detail}`
+  }
+  get hint(): string {
+    return "pass a payload of the type Job.make declares"
+  }
+}
+
+/** An executor left while it ran a task, and no attempt is left. */
+export class ExecutorLost
+  extends Schema.TaggedError<ExecutorLost>("@sluice/core/JobError/ExecutorLost")("ExecutorLost", {
+    executor: Schema.String
+  })
+{
+  override get message(): string {
+    return `executor ${this.executor} was lost`
+  }
+  get hint(): string {
+    return "look at that executor's log; out of memory is the usual cause"
+  }
+}
+
+/** Intermediate data could not be written, read or trusted. */
+export class ShuffleFailed
+  extends Schema.TaggedError<ShuffleFailed>("@sluice/core/JobError/ShuffleFailed")("ShuffleFailed", {
+    operator: Schema.String,
+    detail: Schema.String
+  })
+{
+  override get message(): string {
+    return `${this.operator}: ${this.detail}`
+  }
+  get hint(): string {
+    return "check the disk that holds the shuffle files, or give the operator a Schema for its rows"
+  }
+}
+
+/** What can be wrong. */
+export const Reason = Schema.Union([
+  InputFailed,
+  OutputFailed,
+  OutputExists,
+  ResultTooLarge,
+  OperatorDefect,
+  RowsNotConserved,
+  InvalidPlan,
+  NestedAction,
+  PlanMismatch,
+  InvalidPayload,
+  ExecutorLost,
+  ShuffleFailed
+])
+
+/** What can be wrong. */
+export type Reason = typeof Reason.Type
+
+/** Where in the job it happened, as far as it is known. */
+export const Location = Schema.Struct({
+  stage: Schema.optional(Schema.Number),
+  partition: Schema.optional(Schema.Number),
+  attempt: Schema.optional(Schema.Number),
+  executor: Schema.optional(Schema.String),
+  host: Schema.optional(Schema.String),
+  /** Label of the split the task read. */
+  split: Schema.optional(Schema.String)
+})
+
+/** Where in the job it happened, as far as it is known. */
+export type Location = typeof Location.Type
+
+/**
+ * An action failed for a reason that is not the user's functions'.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class JobError extends Schema.TaggedError<JobError>("@sluice/core/JobError")("JobError", {
+  /** Id of the run. */
+  job: Schema.String,
+  /** Name of the action or job. */
+  name: Schema.String,
+  reason: Reason,
+  at: Location
+}) {
+  override get message(): string {
+    const { attempt, executor, partition, split, stage } = this.at
+    const place = partition === undefined
+      ? ""
+      : ` (stage ${stage}, partition ${partition}${split === undefined ? "" : `, ${split}`}, attempt ${attempt}, executor ${executor})`
+    return `${this.name}${place}: ${this.reason.message}\n  what to do: ${this.hint}`
+  }
+
+  /** What to do next, in a sentence. */
+  get hint(): string {
+    return this.reason.hint
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Where rows came from: the file, row group and row of each element of an array that a source emitted.
+ *
+ * A source attaches one `Origin` to each array it emits, not to each row; passes over whole arrays carry it along and note
+ * which rows a filter kept. So an error far down the chain can name the input row, and rows cost nothing.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * The place of an array of rows in its input.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Origin {
+  readonly path: string
+  /** Row group, where the format has them. */
+  readonly rowGroup: number | undefined
+  /** Row (of the row group, else of the file or split) of the array's first element, counted from 0. */
+  readonly firstRow: number
+  /** For arrays that were filtered: for each element its distance from `firstRow`. */
+  readonly kept: Int32Array | undefined
+}
+
+/**
+ * The place of one row in its input.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RowOrigin {
+  readonly path: string
+  readonly rowGroup: number | undefined
+  readonly row: number
+}
+
+// Keyed by the array (or RecordBatch) itself: an array that is dropped drops its entry.
+const origins = new WeakMap<object, Origin>()
+
+/**
+ * Attaches an origin to an array of rows or to a record batch, and returns it.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const attach = <T extends object>(rows: T, origin: Origin | undefined): T => {
+  if (origin !== undefined) origins.set(rows, origin)
+  return rows
+}
+
+/**
+ * The origin of an array of rows or of a record batch, if it still has one.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const of = (rows: object): Origin | undefined => origins.get(rows)
+
+/**
+ * The origin of the element at `index`.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const at = (origin: Origin, index: number): RowOrigin => ({
+  path: origin.path,
+  rowGroup: origin.rowGroup,
+  row: origin.firstRow + (origin.kept?.[index] ?? index)
+})

@@ -1,0 +1,109 @@
+/**
+ * What a function that runs inside a task can ask about it.
+ *
+ * @since 0.1.0
+ */
+import { Context, type Effect } from "effect"
+import type { FilePart } from "./Format.ts"
+
+/**
+ * The executor (container) a task runs on. Layers of a job may use it, for example to choose the server on their machine.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class ExecutorInfo extends Context.Service<ExecutorInfo, {
+  /** Unique within the engine: `local-0`. */
+  readonly id: string
+  readonly host: string
+  /** Tasks it runs at once. */
+  readonly slots: number
+}>()("@sluice/core/TaskContext/ExecutorInfo") {}
+
+/**
+ * The input of the task, where it reads one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TaskSplit {
+  readonly id: string
+  readonly label: string
+  readonly parts: ReadonlyArray<FilePart>
+  readonly rows: number | undefined
+  readonly bytes: number
+}
+
+/**
+ * A row that was set aside instead of failing the job.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DeadLetter {
+  readonly path: string
+  readonly rowGroup: number | undefined
+  readonly row: number
+  /** Why, in a sentence. */
+  readonly reason: string
+  /** The row as far as it can be shown, as JSON or text. */
+  readonly value: string
+}
+
+/**
+ * The numbers a task counts. All are sums over the task's life; rates and totals are the listeners' business.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TaskMetrics {
+  /** Rows the source emitted. */
+  rowsRead: number
+  /** Bytes the source's splits have. */
+  bytesRead: number
+  /** Rows the action consumed (written, counted, collected). */
+  rowsOut: number
+  /** Bytes written to files. */
+  bytesWritten: number
+  /** Rows that operators dropped (filter) minus rows they added (flatMap): `rowsRead - rowsFiltered - deadLettered = rowsOut`. */
+  rowsFiltered: number
+  deadLettered: number
+  /** Named counters of operators (`requests`, `retries`, ...); summed over tasks. */
+  readonly counters: Map<string, number>
+  /** Named values that go up and down (`inFlight`); summed over running tasks. */
+  readonly gauges: Map<string, number>
+}
+
+/**
+ * What a function that runs inside a task can ask about it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TaskContext {
+  /** Unique within the engine. */
+  readonly jobId: string
+  readonly stage: number
+  readonly partition: number
+  /** Partitions of the stage. */
+  readonly partitions: number
+  /** 0 for the first attempt. */
+  readonly attempt: number
+  readonly executor: ExecutorInfo["Service"]
+  readonly split: TaskSplit | undefined
+  readonly metrics: TaskMetrics
+  /** Runs once the task has succeeded and counts: not for an attempt that failed, and once per partition. */
+  readonly onSuccess: (effect: () => void) => void
+  /** Sets a row aside: counted, published as an event, and written beside the output where there is one. */
+  readonly deadLetter: (letter: DeadLetter) => Effect.Effect<void>
+}
+
+/**
+ * The running task, `undefined` outside of one.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const Current = Context.Reference<TaskContext | undefined>("@sluice/core/TaskContext/Current", {
+  defaultValue: () => undefined
+})

@@ -1,0 +1,44 @@
+// Bytes a value takes on the V8 heap, roughly: what matters is the order of magnitude, and that it is cheap.
+const ofValue = (value: unknown, depth: number): number => {
+  switch (typeof value) {
+    case "number":
+    case "undefined":
+    case "boolean":
+      return 8
+    case "bigint":
+      return 24
+    case "string":
+      return 16 + value.length
+    case "object": {
+      if (value === null) return 8
+      if (ArrayBuffer.isView(value)) return 64 + value.byteLength
+      if (depth === 0) return 64
+      let sum = 24
+      if (Array.isArray(value)) {
+        for (const item of value) sum += 8 + ofValue(item, depth - 1)
+      } else if (value instanceof Map || value instanceof Set) {
+        for (const item of value) sum += 32 + ofValue(item, depth - 1)
+      } else {
+        for (const key in value) sum += 8 + ofValue((value as Record<string, unknown>)[key], depth - 1)
+      }
+      return sum
+    }
+    default:
+      return 32
+  }
+}
+
+/** Estimated bytes of one value. */
+export const estimateValue = (value: unknown): number => ofValue(value, 4)
+
+/** Estimated bytes of an array of rows, from at most 32 of them. */
+export const estimateBytes = (rows: ReadonlyArray<unknown>): number => {
+  const step = Math.max(1, Math.floor(rows.length / 32))
+  let sum = 0
+  let looked = 0
+  for (let i = 0; i < rows.length; i += step) {
+    sum += 8 + ofValue(rows[i], 4)
+    looked++
+  }
+  return looked === 0 ? 0 : Math.ceil(sum / looked * rows.length)
+}
