@@ -7,6 +7,7 @@ import argparse
 import os
 import pathlib
 import random
+from itertools import islice
 
 here = pathlib.Path(__file__).resolve().parent
 parser = argparse.ArgumentParser(description="Write text files of seeded random lines.")
@@ -28,5 +29,5 @@ for index, (begin, end) in enumerate(zip(bounds, bounds[1:])):
         for first in range(begin, end, 10_000):
             lengths = draw.choices(range(8, 26), k=min(10_000, end - first))
             drawn = iter(draw.choices(words, k=sum(lengths)))
-            size += file.write("".join(" ".join(next(drawn) for _ in range(n)) + "\n" for n in lengths))
+            size += file.write("".join(" ".join(islice(drawn, n)) + "\n" for n in lengths))
 print(f"{args.output}: {args.lines} lines, {size / 1e6:.0f} MB in {args.files} files")
