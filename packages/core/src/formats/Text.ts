@@ -7,11 +7,10 @@
  *
  * @since 0.1.0
  */
-import { createGzip } from "node:zlib"
-import { NodeStream } from "@effect/platform-node"
 import { Effect, Stream } from "effect"
 import type { Source, Writer } from "../Format.ts"
 import { type FormatError, Unencodable } from "../FormatError.ts"
+import { compress } from "../internal/format/encode.ts"
 import { bytesSource, detail } from "../internal/format/files.ts"
 import { fail, toPaths } from "../internal/format/inputs.ts"
 import { isGzip, readLines } from "../internal/format/lines.ts"
@@ -54,22 +53,9 @@ export const source = (path: string | ReadonlyArray<string>, options?: TextOptio
     detail: detail(paths, { encoding: options?.encoding, maxLineBytes: options?.maxLineBytes }),
     paths,
     columns: undefined,
+    prepare: () => Effect.void,
     splittable: (file) => !isGzip(file.path),
     read: (part, file) => readLines("text", part, file, settings)
-  })
-}
-
-/** Text with the bytes of a compression, if any. Shared by the formats that are text. */
-export const encodeText = (
-  compression: "gzip" | undefined
-) =>
-<E, R>(text: Stream.Stream<string, E, R>): Stream.Stream<Uint8Array, E, R> => {
-  const bytes = Stream.map(text, (piece): Uint8Array => Buffer.from(piece, "utf8"))
-  return compression === undefined ? bytes : NodeStream.pipeThroughDuplex(bytes, {
-    evaluate: () => createGzip(),
-    onError: (error): never => {
-      throw error
-    }
   })
 }
 
@@ -99,6 +85,6 @@ export const writer = (options?: TextWriterOptions): Writer<string> => ({
           )
         )
       }),
-      encodeText(options?.compression)
+      compress(options?.compression)
     )
 })

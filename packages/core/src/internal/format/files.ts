@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto"
 import { Effect, Stream } from "effect"
 import type { FilePart, Resolved, Source, SplitOptions } from "../../Format.ts"
-import { Corrupt, type FormatError } from "../../FormatError.ts"
+import type { FormatError } from "../../FormatError.ts"
 import { type FileStatus, Storage } from "../../Storage.ts"
 import { emit } from "./lines.ts"
-import { expand, fail, storageFailed } from "./inputs.ts"
+import { expand, storageFailed } from "./inputs.ts"
 import { cut, pack, type PlannedSplit, type Unit } from "./splits.ts"
 
 /** The partitions of a source whose parts are read one after the other. */
@@ -25,20 +25,6 @@ export const toResolved = <A>(
     )
   }))
 })
-
-/** Fails where a file is no longer what the split was planned from. */
-export const unchanged = (format: string, planned: FileStatus): Effect.Effect<void, FormatError, Storage> =>
-  Effect.gen(function*() {
-    const storage = yield* Storage
-    const now = yield* Effect.mapError(storage.stat(planned.path), storageFailed(format, planned.path))
-    if (now.length !== planned.length) {
-      return yield* fail(
-        format,
-        planned.path,
-        new Corrupt({ detail: `has ${now.length} bytes, had ${planned.length} when the job was planned` })
-      )
-    }
-  })
 
 /** Settings as `explain` prints them: only those that are set, in the order of their names. */
 export const detail = (
@@ -73,15 +59,15 @@ export const planByBytes = Effect.fnUntraced(function*(
 })
 
 /** A source whose files are cut by bytes. */
-export const bytesSource = <A>(options: {
+export const bytesSource = <A, P = void>(options: {
   readonly name: string
   readonly detail: string
   readonly paths: ReadonlyArray<string>
   readonly columns: ReadonlyArray<string> | undefined
   readonly splittable: (file: FileStatus) => boolean
-  /** What must hold before the first row is read. */
-  readonly check?: ((files: ReadonlyArray<FileStatus>) => Effect.Effect<void, FormatError, Storage>) | undefined
-  readonly read: (part: FilePart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
+  /** What is known and must hold before the first row is read. */
+  readonly prepare: (files: ReadonlyArray<FileStatus>) => Effect.Effect<P, FormatError, Storage>
+  readonly read: (part: FilePart, file: FileStatus, prepared: P) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
 }): Source<A> => ({
   name: options.name,
   detail: options.detail,
@@ -89,7 +75,7 @@ export const bytesSource = <A>(options: {
   columns: options.columns,
   resolve: Effect.fn("Format.resolve")(function*(split) {
     const { files, planned } = yield* planByBytes(options.name, options.paths, split, options.splittable)
-    if (options.check !== undefined) yield* options.check(files)
-    return toResolved(planned, options.read)
+    const prepared = yield* options.prepare(files)
+    return toResolved(planned, (part, file) => options.read(part, file, prepared))
   })
 })
