@@ -56,7 +56,7 @@ export const ModelJson = Schema.fromJsonString(Model)
  * @category constructors
  * @since 0.1.0
  */
-export const load = Effect.fn("Model.load")(function*(path: string) {
+export const load = Effect.fn("Model.load")(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   return yield* Schema.decodeUnknownEffect(ModelJson)(yield* fs.readFileString(path))
 })

@@ -17,7 +17,7 @@ import type { ChildProcessSpawner } from "effect/process"
 import * as Http from "node:http"
 import type { AddressInfo, Socket } from "node:net"
 import { fileURLToPath } from "node:url"
-import { Model, score } from "./Model.ts"
+import { type Model, score } from "./Model.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -187,16 +187,19 @@ export class ModelServiceError extends Schema.TaggedError<ModelServiceError>("@s
  * @category services
  * @since 0.1.0
  */
-export class ModelService extends Context.Service<ModelService, {
-  /** Base URL, without a trailing slash. */
-  readonly url: string
-  /** URL to `PUT` matrices to: `url` and `/score`. */
-  readonly endpoint: string
-  readonly stats: Effect.Effect<Stats, ModelServiceError>
-  readonly resetStats: Effect.Effect<void, ModelServiceError>
-  /** Replaces the faults; their counts start anew. */
-  readonly setFaults: (faults: ReadonlyArray<Fault>) => Effect.Effect<void, ModelServiceError>
-}>()("@sluice/examples/ModelService") {}
+export class ModelService extends Context.Service<
+  ModelService,
+  {
+    /** Base URL, without a trailing slash. */
+    readonly url: string
+    /** URL to `PUT` matrices to: `url` and `/score`. */
+    readonly endpoint: string
+    readonly stats: Effect.Effect<Stats, ModelServiceError>
+    readonly resetStats: Effect.Effect<void, ModelServiceError>
+    /** Replaces the faults; their counts start anew. */
+    readonly setFaults: (faults: ReadonlyArray<Fault>) => Effect.Effect<void, ModelServiceError>
+  }
+>()("@sluice/examples/ModelService") {}
 
 // -----------------------------------------------------------------------------
 // server
@@ -303,7 +306,7 @@ class Meter {
     this.#advance(now)
     const { answers, ...counts } = this.#counts
     const windowMs = counts.requests === 0 ? 0 : (this.open > 0 ? now : this.#last) - this.#first
-    const sorted = this.#latencies.slice(0, Math.min(answers, latencyWindow)).sort()
+    const sorted = this.#latencies.slice(0, Math.min(answers, latencyWindow)).toSorted()
     const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
     return {
       capacity: this.capacity,
@@ -449,11 +452,7 @@ const makeHandler = (
     next()
   }
 
-  const answer = (
-    body: Uint8Array<ArrayBuffer>,
-    asBool: boolean,
-    fault: Fault | undefined
-  ): Uint8Array => {
+  const answer = (body: Uint8Array<ArrayBuffer>, asBool: boolean, fault: Fault | undefined): Uint8Array => {
     const scores = score(model, new Float32Array(body.buffer))
     if (fault?._tag === "NotFinite" && fault.row < scores.length) scores[fault.row] = NaN
     const bytes = asBool
@@ -567,7 +566,7 @@ const makeHandler = (
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fn("ModelService.make")(function*(
+export const make = Effect.fn("ModelService.make")(function* (
   options: Options
 ): Effect.fn.Return<ModelService["Service"], ModelServiceError, Scope.Scope> {
   const host = options.host ?? "127.0.0.1"
@@ -590,7 +589,8 @@ export const make = Effect.fn("ModelService.make")(function*(
       const server = Http.createServer({ keepAliveTimeout: 75_000, noDelay: true }, handler)
       server.on("connection", (socket) => meter.connected(socket))
       server.once("error", (cause) =>
-        resume(new ModelServiceError({ operation: "listen", detail: `${host}:${options.port ?? 0}`, cause })))
+        resume(new ModelServiceError({ operation: "listen", detail: `${host}:${options.port ?? 0}`, cause }))
+      )
       server.listen({ host, port: options.port ?? 0, backlog: 1024 }, () => resume(Effect.succeed(server)))
     }),
     (server) =>
@@ -663,13 +663,9 @@ export interface SpawnOptions extends Omit<Options, "model" | "host"> {
  * @category constructors
  * @since 0.1.0
  */
-export const spawn = Effect.fn("ModelService.spawn")(function*(
+export const spawn = Effect.fn("ModelService.spawn")(function* (
   options: SpawnOptions = {}
-): Effect.fn.Return<
-  ModelService["Service"],
-  ModelServiceError,
-  Scope.Scope | ChildProcessSpawner.ChildProcessSpawner
-> {
+): Effect.fn.Return<ModelService["Service"], ModelServiceError, Scope.Scope | ChildProcessSpawner.ChildProcessSpawner> {
   const failed = (cause: unknown) =>
     new ModelServiceError({ operation: "spawn", detail: "the server process did not come up", cause })
   const args = [fileURLToPath(new URL("server.ts", import.meta.url)), "--with-parent"]
@@ -690,7 +686,8 @@ export const spawn = Effect.fn("ModelService.spawn")(function*(
   const stats = ask("GET", `${url}/stats`).pipe(
     Effect.flatMap(Schema.decodeUnknownEffect(StatsJson)),
     Effect.catchTag("SchemaError", (cause) =>
-      Effect.fail(new ModelServiceError({ operation: "stats", detail: cause.message, cause })))
+      Effect.fail(new ModelServiceError({ operation: "stats", detail: cause.message, cause }))
+    )
   )
   return {
     url,

@@ -22,8 +22,7 @@ import { ModelServiceError } from "./ModelService.ts"
  * @category requirements
  * @since 0.1.0
  */
-export const installHint =
-  "apt-get install nginx-light uwsgi-core uwsgi-plugin-python3 python3-flask python3-numpy"
+export const installHint = "apt-get install nginx-light uwsgi-core uwsgi-plugin-python3 python3-flask python3-numpy"
 
 /**
  * Names the programs and modules that are missing on this machine; empty where the stack can run.
@@ -32,11 +31,13 @@ export const installHint =
  * @since 0.1.0
  */
 export const missing = (): ReadonlyArray<string> =>
-  ([
-    ["nginx", "nginx", ["-v"]],
-    ["uwsgi with its python3 plugin", "uwsgi", ["--plugin", "python3", "--version"]],
-    ["flask and numpy", "/usr/bin/python3", ["-c", "import flask, numpy"]]
-  ] as const)
+  (
+    [
+      ["nginx", "nginx", ["-v"]],
+      ["uwsgi with its python3 plugin", "uwsgi", ["--plugin", "python3", "--version"]],
+      ["flask and numpy", "/usr/bin/python3", ["-c", "import flask, numpy"]]
+    ] as const
+  )
     .filter(([, command, args]) => spawnSync(command, args, { stdio: "ignore" }).status !== 0)
     .map(([name]) => name)
 
@@ -70,7 +71,8 @@ export interface RealStack {
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-const failed = (detail: string) => (cause: unknown) => new ModelServiceError({ operation: "start stack", detail, cause })
+const failed = (detail: string) => (cause: unknown) =>
+  new ModelServiceError({ operation: "start stack", detail, cause })
 
 const freePort = Effect.callback<number, ModelServiceError>((resume) => {
   const server = createServer()
@@ -86,7 +88,7 @@ const freePort = Effect.callback<number, ModelServiceError>((resume) => {
 const tied = (command: string, args: ReadonlyArray<string>): readonly [string, ReadonlyArray<string>] =>
   process.platform === "linux" ? ["setpriv", ["--pdeathsig", "TERM", "--", command, ...args]] : [command, args]
 
-const start = Effect.fnUntraced(function*(command: string, args: ReadonlyArray<string>, env: Record<string, string>) {
+const start = Effect.fnUntraced(function* (command: string, args: ReadonlyArray<string>, env: Record<string, string>) {
   const [program, words] = tied(command, args)
   return yield* ChildProcess.make(program, words, {
     env,
@@ -108,7 +110,7 @@ const start = Effect.fnUntraced(function*(command: string, args: ReadonlyArray<s
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fn("RealStack.make")(function*(
+export const make = Effect.fn("RealStack.make")(function* (
   options: Options = {}
 ): Effect.fn.Return<
   RealStack,
@@ -140,11 +142,13 @@ export const make = Effect.fn("RealStack.make")(function*(
     PYTHONDONTWRITEBYTECODE: "1"
   })
   // nginx comes up once uwsgi listens, so that its first requests leave no errors in the log.
-  yield* fs.stat(socket).pipe(
-    Effect.retry(Schedule.spaced("20 millis")),
-    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.void }),
-    io
-  )
+  yield* fs
+    .stat(socket)
+    .pipe(
+      Effect.retry(Schedule.spaced("20 millis")),
+      Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.void }),
+      io
+    )
   yield* start("nginx", ["-p", folder, "-c", `${folder}/nginx.conf`, "-e", "stderr"], {})
 
   const url = `http://127.0.0.1:${port}`

@@ -15,7 +15,7 @@ Command.make(
     seed: Flag.Int("seed").pipe(Flag.withDescription("Seed of the weights"), Flag.withDefault(7)),
     output: Flag.Path("output").pipe(Flag.withDescription("File to write"))
   },
-  Effect.fnUntraced(function*({ features, output, seed }) {
+  Effect.fnUntraced(function* ({ features, output, seed }) {
     const fs = yield* FileSystem.FileSystem
     yield* fs.writeFileString(output, `${JSON.stringify(Model.synthetic(features, seed), null, 1)}\n`)
     yield* Console.log(`${output}: ${features} features, seed ${seed}`)

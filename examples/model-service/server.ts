@@ -35,7 +35,7 @@ Command.make(
       Flag.withDefault(64 * 1024 * 1024)
     ),
     faults: Flag.String("faults").pipe(
-      Flag.withDescription("What to do wrong: a JSON array of faults, e.g. [{\"_tag\":\"Status\",\"status\":503,\"every\":5}]"),
+      Flag.withDescription('What to do wrong: a JSON array of faults, e.g. [{"_tag":"Status","status":503,"every":5}]'),
       Flag.withSchema(Schema.fromJsonString(Schema.Array(ModelService.Fault))),
       Flag.withDefault([])
     ),
@@ -44,7 +44,7 @@ Command.make(
       Flag.withDefault(false)
     )
   },
-  Effect.fnUntraced(function*({ model, queueLimit, withParent, ...options }) {
+  Effect.fnUntraced(function* ({ model, queueLimit, withParent, ...options }) {
     const service = yield* ModelService.make({
       ...options,
       model: yield* Model.load(model),

@@ -18,7 +18,7 @@ Command.make(
     processes: Flag.Int("processes").pipe(Flag.withDescription("uwsgi processes"), Flag.withDefault(4)),
     port: Flag.Int("port").pipe(Flag.withDescription("Port of nginx (default: a free one)"), Flag.optional)
   },
-  Effect.fnUntraced(function*({ model, port, processes }) {
+  Effect.fnUntraced(function* ({ model, port, processes }) {
     const stack = yield* RealStack.make({
       model: Option.getOrUndefined(model),
       port: Option.getOrUndefined(port),

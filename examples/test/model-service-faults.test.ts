@@ -10,7 +10,7 @@ import * as ModelService from "../model-service/ModelService.ts"
 const platform = Layer.merge(NodeServices.layer, NodeHttpClient.layerUndici)
 const model = Model.synthetic(4)
 
-const put = Effect.fnUntraced(function*(endpoint: string, rows: number = 2) {
+const put = Effect.fnUntraced(function* (endpoint: string, rows: number = 2) {
   const response = yield* HttpClient.execute(
     HttpClientRequest.put(endpoint).pipe(HttpClientRequest.bodyUint8Array(new Uint8Array(rows * 16)))
   )
@@ -26,7 +26,7 @@ const until = (service: ModelService.ModelService["Service"], wanted: (stats: Mo
 
 describe("ModelService", () => {
   it.live("strikes the requests a fault names, and no others", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { endpoint, setFaults } = yield* ModelService.make({
         model,
         faults: [{ _tag: "Status", status: 503, retryAfter: 2, every: 2, after: 1, times: 2 }]
@@ -49,21 +49,25 @@ describe("ModelService", () => {
         yield* setFaults([fault])
         assert.strictEqual((yield* Effect.flip(put(endpoint)))._tag, "HttpClientError")
       }
-    }).pipe(Effect.scoped, Effect.provide(platform)))
+    }).pipe(Effect.scoped, Effect.provide(platform))
+  )
 
   it.live("leaves a hanging request open until its client goes", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const service = yield* ModelService.make({ model, faults: [{ _tag: "Hang" }] })
-      yield* Effect.scoped(Effect.gen(function*() {
-        yield* Effect.forkScoped(put(service.endpoint))
-        assert.strictEqual((yield* until(service, (stats) => stats.bytesIn === 32)).open, 1)
-      }))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* Effect.forkScoped(put(service.endpoint))
+          assert.strictEqual((yield* until(service, (stats) => stats.bytesIn === 32)).open, 1)
+        })
+      )
       const after = yield* until(service, (stats) => stats.open === 0)
       assert.deepStrictEqual([after.aborted, after.succeeded, after.openSockets], [1, 0, 0])
-    }).pipe(Effect.scoped, Effect.provide(platform)))
+    }).pipe(Effect.scoped, Effect.provide(platform))
+  )
 
   it.live("works on as many requests at once as it has capacity, and counts how busy that was", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const service = yield* ModelService.spawn({ delay: "20 millis", capacity: 2 })
       yield* Effect.forEach(Array.from({ length: 10 }), () => putDigits(service.endpoint), { concurrency: 10 })
       const stats = yield* service.stats
@@ -81,17 +85,19 @@ describe("ModelService", () => {
       assert.strictEqual((yield* service.stats).requests, 0)
       yield* service.setFaults([{ _tag: "Status", status: 500 }])
       assert.strictEqual((yield* putDigits(service.endpoint)).status, 500)
-    }).pipe(Effect.scoped, Effect.provide(platform)))
+    }).pipe(Effect.scoped, Effect.provide(platform))
+  )
 
   it.live("turns requests away when its queue is full", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const service = yield* ModelService.make({ model, delay: "50 millis", capacity: 1, queueLimit: 1 })
       const answers = yield* Effect.forEach(Array.from({ length: 5 }), () => put(service.endpoint), { concurrency: 5 })
-      assert.deepStrictEqual(answers.map(({ status }) => status).sort(), [200, 200, 503, 503, 503])
-    }).pipe(Effect.scoped, Effect.provide(platform)))
+      assert.deepStrictEqual(answers.map(({ status }) => status).toSorted(), [200, 200, 503, 503, 503])
+    }).pipe(Effect.scoped, Effect.provide(platform))
+  )
 
   it.live("ends with its parent, even a killed one", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const server = fileURLToPath(new URL("../model-service/server.ts", import.meta.url))
       const parent = `
         const child = require("node:child_process").spawn(process.execPath, [${JSON.stringify(server)}, "--with-parent"])
@@ -110,9 +116,12 @@ describe("ModelService", () => {
           return true
         }
       })
-      assert.isTrue(yield* gone.pipe(
-        Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (ended) => ended }),
-        Effect.timeout("10 seconds")
-      ))
-    }))
+      assert.isTrue(
+        yield* gone.pipe(
+          Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (ended) => ended }),
+          Effect.timeout("10 seconds")
+        )
+      )
+    })
+  )
 })

@@ -16,7 +16,7 @@ const platform = Layer.merge(NodeServices.layer, NodeHttpClient.layerUndici)
 const matrix = (rows: number, features: number): Float32Array =>
   Float32Array.from({ length: rows * features }, (_, index) => (index * 7919) % 17)
 
-const put = Effect.fnUntraced(function*(url: string, values: Float32Array | Uint8Array) {
+const put = Effect.fnUntraced(function* (url: string, values: Float32Array | Uint8Array) {
   const body = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
   const response = yield* HttpClient.execute(
     HttpClientRequest.put(url).pipe(HttpClientRequest.bodyUint8Array(body, "application/octet-stream"))
@@ -59,19 +59,24 @@ class Server extends Context.Service<Server, { readonly url: string; readonly en
 const contract = <E>(name: string, server: Layer.Layer<Server, E, Layer.Success<typeof platform>>): void =>
   layer(Layer.provideMerge(server, platform), { excludeTestServices: true })(name, (it) => {
     it.effect("says that it is well and how wide its rows are", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const { url } = yield* Server
         const response = yield* HttpClient.get(`${url}/health`)
         assert.deepStrictEqual(yield* response.json, { status: "ok", model: "digits-odd", nFeatures: 64 })
-      }))
+      })
+    )
 
     it.effect("classifies the held-out digits as well as the model file says", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const { endpoint } = yield* Server
         const fs = yield* FileSystem.FileSystem
         const model = yield* Model.load(digits)
-        const rows = (yield* fs.readFileString(path("../data/digits.csv"))).trim().split("\n").slice(1)
-          .filter((_, index) => index % 5 === 0).map((line) => line.split(",").map(Number))
+        const rows = (yield* fs.readFileString(path("../data/digits.csv")))
+          .trim()
+          .split("\n")
+          .slice(1)
+          .filter((_, index) => index % 5 === 0)
+          .map((line) => line.split(",").map(Number))
         const pixels = Float32Array.from(rows.flatMap((row) => row.slice(1)))
 
         const answer = yield* put(endpoint, pixels)
@@ -84,18 +89,20 @@ const contract = <E>(name: string, server: Layer.Layer<Server, E, Layer.Success<
 
         const bools = yield* put(`${endpoint}?as=bool`, pixels)
         assert.deepStrictEqual([...new Uint8Array(bools.body)], classes.map(Number))
-      }))
+      })
+    )
 
     it.effect("scores 8 MiB in one request", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const { endpoint } = yield* Server
         const model = yield* Model.load(digits)
-        const large = matrix(8 * 1024 * 1024 / 256, 64)
+        const large = matrix((8 * 1024 * 1024) / 256, 64)
         assert.isBelow(worstDifference((yield* put(endpoint, large)).body, Model.score(model, large)), 1e-6)
-      }))
+      })
+    )
 
     it.effect("refuses a wrong body with the reason, and answers the next one", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const { endpoint } = yield* Server
         const layout = "64 little-endian float32 (256 bytes)"
         const cases = [
@@ -103,7 +110,7 @@ const contract = <E>(name: string, server: Layer.Layer<Server, E, Layer.Success<
           [endpoint, 3, 400, `body of 3 bytes is not a whole number of rows of ${layout}`],
           [endpoint, 257, 400, `body of 257 bytes is not a whole number of rows of ${layout}`],
           [endpoint, 64 * 1024 * 1024 + 256, 413, "body is larger than 67108864 bytes"],
-          [`${endpoint}?as=int`, 256, 400, "as must be float32 or bool, got \"int\""],
+          [`${endpoint}?as=int`, 256, 400, 'as must be float32 or bool, got "int"'],
           [endpoint.replace("/score", "/other"), 256, 404, "no such path: /other"]
         ] as const
         for (const [url, length, status, reason] of cases) {
@@ -112,26 +119,34 @@ const contract = <E>(name: string, server: Layer.Layer<Server, E, Layer.Success<
           assert.match(refused.headers["content-type"] ?? "", /^application\/json/)
           assert.strictEqual((yield* put(endpoint, matrix(1, 64))).status, 200)
         }
-      }))
+      })
+    )
 
     it.effect("refuses another method and names the right one", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const { endpoint } = yield* Server
         const response = yield* HttpClient.post(endpoint)
         assert.deepStrictEqual([response.status, response.headers["allow"]], [405, "PUT"])
         assert.deepStrictEqual(yield* response.json, { error: "method POST not allowed: use PUT" })
-      }))
+      })
+    )
 
     it.effect("keeps the connection of a request for the next one", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const { url } = yield* Server
         const text = yield* exchange(Number(new URL(url).port), "GET /health HTTP/1.1\r\nhost: x\r\n\r\n", 3)
         assert.strictEqual(text.split("HTTP/1.1 200").length - 1, 3)
-      }))
+      })
+    )
   })
 
-contract("embedded model service, in this process",
-  Layer.effect(Server, Effect.flatMap(Model.load(digits), (model) => ModelService.make({ model }))))
+contract(
+  "embedded model service, in this process",
+  Layer.effect(
+    Server,
+    Effect.flatMap(Model.load(digits), (model) => ModelService.make({ model }))
+  )
+)
 contract("embedded model service, in its own process", Layer.effect(Server, ModelService.spawn()))
 
 const missing = RealStack.missing()
