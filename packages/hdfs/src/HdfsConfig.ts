@@ -42,19 +42,19 @@ export class HdfsConfig extends Context.Service<HdfsConfig, {
   /** Whether `nameNodes` is an HttpFS gateway, which knows no rename options. Default `false`. */
   readonly gateway: boolean
   /** For a connection to be made. Default 60 s. */
-  readonly connectTimeout: Duration.Duration
+  readonly connectTimeout: Duration.Input
   /** Without a byte while one is awaited. Default 60 s. */
-  readonly readTimeout: Duration.Duration
+  readonly readTimeout: Duration.Input
   /** For a metadata operation with all its attempts. Default 5 min. Streams of bytes have no such limit. */
-  readonly operationTimeout: Duration.Duration
+  readonly operationTimeout: Duration.Input
   /** Changes of the NameNode within one operation. Default 15. */
   readonly maxFailovers: number
   /** Repetitions on the same server within one operation, or without a byte of progress in a read. Default 10. */
   readonly maxRetries: number
   /** The first wait; it doubles, times a random 0.5 to 1.5. Default 500 ms. */
-  readonly retryBase: Duration.Duration
+  readonly retryBase: Duration.Input
   /** The longest wait. Default 15 s. */
-  readonly retryMax: Duration.Duration
+  readonly retryMax: Duration.Input
   /** Redirects followed within one request. Default 5. */
   readonly maxRedirects: number
   /** Other names for hosts in redirects, `{ "dn1.internal": "localhost:50075" }`, for DataNodes behind NAT. Default none. */

@@ -44,7 +44,10 @@ const reasonOfException = (exception: string, javaClassName: string, message: st
         : new E.FileNotFound({ detail })
     case "AccessControlException":
     case "AuthorizationException":
-      return new E.AccessControl({ detail })
+      // What the NameNode says of a path below a file.
+      return /\(is not a directory\)|because it.s a file/i.test(detail)
+        ? new E.NotADirectory({ detail })
+        : new E.AccessControl({ detail })
     case "SecurityException":
       // The NameNode wraps token errors in a SecurityException.
       return /token/i.test(detail) ? new E.InvalidToken({ detail }) : new E.Authentication({ detail })
@@ -109,7 +112,7 @@ const reasonOfException = (exception: string, javaClassName: string, message: st
   if (/still not started|startup mode|not yet started/i.test(detail)) return new E.Retriable({ detail })
   if (/Offset=.*out of the range|out of the range/.test(detail)) return new E.InvalidArgument({ detail })
   if (/is non empty/.test(detail)) return new E.NotEmpty({ detail })
-  if (/both source and destination|destination .* is a directory/i.test(detail)) return new E.IsADirectory({ detail })
+  if (/ must both be directories/.test(detail)) return new E.FileAlreadyExists({ detail })
   if (status === 401) return new E.Authentication({ detail })
   return new E.Remote({ javaClassName, detail })
 }

@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import { Data, Effect, Schedule, type Scope } from "effect"
+import { Data, Effect, Schedule, Schema, type Scope } from "effect"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
@@ -114,6 +114,8 @@ export interface Options {
   /** More environment variables for every daemon. */
   readonly env?: Readonly<Record<string, string>> | undefined
 }
+
+const Beans = Schema.fromJsonString(Schema.Struct({ beans: Schema.Array(Schema.Record(Schema.String, Schema.Unknown)) }))
 
 const superUser = "hdfs"
 const versions = { hdfs: "3.5.0", httpfs: "3.4.1" }
@@ -485,13 +487,13 @@ export const make = Effect.fn("HadoopCluster.make")(
 
     const jmx = (daemon: Daemon, query: string) =>
       Effect.tryPromise({
-        try: async (signal) => {
-          const response = await fetch(`${daemon.url}/jmx?qry=${query}`, { signal })
-          const body: { readonly beans?: ReadonlyArray<Record<string, unknown>> } = await response.json()
-          return body.beans ?? []
-        },
-        catch: (cause) => new HadoopError({ detail: `${daemon.name} did not answer /jmx?qry=${query}`, cause })
-      })
+        try: (signal) => fetch(`${daemon.url}/jmx?qry=${query}`, { signal }).then((response) => response.text()),
+        catch: (cause) => cause
+      }).pipe(
+        Effect.flatMap(Schema.decodeEffect(Beans)),
+        Effect.map(({ beans }) => beans),
+        Effect.mapError((cause) => new HadoopError({ detail: `${daemon.name} did not answer /jmx?qry=${query}`, cause }))
+      )
 
     const run = (mainClass: string, args: ReadonlyArray<string>) =>
       exec("java", java("admin", confDir, mainClass, args, "256m"), { env: { ...process.env, ...env } })

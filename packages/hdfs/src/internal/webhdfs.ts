@@ -1,0 +1,260 @@
+import { Duration, Effect, Option, Random, Redacted } from "effect"
+import type { HttpClient, HttpClientResponse } from "effect/http"
+import type { HdfsAuth } from "../HdfsAuth.ts"
+import type { HdfsConfig } from "../HdfsConfig.ts"
+import * as E from "../HdfsError.ts"
+import { badPath, encodePath } from "./path.ts"
+import * as Transport from "./transport.ts"
+
+export type Param = string | number | boolean | undefined
+
+/** An operation as the specification writes it down. */
+export interface Call {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE"
+  readonly operation: string
+  readonly path: string
+  readonly params?: Readonly<Record<string, Param>> | undefined
+}
+
+/** What may be done when nobody knows whether the server did it: repeat, look, or give up. */
+export type Repeat<A> = "always" | "never" | Effect.Effect<Option.Option<A>, E.HdfsError>
+
+/** A place bytes are read from or written to. */
+export interface Target {
+  readonly exchange: Transport.Exchange
+  readonly isNameNode: boolean
+}
+
+export interface WebHdfs {
+  readonly transport: Transport.Transport
+  /** Runs an attempt against the NameNodes until one does it. */
+  readonly sweep: <A, R>(
+    call: Call,
+    repeat: Repeat<A>,
+    attempt: (nameNode: URL) => Effect.Effect<A, E.HdfsError, R>
+  ) => Effect.Effect<A, E.HdfsError, R>
+  /** An operation that answers with a small text. */
+  readonly text: (call: Call, repeat: Repeat<string>) => Effect.Effect<string, E.HdfsError>
+  /** Where the bytes of an `OPEN`, `CREATE` or `APPEND` are to be exchanged. */
+  readonly locate: (call: Call) => Effect.Effect<Transport.Exchange, E.HdfsError>
+  /** The exchange of a call with a NameNode, with credentials. */
+  readonly exchange: (call: Call, nameNode: URL) => Effect.Effect<Transport.Exchange, E.HdfsError>
+  /** Waits before the `n`-th repetition, `n` from 1. */
+  readonly backoff: (n: number) => Effect.Effect<void>
+  readonly fail: (call: Call, reason: E.Reason, endpoint?: string) => E.HdfsError
+}
+
+/** Whether the server certainly did nothing. */
+const notDone = (reason: E.Reason): boolean =>
+  reason._tag === "Standby" || reason._tag === "Retriable" || (reason._tag === "Connection" && !reason.sent)
+  || (reason._tag === "Timeout" && reason.phase === "connect")
+
+/** Whether the server may have done it and the answer was lost. */
+const ambiguous = (reason: E.Reason): boolean =>
+  (reason._tag === "Connection" && reason.sent) || (reason._tag === "Timeout" && reason.phase === "read")
+
+export const make = (
+  http: HttpClient.HttpClient,
+  uploads: HttpClient.HttpClient,
+  config: HdfsConfig["Service"],
+  auth: HdfsAuth["Service"]
+): WebHdfs => {
+  const transport = Transport.make(http, uploads, config)
+  const nameNodes = config.nameNodes.map((each) => new URL(each))
+  let active = 0
+  let answered = false
+
+  const fail = (call: Call, reason: E.Reason, endpoint?: string) =>
+    new E.HdfsError({ operation: call.operation, path: call.path, reason, ...(endpoint === undefined ? {} : { endpoint }) })
+
+  const backoff = Effect.fnUntraced(function*(n: number) {
+    const base = Duration.toMillis(config.retryBase) * 2 ** (n - 1)
+    const jitter = yield* Random.nextBetween(0.5, 1.5)
+    yield* Effect.sleep(Duration.millis(Math.min(base, Duration.toMillis(config.retryMax)) * jitter))
+  })
+
+  const exchange = Effect.fnUntraced(function*(call: Call, nameNode: URL): Effect.fn.Return<Transport.Exchange, E.HdfsError> {
+    const credentials = yield* auth.credentials(nameNode)
+    const url = new URL(nameNode.href)
+    url.pathname = `${nameNode.pathname.replace(/\/+$/, "")}/webhdfs/v1${encodePath(call.path === "" ? "/" : call.path)}`
+    url.searchParams.set("op", call.operation)
+    for (const [name, value] of Object.entries(call.params ?? {})) {
+      if (value !== undefined) url.searchParams.set(name, String(value))
+    }
+    for (const [name, value] of Object.entries(credentials.params)) {
+      url.searchParams.set(name, Redacted.isRedacted(value) ? String(Redacted.value(value)) : value)
+    }
+    return {
+      operation: call.operation,
+      path: call.path,
+      method: call.method,
+      url,
+      headers: credentials.headers
+    }
+  })
+
+  /** The address a redirect leads to, or a failure where it must not be followed. */
+  const follow = (
+    from: Transport.Exchange,
+    location: string,
+    seen: Set<string>
+  ): Effect.Effect<Transport.Exchange, E.HdfsError> =>
+    Effect.suspend(() => {
+      const protocol = (detail: string) =>
+        Effect.fail(new E.HdfsError({
+          operation: from.operation,
+          path: from.path,
+          endpoint: from.url.host,
+          reason: new E.Protocol({ detail })
+        }))
+      let url = URL.canParse(location, from.url.href) ? new URL(location, from.url.href) : undefined
+      if (url === undefined) return protocol("a redirect to something that is not a URL")
+      if (url.protocol !== from.url.protocol) {
+        return protocol(`a redirect from ${from.url.protocol} to ${url.protocol}//${url.host}, another scheme, is not followed`)
+      }
+      const mapped = config.hosts[url.host] ?? config.hosts[url.hostname]
+      if (mapped !== undefined) {
+        url = new URL(url.href)
+        // A host without a port keeps the port of the redirect.
+        url.host = mapped
+      }
+      if (config.rewriteLocation !== undefined) url = config.rewriteLocation(url)
+      if (seen.has(url.href)) return protocol(`a redirect loop through ${url.host}`)
+      if (seen.size >= config.maxRedirects) return protocol(`more than ${config.maxRedirects} redirects, the last to ${url.host}`)
+      seen.add(url.href)
+      return Effect.succeed({
+        ...from,
+        url,
+        // Another host gets what is in the redirect, and nothing of ours.
+        headers: url.origin === from.url.origin ? from.headers : {}
+      })
+    })
+
+  const redirect = (response: HttpClientResponse.HttpClientResponse): string | undefined =>
+    response.status >= 300 && response.status < 400 ? response.headers["location"] : undefined
+
+  /** The answer of a small operation, redirects followed. */
+  const answer = Effect.fnUntraced(function*(call: Call, nameNode: URL) {
+    let current = yield* exchange(call, nameNode)
+    const seen = new Set<string>()
+    while (true) {
+      const response = yield* transport.send(current)
+      if (response.status >= 400) return yield* transport.refuse(current, response)
+      const body = yield* transport.text(current, response)
+      const location = redirect(response)
+      if (location === undefined) return body
+      current = yield* follow(current, location, seen)
+    }
+  })
+
+  const sweep: WebHdfs["sweep"] = Effect.fnUntraced(function*<A, R>(
+    call: Call,
+    repeat: Repeat<A>,
+    attempt: (nameNode: URL) => Effect.Effect<A, E.HdfsError, R>
+  ) {
+    const bad = call.path === "" ? undefined : badPath(call.path)
+    if (bad !== undefined) return yield* fail(call, new E.InvalidArgument({ detail: bad }))
+    let index = active
+    let attempts = 0
+    let failovers = 0
+    let retries = 0
+    let refreshed = false
+    while (true) {
+      const nameNode = nameNodes[index % nameNodes.length]
+      if (nameNode === undefined) {
+        return yield* fail(call, new E.InvalidArgument({ detail: "HdfsConfig.nameNodes is empty: there is nobody to ask" }))
+      }
+      attempts++
+      const result = yield* Effect.result(attempt(nameNode))
+      if (result._tag === "Success") {
+        active = index % nameNodes.length
+        answered = true
+        return result.success
+      }
+      const { endpoint, reason } = result.failure
+      const failed = new E.HdfsError({
+        operation: call.operation,
+        path: call.path,
+        attempts,
+        reason,
+        ...(endpoint === undefined ? {} : { endpoint })
+      })
+      const atNameNode = endpoint === undefined || endpoint === nameNode.host
+      if (atNameNode && reason._tag !== "Connection" && reason._tag !== "Timeout") answered = true
+      if ((reason._tag === "InvalidToken" || reason._tag === "Authentication") && !refreshed) {
+        refreshed = true
+        if (yield* auth.refresh) continue
+        return yield* failed
+      }
+      if (ambiguous(reason)) {
+        if (repeat === "never") return yield* failed
+        if (repeat !== "always") {
+          // What a lost answer said is found out from the state it left.
+          const found = yield* Effect.catch(repeat, () => Effect.fail(failed))
+          if (Option.isSome(found)) return found.value
+        }
+      } else if (!notDone(reason)) {
+        return yield* failed
+      }
+      const elsewhere = atNameNode && nameNodes.length > 1 && reason._tag !== "Retriable"
+      if (elsewhere) {
+        failovers++
+        if (failovers > config.maxFailovers) return yield* failed
+        index++
+        if (failovers % nameNodes.length === 0) yield* backoff(failovers / nameNodes.length)
+      } else {
+        if (reason._tag === "Standby" || (reason._tag === "Connection" && reason.code === "ENOTFOUND")) return yield* failed
+        retries++
+        // An address where nobody has answered yet is more probably wrong than restarting.
+        const limit = answered ? config.maxRetries : Math.min(config.maxRetries, 3)
+        if (retries > limit) return yield* failed
+        yield* backoff(retries)
+      }
+    }
+  })
+
+  const limited = <A, R>(call: Call, effect: Effect.Effect<A, E.HdfsError, R>) =>
+    Effect.timeoutOrElse(effect, {
+      duration: config.operationTimeout,
+      orElse: () =>
+        Effect.fail(
+          fail(
+            call,
+            new E.Timeout({ phase: "operation", millis: Duration.toMillis(config.operationTimeout) }),
+            nameNodes[active]?.host
+          )
+        )
+    })
+
+  const text: WebHdfs["text"] = (call, repeat) =>
+    limited(call, sweep(call, repeat, (nameNode) => answer(call, nameNode)))
+
+  const locate: WebHdfs["locate"] = (call) =>
+    limited(
+      call,
+      sweep(
+        call,
+        // The first step only asks where.
+        "always",
+        Effect.fnUntraced(function*(nameNode: URL) {
+          const first = yield* exchange({ ...call, params: { ...call.params, noredirect: true } }, nameNode)
+          const response = yield* transport.send(first)
+          if (response.status >= 400) return yield* transport.refuse(first, response)
+          const body = yield* transport.text(first, response)
+          // Hadoop before 2.8 does not know noredirect and redirects all the same.
+          const location = redirect(response) ?? Transport.locationOfBody(body)
+          if (location === undefined) {
+            return yield* fail(
+              call,
+              new E.Protocol({ detail: `neither a redirect nor a Location: status ${response.status}` }),
+              nameNode.host
+            )
+          }
+          return yield* follow(first, location, new Set())
+        })
+      )
+    )
+
+  return { transport, sweep, text, locate, exchange, backoff, fail }
+}
+
