@@ -21,10 +21,17 @@
  *
  * @since 0.1.0
  */
-import { type Array as Arr, Cause, Context, Effect, Layer, Option, Pipeable, Predicate, Queue, Result, Stream, type Types } from "effect"
+import { type Array as Arr, Cause, Context, Effect, Layer, Option, Pipeable, Predicate, Queue, Result, type Schema, Stream, type Types } from "effect"
 import { dual } from "effect/Function"
+import type { RecordBatch } from "apache-arrow"
 import { Action, Engine } from "./Action.ts"
-import type { Resolved, Source, Split } from "./Format.ts"
+import * as Commit from "./Commit.ts"
+import type { Manifest, WriteMode } from "./Commit.ts"
+import type { Resolved, Source, Split, Writer } from "./Format.ts"
+import * as Csv from "./formats/Csv.ts"
+import * as JsonLines from "./formats/JsonLines.ts"
+import * as Parquet from "./formats/Parquet.ts"
+import * as Text from "./formats/Text.ts"
 import { estimateBytes } from "./internal/estimate.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
 import { type JobError, type Reason, ResultTooLarge } from "./JobError.ts"
@@ -232,6 +239,63 @@ export const fromStreams = <A, E = never, R = never>(
     Stream.flatMap((index) => streams[index] ?? Stream.empty),
     { name: "fromStreams" }
   )
+
+/**
+ * The lines of text files, without their line breaks. A path is a file, a directory or a glob, or a list of them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const text = (path: string | ReadonlyArray<string>, options?: Text.TextOptions): Dataset<string> =>
+  fromSource(Text.source(path, options))
+
+/**
+ * The rows of CSV files (RFC 4180), typed by a struct schema.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const csv = <const Fields extends Schema.Struct.Fields>(
+  path: string | ReadonlyArray<string>,
+  schema: Schema.Struct<Fields>,
+  options?: Csv.CsvOptions
+): Dataset<Schema.Struct<Fields>["Type"]> => fromSource(Csv.source(path, schema, options))
+
+/**
+ * The values of JSON Lines files, typed by a schema.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const jsonLines = <A, I>(
+  path: string | ReadonlyArray<string>,
+  schema: Schema.Codec<A, I>,
+  options?: JsonLines.JsonLinesOptions
+): Dataset<A> => fromSource(JsonLines.source(path, schema, options))
+
+/**
+ * The rows of Parquet files, typed by a struct schema. Only its columns are read, and they are compared with the file's before
+ * the first row is.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const parquet = <const Fields extends Schema.Struct.Fields>(
+  path: string | ReadonlyArray<string>,
+  schema: Schema.Struct<Fields>,
+  options?: Parquet.ParquetOptions
+): Dataset<Schema.Struct<Fields>["Type"]> => fromSource(Parquet.source(path, schema, options))
+
+/**
+ * The Arrow record batches of Parquet files, for work on whole columns.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const parquetBatches = (
+  path: string | ReadonlyArray<string>,
+  options?: Parquet.BatchOptions
+): Dataset<RecordBatch> => fromSource(Parquet.batches(path, options))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Transformations
@@ -1002,6 +1066,179 @@ export const toStream = <A, E, R>(self: Dataset<A, E, R>): Stream.Stream<A, E | 
       onFailure: (cause) => Queue.failCause(queue, cause),
       onSuccess: () => Queue.end(queue)
     })), { bufferSize: 2 * rangeArray })
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Writing
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * What the write actions take besides their format's options.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WriteOptions {
+  /** When the output directory is there already. Default `error-if-exists`. */
+  readonly mode?: WriteMode | undefined
+}
+
+/**
+ * Writes the elements with a {@link Writer}, a file a partition, into a directory that appears at once with its `_SUCCESS` or not
+ * at all (see `Commit`). Yields the manifest.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const write: {
+  <A>(
+    path: string,
+    writer: Writer<A>,
+    options?: WriteOptions
+  ): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, path: string, writer: Writer<A>, options?: WriteOptions): Action<Manifest, E, R>
+} = dual(
+  (args) => isDataset(args[0]),
+  <A, E, R>(
+    self: Dataset<A, E, R>,
+    path: string,
+    writer: Writer<A>,
+    options?: WriteOptions
+  ): Action<Manifest, E, R> => Commit.write(self.plan, path, writer, options)
+)
+
+/**
+ * Writes lines as text files; see {@link write}.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const writeText: {
+  (
+    path: string,
+    options?: WriteOptions & Text.TextWriterOptions
+  ): <E, R>(self: Dataset<string, E, R>) => Action<Manifest, E, R>
+  <E, R>(
+    self: Dataset<string, E, R>,
+    path: string,
+    options?: WriteOptions & Text.TextWriterOptions
+  ): Action<Manifest, E, R>
+} = dual(
+  (args) => isDataset(args[0]),
+  <E, R>(
+    self: Dataset<string, E, R>,
+    path: string,
+    options?: WriteOptions & Text.TextWriterOptions
+  ): Action<Manifest, E, R> => write(self, path, Text.writer(options), options)
+)
+
+/**
+ * Writes rows as CSV files; see {@link write}.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const writeCsv: {
+  <const Fields extends Schema.Struct.Fields>(
+    path: string,
+    schema: Schema.Struct<Fields>,
+    options?: WriteOptions & Csv.CsvWriterOptions
+  ): <E, R>(self: Dataset<Schema.Struct<Fields>["Type"], E, R>) => Action<Manifest, E, R>
+  <const Fields extends Schema.Struct.Fields, E, R>(
+    self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
+    path: string,
+    schema: Schema.Struct<Fields>,
+    options?: WriteOptions & Csv.CsvWriterOptions
+  ): Action<Manifest, E, R>
+} = dual(
+  (args) => isDataset(args[0]),
+  <const Fields extends Schema.Struct.Fields, E, R>(
+    self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
+    path: string,
+    schema: Schema.Struct<Fields>,
+    options?: WriteOptions & Csv.CsvWriterOptions
+  ): Action<Manifest, E, R> => write(self, path, Csv.writer(schema, options), options)
+)
+
+/**
+ * Writes values as JSON Lines files; see {@link write}.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const writeJsonLines: {
+  <A, I>(
+    path: string,
+    schema: Schema.Codec<A, I>,
+    options?: WriteOptions & JsonLines.JsonLinesWriterOptions
+  ): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
+  <A, I, E, R>(
+    self: Dataset<A, E, R>,
+    path: string,
+    schema: Schema.Codec<A, I>,
+    options?: WriteOptions & JsonLines.JsonLinesWriterOptions
+  ): Action<Manifest, E, R>
+} = dual(
+  (args) => isDataset(args[0]),
+  <A, I, E, R>(
+    self: Dataset<A, E, R>,
+    path: string,
+    schema: Schema.Codec<A, I>,
+    options?: WriteOptions & JsonLines.JsonLinesWriterOptions
+  ): Action<Manifest, E, R> => write(self, path, JsonLines.writer(schema, options), options)
+)
+
+/**
+ * Writes rows as Parquet files; see {@link write}.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const writeParquet: {
+  <const Fields extends Schema.Struct.Fields>(
+    path: string,
+    schema: Schema.Struct<Fields>,
+    options?: WriteOptions & Parquet.ParquetWriterOptions
+  ): <E, R>(self: Dataset<Schema.Struct<Fields>["Type"], E, R>) => Action<Manifest, E, R>
+  <const Fields extends Schema.Struct.Fields, E, R>(
+    self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
+    path: string,
+    schema: Schema.Struct<Fields>,
+    options?: WriteOptions & Parquet.ParquetWriterOptions
+  ): Action<Manifest, E, R>
+} = dual(
+  (args) => isDataset(args[0]),
+  <const Fields extends Schema.Struct.Fields, E, R>(
+    self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
+    path: string,
+    schema: Schema.Struct<Fields>,
+    options?: WriteOptions & Parquet.ParquetWriterOptions
+  ): Action<Manifest, E, R> => write(self, path, Parquet.writer(schema, options), options)
+)
+
+/**
+ * Writes Arrow record batches as Parquet files; see {@link write}.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const writeParquetBatches: {
+  (
+    path: string,
+    options?: WriteOptions & Parquet.ParquetWriterOptions
+  ): <E, R>(self: Dataset<RecordBatch, E, R>) => Action<Manifest, E, R>
+  <E, R>(
+    self: Dataset<RecordBatch, E, R>,
+    path: string,
+    options?: WriteOptions & Parquet.ParquetWriterOptions
+  ): Action<Manifest, E, R>
+} = dual(
+  (args) => isDataset(args[0]),
+  <E, R>(
+    self: Dataset<RecordBatch, E, R>,
+    path: string,
+    options?: WriteOptions & Parquet.ParquetWriterOptions
+  ): Action<Manifest, E, R> => write(self, path, Parquet.batchWriter(options), options)
+)
 
 /**
  * The plan as text: as written, as optimised, and as stages with the partitions, rows, bytes and hosts that the metadata of the

@@ -15,8 +15,10 @@ const Counters = Schema.Record(Schema.String, Schema.Number)
  */
 export const Totals = Schema.Struct({
   rowsRead: Schema.Number,
+  elementsRead: Schema.Number,
   bytesRead: Schema.Number,
   rowsOut: Schema.Number,
+  elementsOut: Schema.Number,
   bytesWritten: Schema.Number,
   rowsFiltered: Schema.Number,
   deadLettered: Schema.Number,

@@ -56,6 +56,8 @@ export interface Split<out A> {
   readonly rows: number | undefined
   /** Hosts that have the bytes, most of them first. */
   readonly hosts: ReadonlyArray<string>
+  /** Rows of one element, where an element is a batch. Default 1. A method, so that a split stays covariant in its elements. */
+  rowsOf?(element: A): number
   /** The rows, pulled, in arrays. Engine failures only: nothing here is the user's to catch. */
   readonly read: Stream.Stream<A, FormatError, Storage>
 }
@@ -103,5 +105,7 @@ export interface Writer<in A> {
   readonly format: string
   /** With the dot: `.parquet`, `.csv.gz`. */
   readonly extension: string
+  /** Rows of one element, where an element is a batch. Default 1. */
+  readonly rowsOf?: ((element: A) => number) | undefined
   readonly encode: <E, R>(rows: Stream.Stream<A, E, R>) => Stream.Stream<Uint8Array, E | FormatError, R>
 }

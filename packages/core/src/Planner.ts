@@ -8,10 +8,12 @@ import { Effect, Stream } from "effect"
 import type { FormatError } from "./FormatError.ts"
 import type { Resolved, Source, Split } from "./Format.ts"
 import { compile, fuse } from "./internal/task/chain.ts"
+import { rowsIn } from "./internal/task/metrics.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
 import { InputFailed } from "./JobError.ts"
 import * as Plan from "./Plan.ts"
 import type { Partition, Stage, StageGraph, StageWork } from "./Stage.ts"
+import { Current } from "./TaskContext.ts"
 
 /**
  * What the metadata of each source of the plan said.
@@ -43,10 +45,23 @@ const scan = (split: Split<unknown>): Partition => ({
     // Bytes are counted as their share of the rows, so that progress moves within a split; formats that do not know their
     // rows count the whole split at its end.
     let bytes = 0
-    const counted = Stream.mapArray(split.read, (rows) => {
-      task.metrics.rowsRead += rows.length
+    const rowsOf = split.rowsOf?.bind(split)
+    // A row the source itself sets aside was read all the same.
+    const source: TaskRuntime = {
+      ...task,
+      deadLetter: (letter) => {
+        task.metrics.rowsRead++
+        task.metrics.elementsRead++
+        return task.deadLetter(letter)
+      }
+    }
+    const read = Stream.provideService(split.read, Current, source)
+    const counted = Stream.mapArray(read, (rows) => {
+      const n = rowsIn(rows, rowsOf)
+      task.metrics.rowsRead += n
+      task.metrics.elementsRead += rows.length
       if (split.rows !== undefined && split.rows > 0) {
-        const share = Math.min(split.bytes - bytes, Math.round(rows.length / split.rows * split.bytes))
+        const share = Math.min(split.bytes - bytes, Math.round(n / split.rows * split.bytes))
         bytes += share
         task.metrics.bytesRead += share
       }

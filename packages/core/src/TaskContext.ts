@@ -57,15 +57,22 @@ export interface DeadLetter {
  * @since 0.1.0
  */
 export interface TaskMetrics {
-  /** Rows the source emitted. */
+  /** Rows the source emitted. A record batch counts its rows. */
   rowsRead: number
+  /** Elements the source emitted: rows, or record batches. */
+  elementsRead: number
   /** Bytes the source's splits have. */
   bytesRead: number
   /** Rows the action consumed (written, counted, collected). */
   rowsOut: number
+  /** Elements the action consumed. */
+  elementsOut: number
   /** Bytes written to files. */
   bytesWritten: number
-  /** Rows that operators dropped (filter) minus rows they added (flatMap): `rowsRead - rowsFiltered - deadLettered = rowsOut`. */
+  /**
+   * Elements that operators dropped (filter) minus those they added (flatMap), so that
+   * `elementsRead - rowsFiltered - deadLettered = elementsOut` at the end of a task that writes.
+   */
   rowsFiltered: number
   deadLettered: number
   /** Named counters of operators (`requests`, `retries`, ...); summed over tasks. */

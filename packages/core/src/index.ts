@@ -39,6 +39,10 @@ export * as Origin from "./Origin.ts"
 /** @since 0.1.0 */
 export * as Storage from "./Storage.ts"
 /** @since 0.1.0 */
+export * as Commit from "./Commit.ts"
+/** @since 0.1.0 */
+export * as Progress from "./Progress.ts"
+/** @since 0.1.0 */
 export * as Events from "./Events.ts"
 /** @since 0.1.0 */
 export * as JobError from "./JobError.ts"

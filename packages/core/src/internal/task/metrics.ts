@@ -3,8 +3,10 @@ import type { TaskMetrics } from "../../TaskContext.ts"
 
 export const makeMetrics = (): TaskMetrics => ({
   rowsRead: 0,
+  elementsRead: 0,
   bytesRead: 0,
   rowsOut: 0,
+  elementsOut: 0,
   bytesWritten: 0,
   rowsFiltered: 0,
   deadLettered: 0,
@@ -18,14 +20,20 @@ const addAll = (into: Map<string, number>, from: ReadonlyMap<string, number>): v
 
 export const addMetrics = (into: TaskMetrics, from: TaskMetrics): void => {
   into.rowsRead += from.rowsRead
+  into.elementsRead += from.elementsRead
   into.bytesRead += from.bytesRead
   into.rowsOut += from.rowsOut
+  into.elementsOut += from.elementsOut
   into.bytesWritten += from.bytesWritten
   into.rowsFiltered += from.rowsFiltered
   into.deadLettered += from.deadLettered
   addAll(into.counters, from.counters)
   addAll(into.gauges, from.gauges)
 }
+
+/** Rows in an array of elements. */
+export const rowsIn = <A>(values: ReadonlyArray<A>, rowsOf: ((element: A) => number) | undefined): number =>
+  rowsOf === undefined ? values.length : values.reduce((sum, value) => sum + rowsOf(value), 0)
 
 export const totals = (metrics: TaskMetrics): Totals => ({
   ...metrics,
