@@ -33,6 +33,12 @@ export * as Broadcast from "./Broadcast.ts"
 /** @since 0.1.0 */
 export * as Accumulator from "./Accumulator.ts"
 /** @since 0.1.0 */
+export * as Codec from "./Codec.ts"
+/** @since 0.1.0 */
+export * as Partitioner from "./Partitioner.ts"
+/** @since 0.1.0 */
+export * as Shuffle from "./Shuffle.ts"
+/** @since 0.1.0 */
 export * as Format from "./Format.ts"
 /** @since 0.1.0 */
 export * as Origin from "./Origin.ts"
