@@ -143,7 +143,8 @@ const readRowGroup = Effect.fnUntraced(function*(
   const { path } = file.status
   const group = file.footer.rowGroups[index]
   if (group === undefined) return yield* fail(format, path, new Corrupt({ detail: `has no row group ${index} any more` }))
-  const wanted = columns === undefined ? undefined : new Set(columns)
+  const asked = columns === undefined ? undefined : new Set(columns)
+  const wanted = asked === undefined || file.schema.fields.every((field) => asked.has(field.name)) ? undefined : asked
   const ranges = Footer.rangesOf(group, wanted)
   const bytes = yield* Effect.forEach(ranges, (range) =>
     Effect.mapError(storage.readRange(path, range.offset, range.length), storageFailed(format, path)), { concurrency: 4 })
@@ -204,6 +205,7 @@ const makeSource = <A>(options: {
   readonly paths: ReadonlyArray<string>
   readonly detail: string
   readonly columns: ReadonlyArray<string> | undefined
+  readonly project: (columns: ReadonlyArray<string>) => Source<A>
   readonly read: (
     libraries: Libraries,
     files: ReadonlyArray<OpenFile>
@@ -216,6 +218,7 @@ const makeSource = <A>(options: {
   detail: options.detail,
   partitions: undefined,
   columns: options.columns,
+  project: options.project,
   resolve: Effect.fn("Parquet.resolve")(function*(split) {
     const libraries = yield* load
     const statuses = yield* expand(format, options.paths)
@@ -243,6 +246,7 @@ export const batches = (path: string | ReadonlyArray<string>, options?: BatchOpt
     paths,
     detail: detail(paths, { batches: true, columns }),
     columns,
+    project: (columns) => batches(path, { columns }),
     read: Effect.fnUntraced(function*(libraries, files) {
       for (const file of files) {
         const missing = columns?.find((name) => !file.schema.fields.some((field) => field.name === name))
@@ -271,10 +275,17 @@ export const source = <const Fields extends Schema.Struct.Fields>(
   path: string | ReadonlyArray<string>,
   schema: Schema.Struct<Fields>,
   options?: ParquetOptions
+): Source<Schema.Struct<Fields>["Type"]> =>
+  rowSource(toPaths(path), schema, schema.ast.propertySignatures.map((field) => String(field.name)), options)
+
+const rowSource = <const Fields extends Schema.Struct.Fields>(
+  paths: ReadonlyArray<string>,
+  schema: Schema.Struct<Fields>,
+  columns: ReadonlyArray<string>,
+  options: ParquetOptions | undefined
 ): Source<Schema.Struct<Fields>["Type"]> => {
   type A = Schema.Struct<Fields>["Type"]
-  const paths = toPaths(path)
-  const columns = schema.ast.propertySignatures.map((field) => String(field.name))
+  const only = new Set(columns)
   return makeSource<A>({
     paths,
     detail: detail(paths, {
@@ -283,10 +294,11 @@ export const source = <const Fields extends Schema.Struct.Fields>(
       onInvalidRow: options?.onInvalidRow
     }),
     columns,
+    project: (columns) => rowSource(paths, schema, columns, options),
     read: Effect.fnUntraced(function*(libraries, files) {
       const readers = new Map<OpenFile, RowReader<A>>()
       for (const file of files) {
-        const reader = compileRows(schema, file.schema)
+        const reader = compileRows(schema, file.schema, only)
         if (reader instanceof SchemaMismatch) return yield* fail(format, file.status.path, reader)
         readers.set(file, reader)
       }

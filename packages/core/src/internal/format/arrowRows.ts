@@ -461,14 +461,16 @@ interface Column {
   readonly optionalKey: boolean
 }
 
-/** Fits a struct schema to a file's own, or says what does not fit. */
+/** Fits those columns of a struct schema that are read to a file's own schema, or says what does not fit. */
 export const compileRows = <S extends Schema.Struct<Schema.Struct.Fields>>(
   schema: S,
-  file: Arrow.Schema
+  file: Arrow.Schema,
+  only: ReadonlySet<string>
 ): RowReader<S["Type"]> | SchemaMismatch => {
   const columns: Array<Column> = []
   for (const field of schema.ast.propertySignatures) {
     const name = String(field.name)
+    if (!only.has(name)) continue
     const encoded = SchemaAST.toEncoded(field.type)
     const target = strip(encoded, SchemaAST.isOptional(field.type))
     const there = file.fields.find((candidate) => candidate.name === name)
