@@ -1,0 +1,127 @@
+/**
+ * A matrix of feature vectors on its way to a model: what one request carries.
+ *
+ * The rows lie one after the other in one `Float32Array`. Vectors that lie next to each other in memory already, as a
+ * Parquet reader emits them, become a batch without being copied; others are copied once, a vector at a time.
+ *
+ * @since 0.1.0
+ */
+import type * as Origin from "@sluice/core/Origin"
+import type { RowRange } from "./ScoreError.ts"
+
+/**
+ * A run of rows of a batch that came from one array of a source.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Span {
+  /** Place of the array the rows come from, where known. */
+  readonly origin: Origin.Origin | undefined
+  /** First row of the run within that array. */
+  readonly start: number
+  /** Number of rows. */
+  readonly count: number
+  /** Partition the rows were in, `undefined` outside of a task. */
+  readonly partition: number | undefined
+  /** Rows of the partition that came before the run. */
+  readonly position: number
+}
+
+/**
+ * A matrix of feature vectors.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Batch {
+  readonly rows: number
+  /** Numbers in a row. */
+  readonly features: number
+  /** The matrix, row-major: `rows * features` numbers. Never written to. */
+  readonly values: Float32Array<ArrayBufferLike>
+  /** Where the rows came from, in order. */
+  readonly spans: ReadonlyArray<Span>
+}
+
+/**
+ * A batch of one matrix, for calling a `Scorer` without a dataset. `values.length` must be a multiple of `features`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (values: Float32Array<ArrayBufferLike>, features: number): Batch => {
+  const rows = features === 0 ? 0 : Math.floor(values.length / features)
+  return { rows, features, values, spans: [{ origin: undefined, start: 0, count: rows, partition: undefined, position: 0 }] }
+}
+
+/**
+ * One matrix of vectors of the same length: a view where they lie next to each other, else a copy. Gives the index of the
+ * first vector whose length is not `features` where there is one.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const matrix = (
+  vectors: ReadonlyArray<Float32Array<ArrayBufferLike>>,
+  features: number
+): Float32Array<ArrayBufferLike> | number => {
+  const first = vectors[0]
+  if (first === undefined) return new Float32Array(0)
+  const buffer = first.buffer
+  const stride = features * 4
+  let next = first.byteOffset
+  let adjacent = true
+  for (let i = 0; i < vectors.length; i++) {
+    const vector = vectors[i]
+    if (vector?.length !== features) return i
+    if (adjacent && (vector.byteOffset !== next || vector.buffer !== buffer)) adjacent = false
+    next += stride
+  }
+  if (adjacent) return new Float32Array(buffer, first.byteOffset, vectors.length * features)
+  const values = new Float32Array(vectors.length * features)
+  for (let i = 0, at = 0; i < vectors.length; i++, at += features) {
+    const vector = vectors[i]
+    if (vector !== undefined) values.set(vector, at)
+  }
+  return values
+}
+
+/** The place of row `index` of a span. */
+const rowOf = (span: Span, index: number): number =>
+  span.origin === undefined
+    ? span.position + index
+    : span.origin.firstRow + (span.origin.kept?.[span.start + index] ?? span.start + index)
+
+/**
+ * The rows of a batch as an error names them.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const ranges = (spans: ReadonlyArray<Span>): ReadonlyArray<RowRange> =>
+  spans.map((span) => ({
+    path: span.origin?.path,
+    rowGroup: span.origin?.rowGroup,
+    partition: span.partition,
+    first: rowOf(span, 0),
+    last: rowOf(span, span.count - 1)
+  }))
+
+/**
+ * The row at `index` of a batch as an error names it.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const rangeAt = (spans: ReadonlyArray<Span>, index: number): ReadonlyArray<RowRange> => {
+  let left = index
+  for (const span of spans) {
+    if (left < span.count) {
+      const row = rowOf(span, left)
+      return [{ path: span.origin?.path, rowGroup: span.origin?.rowGroup, partition: span.partition, first: row, last: row }]
+    }
+    left -= span.count
+  }
+  return []
+}

@@ -1,0 +1,89 @@
+/**
+ * How a matrix becomes a request body and an answer becomes scores.
+ *
+ * @since 0.1.0
+ */
+import { Result } from "effect"
+import type { Batch } from "./Batch.ts"
+
+/**
+ * A codec between matrices and HTTP bodies.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Protocol {
+  readonly name: string
+  readonly method: "PUT" | "POST"
+  readonly headers: Readonly<Record<string, string>>
+  /** The request body. May be the memory of the batch itself. */
+  readonly encode: (batch: Batch) => Uint8Array
+  /** One number a row, or what is wrong with the answer. The scorer checks that they are finite. */
+  readonly decode: (answer: ArrayBuffer, rows: number) => Result.Result<Float32Array, string>
+}
+
+const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1
+
+/** Reverses the bytes of every float32, in place. */
+const swap = (bytes: Uint8Array): Uint8Array => {
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).swap32()
+  return bytes
+}
+
+/**
+ * The bytes of a matrix as little-endian float32: its own memory, where the machine is little-endian.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const float32Bytes = (values: Float32Array<ArrayBufferLike>): Uint8Array =>
+  littleEndian
+    ? new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    : swap(new Uint8Array(values.slice().buffer))
+
+const raw = {
+  method: "PUT",
+  headers: { "content-type": "application/octet-stream" },
+  encode: (batch: Batch) => float32Bytes(batch.values)
+} as const
+
+/**
+ * `PUT` of a raw little-endian float32 matrix, row-major; the answer is one raw little-endian float32 a row.
+ *
+ * @category protocols
+ * @since 0.1.0
+ */
+export const rawFloat32: Protocol = {
+  ...raw,
+  name: "raw float32",
+  decode: (answer, rows) => {
+    if (answer.byteLength === rows * 4) {
+      return Result.succeed(new Float32Array(littleEndian ? answer : swap(new Uint8Array(answer)).buffer as ArrayBuffer))
+    }
+    const hint = answer.byteLength === rows
+      ? "; that is one byte a row, so the service may answer booleans: set `protocol: Protocol.rawBool`"
+      : ""
+    return Result.fail(`expected ${rows * 4} bytes (float32 for ${rows} rows), got ${answer.byteLength}${hint}`)
+  }
+}
+
+/**
+ * As {@link rawFloat32}, but the answer is one byte a row, 0 or 1. The score is then 0 or 1.
+ *
+ * @category protocols
+ * @since 0.1.0
+ */
+export const rawBool: Protocol = {
+  ...raw,
+  name: "raw bool",
+  decode: (answer, rows) => {
+    if (answer.byteLength !== rows) {
+      return Result.fail(`expected ${rows} bytes (a boolean for each of ${rows} rows), got ${answer.byteLength}`)
+    }
+    const bytes = new Uint8Array(answer)
+    const wrong = bytes.findIndex((byte) => byte > 1)
+    return wrong < 0
+      ? Result.succeed(Float32Array.from(bytes))
+      : Result.fail(`byte ${wrong} is ${bytes[wrong]}, a boolean is 0 or 1`)
+  }
+}

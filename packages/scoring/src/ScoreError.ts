@@ -1,0 +1,234 @@
+/**
+ * The error of everything that scores: one class that says which endpoint, which attempt and which rows, with a tagged
+ * `reason` that says what happened.
+ *
+ * @since 0.1.0
+ */
+import { Schema } from "effect"
+
+/**
+ * The rows an error concerns.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const RowRange = Schema.Struct({
+  /** File, where the rows came from one. */
+  path: Schema.UndefinedOr(Schema.String),
+  /** Row group of the file, where the format has them. */
+  rowGroup: Schema.UndefinedOr(Schema.Int),
+  /** Partition of the dataset. */
+  partition: Schema.UndefinedOr(Schema.Int),
+  /** First row, counted from 0 in the row group, else in the file, else in the partition. */
+  first: Schema.Int,
+  /** Last row. */
+  last: Schema.Int
+})
+
+/**
+ * The rows an error concerns.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RowRange = typeof RowRange.Type
+
+/** No connection, or it broke: refused, reset, closed in the middle of an answer, name unknown, bad certificate. */
+export class Unreachable extends Schema.TaggedError<Unreachable>("@sluice/scoring/ScoreError/Unreachable")("Unreachable", {
+  /** Error code of Node or undici: `ECONNREFUSED`, `ECONNRESET`, `UND_ERR_SOCKET`. */
+  code: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.detail} (${this.code}); check that the service runs and that the address is right`
+  }
+}
+
+/** The time of a request was over. */
+export class TimedOut extends Schema.TaggedError<TimedOut>("@sluice/scoring/ScoreError/TimedOut")("TimedOut", {
+  /** `connect`: no connection; `answer`: no status line; `body`: the answer did not end. */
+  phase: Schema.Literals(["connect", "answer", "body"]),
+  millis: Schema.Number
+}) {
+  override get message(): string {
+    const what = this.phase === "connect" ? "no connection" : this.phase === "answer" ? "no answer" : "no end of the answer"
+    return `${what} within ${this.millis} ms; raise \`timeout\` or send fewer rows a request if the model is slow`
+  }
+}
+
+/** The service will not take the request (4xx, a redirect). */
+export class Rejected extends Schema.TaggedError<Rejected>("@sluice/scoring/ScoreError/Rejected")("Rejected", {
+  status: Schema.Int,
+  /** The first bytes of the answer (at most 256) as text. */
+  body: Schema.String
+}) {
+  override get message(): string {
+    return `rejected with status ${this.status}: ${this.body}`
+  }
+}
+
+/** The service has too much to do (429, 503). */
+export class Overloaded extends Schema.TaggedError<Overloaded>("@sluice/scoring/ScoreError/Overloaded")("Overloaded", {
+  status: Schema.Int,
+  /** The first bytes of the answer (at most 256) as text. */
+  body: Schema.String,
+  /** Milliseconds the service asked to wait, where it did. */
+  retryAfter: Schema.UndefinedOr(Schema.Number)
+}) {
+  override get message(): string {
+    return `overloaded, status ${this.status}: ${this.body}; lower \`concurrency\` or add endpoints`
+  }
+}
+
+/** The service failed (other 5xx). */
+export class ServerFailed
+  extends Schema.TaggedError<ServerFailed>("@sluice/scoring/ScoreError/ServerFailed")("ServerFailed", {
+    status: Schema.Int,
+    /** The first bytes of the answer (at most 256) as text. */
+    body: Schema.String
+  })
+{
+  override get message(): string {
+    return `failed with status ${this.status}: ${this.body}; the log of the service has the cause`
+  }
+}
+
+/** The service answered with something that is not one score a row. */
+export class BadAnswer extends Schema.TaggedError<BadAnswer>("@sluice/scoring/ScoreError/BadAnswer")("BadAnswer", {
+  detail: Schema.String,
+  /** The first bytes of the answer (at most 256) as text. */
+  body: Schema.String,
+  /** Row of the request whose score is at fault, where it is one row's. */
+  row: Schema.UndefinedOr(Schema.Int)
+}) {
+  override get message(): string {
+    return `unusable answer: ${this.detail}`
+  }
+}
+
+/** A vector has another length than the model takes. */
+export class VectorLength
+  extends Schema.TaggedError<VectorLength>("@sluice/scoring/ScoreError/VectorLength")("VectorLength", {
+    expected: Schema.Int,
+    found: Schema.Int
+  })
+{
+  override get message(): string {
+    return `the vector has ${this.found} numbers, expected ${this.expected} as \`features\` or else the first row says`
+  }
+}
+
+/** A row has no vector, or the column is not one of float vectors. */
+export class NotAVector extends Schema.TaggedError<NotAVector>("@sluice/scoring/ScoreError/NotAVector")("NotAVector", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** The scorer cannot be built from its options. */
+export class BadSetup extends Schema.TaggedError<BadSetup>("@sluice/scoring/ScoreError/BadSetup")("BadSetup", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** What can be wrong. */
+export const Reason = Schema.Union([
+  Unreachable,
+  TimedOut,
+  Rejected,
+  Overloaded,
+  ServerFailed,
+  BadAnswer,
+  VectorLength,
+  NotAVector,
+  BadSetup
+])
+
+/** What can be wrong. */
+export type Reason = typeof Reason.Type
+
+const retryableCodes = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "EPIPE",
+  "EHOSTUNREACH",
+  "EHOSTDOWN",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "ETIMEDOUT",
+  "EAI_AGAIN",
+  "UND_ERR_SOCKET",
+  "HPE_INVALID_EOF_STATE"
+])
+
+/**
+ * Whether the same request may succeed later: after a connection that failed or broke, 429, 502, 503 and 504. A request that
+ * timed out while the service worked on it is not sent again, since the service may still be at work on it.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRetryable = (reason: Reason): boolean => {
+  switch (reason._tag) {
+    case "Unreachable":
+      return retryableCodes.has(reason.code)
+    case "TimedOut":
+      return reason.phase === "connect"
+    case "Overloaded":
+      return true
+    case "ServerFailed":
+      return reason.status === 502 || reason.status === 504
+    default:
+      return false
+  }
+}
+
+const describeRange = (range: RowRange): string => {
+  const where = range.path === undefined
+    ? range.partition === undefined ? "" : ` of partition ${range.partition}`
+    : ` of ${range.path}${range.rowGroup === undefined ? "" : `, row group ${range.rowGroup}`}`
+  return (range.first === range.last ? `row ${range.first}` : `rows ${range.first}..${range.last}`) + where
+}
+
+/**
+ * Rows could not be scored.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ScoreError extends Schema.TaggedError<ScoreError>("@sluice/scoring/ScoreError")("ScoreError", {
+  /** URL of the request without credentials and query, or the name of the model in process. */
+  endpoint: Schema.String,
+  /** Requests that were sent for these rows: 1 for the first, 0 where none was sent. */
+  attempt: Schema.Int,
+  /** The rows concerned. */
+  rows: Schema.Array(RowRange),
+  reason: Reason
+}) {
+  override get message(): string {
+    const rows = this.rows.length === 0 ? "" : `, ${this.rows.map(describeRange).join(" and ")}`
+    const attempt = this.attempt === 0 ? "" : `, attempt ${this.attempt}`
+    return `${this.endpoint}${attempt}${rows}: ${this.reason.message}`
+  }
+
+  /** HTTP status of the last answer, where there was one that was not a success. */
+  get status(): number | undefined {
+    return "status" in this.reason ? this.reason.status : undefined
+  }
+
+  /** First bytes of the last answer, at most 256, as text. */
+  get body(): string | undefined {
+    return "body" in this.reason ? this.reason.body : undefined
+  }
+
+  /** Whether the same request may succeed later. */
+  get isRetryable(): boolean {
+    return isRetryable(this.reason)
+  }
+}

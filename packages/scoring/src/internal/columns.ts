@@ -1,0 +1,73 @@
+import type * as Arrow from "apache-arrow"
+
+type Library = typeof Arrow
+
+/** The vectors of a record batch: their numbers and where each begins. */
+export interface VectorColumn {
+  readonly rows: number
+  /** Length of the vector of a row, -1 for null. */
+  readonly lengthOf: (row: number) => number
+  /** The numbers of `count` rows from `start` on, all of the same length. A view, unless they are doubles. */
+  readonly values: (start: number, count: number, features: number) => Float32Array<ArrayBufferLike>
+}
+
+/** The vector column of a record batch, or what is wrong with it. */
+export const vectorColumn = (arrow: Library, record: Arrow.RecordBatch, name: string): VectorColumn | string => {
+  const names = record.schema.fields.map((field) => field.name)
+  const index = names.indexOf(name)
+  if (index < 0) return `no column "${name}"; the columns are ${names.map((other) => `"${other}"`).join(", ")}`
+  const data: Arrow.Data | undefined = record.getChildAt(index)?.data[0]
+  const child: Arrow.Data | undefined = data?.children[0]
+  const type: Arrow.DataType | undefined = data?.type
+  const isList = type instanceof arrow.List
+  if (data === undefined || child === undefined || !(isList || type instanceof arrow.FixedSizeList)) {
+    return `column "${name}" is ${String(type)}; expected a list or fixed-size list of float or double`
+  }
+  const numbers: unknown = child.values
+  if (!(numbers instanceof Float32Array || numbers instanceof Float64Array)) {
+    return `column "${name}" is ${String(type)}; expected a list or fixed-size list of float or double`
+  }
+  if (child.nullCount > 0) return `column "${name}" has vectors with null elements`
+  const offsets: unknown = data.valueOffsets
+  const width = type instanceof arrow.FixedSizeList ? type.listSize : 0
+  const startOf = isList && offsets instanceof Int32Array
+    ? (row: number) => offsets[row] ?? 0
+    : (row: number) => row * width
+  const nulls = data.nullCount > 0
+  return {
+    rows: data.length,
+    lengthOf: (row) => nulls && !data.getValid(row) ? -1 : startOf(row + 1) - startOf(row),
+    values: (start, count, features) => {
+      const from = startOf(start)
+      const part = numbers.subarray(from, from + count * features)
+      return part instanceof Float32Array ? part : Float32Array.from(part)
+    }
+  }
+}
+
+/** The record batch with the scores, and the classes where there is a threshold, as its last columns. */
+export const withScores = (
+  arrow: Library,
+  record: Arrow.RecordBatch,
+  scores: Float32Array,
+  as: string,
+  threshold: number | undefined
+): Arrow.RecordBatch => {
+  const length = record.numRows
+  const fields: Array<Arrow.Field> = [...record.schema.fields, new arrow.Field(as, new arrow.Float32(), false)]
+  const children: Array<Arrow.Data> = [
+    ...record.data.children,
+    arrow.makeData({ type: new arrow.Float32(), length, nullCount: 0, data: scores })
+  ]
+  if (threshold !== undefined) {
+    const bits = new Uint8Array(Math.ceil(length / 8))
+    for (let i = 0; i < length; i++) if ((scores[i] ?? 0) >= threshold) bits[i >> 3] = (bits[i >> 3] ?? 0) | 1 << (i & 7)
+    fields.push(new arrow.Field("class", new arrow.Bool(), false))
+    children.push(arrow.makeData({ type: new arrow.Bool(), length, nullCount: 0, data: bits }))
+  }
+  const schema = new arrow.Schema(fields, record.schema.metadata)
+  return new arrow.RecordBatch(
+    schema,
+    arrow.makeData({ type: new arrow.Struct(fields), length, nullCount: 0, children })
+  )
+}

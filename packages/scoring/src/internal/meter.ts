@@ -1,0 +1,97 @@
+import type { TaskContext } from "@sluice/core/TaskContext"
+import type { Stats } from "../Scorer.ts"
+import { Histogram } from "./histogram.ts"
+
+const add = (numbers: Map<string, number>, name: string, n: number) => numbers.set(name, (numbers.get(name) ?? 0) + n)
+
+/** Counts what a scorer does: for its own `stats`, and in the metrics of the task that asked. */
+export class Meter {
+  private requests = 0
+  private retries = 0
+  private failures = 0
+  private rows = 0
+  private bodyBytesOut = 0
+  private bodyBytesIn = 0
+  private headBytesOut = 0
+  private headBytesIn = 0
+  private inFlight = 0
+  private maxInFlight = 0
+  private first: number | undefined
+  private last = 0
+  private busySince = 0
+  private busy = 0
+  private occupied = 0
+  private readonly latency = new Histogram()
+  private readonly concurrency: number
+
+  constructor(concurrency: number) {
+    this.concurrency = concurrency
+  }
+
+  started(task: TaskContext | undefined, now: number, retry: boolean, headBytes: number, bodyBytes: number): void {
+    this.requests++
+    if (retry) this.retries++
+    this.headBytesOut += headBytes
+    this.bodyBytesOut += bodyBytes
+    this.first ??= now
+    if (this.inFlight++ === 0) this.busySince = now
+    if (this.inFlight > this.maxInFlight) this.maxInFlight = this.inFlight
+    if (task === undefined) return
+    add(task.metrics.counters, "requests", 1)
+    if (retry) add(task.metrics.counters, "retries", 1)
+    add(task.metrics.counters, "requestBytes", bodyBytes)
+    add(task.metrics.gauges, "inFlight", 1)
+  }
+
+  ended(task: TaskContext | undefined, now: number, startedAt: number): void {
+    this.last = now
+    this.occupied += now - startedAt
+    this.latency.add(now - startedAt)
+    if (--this.inFlight === 0) this.busy += now - this.busySince
+    if (task !== undefined) add(task.metrics.gauges, "inFlight", -1)
+  }
+
+  answered(task: TaskContext | undefined, headBytes: number, bodyBytes: number): void {
+    this.headBytesIn += headBytes
+    this.bodyBytesIn += bodyBytes
+    if (task !== undefined) add(task.metrics.counters, "responseBytes", bodyBytes)
+  }
+
+  scored(task: TaskContext | undefined, rows: number): void {
+    this.rows += rows
+    if (task !== undefined) add(task.metrics.counters, "rowsScored", rows)
+  }
+
+  failed(): void {
+    this.failures++
+  }
+
+  stats(now: number): Stats {
+    const end = this.inFlight > 0 ? now : this.last
+    const window = this.first === undefined ? 0 : end - this.first
+    const occupied = this.occupied
+    const out = this.bodyBytesOut + this.headBytesOut
+    return {
+      requests: this.requests,
+      retries: this.retries,
+      failures: this.failures,
+      rows: this.rows,
+      bodyBytesOut: this.bodyBytesOut,
+      bodyBytesIn: this.bodyBytesIn,
+      bytesOut: out,
+      bytesIn: this.bodyBytesIn + this.headBytesIn,
+      payloadEfficiency: out === 0 ? 0 : this.bodyBytesOut / out,
+      inFlight: this.inFlight,
+      maxInFlight: this.maxInFlight,
+      windowMillis: window,
+      busyMillis: this.busy + (this.inFlight > 0 ? now - this.busySince : 0),
+      occupancy: window === 0 ? 0 : Math.min(1, occupied / (window * this.concurrency)),
+      latencyMillis: {
+        mean: this.latency.mean,
+        p50: this.latency.quantile(0.5),
+        p99: this.latency.quantile(0.99),
+        max: this.latency.max
+      }
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import { Effect, type Scope } from "effect"
+import * as Http from "node:http"
+import type { AddressInfo, Socket } from "node:net"
+
+/** What the server does with a request, in the order of their arrival; the last one of a script stays. */
+export type Act =
+  | { readonly _tag: "Score"; readonly delay?: number }
+  | { readonly _tag: "Bytes"; readonly bytes: (rows: number) => Uint8Array }
+  | { readonly _tag: "Status"; readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }
+  | { readonly _tag: "Hang" }
+  | { readonly _tag: "HangMid" }
+  | { readonly _tag: "Reset" }
+  | { readonly _tag: "Drop" }
+  | { readonly _tag: "Garbage" }
+
+export interface FaultServer {
+  readonly url: string
+  readonly host: string
+  /** Bodies of all requests. */
+  readonly requests: Array<{ readonly body: Buffer; readonly headers: Http.IncomingHttpHeaders; readonly path: string }>
+  readonly sockets: Set<Socket>
+  accepted: number
+  open: number
+  maxOpen: number
+  aborted: number
+  script: Array<Act>
+  /** Lets requests that wait behind `gate` go on. */
+  readonly release: (n?: number) => void
+  gated: boolean
+}
+
+/** The first number of every row. */
+const scoresOf = (body: Buffer, features: number): Float32Array => {
+  const values = new Float32Array(body.buffer.slice(body.byteOffset, body.byteOffset + body.byteLength))
+  return Float32Array.from({ length: values.length / features }, (_, row) => values[row * features]!)
+}
+
+const bytesOf = (scores: Float32Array) => Buffer.from(scores.buffer, scores.byteOffset, scores.byteLength)
+
+/** A model service whose score is the first feature of the row, and that does what its script says. */
+export const make = (features: number, script: ReadonlyArray<Act> = []): Effect.Effect<FaultServer, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<FaultServer & { readonly close: () => void }>((resume) => {
+      const waiting: Array<() => void> = []
+      const http = Http.createServer((request, response) => {
+        state.open++
+        state.maxOpen = Math.max(state.maxOpen, state.open)
+        let counted = true
+        const ended = () => {
+          if (counted) state.open--
+          counted = false
+        }
+        response.once("close", () => {
+          if (!response.writableFinished) state.aborted++
+          ended()
+        })
+        const chunks: Array<Buffer> = []
+        request.on("error", () => {})
+        request.on("data", (chunk: Buffer) => chunks.push(chunk))
+        request.on("end", () => {
+          const body = Buffer.concat(chunks)
+          state.requests.push({ body, headers: request.headers, path: request.url ?? "" })
+          const act: Act = (state.script.length > 1 ? state.script.shift() : state.script[0]) ?? { _tag: "Score" }
+          const answer = (status: number, headers: Record<string, string>, bytes: Uint8Array | string) => {
+            ended()
+            response.writeHead(status, { "content-length": String(Buffer.byteLength(bytes)), ...headers })
+            response.end(bytes)
+          }
+          const rows = body.length / 4 / features
+          const run = () => {
+            switch (act._tag) {
+              case "Score":
+                return setTimeout(() => answer(200, {}, bytesOf(scoresOf(body, features))), act.delay ?? 0)
+              case "Bytes":
+                return answer(200, {}, act.bytes(rows))
+              case "Status":
+                return answer(act.status, act.headers ?? {}, act.body ?? "no")
+              case "Hang":
+                return
+              case "HangMid":
+                response.writeHead(200, { "content-length": String(rows * 4) })
+                return response.write(new Uint8Array(2))
+              case "Reset":
+                return request.socket.resetAndDestroy()
+              case "Drop":
+                response.writeHead(200, { "content-length": String(rows * 4) })
+                return response.write(new Uint8Array(2), () => request.socket.destroy())
+              case "Garbage":
+                return request.socket.end("ceci n'est pas HTTP\r\n\r\n")
+            }
+          }
+          if (state.gated) waiting.push(run)
+          else run()
+        })
+      })
+      const state: FaultServer & { readonly close: () => void } = {
+        url: "",
+        host: "",
+        requests: [],
+        sockets: new Set(),
+        accepted: 0,
+        open: 0,
+        maxOpen: 0,
+        aborted: 0,
+        script: [...script],
+        gated: false,
+        release: (n = Infinity) => {
+          for (let i = 0; i < n && waiting.length > 0; i++) waiting.shift()?.()
+        },
+        close: () => {
+          http.close()
+          http.closeAllConnections()
+        }
+      }
+      http.on("connection", (socket) => {
+        state.accepted++
+        state.sockets.add(socket)
+        socket.on("error", () => {})
+        socket.once("close", () => state.sockets.delete(socket))
+      })
+      http.listen(0, "127.0.0.1", () => {
+        const { port } = http.address() as AddressInfo
+        resume(Effect.succeed(Object.assign(state, { url: `http://127.0.0.1:${port}/score`, host: `127.0.0.1:${port}` })))
+      })
+    }),
+    (server) => Effect.sync(server.close)
+  )
+
+/** Waits (in real time, at most `millis`) until a condition holds; gives whether it did. */
+export const eventually = (condition: () => boolean, millis = 2000): Effect.Effect<boolean> =>
+  Effect.callback<boolean>((resume) => {
+    const start = performance.now()
+    const look = () => {
+      if (condition()) resume(Effect.succeed(true))
+      else if (performance.now() - start > millis) resume(Effect.succeed(false))
+      else setTimeout(look, 2)
+    }
+    look()
+  })
