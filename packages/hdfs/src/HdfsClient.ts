@@ -667,15 +667,31 @@ export const make: (options: {
     const getTrashRoot = (path: string) => Effect.map(get("GETTRASHROOT", path, PathAnswer), (answer) => answer.Path)
 
     const listStatusBatch = (path: string): Stream.Stream<M.FileStatus, E.HdfsError> =>
-      Stream.paginate<string | undefined, M.FileStatus, E.HdfsError>(undefined, (startAfter) =>
-        Effect.map(get("LISTSTATUS_BATCH", path, ListingAnswer, { startAfter }), ({ DirectoryListing }) => {
+      Stream.paginate<{ readonly first: string; readonly last: string } | undefined, M.FileStatus, E.HdfsError>(
+        undefined,
+        Effect.fnUntraced(function*(previous) {
+          // The NameNode knows the parameter in lower case only, HttpFS only as documented.
+          const { DirectoryListing } = yield* get("LISTSTATUS_BATCH", path, ListingAnswer, {
+            startAfter: previous?.last,
+            startafter: previous?.last
+          })
           const page = DirectoryListing.partialListing.FileStatuses.FileStatus
-          const last = page.at(-1)
+          const first = page[0]?.pathSuffix
+          const last = page.at(-1)?.pathSuffix
+          if (first !== undefined && first === previous?.first) {
+            return yield* web.fail(
+              { method: "GET", operation: "LISTSTATUS_BATCH", path },
+              new E.Protocol({ detail: "the server gives the same page again and again" })
+            )
+          }
           return [
             page,
-            DirectoryListing.remainingEntries > 0 && last !== undefined ? Option.some(last.pathSuffix) : Option.none()
-          ]
-        }))
+            DirectoryListing.remainingEntries > 0 && first !== undefined && last !== undefined
+              ? Option.some({ first, last })
+              : Option.none()
+          ] as const
+        })
+      )
 
     const getSnapshotDiffListing = (path: string, from: string, to: string) =>
       Stream.paginate<{ readonly path: string; readonly index: number }, M.SnapshotDiffListing, E.HdfsError>(

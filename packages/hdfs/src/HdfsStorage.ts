@@ -143,15 +143,22 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     readonly status: M.FileStatus
   }
 
+  /** The NameNode orders names by signed bytes, which puts everything but ASCII first: they are collected and sorted. */
   const entriesOf = (directory: ReadonlyArray<string>): Stream.Stream<Found, HdfsError> =>
-    client.listStatusBatch(toPath(directory)).pipe(
-      Stream.map((status) => ({ segments: [...directory, status.pathSuffix], status })),
+    Stream.unwrap(
+      Effect.map(Stream.runCollect(client.listStatusBatch(toPath(directory))), (entries) =>
+        Stream.fromIterable(
+          entries
+            .map((status) => ({ segments: [...directory, status.pathSuffix], status }))
+            .sort((a, b) => compareNames(a.status.pathSuffix, b.status.pathSuffix))
+        ))
+    ).pipe(
       // Deleted since it was listed itself.
       Stream.catchIf((error) => error.reason._tag === "FileNotFound", () => Stream.empty)
     )
 
   /**
-   * What patterns match below a directory, depth first in the order of names, which is the server's. `states` are the
+   * What patterns match below a directory, depth first in the order of names. `states` are the
    * patterns that may match next: every path is met once, however many ways there are to match it.
    */
   const walk = (
@@ -308,6 +315,9 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     })
   }
 })
+
+/** By code point; `<` would order by UTF-16 unit. */
+const compareNames = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
 
 /** One segment of a glob: a name, a pattern, or any number of segments. */
 type Pattern = string | Glob.Glob | typeof anyDepth
