@@ -34,6 +34,25 @@ export const Totals = Schema.Struct({
  */
 export type Totals = typeof Totals.Type
 
+/**
+ * Totals of a job that has done nothing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const emptyTotals: Totals = {
+  rowsRead: 0,
+  elementsRead: 0,
+  bytesRead: 0,
+  rowsOut: 0,
+  elementsOut: 0,
+  bytesWritten: 0,
+  rowsFiltered: 0,
+  deadLettered: 0,
+  counters: {},
+  gauges: {}
+}
+
 const job = { job: Schema.String, name: Schema.String, at: Schema.Number }
 const task = {
   ...job,

@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
-import { Effect, type Layer, Schema } from "effect"
+import { Effect, type Layer, Option, Result, Schema, Stream } from "effect"
 import { Action, type Engine } from "./Action.ts"
+import { emptyTotals, Events, type Totals } from "./Events.ts"
 import { provideErased } from "./internal/task/runtime.ts"
 import { InvalidPayload, JobError } from "./JobError.ts"
 import type { ExecutorInfo } from "./TaskContext.ts"
@@ -28,7 +29,7 @@ export interface Job<Payload extends Schema.Codec<unknown, unknown, never, never
  *
  * **Details**
  *
- * `layer` provides what the functions of the action need. It is built once per executor, by the first task there, and released with
+ * `layer` (or a function from the payload to one) provides what the functions of the action need. It is built once per executor, by the first task there, and released with
  * the executor: the place for client pools. While it is built `ExecutorInfo` is available, so that a client can choose
  * its server by machine.
  *
@@ -66,14 +67,14 @@ export const make = <
   RIn = never
 >(name: string, options: {
   readonly payload: Payload
-  readonly layer?: Layer.Layer<ROut, LE, RIn> | undefined
+  readonly layer?: Layer.Layer<ROut, LE, RIn> | ((payload: Payload["Type"]) => Layer.Layer<ROut, LE, RIn>) | undefined
   readonly action: (payload: Payload["Type"]) => Action<B, E, R>
 }): Job<Payload, B, E | LE, Exclude<R, ROut> | Exclude<RIn, ExecutorInfo>> => ({
   name,
   payload: options.payload,
   action: (payload) => {
     const { spec } = options.action(payload)
-    const layer = options.layer
+    const layer = typeof options.layer === "function" ? options.layer(payload) : options.layer
     const encoded = JSON.stringify(Schema.encodeSync(Schema.toCodecJson(options.payload))(payload))
     return new Action({
       ...spec,
@@ -104,3 +105,44 @@ export const run = Effect.fnUntraced(function*<
   )
   return yield* job.action(payload)
 })
+
+/**
+ * What a run came to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Report<out B> {
+  readonly value: B
+  /** Id of the run. */
+  readonly job: string
+  readonly fingerprint: string
+  readonly millis: number
+  /** Rows, bytes and the operators' own counters, summed over all tasks. */
+  readonly totals: Totals
+}
+
+/**
+ * Runs a job as {@link run} does and says how it went.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const runReported = <Payload extends Schema.Codec<unknown, unknown, never, never>, B, E, R>(
+  job: Job<Payload, B, E, R>,
+  payload: Payload["Type"]
+): Effect.Effect<Report<B>, E | JobError, R | Engine | Events> =>
+  Effect.scoped(Effect.gen(function*() {
+    const events = yield* (yield* Events).subscribe
+    const value = yield* run(job, payload)
+    let fingerprint = ""
+    const ended = yield* Stream.runHead(Stream.filterMap(events, (event) => {
+      if (event._tag === "JobStarted" && event.name === job.name) fingerprint = event.fingerprint
+      return event._tag === "JobEnded" && event.name === job.name ? Result.succeed(event) : Result.fail(event)
+    }))
+    return Option.match(ended, {
+      // The bus ends only with the engine, and the job has just run on it.
+      onNone: () => ({ value, job: "", fingerprint, millis: 0, totals: emptyTotals }),
+      onSome: ({ job, millis, totals }) => ({ value, job, fingerprint, millis, totals })
+    })
+  }))
