@@ -52,7 +52,12 @@ export interface Batch {
  */
 export const make = (values: Float32Array<ArrayBufferLike>, features: number): Batch => {
   const rows = features === 0 ? 0 : Math.floor(values.length / features)
-  return { rows, features, values, spans: [{ origin: undefined, start: 0, count: rows, partition: undefined, position: 0 }] }
+  return {
+    rows,
+    features,
+    values,
+    spans: [{ origin: undefined, start: 0, count: rows, partition: undefined, position: 0 }]
+  }
 }
 
 /**
@@ -119,7 +124,9 @@ export const rangeAt = (spans: ReadonlyArray<Span>, index: number): ReadonlyArra
   for (const span of spans) {
     if (left < span.count) {
       const row = rowOf(span, left)
-      return [{ path: span.origin?.path, rowGroup: span.origin?.rowGroup, partition: span.partition, first: row, last: row }]
+      return [
+        { path: span.origin?.path, rowGroup: span.origin?.rowGroup, partition: span.partition, first: row, last: row }
+      ]
     }
     left -= span.count
   }

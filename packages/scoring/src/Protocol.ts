@@ -58,11 +58,14 @@ export const rawFloat32: Protocol = {
   name: "raw float32",
   decode: (answer, rows) => {
     if (answer.byteLength === rows * 4) {
-      return Result.succeed(new Float32Array(littleEndian ? answer : swap(new Uint8Array(answer)).buffer as ArrayBuffer))
+      return Result.succeed(
+        new Float32Array(littleEndian ? answer : (swap(new Uint8Array(answer)).buffer as ArrayBuffer))
+      )
     }
-    const hint = answer.byteLength === rows
-      ? "; that is one byte a row, so the service may answer booleans: set `protocol: Protocol.rawBool`"
-      : ""
+    const hint =
+      answer.byteLength === rows
+        ? "; that is one byte a row, so the service may answer booleans: set `protocol: Protocol.rawBool`"
+        : ""
     return Result.fail(`expected ${rows * 4} bytes (float32 for ${rows} rows), got ${answer.byteLength}${hint}`)
   }
 }

@@ -75,21 +75,23 @@ export const never: RetryPolicy = { ...defaults, maxAttempts: 1 }
  * @category getters
  * @since 0.1.0
  */
-export const delay = (policy: RetryPolicy, failed: {
-  readonly attempt: number
-  /** Milliseconds since the first request. */
-  readonly elapsed: number
-  /** From 0 to 1. */
-  readonly random: number
-  /** Milliseconds the service asked to wait. */
-  readonly retryAfter?: number | undefined
-}): number | undefined => {
+export const delay = (
+  policy: RetryPolicy,
+  failed: {
+    readonly attempt: number
+    /** Milliseconds since the first request. */
+    readonly elapsed: number
+    /** From 0 to 1. */
+    readonly random: number
+    /** Milliseconds the service asked to wait. */
+    readonly retryAfter?: number | undefined
+  }
+): number | undefined => {
   if (!(failed.attempt < policy.maxAttempts)) return undefined
   const [min, max] = policy.jitter
-  const backoff = Math.min(
-    Duration.toMillis(policy.cap),
-    Duration.toMillis(policy.base) * policy.factor ** (failed.attempt - 1)
-  ) * (min + (max - min) * failed.random)
+  const backoff =
+    Math.min(Duration.toMillis(policy.cap), Duration.toMillis(policy.base) * policy.factor ** (failed.attempt - 1)) *
+    (min + (max - min) * failed.random)
   const asked = Math.min(failed.retryAfter ?? 0, Duration.toMillis(policy.retryAfterCap))
   const wait = Math.max(backoff, asked)
   return failed.elapsed + wait > Duration.toMillis(policy.maxElapsed) ? undefined : wait

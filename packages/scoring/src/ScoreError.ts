@@ -33,30 +33,49 @@ export const RowRange = Schema.Struct({
  */
 export type RowRange = typeof RowRange.Type
 
-/** No connection, or it broke: refused, reset, closed in the middle of an answer, name unknown, bad certificate. */
-export class Unreachable extends Schema.TaggedError<Unreachable>("@sluice/scoring/ScoreError/Unreachable")("Unreachable", {
-  /** Error code of Node or undici: `ECONNREFUSED`, `ECONNRESET`, `UND_ERR_SOCKET`. */
-  code: Schema.String,
-  detail: Schema.String
-}) {
+/**
+ * No connection, or it broke: refused, reset, closed in the middle of an answer, name unknown, bad certificate.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Unreachable extends Schema.TaggedError<Unreachable>("@sluice/scoring/ScoreError/Unreachable")(
+  "Unreachable",
+  {
+    /** Error code of Node or undici: `ECONNREFUSED`, `ECONNRESET`, `UND_ERR_SOCKET`. */
+    code: Schema.String,
+    detail: Schema.String
+  }
+) {
   override get message(): string {
     return `${this.detail} (${this.code}); check that the service runs and that the address is right`
   }
 }
 
-/** The time of a request was over. */
+/**
+ * The time of a request was over.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class TimedOut extends Schema.TaggedError<TimedOut>("@sluice/scoring/ScoreError/TimedOut")("TimedOut", {
   /** `connect`: no connection; `answer`: no status line; `body`: the answer did not end. */
   phase: Schema.Literals(["connect", "answer", "body"]),
   millis: Schema.Number
 }) {
   override get message(): string {
-    const what = this.phase === "connect" ? "no connection" : this.phase === "answer" ? "no answer" : "no end of the answer"
+    const what =
+      this.phase === "connect" ? "no connection" : this.phase === "answer" ? "no answer" : "no end of the answer"
     return `${what} within ${this.millis} ms; raise \`timeout\` or send fewer rows a request if the model is slow`
   }
 }
 
-/** The service will not take the request (4xx, a redirect). */
+/**
+ * The service will not take the request (4xx, a redirect).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Rejected extends Schema.TaggedError<Rejected>("@sluice/scoring/ScoreError/Rejected")("Rejected", {
   status: Schema.Int,
   /** The first bytes of the answer (at most 256) as text. */
@@ -67,7 +86,12 @@ export class Rejected extends Schema.TaggedError<Rejected>("@sluice/scoring/Scor
   }
 }
 
-/** The service has too much to do (429, 503). */
+/**
+ * The service has too much to do (429, 503).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Overloaded extends Schema.TaggedError<Overloaded>("@sluice/scoring/ScoreError/Overloaded")("Overloaded", {
   status: Schema.Int,
   /** The first bytes of the answer (at most 256) as text. */
@@ -80,20 +104,31 @@ export class Overloaded extends Schema.TaggedError<Overloaded>("@sluice/scoring/
   }
 }
 
-/** The service failed (other 5xx). */
-export class ServerFailed
-  extends Schema.TaggedError<ServerFailed>("@sluice/scoring/ScoreError/ServerFailed")("ServerFailed", {
+/**
+ * The service failed (other 5xx).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ServerFailed extends Schema.TaggedError<ServerFailed>("@sluice/scoring/ScoreError/ServerFailed")(
+  "ServerFailed",
+  {
     status: Schema.Int,
     /** The first bytes of the answer (at most 256) as text. */
     body: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return `failed with status ${this.status}: ${this.body}; the log of the service has the cause`
   }
 }
 
-/** The service answered with something that is not one score a row. */
+/**
+ * The service answered with something that is not one score a row.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class BadAnswer extends Schema.TaggedError<BadAnswer>("@sluice/scoring/ScoreError/BadAnswer")("BadAnswer", {
   detail: Schema.String,
   /** The first bytes of the answer (at most 256) as text. */
@@ -106,19 +141,30 @@ export class BadAnswer extends Schema.TaggedError<BadAnswer>("@sluice/scoring/Sc
   }
 }
 
-/** A vector has another length than the model takes. */
-export class VectorLength
-  extends Schema.TaggedError<VectorLength>("@sluice/scoring/ScoreError/VectorLength")("VectorLength", {
+/**
+ * A vector has another length than the model takes.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class VectorLength extends Schema.TaggedError<VectorLength>("@sluice/scoring/ScoreError/VectorLength")(
+  "VectorLength",
+  {
     expected: Schema.Int,
     found: Schema.Int
-  })
-{
+  }
+) {
   override get message(): string {
     return `the vector has ${this.found} numbers, expected ${this.expected} as \`features\` or else the first row says`
   }
 }
 
-/** A row has no vector, or the column is not one of float vectors. */
+/**
+ * A row has no vector, or the column is not one of float vectors.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NotAVector extends Schema.TaggedError<NotAVector>("@sluice/scoring/ScoreError/NotAVector")("NotAVector", {
   detail: Schema.String
 }) {
@@ -127,7 +173,12 @@ export class NotAVector extends Schema.TaggedError<NotAVector>("@sluice/scoring/
   }
 }
 
-/** The scorer cannot be built from its options. */
+/**
+ * The scorer cannot be built from its options.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class BadSetup extends Schema.TaggedError<BadSetup>("@sluice/scoring/ScoreError/BadSetup")("BadSetup", {
   detail: Schema.String
 }) {
@@ -136,7 +187,12 @@ export class BadSetup extends Schema.TaggedError<BadSetup>("@sluice/scoring/Scor
   }
 }
 
-/** What can be wrong. */
+/**
+ * What can be wrong.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export const Reason = Schema.Union([
   Unreachable,
   TimedOut,
@@ -149,7 +205,12 @@ export const Reason = Schema.Union([
   BadSetup
 ])
 
-/** What can be wrong. */
+/**
+ * What can be wrong.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Reason = typeof Reason.Type
 
 const retryableCodes = new Set([
@@ -190,9 +251,12 @@ export const isRetryable = (reason: Reason): boolean => {
 }
 
 const describeRange = (range: RowRange): string => {
-  const where = range.path === undefined
-    ? range.partition === undefined ? "" : ` of partition ${range.partition}`
-    : ` of ${range.path}${range.rowGroup === undefined ? "" : `, row group ${range.rowGroup}`}`
+  const where =
+    range.path === undefined
+      ? range.partition === undefined
+        ? ""
+        : ` of partition ${range.partition}`
+      : ` of ${range.path}${range.rowGroup === undefined ? "" : `, row group ${range.rowGroup}`}`
   return (range.first === range.last ? `row ${range.first}` : `rows ${range.first}..${range.last}`) + where
 }
 

@@ -70,17 +70,20 @@ export interface Stats {
  * @category services
  * @since 0.1.0
  */
-export class Scorer extends Context.Service<Scorer, {
-  /** For people: `PUT http://model:8080/score (raw float32)`. */
-  readonly describe: string
-  /** Numbers a row must have: as declared, else as the first row scored had; `undefined` before that. */
-  readonly features: () => number | undefined
-  /** Requests in flight at most, over all tasks of the executor. */
-  readonly concurrency: number
-  /** One finite score a row. Waits for a permit; interrupting it closes the connection of a request in flight. */
-  readonly score: (batch: Batch.Batch) => Effect.Effect<Float32Array, ScoreError>
-  readonly stats: Effect.Effect<Stats>
-}>()("@sluice/scoring/Scorer") {}
+export class Scorer extends Context.Service<
+  Scorer,
+  {
+    /** For people: `PUT http://model:8080/score (raw float32)`. */
+    readonly describe: string
+    /** Numbers a row must have: as declared, else as the first row scored had; `undefined` before that. */
+    readonly features: () => number | undefined
+    /** Requests in flight at most, over all tasks of the executor. */
+    readonly concurrency: number
+    /** One finite score a row. Waits for a permit; interrupting it closes the connection of a request in flight. */
+    readonly score: (batch: Batch.Batch) => Effect.Effect<Float32Array, ScoreError>
+    readonly stats: Effect.Effect<Stats>
+  }
+>()("@sluice/scoring/Scorer") {}
 
 /**
  * What the scorer in scope did since it was built.
@@ -126,10 +129,7 @@ export interface Options {
  */
 export interface ChooseOptions extends Options {
   /** Which of the endpoints an executor uses: for example the one on its own host. */
-  readonly choose: (
-    executor: ExecutorInfo["Service"],
-    endpoints: ReadonlyArray<URL>
-  ) => URL | ReadonlyArray<URL>
+  readonly choose: (executor: ExecutorInfo["Service"], endpoints: ReadonlyArray<URL>) => URL | ReadonlyArray<URL>
 }
 
 interface Endpoint {
@@ -146,13 +146,16 @@ const setupError = (detail: string): ScoreError =>
 const parseEndpoint = (input: string | URL): Effect.Effect<URL, ScoreError> => {
   const url = URL.parse(String(input))
   // The text itself stays out of the message: an address that does not parse may hold a password.
-  if (url === null) return Effect.fail(setupError("an endpoint is not a URL; expected one such as http://host:8080/score"))
+  if (url === null)
+    return Effect.fail(setupError("an endpoint is not a URL; expected one such as http://host:8080/score"))
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     return Effect.fail(setupError(`${nameOf(url)}: endpoints are http: or https:`))
   }
   return url.username === "" && url.password === ""
     ? Effect.succeed(url)
-    : Effect.fail(setupError(`${nameOf(url)}: credentials do not belong in the URL, put them in \`headers\` as Redacted`))
+    : Effect.fail(
+        setupError(`${nameOf(url)}: credentials do not belong in the URL, put them in \`headers\` as Redacted`)
+      )
 }
 
 const positive = (name: string, value: number): Effect.Effect<number, ScoreError> =>
@@ -168,9 +171,7 @@ const expectations = (declared: number | undefined) => {
     check: (batch: Batch.Batch): Reason | undefined => {
       if (batch.features === 0) return new NotAVector({ detail: "the vector is empty" })
       expected ??= batch.features
-      return batch.features === expected
-        ? undefined
-        : new VectorLength({ expected, found: batch.features })
+      return batch.features === expected ? undefined : new VectorLength({ expected, found: batch.features })
     }
   }
 }
@@ -186,9 +187,7 @@ const notFinite = (scores: Float32Array): number => {
  * @category constructors
  * @since 0.1.0
  */
-export function make(
-  options: ChooseOptions
-): Effect.Effect<Scorer["Service"], ScoreError, ExecutorInfo | Scope.Scope>
+export function make(options: ChooseOptions): Effect.Effect<Scorer["Service"], ScoreError, ExecutorInfo | Scope.Scope>
 export function make(options: Options): Effect.Effect<Scorer["Service"], ScoreError, Scope.Scope>
 export function make(
   options: Options | ChooseOptions
@@ -196,11 +195,9 @@ export function make(
   return makeHttp(options)
 }
 
-const makeHttp = Effect.fn("Scorer.make")(function*(options: Options | ChooseOptions) {
+const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOptions) {
   const all = yield* Effect.forEach(options.endpoints, parseEndpoint)
-  const chosen = "choose" in options
-    ? [options.choose(yield* ExecutorInfo, all)].flat()
-    : all
+  const chosen = "choose" in options ? [options.choose(yield* ExecutorInfo, all)].flat() : all
   if (chosen.length === 0) return yield* setupError("no endpoint: give at least one URL in `endpoints`")
   const concurrency = yield* positive("concurrency", options.concurrency ?? 8)
   if (options.features !== undefined) yield* positive("features", options.features)
@@ -209,9 +206,10 @@ const makeHttp = Effect.fn("Scorer.make")(function*(options: Options | ChooseOpt
   const timeoutMillis = Duration.toMillis(timeout)
   const retry: RetryPolicy.RetryPolicy = { ...RetryPolicy.defaults, ...options.retry }
   const headers = Object.fromEntries(
-    Object.entries({ ...protocol.headers, ...options.headers }).map((
-      [name, value]
-    ) => [name.toLowerCase(), Redacted.isRedacted(value) ? Redacted.value(value) : value])
+    Object.entries({ ...protocol.headers, ...options.headers }).map(([name, value]) => [
+      name.toLowerCase(),
+      Redacted.isRedacted(value) ? Redacted.value(value) : value
+    ])
   )
   const contentType = headers["content-type"] ?? "application/octet-stream"
 
@@ -225,7 +223,10 @@ const makeHttp = Effect.fn("Scorer.make")(function*(options: Options | ChooseOpt
   const tracerDisabled = options.tracing !== true
 
   const endpoints = chosen.map((url): Endpoint => ({ url: url.href, name: nameOf(url), inFlight: 0 }))
-  const headBytes = endpoints.reduce((most, { url }) => Math.max(most, headSize(protocol.method, new URL(url), headers)), 0)
+  const headBytes = endpoints.reduce(
+    (most, { url }) => Math.max(most, headSize(protocol.method, new URL(url), headers)),
+    0
+  )
   let turn = 0
   const pick = (except: Endpoint | undefined): Endpoint | undefined => {
     let best: Endpoint | undefined
@@ -242,28 +243,34 @@ const makeHttp = Effect.fn("Scorer.make")(function*(options: Options | ChooseOpt
   const meter = new Meter(concurrency)
   const expectation = expectations(options.features)
 
-  const request = Effect.fnUntraced(function*(
+  const request = Effect.fnUntraced(function* (
     endpoint: Endpoint,
     batch: Batch.Batch,
     task: TaskContext | undefined
   ): Effect.fn.Return<Float32Array, Reason> {
     let phase: "answer" | "body" = "answer"
-    const exchange = client.execute(
-      HttpClientRequest.make(protocol.method)(endpoint.url, {
-        headers,
-        body: HttpBody.uint8Array(protocol.encode(batch), contentType)
-      })
-    ).pipe(
-      Effect.flatMap((response) => {
-        phase = "body"
-        return Effect.map(response.arrayBuffer, (body) => ({ status: response.status, headers: response.headers, body }))
-      }),
-      Effect.mapError((error) => reasonOf(error, timeoutMillis)),
-      Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () => Effect.fail(new TimedOut({ phase, millis: timeoutMillis }))
-      })
-    )
+    const exchange = client
+      .execute(
+        HttpClientRequest.make(protocol.method)(endpoint.url, {
+          headers,
+          body: HttpBody.uint8Array(protocol.encode(batch), contentType)
+        })
+      )
+      .pipe(
+        Effect.flatMap((response) => {
+          phase = "body"
+          return Effect.map(response.arrayBuffer, (body) => ({
+            status: response.status,
+            headers: response.headers,
+            body
+          }))
+        }),
+        Effect.mapError((error) => reasonOf(error, timeoutMillis)),
+        Effect.timeoutOrElse({
+          duration: timeout,
+          orElse: () => Effect.fail(new TimedOut({ phase, millis: timeoutMillis }))
+        })
+      )
     const answer = yield* exchange
     meter.answered(task, answerHeadSize(answer.headers), answer.body.byteLength)
     const { body, status } = answer
@@ -286,7 +293,7 @@ const makeHttp = Effect.fn("Scorer.make")(function*(options: Options | ChooseOpt
     return yield* status >= 500 ? new ServerFailed({ status, body: text }) : new Rejected({ status, body: text })
   })
 
-  const attempts = Effect.fnUntraced(function*(batch: Batch.Batch): Effect.fn.Return<Float32Array, ScoreError> {
+  const attempts = Effect.fnUntraced(function* (batch: Batch.Batch): Effect.fn.Return<Float32Array, ScoreError> {
     const task = yield* Current
     const clock = yield* Clock.Clock
     const mismatch = expectation.check(batch)
@@ -301,7 +308,7 @@ const makeHttp = Effect.fn("Scorer.make")(function*(options: Options | ChooseOpt
     const bodyBytes = batch.values.byteLength
     const first = clock.currentTimeMillisUnsafe()
     let endpoint: Endpoint | undefined
-    for (let attempt = 1;; attempt++) {
+    for (let attempt = 1; ; attempt++) {
       const target = pick(endpoint)
       if (target === undefined) return yield* setupError("no endpoint")
       endpoint = target
@@ -324,17 +331,18 @@ const makeHttp = Effect.fn("Scorer.make")(function*(options: Options | ChooseOpt
       const reason = result.failure
       const wait = isRetryable(reason)
         ? RetryPolicy.delay(retry, {
-          attempt,
-          elapsed: clock.currentTimeMillisUnsafe() - first,
-          random: yield* Random.next,
-          retryAfter: reason._tag === "Overloaded" ? reason.retryAfter : undefined
-        })
+            attempt,
+            elapsed: clock.currentTimeMillisUnsafe() - first,
+            random: yield* Random.next,
+            retryAfter: reason._tag === "Overloaded" ? reason.retryAfter : undefined
+          })
         : undefined
       if (wait === undefined) {
         meter.failed()
-        const rows = reason._tag === "BadAnswer" && reason.row !== undefined
-          ? Batch.rangeAt(batch.spans, reason.row)
-          : Batch.ranges(batch.spans)
+        const rows =
+          reason._tag === "BadAnswer" && reason.row !== undefined
+            ? Batch.rangeAt(batch.spans, reason.row)
+            : Batch.ranges(batch.spans)
         return yield* new ScoreError({ endpoint: target.name, attempt, rows, reason })
       }
       yield* Effect.sleep(wait)
@@ -362,7 +370,10 @@ const headSize = (method: string, url: URL, headers: Readonly<Record<string, str
     .length + Object.entries(headers).reduce((n, [name, value]) => n + name.length + value.length + 4, 0)
 
 const answerHeadSize = (headers: Readonly<Record<string, string>>): number =>
-  Object.entries(headers).reduce((n, [name, value]) => n + name.length + value.length + 4, "HTTP/1.1 200 OK\r\n\r\n".length)
+  Object.entries(headers).reduce(
+    (n, [name, value]) => n + name.length + value.length + 4,
+    "HTTP/1.1 200 OK\r\n\r\n".length
+  )
 
 /**
  * A scorer that sends every matrix to a model service over HTTP.
@@ -399,7 +410,7 @@ export const layerModel = (model: Model): Layer.Layer<Scorer> =>
       describe: model.name,
       features: expectation.features,
       concurrency: 1,
-      score: Effect.fnUntraced(function*(batch): Effect.fn.Return<Float32Array, ScoreError> {
+      score: Effect.fnUntraced(function* (batch): Effect.fn.Return<Float32Array, ScoreError> {
         const task = yield* Current
         const clock = yield* Clock.Clock
         const mismatch = expectation.check(batch)
@@ -418,9 +429,10 @@ export const layerModel = (model: Model): Layer.Layer<Scorer> =>
         const wrong = scores.length === batch.rows ? notFinite(scores) : 0
         if (wrong >= 0) {
           meter.failed()
-          const detail = scores.length === batch.rows
-            ? `the score is ${scores[wrong]}`
-            : `${scores.length} scores for ${batch.rows} rows`
+          const detail =
+            scores.length === batch.rows
+              ? `the score is ${scores[wrong]}`
+              : `${scores.length} scores for ${batch.rows} rows`
           return yield* new ScoreError({
             endpoint: model.name,
             attempt: 1,

@@ -75,9 +75,9 @@ export interface Options {
  * @category models
  * @since 0.1.0
  */
-export type Added<O extends Options> =
-  & { readonly [K in O extends { readonly as: infer As extends string } ? As : "score"]: number }
-  & (O extends { readonly threshold: number } ? { readonly class: boolean } : unknown)
+export type Added<O extends Options> = {
+  readonly [K in O extends { readonly as: infer As extends string } ? As : "score"]: number
+} & (O extends { readonly threshold: number } ? { readonly class: boolean } : unknown)
 
 /** A `Float32Array`, whatever memory it lies in. */
 type Vector = Float32Array<ArrayBufferLike>
@@ -86,7 +86,10 @@ const failure = (endpoint: string, rows: ScoreError["rows"], reason: Reason): Sc
   new ScoreError({ endpoint, attempt: 0, rows, reason })
 
 const limitOf = (options: BatchOptions | undefined, features: number): number =>
-  Math.max(1, Math.min(options?.rows ?? 1000, Math.floor((options?.bytes ?? 4 * 1024 * 1024) / (4 * Math.max(1, features)))))
+  Math.max(
+    1,
+    Math.min(options?.rows ?? 1000, Math.floor((options?.bytes ?? 4 * 1024 * 1024) / (4 * Math.max(1, features))))
+  )
 
 const lingerOf = (options: BatchOptions | undefined): number => Duration.toMillis(options?.linger ?? "100 millis")
 
@@ -139,11 +142,12 @@ export const score: {
     const { threshold, vector } = options
     const as = options.as ?? "score"
     const vectorOf = typeof vector === "function" ? vector : (row: A) => row[vector]
-    const add: (row: A, score: number) => A = threshold === undefined
-      ? (row, score) => ({ ...row, [as]: score })
-      : (row, score) => ({ ...row, [as]: score, class: score >= threshold })
+    const add: (row: A, score: number) => A =
+      threshold === undefined
+        ? (row, score) => ({ ...row, [as]: score })
+        : (row, score) => ({ ...row, [as]: score, class: score >= threshold })
 
-    const toBatch = Effect.fnUntraced(function*(
+    const toBatch = Effect.fnUntraced(function* (
       scorer: Scorer["Service"],
       segments: ReadonlyArray<Segment<ReadonlyArray<A>>>,
       task: TaskContext
@@ -168,10 +172,10 @@ export const score: {
       const values = Batch.matrix(vectors, features)
       return typeof values === "number"
         ? yield* failure(
-          scorer.describe,
-          Batch.rangeAt(spans, values),
-          new VectorLength({ expected: features, found: vectors[values]?.length ?? 0 })
-        )
+            scorer.describe,
+            Batch.rangeAt(spans, values),
+            new VectorLength({ expected: features, found: vectors[values]?.length ?? 0 })
+          )
         : { rows: vectors.length, features, values, spans }
     })
 
@@ -185,32 +189,37 @@ export const score: {
       }
       const [only] = segments
       const origin = segments.length === 1 && only !== undefined ? Origin.of(only.block) : undefined
-      return origin === undefined || only === undefined ? rows : Origin.attach(rows, {
-        ...origin,
-        firstRow: origin.kept === undefined ? origin.firstRow + only.start : origin.firstRow,
-        kept: origin.kept?.subarray(only.start, only.start + only.count)
-      })
+      return origin === undefined || only === undefined
+        ? rows
+        : Origin.attach(rows, {
+            ...origin,
+            firstRow: origin.kept === undefined ? origin.firstRow + only.start : origin.firstRow,
+            kept: origin.kept?.subarray(only.start, only.start + only.count)
+          })
     }
 
     const partition = (rows: Stream.Stream<A, E, R>, task: TaskContext) =>
-      Stream.unwrap(Effect.map(Scorer, (scorer) => {
-        const groups = group(rows, {
-          blocks: (values) => [values],
-          size: (block: ReadonlyArray<A>) => block.length,
-          limit: ([row]) => {
-            const value = row === undefined ? undefined : vectorOf(row)
-            return limitOf(options.batch, value instanceof Float32Array ? value.length : 1)
-          },
-          linger: lingerOf(options.batch)
+      Stream.unwrap(
+        Effect.map(Scorer, (scorer) => {
+          const groups = group(rows, {
+            blocks: (values) => [values],
+            size: (block: ReadonlyArray<A>) => block.length,
+            limit: ([row]) => {
+              const value = row === undefined ? undefined : vectorOf(row)
+              return limitOf(options.batch, value instanceof Float32Array ? value.length : 1)
+            },
+            linger: lingerOf(options.batch)
+          })
+          return Stream.mapEffect(
+            groups,
+            ({ segments }) =>
+              Effect.flatMap(toBatch(scorer, segments, task), (batch) =>
+                Effect.map(scorer.score(batch), (scores) => toRows(segments, scores))
+              ),
+            { concurrency: scorer.concurrency, unordered: options.ordered === false }
+          ).pipe(flatten)
         })
-        return Stream.mapEffect(
-          groups,
-          ({ segments }) =>
-            Effect.flatMap(toBatch(scorer, segments, task), (batch) =>
-              Effect.map(scorer.score(batch), (scores) => toRows(segments, scores))),
-          { concurrency: scorer.concurrency, unordered: options.ordered === false }
-        ).pipe(flatten)
-      }))
+      )
     return Dataset.mapPartitions(self, partition, { name: "Score", oneToOne: true })
   }
 )
@@ -273,9 +282,10 @@ export const scoreBatches: {
         for (let i = start; i < start + count; i++, rows++) {
           const found = block.column.lengthOf(i)
           if (found === features && found >= 0) continue
-          const reason = found < 0
-            ? new NotAVector({ detail: `column "${options.vector}" is null` })
-            : new VectorLength({ expected: features, found })
+          const reason =
+            found < 0
+              ? new NotAVector({ detail: `column "${options.vector}" is null` })
+              : new VectorLength({ expected: features, found })
           return Effect.fail(failure(scorer.describe, Batch.rangeAt(spans, rows), reason))
         }
       }
@@ -293,62 +303,69 @@ export const scoreBatches: {
     }
 
     const partition = (records: Stream.Stream<RecordBatch, E, R>, task: TaskContext) =>
-      Stream.unwrap(Effect.gen(function*() {
-        const scorer = yield* Scorer
-        const arrow = yield* Effect.promise(() => import("apache-arrow"))
+      Stream.unwrap(
+        Effect.gen(function* () {
+          const scorer = yield* Scorer
+          const arrow = yield* Effect.promise(() => import("apache-arrow"))
 
-        const open = Effect.fnUntraced(function*(record: RecordBatch): Effect.fn.Return<Pending, ScoreError> {
-          const column = vectorColumn(arrow, record, options.vector)
-          const taken = record.schema.fields.find((field) => added.includes(field.name))
-          if (typeof column !== "string" && taken === undefined) {
-            return { record, column, scores: new Float32Array(record.numRows), left: record.numRows }
-          }
-          const origin = Origin.of(record)
-          const spans = [{ origin, start: 0, count: record.numRows, partition: task.partition, position: 0 }]
-          const reason = typeof column === "string"
-            ? new NotAVector({ detail: column })
-            : new BadSetup({ detail: `there is a column "${taken?.name}" already; name the score with \`as\`` })
-          return yield* failure(scorer.describe, Batch.ranges(spans), reason)
-        })
-
-        const groups = group(Stream.mapEffect(records, open), {
-          blocks: (values) => values,
-          size: (pending: Pending) => pending.record.numRows,
-          limit: (pending) => limitOf(options.batch, pending.column.lengthOf(0)),
-          linger: lingerOf(options.batch)
-        })
-        // The record batches whose last row this was.
-        const done = (segments: ReadonlyArray<Segment<Pending>>, scores: Float32Array): ReadonlyArray<RecordBatch> => {
-          const finished: Array<RecordBatch> = []
-          let at = 0
-          for (const { block, count, start } of segments) {
-            block.scores.set(scores.subarray(at, at + count), start)
-            at += count
-            block.left -= count
-            // In order, answers of later rows may be here before those of earlier ones, but they are handed on after them.
-            if (block.left === 0) {
-              finished.push(
-                Origin.attach(
-                  withScores(arrow, block.record, block.scores, as, options.threshold),
-                  Origin.of(block.record)
-                )
-              )
+          const open = Effect.fnUntraced(function* (record: RecordBatch): Effect.fn.Return<Pending, ScoreError> {
+            const column = vectorColumn(arrow, record, options.vector)
+            const taken = record.schema.fields.find((field) => added.includes(field.name))
+            if (typeof column !== "string" && taken === undefined) {
+              return { record, column, scores: new Float32Array(record.numRows), left: record.numRows }
             }
+            const origin = Origin.of(record)
+            const spans = [{ origin, start: 0, count: record.numRows, partition: task.partition, position: 0 }]
+            const reason =
+              typeof column === "string"
+                ? new NotAVector({ detail: column })
+                : new BadSetup({ detail: `there is a column "${taken?.name}" already; name the score with \`as\`` })
+            return yield* failure(scorer.describe, Batch.ranges(spans), reason)
+          })
+
+          const groups = group(Stream.mapEffect(records, open), {
+            blocks: (values) => values,
+            size: (pending: Pending) => pending.record.numRows,
+            limit: (pending) => limitOf(options.batch, pending.column.lengthOf(0)),
+            linger: lingerOf(options.batch)
+          })
+          // The record batches whose last row this was.
+          const done = (
+            segments: ReadonlyArray<Segment<Pending>>,
+            scores: Float32Array
+          ): ReadonlyArray<RecordBatch> => {
+            const finished: Array<RecordBatch> = []
+            let at = 0
+            for (const { block, count, start } of segments) {
+              block.scores.set(scores.subarray(at, at + count), start)
+              at += count
+              block.left -= count
+              // In order, answers of later rows may be here before those of earlier ones, but they are handed on after them.
+              if (block.left === 0) {
+                finished.push(
+                  Origin.attach(
+                    withScores(arrow, block.record, block.scores, as, options.threshold),
+                    Origin.of(block.record)
+                  )
+                )
+              }
+            }
+            return finished
           }
-          return finished
-        }
-        const scored = Stream.mapEffect(
-          groups,
-          ({ segments }) =>
-            Effect.flatMap(toBatch(scorer, segments, task), (batch) =>
-              Effect.map(
-                batch.rows === 0 ? Effect.succeed(new Float32Array(0)) : scorer.score(batch),
-                (scores) => ({ segments, scores })
-              )),
-          { concurrency: scorer.concurrency, unordered: !ordered }
-        )
-        return flatten(Stream.map(scored, ({ scores, segments }) => done(segments, scores)))
-      }))
+          const scored = Stream.mapEffect(
+            groups,
+            ({ segments }) =>
+              Effect.flatMap(toBatch(scorer, segments, task), (batch) =>
+                Effect.map(batch.rows === 0 ? Effect.succeed(new Float32Array(0)) : scorer.score(batch), (scores) => ({
+                  segments,
+                  scores
+                }))
+              ),
+            { concurrency: scorer.concurrency, unordered: !ordered }
+          )
+          return flatten(Stream.map(scored, ({ scores, segments }) => done(segments, scores)))
+        })
+      )
     return Dataset.mapPartitions(self, partition, { name: "ScoreBatches", oneToOne: true })
   }
 )

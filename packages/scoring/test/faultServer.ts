@@ -6,7 +6,12 @@ import type { AddressInfo, Socket } from "node:net"
 export type Act =
   | { readonly _tag: "Score"; readonly delay?: number }
   | { readonly _tag: "Bytes"; readonly bytes: (rows: number) => Uint8Array }
-  | { readonly _tag: "Status"; readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }
+  | {
+      readonly _tag: "Status"
+      readonly status: number
+      readonly headers?: Record<string, string>
+      readonly body?: string
+    }
   | { readonly _tag: "Hang" }
   | { readonly _tag: "HangMid" }
   | { readonly _tag: "Reset" }
@@ -38,7 +43,10 @@ const scoresOf = (body: Buffer, features: number): Float32Array => {
 const bytesOf = (scores: Float32Array) => Buffer.from(scores.buffer, scores.byteOffset, scores.byteLength)
 
 /** A model service whose score is the first feature of the row, and that does what its script says. */
-export const make = (features: number, script: ReadonlyArray<Act> = []): Effect.Effect<FaultServer, never, Scope.Scope> =>
+export const make = (
+  features: number,
+  script: ReadonlyArray<Act> = []
+): Effect.Effect<FaultServer, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<FaultServer & { readonly close: () => void }>((resume) => {
       const waiting: Array<() => void> = []
@@ -120,7 +128,9 @@ export const make = (features: number, script: ReadonlyArray<Act> = []): Effect.
       })
       http.listen(0, "127.0.0.1", () => {
         const { port } = http.address() as AddressInfo
-        resume(Effect.succeed(Object.assign(state, { url: `http://127.0.0.1:${port}/score`, host: `127.0.0.1:${port}` })))
+        resume(
+          Effect.succeed(Object.assign(state, { url: `http://127.0.0.1:${port}/score`, host: `127.0.0.1:${port}` }))
+        )
       })
     }),
     (server) => Effect.sync(server.close)

@@ -21,14 +21,17 @@ export interface Group<B> {
  *
  * `Stream.groupedWithin` would do for rows alone, but it builds an array an element and knows neither blocks nor bytes.
  */
-export const group = <A, B, E, R>(self: Stream.Stream<A, E, R>, options: {
-  /** The blocks in an array that the stream emits. */
-  readonly blocks: (values: readonly [A, ...Array<A>]) => ReadonlyArray<B>
-  readonly size: (block: B) => number
-  /** Rows of a group; asked once, with the first block that has rows. */
-  readonly limit: (block: B) => number
-  readonly linger: number
-}): Stream.Stream<Group<B>, E, R> =>
+export const group = <A, B, E, R>(
+  self: Stream.Stream<A, E, R>,
+  options: {
+    /** The blocks in an array that the stream emits. */
+    readonly blocks: (values: readonly [A, ...Array<A>]) => ReadonlyArray<B>
+    readonly size: (block: B) => number
+    /** Rows of a group; asked once, with the first block that has rows. */
+    readonly limit: (block: B) => number
+    readonly linger: number
+  }
+): Stream.Stream<Group<B>, E, R> =>
   Stream.transformPull(self, (pull, scope) =>
     Effect.sync(() => {
       let limit: number | undefined
@@ -83,9 +86,8 @@ export const group = <A, B, E, R>(self: Stream.Stream<A, E, R>, options: {
       })
 
       const lingering = Effect.suspend(() => {
-        const start = pending === undefined
-          ? Effect.forkIn(pull, scope, { startImmediately: true })
-          : Effect.succeed(pending)
+        const start =
+          pending === undefined ? Effect.forkIn(pull, scope, { startImmediately: true }) : Effect.succeed(pending)
         return Effect.flatMap(start, (fiber) => {
           pending = fiber
           const taken = Effect.ensuring(
@@ -100,4 +102,5 @@ export const group = <A, B, E, R>(self: Stream.Stream<A, E, R>, options: {
         })
       })
       return next
-    }))
+    })
+  )

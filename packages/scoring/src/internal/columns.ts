@@ -30,13 +30,12 @@ export const vectorColumn = (arrow: Library, record: Arrow.RecordBatch, name: st
   if (child.nullCount > 0) return `column "${name}" has vectors with null elements`
   const offsets: unknown = data.valueOffsets
   const width = type instanceof arrow.FixedSizeList ? type.listSize : 0
-  const startOf = isList && offsets instanceof Int32Array
-    ? (row: number) => offsets[row] ?? 0
-    : (row: number) => row * width
+  const startOf =
+    isList && offsets instanceof Int32Array ? (row: number) => offsets[row] ?? 0 : (row: number) => row * width
   const nulls = data.nullCount > 0
   return {
     rows: data.length,
-    lengthOf: (row) => nulls && !data.getValid(row) ? -1 : startOf(row + 1) - startOf(row),
+    lengthOf: (row) => (nulls && !data.getValid(row) ? -1 : startOf(row + 1) - startOf(row)),
     values: (start, count, features) => {
       const from = startOf(start)
       const part = numbers.subarray(from, from + count * features)
@@ -61,7 +60,8 @@ export const withScores = (
   ]
   if (threshold !== undefined) {
     const bits = new Uint8Array(Math.ceil(length / 8))
-    for (let i = 0; i < length; i++) if ((scores[i] ?? 0) >= threshold) bits[i >> 3] = (bits[i >> 3] ?? 0) | 1 << (i & 7)
+    for (let i = 0; i < length; i++)
+      if ((scores[i] ?? 0) >= threshold) bits[i >> 3] = (bits[i >> 3] ?? 0) | (1 << (i & 7))
     fields.push(new arrow.Field("class", new arrow.Bool(), false))
     children.push(arrow.makeData({ type: new arrow.Bool(), length, nullCount: 0, data: bits }))
   }

@@ -18,6 +18,7 @@ const rootOf = (cause: unknown): { readonly code: string; readonly detail: strin
   for (let at: unknown = cause, depth = 0; isError(at) && depth < 8; at = at.cause, depth++) {
     if (at.message !== "" || code === "UNKNOWN") detail = at.message
     if (typeof at.code === "string") code = at.code
+    else if (at.name === "HTTPParserError") code = "HPE_INVALID"
   }
   return { code, detail: detail === "" ? code : detail }
 }

@@ -1,0 +1,503 @@
+import { Dataset, Engine, Events, Executor, Origin, Storage } from "@sluice/core"
+import { Protocol, Scorer, type ScoreError, Scoring } from "@sluice/scoring"
+import { assert, describe, it } from "@effect/vitest"
+import * as Arrow from "apache-arrow"
+import { type Cause, Effect, Fiber, Layer, Queue, Stream } from "effect"
+import { expectTypeOf } from "vitest"
+import { type Act, eventually, make } from "./faultServer.ts"
+
+interface Row {
+  readonly id: number
+  readonly features: Float32Array
+}
+
+/** Rows whose score is their id, with vectors next to each other in memory. */
+const rowsOf = (n: number, features = 4): ReadonlyArray<Row> => {
+  const memory = new Float32Array(n * features)
+  return Array.from({ length: n }, (_, id) => {
+    memory[id * features] = id
+    return { id, features: memory.subarray(id * features, (id + 1) * features) }
+  })
+}
+
+const engine = (executors?: ReadonlyArray<{ readonly id: string; readonly host: string; readonly slots: number }>) =>
+  Engine.layerNoDeps.pipe(
+    Layer.provide(Executor.layerLocal({ executors })),
+    Layer.provideMerge(Layer.mergeAll(Storage.layer, Events.layer))
+  )
+
+const oneSlot = engine([{ id: "e0", host: "h0", slots: 1 }])
+
+const onEngine = <A, E, R>(effect: Effect.Effect<A, E, R>, layer = oneSlot) => Effect.provide(effect, layer)
+
+const tick = Effect.promise(() => new Promise<void>((resume) => setTimeout(resume, 30)))
+
+describe("Scoring.score", () => {
+  for (const ordered of [true, false]) {
+    describe(ordered ? "ordered" : "unordered", () => {
+      const score = { vector: "features", ordered, batch: { rows: 2 } } as const
+
+      it.live("gives every row its own score, exactly once", () =>
+        Effect.gen(function* () {
+          const delays = Array.from({ length: 50 }, (_, i): Act => ({ _tag: "Score", delay: (i * 7) % 11 }))
+          const server = yield* make(4, delays)
+          const scored = yield* Dataset.fromIterable(rowsOf(99), { partitions: 3 }).pipe(
+            Scoring.score(score),
+            Dataset.provide(Scorer.layer({ endpoints: [server.url] })),
+            Dataset.collect(),
+            (action) => onEngine(action)
+          )
+          for (const row of scored) assert.strictEqual(row.score, row.id)
+          assert.deepStrictEqual(
+            scored.map(({ id }) => id).toSorted((a, b) => a - b),
+            rowsOf(99).map(({ id }) => id)
+          )
+        })
+      )
+
+      it.live(ordered ? "holds later rows back until the first ones are here" : "gives rows as they arrive", () =>
+        Effect.gen(function* () {
+          const server = yield* make(4, [{ _tag: "Score", delay: 60 }, { _tag: "Score" }])
+          const scored = yield* Dataset.fromIterable(rowsOf(6)).pipe(
+            Scoring.score(score),
+            Dataset.map(({ id }) => id),
+            Dataset.provide(Scorer.layer({ endpoints: [server.url] })),
+            Dataset.collect(),
+            (action) => onEngine(action)
+          )
+          if (ordered) assert.deepStrictEqual(scored, [0, 1, 2, 3, 4, 5])
+          else assert.deepStrictEqual([scored.slice(4), scored.length], [[0, 1], 6])
+        })
+      )
+
+      it.live("sends no more requests than permitted, and reads little ahead", () =>
+        Effect.gen(function* () {
+          const server = yield* make(4)
+          server.gated = true
+          let pulled = 0
+          const source = Stream.fromIterable(rowsOf(400)).pipe(
+            Stream.rechunk(2),
+            Stream.mapArray((rows) => {
+              pulled += rows.length
+              return rows
+            })
+          )
+          const fiber = yield* Dataset.fromStreams([source]).pipe(
+            Scoring.score(score),
+            Dataset.provide(Scorer.layer({ endpoints: [server.url], concurrency: 4 })),
+            Dataset.count,
+            (action) => onEngine(action),
+            Effect.forkChild
+          )
+          assert.isTrue(yield* eventually(() => server.requests.length === 4))
+          yield* tick
+          assert.strictEqual(server.requests.length, 4)
+          assert.isAtMost(pulled, 2 * (4 + 2))
+          server.gated = false
+          server.release()
+          assert.strictEqual(yield* Fiber.join(fiber), 400)
+          assert.strictEqual(server.maxOpen, 4)
+        })
+      )
+
+      it.live("ends only after every answer has arrived", () =>
+        Effect.gen(function* () {
+          const server = yield* make(4)
+          server.gated = true
+          const fiber = yield* Dataset.fromIterable(rowsOf(6)).pipe(
+            Scoring.score(score),
+            Dataset.provide(Scorer.layer({ endpoints: [server.url] })),
+            Dataset.count,
+            (action) => onEngine(action),
+            Effect.forkChild
+          )
+          assert.isTrue(yield* eventually(() => server.requests.length === 3))
+          server.release(2)
+          yield* tick
+          assert.isUndefined(fiber.pollUnsafe())
+          server.release()
+          assert.strictEqual(yield* Fiber.join(fiber), 6)
+        })
+      )
+
+      it.live("stops everything on the first failure", () =>
+        Effect.gen(function* () {
+          const server = yield* make(4, [
+            { _tag: "Hang" },
+            { _tag: "Hang" },
+            { _tag: "Status", status: 500, body: "model is broken" },
+            { _tag: "Hang" }
+          ])
+          let closed = 0
+          const source = Stream.ensuring(
+            Stream.fromIterable(rowsOf(1000)),
+            Effect.sync(() => closed++)
+          )
+          const error = yield* Dataset.fromStreams([source]).pipe(
+            Scoring.score(score),
+            Dataset.provide(Scorer.layer({ endpoints: [server.url], concurrency: 4 })),
+            Dataset.count,
+            Effect.flip,
+            (action) => onEngine(action)
+          )
+          assert.isTrue(yield* eventually(() => server.sockets.size === 0, 100), "no open socket after 100 ms")
+          assert.strictEqual(error._tag, "ScoreError")
+          assert.include(error.message, "model is broken")
+          assert.strictEqual(closed, 1)
+          assert.isAtMost(server.requests.length, 4)
+        })
+      )
+
+      it.live("fails where the service hangs", () =>
+        Effect.gen(function* () {
+          const server = yield* make(4, [{ _tag: "Score" }, { _tag: "Hang" }])
+          const error = yield* Dataset.fromIterable(rowsOf(10)).pipe(
+            Scoring.score(score),
+            Dataset.provide(Scorer.layer({ endpoints: [server.url], timeout: 50 })),
+            Dataset.count,
+            Effect.flip,
+            (action) => onEngine(action)
+          )
+          assert.include(error.message, "no answer within 50 ms")
+          assert.isTrue(yield* eventually(() => server.sockets.size === 0, 100))
+        })
+      )
+    })
+  }
+
+  it.live("closes its requests when the job is interrupted", () =>
+    Effect.gen(function* () {
+      const server = yield* make(4, [{ _tag: "Hang" }])
+      const fiber = yield* Dataset.fromIterable(rowsOf(100)).pipe(
+        Scoring.score({ vector: "features", batch: { rows: 10 } }),
+        Dataset.provide(Scorer.layer({ endpoints: [server.url], concurrency: 3 })),
+        Dataset.count,
+        (action) => onEngine(action),
+        Effect.forkChild
+      )
+      assert.isTrue(yield* eventually(() => server.requests.length === 3))
+      yield* Fiber.interrupt(fiber)
+      assert.isTrue(yield* eventually(() => server.sockets.size === 0, 100))
+    })
+  )
+
+  it.live("sends requests no faster than the consumer takes the rows", () =>
+    Effect.gen(function* () {
+      const server = yield* make(4)
+      const first = yield* Dataset.fromIterable(rowsOf(2000)).pipe(
+        Scoring.score({ vector: "features", batch: { rows: 1 } }),
+        Dataset.provide(Scorer.layer({ endpoints: [server.url], concurrency: 4 })),
+        Dataset.toStream,
+        Stream.mapEffect((row) => Effect.as(tick, row.id)),
+        Stream.take(2),
+        Stream.runCollect,
+        (effect) => onEngine(effect)
+      )
+      assert.deepStrictEqual(Array.from(first), [0, 1])
+      assert.isBelow(server.requests.length, 200)
+    })
+  )
+
+  it.live("sends a part of a batch when the source is idle", () =>
+    Effect.gen(function* () {
+      const server = yield* make(4)
+      const queue = yield* Queue.unbounded<Row, Cause.Done>()
+      const [a, b, c, d] = rowsOf(4)
+      yield* Queue.offerAll(queue, [a!, b!, c!])
+      const fiber = yield* Dataset.fromStreams([Stream.fromQueue(queue)]).pipe(
+        Scoring.score({ vector: "features", batch: { rows: 10, linger: 20 } }),
+        Dataset.provide(Scorer.layer({ endpoints: [server.url] })),
+        Dataset.count,
+        (action) => onEngine(action),
+        Effect.forkChild
+      )
+      assert.isTrue(yield* eventually(() => server.requests.length === 1))
+      assert.strictEqual(server.requests[0]!.body.length, 3 * 16)
+      yield* Queue.offer(queue, d!)
+      yield* Queue.end(queue)
+      assert.strictEqual(yield* Fiber.join(fiber), 4)
+    })
+  )
+
+  it.live("fills batches across arrays, by rows and by bytes", () =>
+    Effect.gen(function* () {
+      const server = yield* make(4)
+      const sizes = (batch: Scoring.BatchOptions) =>
+        Effect.gen(function* () {
+          server.requests.length = 0
+          yield* Dataset.fromStreams([Stream.rechunk(Stream.fromIterable(rowsOf(25)), 7)]).pipe(
+            Scoring.score({ vector: "features", batch }),
+            Dataset.provide(Scorer.layer({ endpoints: [server.url], concurrency: 1 })),
+            Dataset.count,
+            (action) => onEngine(action)
+          )
+          return server.requests.map(({ body }) => body.length / 16)
+        })
+      assert.deepStrictEqual(yield* sizes({ rows: 10 }), [10, 10, 5])
+      assert.deepStrictEqual(yield* sizes({ bytes: 8 * 16 + 3 }), [8, 8, 8, 1])
+      assert.deepStrictEqual(
+        yield* sizes({ bytes: 1, rows: 3 }),
+        Array.from({ length: 25 }, () => 1)
+      )
+    })
+  )
+
+  it.live("shares one pool and one limit between all tasks of an executor", () =>
+    Effect.gen(function* () {
+      const server = yield* make(4, [{ _tag: "Score", delay: 3 }])
+      let built = 0
+      let counters = 0
+      const layer = Layer.unwrap(
+        Effect.sync(() => {
+          built++
+          return Scorer.layer({ endpoints: [server.url], concurrency: 3 })
+        })
+      )
+      const count = yield* Dataset.fromIterable(rowsOf(240), { partitions: 12 }).pipe(
+        Scoring.score({ vector: (row) => row.features, batch: { rows: 5 } }),
+        Dataset.mapPartitions((rows, task) =>
+          Stream.ensuring(
+            rows,
+            Effect.sync(() => (counters += task.metrics.counters.get("requests") ?? 0))
+          )
+        ),
+        Dataset.provide(layer),
+        Dataset.count,
+        (action) =>
+          onEngine(
+            action,
+            engine([
+              { id: "e0", host: "h0", slots: 4 },
+              { id: "e1", host: "h1", slots: 4 }
+            ])
+          )
+      )
+      assert.strictEqual(count, 240)
+      assert.strictEqual(built, 2)
+      assert.isAtMost(server.maxOpen, 6)
+      assert.isAtMost(server.accepted, 6)
+      assert.strictEqual(server.requests.length, 48)
+      assert.strictEqual(counters, 48)
+    })
+  )
+
+  it.live("names the row of a vector of another length", () =>
+    Effect.gen(function* () {
+      const server = yield* make(4)
+      const failing = (rows: Stream.Stream<Row>) =>
+        Dataset.fromStreams([rows]).pipe(
+          Scoring.score({ vector: "features" }),
+          Dataset.provide(Scorer.layer({ endpoints: [server.url] })),
+          Dataset.count,
+          Effect.flip,
+          (action) => onEngine(action)
+        )
+      const rows = rowsOf(13_000).map((row) => (row.id === 12_345 ? { ...row, features: new Float32Array(5) } : row))
+      const unnamed = yield* failing(Stream.fromIterable(rows))
+      assert.include(unnamed.message, "row 12345 of partition 0: the vector has 5 numbers, expected 4")
+      const origin = { path: "file:/in/a.parquet", rowGroup: 2, firstRow: 1000, kept: undefined }
+      const named = yield* failing(Stream.fromArray(Origin.attach(rows, origin)))
+      assert.include(
+        named.message,
+        "row 13345 of file:/in/a.parquet, row group 2: the vector has 5 numbers, expected 4"
+      )
+    })
+  )
+
+  it.live("scores a dataset without rows", () =>
+    Effect.gen(function* () {
+      const count = yield* Dataset.fromIterable<Row>([]).pipe(
+        Scoring.score({ vector: "features" }),
+        Dataset.provide(Scorer.layer({ endpoints: ["http://127.0.0.1:1/"] })),
+        Dataset.count,
+        (action) => onEngine(action)
+      )
+      assert.strictEqual(count, 0)
+    })
+  )
+
+  it("has the added fields, the error and the service in its type", () => {
+    const rows = Dataset.fromIterable(rowsOf(1))
+    const plain = rows.pipe(Scoring.score({ vector: "features" }))
+    expectTypeOf(plain).toEqualTypeOf<
+      Dataset.Dataset<Row & { readonly score: number } & unknown, ScoreError.ScoreError, Scorer.Scorer>
+    >()
+    const classed = Scoring.score(rows, { vector: (row) => row.features, as: "p", threshold: 0.5 })
+    type Classed = typeof classed extends Dataset.Dataset<infer A, infer _E, infer _R> ? A : never
+    expectTypeOf<Classed["p"]>().toEqualTypeOf<number>()
+    expectTypeOf<Classed["class"]>().toEqualTypeOf<boolean>()
+    expectTypeOf<Classed["id"]>().toEqualTypeOf<number>()
+    // @ts-expect-error `id` is no vector
+    Scoring.score(rows, { vector: "id" })
+    // @ts-expect-error there is no such field
+    rows.pipe(Scoring.score({ vector: "nothing" }))
+  })
+})
+
+const float = new Arrow.Field("item", new Arrow.Float32(), false)
+const double = new Arrow.Field("item", new Arrow.Float64(), false)
+
+/** A record batch of ids `first`, `first + 1`, ... with vectors of four whose first number is the id. */
+const recordOf = (
+  first: number,
+  rows: number,
+  options: {
+    readonly kind?: "list" | "fixed" | "double"
+    readonly lengths?: ReadonlyArray<number>
+    readonly nullAt?: number
+  } = {}
+): Arrow.RecordBatch => {
+  const { kind = "list", lengths = Array.from({ length: rows }, () => 4), nullAt } = options
+  const offsets = new Int32Array(rows + 1)
+  for (let i = 0; i < rows; i++) offsets[i + 1] = offsets[i]! + lengths[i]!
+  const total = offsets[rows]!
+  const values = kind === "double" ? new Float64Array(total) : new Float32Array(total)
+  for (let i = 0; i < rows; i++) values[offsets[i]!] = first + i
+  const type: Arrow.DataType =
+    kind === "fixed"
+      ? new Arrow.FixedSizeList(4, float)
+      : kind === "double"
+        ? new Arrow.List(double)
+        : new Arrow.List(float)
+  const child =
+    values instanceof Float64Array
+      ? Arrow.makeData({ type: new Arrow.Float64(), length: total, nullCount: 0, data: values })
+      : Arrow.makeData({ type: new Arrow.Float32(), length: total, nullCount: 0, data: values })
+  const valid = new Uint8Array(8).fill(255)
+  if (nullAt !== undefined) valid[nullAt >> 3]! &= ~(1 << (nullAt & 7))
+  const nullCount = nullAt === undefined ? 0 : 1
+  const vectors =
+    kind === "fixed"
+      ? new Arrow.Data<Arrow.DataType>(type, 0, rows, nullCount, { [Arrow.BufferType.VALIDITY]: valid }, [child])
+      : new Arrow.Data<Arrow.DataType>(
+          type,
+          0,
+          rows,
+          nullCount,
+          { [Arrow.BufferType.OFFSET]: offsets, [Arrow.BufferType.VALIDITY]: valid },
+          [child]
+        )
+  const ids = Arrow.makeData({
+    type: new Arrow.Int32(),
+    length: rows,
+    nullCount: 0,
+    data: Int32Array.from({ length: rows }, (_, i) => first + i)
+  })
+  const fields = [new Arrow.Field("id", new Arrow.Int32(), false), new Arrow.Field("features", type, true)]
+  return new Arrow.RecordBatch(
+    new Arrow.Schema(fields),
+    Arrow.makeData({ type: new Arrow.Struct(fields), length: rows, nullCount: 0, children: [ids, vectors] })
+  )
+}
+
+const run = (
+  url: string,
+  records: ReadonlyArray<Arrow.RecordBatch>,
+  options: Partial<Parameters<typeof Scoring.scoreBatches>[1]> = {},
+  protocol?: Protocol.Protocol
+) => {
+  const out: Array<Arrow.RecordBatch> = []
+  return Dataset.fromIterable(records).pipe(
+    Scoring.scoreBatches({ vector: "features", batch: { rows: 10 }, ...options }),
+    Dataset.provide(Scorer.layer({ endpoints: [url], protocol })),
+    Dataset.forEach((record) => Effect.sync(() => out.push(record))),
+    (action) => onEngine(action),
+    Effect.as(out)
+  )
+}
+
+describe("Scoring.scoreBatches", () => {
+  for (const kind of ["list", "fixed", "double"] as const) {
+    for (const ordered of [true, false]) {
+      it.live(`adds the scores of ${kind} vectors, ${ordered ? "ordered" : "unordered"}`, () =>
+        Effect.gen(function* () {
+          const server = yield* make(4)
+          const sizes = [7, 0, 25, 1, 12]
+          let first = 0
+          const records = sizes.map((size) => {
+            const record = recordOf(first, size, { kind })
+            first += size
+            return record
+          })
+          const scored = yield* run(server.url, records, { threshold: 20, ordered })
+          assert.strictEqual(server.requests.length, 5)
+          const sorted = ordered ? scored : scored.toSorted((a, b) => a.numRows - b.numRows)
+          assert.deepStrictEqual(
+            sorted.map(({ numRows }) => numRows),
+            ordered ? sizes : sizes.toSorted((a, b) => a - b)
+          )
+          for (const record of scored) {
+            assert.deepStrictEqual(
+              record.schema.fields.map(({ name }) => name),
+              ["id", "features", "score", "class"]
+            )
+            for (const row of record) {
+              assert.strictEqual(row["score"], row["id"])
+              assert.strictEqual(row["class"], row["id"] >= 20)
+            }
+          }
+        })
+      )
+    }
+  }
+
+  it.live("reads slices of record batches", () =>
+    Effect.gen(function* () {
+      const server = yield* make(4)
+      for (const kind of ["list", "fixed"] as const) {
+        const scored = yield* run(server.url, [recordOf(0, 30, { kind }).slice(7, 19)])
+        const ids = Array.from({ length: 12 }, (_, i) => i + 7)
+        assert.deepStrictEqual(
+          scored.flatMap((record) => Array.from(record, (row) => row["id"])),
+          ids
+        )
+        assert.deepStrictEqual(
+          scored.flatMap((record) => Array.from(record, (row) => row["score"])),
+          ids
+        )
+      }
+    })
+  )
+
+  it.live("sends the memory of the column itself", () =>
+    Effect.gen(function* () {
+      const server = yield* make(4)
+      const record = recordOf(0, 25)
+      const memory: unknown = record.getChild("features")?.data[0]?.children[0]?.values.buffer
+      const buffers: Array<unknown> = []
+      yield* run(
+        server.url,
+        [record],
+        {},
+        {
+          ...Protocol.rawFloat32,
+          encode: (batch) => {
+            const bytes = Protocol.rawFloat32.encode(batch)
+            buffers.push(bytes.buffer)
+            return bytes
+          }
+        }
+      )
+      assert.lengthOf(buffers, 3)
+      for (const buffer of buffers) assert.strictEqual(buffer, memory)
+    })
+  )
+
+  const bad: ReadonlyArray<readonly [string, () => Arrow.RecordBatch, object, RegExp]> = [
+    ["a null vector", () => recordOf(0, 12, { nullAt: 11 }), {}, /row 11 of .*column "features" is null/],
+    ["a ragged vector", () => recordOf(0, 3, { lengths: [4, 4, 3] }), {}, /row 2 of .*has 3 numbers, expected 4/],
+    ["a missing column", () => recordOf(0, 3), { vector: "x" }, /no column "x"; the columns are "id", "features"/],
+    ["a column of numbers", () => recordOf(0, 3), { vector: "id" }, /column "id" is Int32; expected a list/],
+    ["a name that is taken", () => recordOf(0, 3), { as: "id" }, /there is a column "id" already/]
+  ]
+  for (const [name, record, options, message] of bad) {
+    it.live(`fails on ${name}`, () =>
+      Effect.gen(function* () {
+        const server = yield* make(4)
+        const error = yield* Effect.flip(run(server.url, [record()], options))
+        assert.strictEqual(error._tag, "ScoreError")
+        assert.match(error.message, message)
+      })
+    )
+  }
+})
