@@ -2,6 +2,7 @@ import { Batch, Model, Protocol, type RetryPolicy, ScoreError, Scorer } from "@s
 import { ExecutorInfo } from "@sluice/core/TaskContext"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
+import { TestClock } from "effect/testing"
 import * as Net from "node:net"
 import { type Act, eventually, make, type FaultServer } from "./faultServer.ts"
 
@@ -165,6 +166,26 @@ describe("Scorer", () => {
         assert.strictEqual(error.attempt, 5)
         assert.strictEqual(server.requests.length, 5)
         assert.strictEqual(error.reason._tag === "Overloaded" && error.reason.retryAfter, 99_999_000)
+      })
+    )
+
+    it.effect("waits as long as Retry-After says", () =>
+      Effect.gen(function* () {
+        const server = yield* make(4, [
+          { _tag: "Status", status: 429, headers: { "retry-after": "3" } },
+          { _tag: "Score" }
+        ])
+        const scorer = yield* Scorer.make(options(server))
+        const fiber = yield* Effect.forkChild(scorer.score(batch()))
+        // The clock stands still until the first answer has arrived.
+        assert.isTrue(yield* eventually(() => server.requests.length === 1 && server.open === 0))
+        while ((yield* scorer.stats).inFlight > 0) yield* eventually(() => false, 5)
+        yield* TestClock.adjust(2999)
+        yield* eventually(() => false, 20)
+        assert.strictEqual(server.requests.length, 1)
+        yield* TestClock.adjust(1)
+        assert.deepStrictEqual(Array.from(yield* Fiber.join(fiber)), [0, 4, 8])
+        assert.strictEqual(server.requests.length, 2)
       })
     )
 
