@@ -1,6 +1,6 @@
 /** The last step of writing text. */
 import { createGzip } from "node:zlib"
-import { NodeStream } from "@effect/platform-node"
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Stream } from "effect"
 
 /** Text as UTF-8, compressed if asked for. */

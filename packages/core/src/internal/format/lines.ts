@@ -6,7 +6,7 @@
  */
 import { isUtf8 } from "node:buffer"
 import { createGunzip } from "node:zlib"
-import { NodeStream } from "@effect/platform-node"
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Array as Arr, Effect, Option, Stream } from "effect"
 import type { FilePart } from "../../Format.ts"
 import { Corrupt, type FormatError } from "../../FormatError.ts"
