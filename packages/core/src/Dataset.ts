@@ -21,7 +21,7 @@
  *
  * @since 0.1.0
  */
-import { type Array as Arr, Cause, Context, Effect, Layer, Option, Pipeable, Predicate, Queue, Result, type Schema, Stream, type Types } from "effect"
+import { type Array as Arr, Cause, Context, Effect, Layer, Option, Pipeable, Predicate, Queue, type Result, type Schema, Stream, type Types } from "effect"
 import { dual } from "effect/Function"
 import type { RecordBatch } from "apache-arrow"
 import { Action, Engine } from "./Action.ts"
@@ -359,13 +359,7 @@ export const filterMap: {
 } = dual(
   2,
   <A, E, R, B, X>(self: Dataset<A, E, R>, f: (value: A) => Result.Result<B, X>): Dataset<B, E, R> =>
-    narrow(self, {
-      _tag: "FilterMap",
-      f: (value: A) => {
-        const result = f(value)
-        return Result.isSuccess(result) ? result.success : Plan.Dropped
-      }
-    })
+    narrow(self, { _tag: "FilterMap", f })
 )
 
 /**
@@ -603,8 +597,8 @@ export const zipWithIndex = <A, E, R>(self: Dataset<A, E, R>): Dataset<readonly 
  *
  * **Gotchas**
  *
- * The failure of a whole partition's stream (`mapPartitions`) is no element's: the handler's element is then the last of that
- * partition. Failures of the engine (unreadable input, lost executors) never come here.
+ * The failure of a partition's own stream (in `mapPartitions` or before it) is no element's: the handler's element is then the
+ * last of that partition. Failures of the engine (unreadable input, lost executors) never come here.
  *
  * **Example** (Replacing what does not parse)
  *
@@ -638,7 +632,7 @@ const catch_: {
   <A, E, R, B, E2, R2>(
     self: Dataset<A, E, R>,
     f: (error: E) => Effect.Effect<B, E2, R2>
-  ): Dataset<A | B, E2, R | R2> => narrow(self, { _tag: "Catch", f })
+  ): Dataset<A | B, E2, R | R2> => narrow(self, { _tag: "Catch", tag: undefined, f })
 )
 export { catch_ as catch }
 
@@ -665,13 +659,7 @@ export const catchTag: {
     tag: K,
     f: (error: Types.ExtractTag<E, K>) => Effect.Effect<B, E2, R2>
   ): Dataset<A | B, E2 | Types.ExcludeTag<E, K>, R | R2> =>
-    catch_(self, (error) => {
-      // `E` is a union the tag picks a member of; TypeScript does not narrow a type parameter by a property of it.
-      const caught: Effect.Effect<B, E2 | Types.ExcludeTag<E, K>, R2> = Predicate.isTagged(error, tag)
-        ? f(error as Types.ExtractTag<E, K>)
-        : Effect.fail(error as Types.ExcludeTag<E, K>)
-      return caught
-    })
+    narrow(self, { _tag: "Catch", tag, f })
 )
 
 /**

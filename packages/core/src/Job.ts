@@ -79,6 +79,10 @@ export const make = <
     return new Action({
       ...spec,
       job: { name, payload: encoded },
+      // In the plan for the operators of every stage, below for the action's own functions.
+      plan: layer === undefined
+        ? spec.plan
+        : { _tag: "Narrow", child: spec.plan, operator: { _tag: "Provide", layer } },
       task: layer === undefined
         ? spec.task
         : (rows, task) =>

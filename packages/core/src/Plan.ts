@@ -10,7 +10,7 @@
  *
  * @since 0.1.0
  */
-import type { Effect, Layer, Stream } from "effect"
+import type { Effect, Layer, Result, Stream } from "effect"
 import { createHash } from "node:crypto"
 import type { Source } from "./Format.ts"
 import type { TaskContext } from "./TaskContext.ts"
@@ -24,8 +24,7 @@ import type { TaskContext } from "./TaskContext.ts"
 export type Operator =
   | { readonly _tag: "Map"; f(value: unknown): unknown }
   | { readonly _tag: "Filter"; f(value: unknown): boolean }
-  /** `f` yields the value to keep, or `Dropped`. */
-  | { readonly _tag: "FilterMap"; f(value: unknown): unknown }
+  | { readonly _tag: "FilterMap"; f(value: unknown): Result.Result<unknown, unknown> }
   | { readonly _tag: "FlatMap"; f(value: unknown): Iterable<unknown> }
   | { readonly _tag: "MapArray"; f(values: ReadonlyArray<unknown>): ReadonlyArray<unknown> }
   | { readonly _tag: "Select"; readonly columns: ReadonlyArray<string> }
@@ -37,8 +36,8 @@ export type Operator =
     readonly unordered: boolean
   }
   | { readonly _tag: "Tap"; f(value: unknown): Effect.Effect<unknown, unknown, unknown> }
-  /** Handles what the element-wise steps before it fail with, one element at a time. */
-  | { readonly _tag: "Catch"; f(error: unknown): Effect.Effect<unknown, unknown, unknown> }
+  /** Handles what the element-wise steps before it fail with (of one tag, where there is one), one element at a time. */
+  | { readonly _tag: "Catch"; readonly tag: string | undefined; f(error: unknown): Effect.Effect<unknown, unknown, unknown> }
   | {
     readonly _tag: "MapPartitions"
     readonly name: string
@@ -63,14 +62,6 @@ export type Plan =
   | { readonly _tag: "Coalesce"; readonly child: Plan; readonly partitions: number }
   /** Pairs of element and position. Needs the sizes of the partitions before it, so a stage that counts them runs first. */
   | { readonly _tag: "ZipWithIndex"; readonly child: Plan }
-
-/**
- * What `FilterMap` yields for an element that is dropped.
- *
- * @category models
- * @since 0.1.0
- */
-export const Dropped: unique symbol = Symbol.for("@sluice/core/Plan/Dropped")
 
 /**
  * The nodes a node reads.
@@ -152,6 +143,8 @@ export const operatorLabel = (operator: Operator): string => {
       return `MapEffect concurrency ${operator.concurrency}${operator.unordered ? " unordered" : ""}`
     case "MapPartitions":
       return operator.name
+    case "Catch":
+      return operator.tag === undefined ? "Catch" : `Catch ${operator.tag}`
     default:
       return operator._tag
   }

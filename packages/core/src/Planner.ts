@@ -4,10 +4,10 @@
  *
  * @since 0.1.0
  */
-import { Effect, Stream } from "effect"
+import { Effect, type Layer, Stream } from "effect"
 import type { FormatError } from "./FormatError.ts"
 import type { Resolved, Source, Split } from "./Format.ts"
-import { compile, fuse } from "./internal/task/chain.ts"
+import { compile, Failed, fuse, provideLayer } from "./internal/task/chain.ts"
 import { rowsIn } from "./internal/task/metrics.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
 import { InputFailed } from "./JobError.ts"
@@ -22,6 +22,14 @@ import { Current } from "./TaskContext.ts"
  * @since 0.1.0
  */
 export type Metadata = ReadonlyMap<Source<unknown>, Resolved<unknown>>
+
+// What the steps after a node mean for it.
+interface After {
+  /** Elements that failed travel on as `Failed`: a `Catch` takes them. */
+  readonly guarded: boolean
+  /** Layers provided to it, the nearest first. A stage that ends here has to provide them to itself. */
+  readonly layers: ReadonlyArray<Layer.Layer<never, unknown, unknown>>
+}
 
 // The part of a stage that is planned so far.
 interface Building {
@@ -170,7 +178,16 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
     return id
   }
 
-  const build = (node: Plan.Plan): Building => {
+  const provided = (building: Building, layers: After["layers"]): Building =>
+    layers.length === 0 ? building : {
+      ...building,
+      partitions: building.partitions.map((partition) => ({
+        ...partition,
+        read: (task) => layers.reduce((rows, layer) => provideLayer(rows, task, layer), partition.read(task))
+      }))
+    }
+
+  const build = (node: Plan.Plan, after: After): Building => {
     switch (node._tag) {
       case "Read": {
         const resolved = metadata.get(node.source)
@@ -187,14 +204,15 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
           operators.unshift(below.operator)
           below = below.child
         }
-        const child = build(below)
-        const chain = compile(operators)
+        const { chain, guarded } = compile(operators, after.guarded)
+        const layers = operators.flatMap((operator) => operator._tag === "Provide" ? [operator.layer] : [])
+        const child = build(below, { guarded, layers: [...layers, ...after.layers] })
         const sameRows = operators.every(keepsRowCount)
         return {
-          partitions: child.partitions.map((partition) => ({
+          partitions: child.partitions.map((partition, index) => ({
             ...partition,
             rows: sameRows ? partition.rows : undefined,
-            read: (task) => chain(partition.read(task), task)
+            read: (task) => chain(partition.read(task), task, index)
           })),
           parents: child.parents,
           steps: [
@@ -208,7 +226,7 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
         }
       }
       case "Union": {
-        const inputs = node.inputs.map(build)
+        const inputs = node.inputs.map((input) => build(input, after))
         return {
           partitions: inputs.flatMap((input) => input.partitions),
           parents: [...new Set(inputs.flatMap((input) => input.parents))],
@@ -216,17 +234,17 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
         }
       }
       case "Coalesce": {
-        const child = build(node.child)
+        const child = build(node.child, after)
         const partitions = coalesce(child.partitions, node.partitions)
         return { ...child, partitions, steps: [Plan.label(node), ...child.steps] }
       }
       case "ZipWithIndex": {
-        const child = build(node.child)
+        const child = build(node.child, after)
         // Row counts from footers make the counting stage needless.
         const known = child.partitions.every((partition) => partition.rows !== undefined)
         const offsets = known || child.partitions.length < 2
           ? Number.NaN
-          : finish(child, "counts rows for ZipWithIndex", countRows)
+          : finish(provided(child, after.layers), "counts rows for ZipWithIndex", countRows)
         const fromFooters = countRows.combine(child.partitions.map((partition) => partition.rows ?? 0))
         return {
           partitions: child.partitions.map((partition, index) => ({
@@ -235,7 +253,10 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
               Stream.suspend(() => {
                 const all = Number.isNaN(offsets) ? fromFooters : task.stageValue(offsets)
                 let position = Array.isArray(all) ? Number(all[index]) : 0
-                return Stream.map(partition.read(task), (value) => [value, position++] as const)
+                return Stream.map(partition.read(task), (value) => {
+                  const index = position++
+                  return value instanceof Failed ? value : [value, index] as const
+                })
               })
           })),
           parents: Number.isNaN(offsets) ? child.parents : [...child.parents, offsets],
@@ -245,7 +266,7 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
     }
   }
 
-  finish(build(logical), `result of ${action}`, undefined)
+  finish(build(logical, { guarded: false, layers: [] }), `result of ${action}`, undefined)
   return { stages, fingerprint: Plan.fingerprint(logical) }
 }
 

@@ -1,14 +1,20 @@
-import { Effect, Stream } from "effect"
+import { Effect, type Layer, Predicate, Result, Stream } from "effect"
 import * as Origin from "../../Origin.ts"
-import { Dropped, type Operator } from "../../Plan.ts"
+import type { Operator } from "../../Plan.ts"
 import { sampler } from "./sampler.ts"
 import type { TaskRuntime } from "./runtime.ts"
 
 /** The rows of one partition inside the engine, where types are erased. */
 export type Rows = Stream.Stream<unknown, unknown, unknown>
 
-/** A compiled run of narrow operators. */
-export type Chain = (rows: Rows, task: TaskRuntime) => Rows
+/**
+ * A compiled run of narrow operators. `partition` is the one of the dataset before it, which is the task's own but after a `coalesce`
+ * or a `union`.
+ */
+export type Chain = (rows: Rows, task: TaskRuntime, partition: number) => Rows
+
+// One step of a chain. `drop` takes the elements the step dropped less those it added.
+type Step = (rows: Rows, task: TaskRuntime, partition: number, drop: (n: number) => void) => Rows
 
 type PureOperator = Extract<
   Operator,
@@ -16,7 +22,7 @@ type PureOperator = Extract<
 >
 
 /** An element whose effect failed, on its way to the `Catch` that handles it. */
-class Failed {
+export class Failed {
   readonly error: unknown
   constructor(error: unknown) {
     this.error = error
@@ -56,10 +62,9 @@ const select = (columns: ReadonlyArray<string>) => (row: unknown): unknown => {
 }
 
 // One pass over an array: no Effect, no stream and one array for all the operators. `mapped` arrays are ours to overwrite.
-const compilePure = (operators: ReadonlyArray<PureOperator>, guarded: boolean) => (task: TaskRuntime) => {
-  const steps = operators.map((operator) =>
-    operator._tag === "Sample" ? sampler(operator, task.partition) : operator
-  )
+const compilePure = (operators: ReadonlyArray<PureOperator>, guarded: boolean) =>
+(partition: number, drop: (n: number) => void) => {
+  const steps = operators.map((operator) => operator._tag === "Sample" ? sampler(operator, partition) : operator)
   return (input: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
     let origin = Origin.of(input)
     const rowsIn = input.length
@@ -106,8 +111,9 @@ const compilePure = (operators: ReadonlyArray<PureOperator>, guarded: boolean) =
               if (step._tag === "Filter") {
                 if (!step.f(value)) continue
               } else {
-                result = step.f(value)
-                if (result === Dropped) continue
+                const mapped = step.f(value)
+                if (Result.isFailure(mapped)) continue
+                result = mapped.success
               }
             }
             if (kept !== undefined) kept[n] = origin!.kept === undefined ? i : origin!.kept[i]!
@@ -134,7 +140,8 @@ const compilePure = (operators: ReadonlyArray<PureOperator>, guarded: boolean) =
         case "MapArray": {
           if (guarded) {
             const failures = values.filter((value) => value instanceof Failed)
-            values = [...step.f(values.filter((value) => !(value instanceof Failed))), ...failures]
+            const rest = values.filter((value) => !(value instanceof Failed))
+            values = rest.length === 0 ? failures : [...step.f(rest), ...failures]
             owned = true
           } else {
             // The function may have returned an array it keeps.
@@ -146,7 +153,7 @@ const compilePure = (operators: ReadonlyArray<PureOperator>, guarded: boolean) =
         }
       }
     }
-    task.metrics.rowsFiltered += rowsIn - values.length
+    drop(rowsIn - values.length)
     return Origin.attach(values, owned || values !== input ? origin : undefined)
   }
 }
@@ -167,68 +174,104 @@ const countRows = (rows: Rows, count: (n: number) => void): Rows =>
     return values
   })
 
-const compileOperator = (operator: Exclude<Operator, PureOperator>, guarded: boolean): Chain => {
+/** Provides the services of a layer to a stream. */
+export const provideLayer = (rows: Rows, task: TaskRuntime, layer: Layer.Layer<never, unknown, unknown>): Rows =>
+  Stream.unwrap(Effect.map(task.services(layer), (services) => Stream.provideContext(rows, services)))
+
+const compileOperator = (operator: Exclude<Operator, PureOperator>, guarded: boolean): Step => {
+  const orFailed = (effect: Effect.Effect<unknown, unknown, unknown>) =>
+    guarded ? Effect.catch(effect, (error) => Effect.succeed(new Failed(error))) : effect
   switch (operator._tag) {
     case "MapEffect": {
       const { concurrency, f, unordered } = operator
-      const guard = (value: unknown) =>
-        value instanceof Failed
-          ? Effect.succeed(value)
-          : Effect.catch(f(value), (error) => Effect.succeed(new Failed(error)))
+      const guard = (value: unknown) => value instanceof Failed ? Effect.succeed(value) : orFailed(f(value))
       return (rows) => Stream.mapEffect(rows, guarded ? guard : (value) => f(value), { concurrency, unordered })
     }
     case "Tap": {
       const f = operator.f
       const keep = (value: unknown) =>
-        value instanceof Failed
-          ? Effect.succeed(value)
-          : Effect.catch(Effect.as(f(value), value), (error) => Effect.succeed(new Failed(error)))
+        value instanceof Failed ? Effect.succeed(value) : orFailed(Effect.as(f(value), value))
       return (rows) => Stream.mapEffect(rows, guarded ? keep : (value) => Effect.as(f(value), value))
     }
     case "Catch": {
-      const f = operator.f
-      return (rows) =>
-        Stream.mapEffect(
-          // What is not the failure of one element (a partition's own stream) ends the partition with the handler's value.
-          Stream.catch(rows, (error) => Stream.succeed(new Failed(error))),
-          (value) => value instanceof Failed ? f(value.error) : Effect.succeed(value)
-        )
+      const { f, tag } = operator
+      const handle = (value: unknown) => {
+        if (!(value instanceof Failed)) return Effect.succeed(value)
+        if (tag === undefined || Predicate.isTagged(value.error, tag)) return orFailed(f(value.error))
+        return guarded ? Effect.succeed(value) : Effect.fail(value.error)
+      }
+      return (rows) => Stream.mapEffect(rows, handle)
     }
     case "MapPartitions": {
       const { f, oneToOne } = operator
       if (oneToOne) return (rows, task) => f(rows, task)
-      return (rows, task) =>
-        countRows(
-          f(countRows(rows, (n) => task.metrics.rowsFiltered += n), task),
-          (n) => task.metrics.rowsFiltered -= n
-        )
+      return (rows, task, _, drop) => countRows(f(countRows(rows, drop), task), (n) => drop(-n))
     }
     case "Provide": {
       const layer = operator.layer
-      return (rows, task) =>
-        Stream.unwrap(Effect.map(task.services(layer), (services) => Stream.provideContext(rows, services)))
+      return (rows, task) => provideLayer(rows, task, layer)
     }
   }
 }
 
+// Before a `Catch`: what is not the failure of one element (a partition's own stream) ends the partition with a `Failed`. The rows
+// that were read and did not get here are dropped by the program's own will: they count as filtered, or a write would call them lost.
+const catchEnd = (steps: ReadonlyArray<Step>): Step => (rows, task, partition, drop) => {
+  let inside = 0
+  const counting = (n: number) => {
+    inside -= n
+    drop(n)
+  }
+  const before = countRows(rows, (n) => inside += n)
+  const after = countRows(steps.reduce((current, step) => step(current, task, partition, counting), before), (n) => inside -= n)
+  return Stream.catch(after, (error) =>
+    Stream.suspend(() => {
+      drop(inside - 1)
+      return Stream.succeed(new Failed(error))
+    }))
+}
+
 /**
- * Compiles a run of narrow operators, first to last. Between the start of the run (or a step that is not element-wise) and a
- * `Catch`, elements that failed travel as `Failed`; elsewhere the first failure ends the partition.
+ * Compiles a run of narrow operators, first to last. Elements that failed travel as `Failed` to the next `Catch`, which may be in
+ * a later run (`guarded`), and pass the pure steps on the way; where there is none, or a step that sees the partition's stream
+ * is between, the first failure ends the partition. `guarded` of the result says the same of the rows the run takes.
  */
-export const compile = (operators: ReadonlyArray<Operator>): Chain => {
-  const lastCatch = operators.findLastIndex((operator) => operator._tag === "Catch")
-  const stages: Array<Chain> = []
-  let index = 0
-  for (const group of fuse(operators)) {
-    const guarded = index < lastCatch
+export const compile = (
+  operators: ReadonlyArray<Operator>,
+  guarded: boolean
+): { readonly chain: Chain; readonly guarded: boolean } => {
+  const backwards: Array<{ readonly step: Step; readonly catches: boolean }> = []
+  let guard = guarded
+  // Backwards: what comes later says whether an element may fail here.
+  for (const group of fuse(operators).toReversed()) {
     const pure = group.filter(isPure)
     if (pure.length > 0) {
-      const pass = compilePure(pure, guarded)
-      stages.push((rows, task) => mapArrays(rows, pass(task)))
-    } else {
-      for (const operator of group) if (!isPure(operator)) stages.push(compileOperator(operator, guarded))
+      const pass = compilePure(pure, guard)
+      backwards.push({
+        step: (rows, _, partition, drop) => mapArrays(rows, pass(partition, drop)),
+        catches: false
+      })
+      continue
     }
-    index += group.length
+    for (const operator of group) {
+      if (isPure(operator)) continue
+      backwards.push({ step: compileOperator(operator, guard), catches: operator._tag === "Catch" })
+      if (operator._tag === "Catch") guard = true
+      else if (operator._tag === "MapPartitions") guard = false
+    }
   }
-  return (rows, task) => stages.reduce((current, stage) => stage(current, task), rows)
+  let steps: Array<Step> = []
+  for (const { catches, step } of backwards.toReversed()) {
+    if (catches) steps = [catchEnd(steps)]
+    steps.push(step)
+  }
+  return {
+    chain: (rows, task, partition) => {
+      const drop = (n: number) => {
+        task.metrics.rowsFiltered += n
+      }
+      return steps.reduce((current, step) => step(current, task, partition, drop), rows)
+    },
+    guarded: guard
+  }
 }
