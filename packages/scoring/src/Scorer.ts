@@ -133,8 +133,10 @@ export interface ChooseOptions extends Options {
 }
 
 interface Endpoint {
-  readonly url: string
+  readonly url: URL
   readonly name: string
+  /** All but the body. */
+  readonly request: HttpClientRequest.HttpClientRequest
   inFlight: number
 }
 
@@ -222,11 +224,13 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
   const client = yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher)
   const tracerDisabled = options.tracing !== true
 
-  const endpoints = chosen.map((url): Endpoint => ({ url: url.href, name: nameOf(url), inFlight: 0 }))
-  const headBytes = endpoints.reduce(
-    (most, { url }) => Math.max(most, headSize(protocol.method, new URL(url), headers)),
-    0
-  )
+  const endpoints = chosen.map((url): Endpoint => ({
+    url,
+    name: nameOf(url),
+    request: HttpClientRequest.make(protocol.method)(url.href, { headers }),
+    inFlight: 0
+  }))
+  const headBytes = endpoints.reduce((most, { url }) => Math.max(most, headSize(protocol.method, url, headers)), 0)
   let turn = 0
   const pick = (except: Endpoint | undefined): Endpoint | undefined => {
     let best: Endpoint | undefined
@@ -250,12 +254,7 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
   ): Effect.fn.Return<Float32Array, Reason> {
     let phase: "answer" | "body" = "answer"
     const exchange = client
-      .execute(
-        HttpClientRequest.make(protocol.method)(endpoint.url, {
-          headers,
-          body: HttpBody.uint8Array(protocol.encode(batch), contentType)
-        })
-      )
+      .execute(HttpClientRequest.setBody(endpoint.request, HttpBody.uint8Array(protocol.encode(batch), contentType)))
       .pipe(
         Effect.flatMap((response) => {
           phase = "body"

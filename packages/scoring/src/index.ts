@@ -18,3 +18,5 @@ export * as ScoreError from "./ScoreError.ts"
 export * as Scorer from "./Scorer.ts"
 /** The operators. */
 export * as Scoring from "./Scoring.ts"
+/** @since 0.1.0 */
+export * as Report from "./Report.ts"

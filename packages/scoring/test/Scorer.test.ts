@@ -33,11 +33,14 @@ describe("Scorer", () => {
   it.live("puts the raw matrix and gives one score a row", () =>
     Effect.gen(function* () {
       const server = yield* make(4)
-      const scores = yield* scoreOnce(server, { headers: { Authorization: Redacted.make("Bearer x") } })
+      const scores = yield* scoreOnce(server, {
+        endpoints: [`${server.url}?model=a`],
+        headers: { Authorization: Redacted.make("Bearer x") }
+      })
       assert.deepStrictEqual(Array.from(scores), [0, 4, 8])
       const [request] = server.requests
       assert.deepStrictEqual(new Uint8Array(request!.body), new Uint8Array(matrix(3).buffer))
-      assert.strictEqual(request!.path, "/score")
+      assert.strictEqual(request!.path, "/score?model=a")
       assert.strictEqual(request!.headers["content-type"], "application/octet-stream")
       assert.strictEqual(request!.headers["content-length"], "48")
       assert.strictEqual(request!.headers.authorization, "Bearer x")

@@ -1,6 +1,6 @@
 import type { TaskContext } from "@sluice/core/TaskContext"
 import type { Stats } from "../Scorer.ts"
-import { Histogram } from "./histogram.ts"
+import { bucketOf, Histogram, latencyCounter } from "./histogram.ts"
 
 const add = (numbers: Map<string, number>, name: string, n: number) => numbers.set(name, (numbers.get(name) ?? 0) + n)
 
@@ -40,6 +40,7 @@ export class Meter {
     add(task.metrics.counters, "requests", 1)
     if (retry) add(task.metrics.counters, "retries", 1)
     add(task.metrics.counters, "requestBytes", bodyBytes)
+    add(task.metrics.counters, "requestHeadBytes", headBytes)
     add(task.metrics.gauges, "inFlight", 1)
   }
 
@@ -48,13 +49,15 @@ export class Meter {
     this.occupied += now - startedAt
     this.latency.add(now - startedAt)
     if (--this.inFlight === 0) this.busy += now - this.busySince
-    if (task !== undefined) add(task.metrics.gauges, "inFlight", -1)
+    if (task === undefined) return
+    add(task.metrics.gauges, "inFlight", -1)
+    add(task.metrics.counters, latencyCounter(bucketOf(now - startedAt)), 1)
   }
 
   answered(task: TaskContext | undefined, headBytes: number, bodyBytes: number): void {
     this.headBytesIn += headBytes
     this.bodyBytesIn += bodyBytes
-    if (task !== undefined) add(task.metrics.counters, "responseBytes", bodyBytes)
+    if (task !== undefined) add(task.metrics.counters, "responseBytes", headBytes + bodyBytes)
   }
 
   scored(task: TaskContext | undefined, rows: number): void {
