@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Clock, Context, Duration, Effect, Layer, Option, Random, Redacted, Schema, Stream } from "effect"
 import type { HttpClient } from "effect/http"
 import { HdfsAuth } from "./HdfsAuth.ts"

@@ -1,6 +1,196 @@
 /**
- * placeholder
+ * Checks the connection to HDFS step by step and says which step failed and what to do.
+ *
+ * The steps of each NameNode are: resolve its name, connect, TLS where the address has it, log in and get a status. Then, on
+ * the active one, a small file is read through a real redirect to a DataNode, when there is one to read.
  *
  * @since 0.1.0
  */
-export {}
+import { Duration, Effect, Option, Redacted, Stream } from "effect"
+import * as Dns from "node:dns/promises"
+import * as Net from "node:net"
+import * as NodeTls from "node:tls"
+import { HdfsClient } from "./HdfsClient.ts"
+import { HdfsConfig } from "./HdfsConfig.ts"
+import type { HdfsError } from "./HdfsError.ts"
+
+/**
+ * One step and how it went.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Step {
+  readonly name: "resolve" | "connect" | "tls" | "status" | "redirect"
+  /** The NameNode, `host:port`. */
+  readonly endpoint: string
+  readonly result: "passed" | "failed" | "skipped"
+  /** What was found, or what is wrong. */
+  readonly detail: string
+  /** What to do next, where it failed. */
+  readonly hint?: string | undefined
+}
+
+const codeOf = (cause: unknown): string =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string"
+    ? cause.code
+    : cause instanceof Error
+    ? cause.message
+    : String(cause)
+
+const passed = (name: Step["name"], endpoint: string, detail: string): Step => ({ name, endpoint, result: "passed", detail })
+
+const failed = (name: Step["name"], endpoint: string, detail: string, hint: string | undefined): Step => ({
+  name,
+  endpoint,
+  result: "failed",
+  detail,
+  hint
+})
+
+const resolveName = (url: URL) =>
+  Effect.tryPromise({ try: () => Dns.lookup(url.hostname), catch: codeOf }).pipe(
+    Effect.match({
+      onFailure: (code) =>
+        failed("resolve", url.host, `${url.hostname}: ${code}`, "check the name; DNS or /etc/hosts must know it here"),
+      onSuccess: ({ address }) => passed("resolve", url.host, address)
+    })
+  )
+
+const socket = (name: "connect" | "tls", url: URL, open: () => Net.Socket, event: string, millis: number) =>
+  Effect.callback<string, string>((resume) => {
+    const it = open()
+    const timer = setTimeout(() => resume(Effect.fail(`no answer within ${millis} ms`)), millis)
+    it.once(event, () => resume(Effect.succeed(`${it.remoteAddress}:${it.remotePort}`)))
+    it.once("error", (cause) => resume(Effect.fail(codeOf(cause))))
+    return Effect.sync(() => {
+      clearTimeout(timer)
+      it.destroy()
+    })
+  }).pipe(
+    Effect.match({
+      onFailure: (detail) =>
+        failed(
+          name,
+          url.host,
+          detail,
+          name === "tls"
+            ? "give the authority's certificate in HdfsConfig.tls.ca, and cert and key where the server wants them"
+            : "check the port (WebHDFS is on the HTTP port, 9870 by default, not on 8020), the process and the firewalls"
+        ),
+      onSuccess: (detail) => passed(name, url.host, detail)
+    })
+  )
+
+const portOf = (url: URL) => Number(url.port === "" ? (url.protocol === "https:" ? 443 : 80) : url.port)
+
+/**
+ * Runs the steps; a failed one leaves out those after it of the same NameNode. `file` is what the last step reads, by default
+ * the first file found below the root, at most three levels deep.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const run = (options?: {
+  readonly file?: string | undefined
+}): Stream.Stream<Step, never, HdfsConfig | HdfsClient> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const config = yield* HdfsConfig
+    const client = yield* HdfsClient
+    const millis = Duration.toMillis(config.connectTimeout)
+
+    const nameNode = (address: string): Stream.Stream<Step> =>
+      Stream.suspend(() => {
+        const url = new URL(address)
+        const { ca, cert, key, servername } = config.tls ?? {}
+        const steps = [
+          resolveName(url),
+          socket("connect", url, () => Net.connect(portOf(url), url.hostname), "connect", millis),
+          ...(url.protocol === "https:"
+            ? [
+              socket("tls", url, () =>
+                NodeTls.connect({
+                  host: url.hostname,
+                  port: portOf(url),
+                  ...(ca === undefined ? {} : { ca }),
+                  ...(cert === undefined ? {} : { cert }),
+                  ...(key === undefined ? {} : { key: String(Redacted.value(key)) }),
+                  ...(Net.isIP(url.hostname) > 0 && servername === undefined ? {} : { servername: servername ?? url.hostname })
+                }), "secureConnect", millis)
+            ]
+            : [])
+        ]
+        return Stream.fromIterable(steps).pipe(
+          Stream.mapEffect((step) => step),
+          Stream.takeUntil((step) => step.result === "failed")
+        )
+      })
+
+    const ofError = (name: Step["name"], error: HdfsError) =>
+      failed(name, error.endpoint ?? "", `${error.reason._tag}: ${error.reason.message}`, error.hint)
+
+    const status = client.getFileStatus("/").pipe(
+      Effect.match({
+        onFailure: (error) => ofError("status", error),
+        onSuccess: ({ owner, permission }) => passed("status", "", `/ belongs to ${owner}, ${permission}`)
+      })
+    )
+
+    const firstFile = (directory: string, depth: number): Effect.Effect<Option.Option<string>, HdfsError> =>
+      Effect.gen(function*() {
+        const entries = yield* Stream.runCollect(Stream.take(client.listStatusBatch(directory), 50)).pipe(
+          Effect.catchIf((error) => error.reason._tag === "AccessControl", () => Effect.succeed([]))
+        )
+        const path = (name: string) => directory === "/" ? `/${name}` : `${directory}/${name}`
+        const file = entries.find((entry) => entry.type === "FILE" && entry.length > 0)
+        if (file !== undefined) return Option.some(path(file.pathSuffix))
+        for (const entry of entries) {
+          if (entry.type !== "DIRECTORY" || depth === 0) continue
+          const found = yield* firstFile(path(entry.pathSuffix), depth - 1)
+          if (Option.isSome(found)) return found
+        }
+        return Option.none()
+      })
+
+    const redirect = (options?.file === undefined ? firstFile("/", 2) : Effect.succeedSome(options.file)).pipe(
+      Effect.flatMap(Option.match({
+        onNone: () =>
+          Effect.succeed<Step>({ name: "redirect", endpoint: "", result: "skipped", detail: "there is no file to read" }),
+        onSome: (file) =>
+          Effect.map(
+            Stream.runDrain(client.open(file, { length: 1 })),
+            () => passed("redirect", "", `the first byte of ${file} came from a DataNode`)
+          )
+      })),
+      Effect.catch((error) => Effect.succeed(ofError("redirect", error)))
+    )
+
+    const login = Stream.fromIterable([status, redirect]).pipe(
+      Stream.mapEffect((step) => step),
+      Stream.takeUntil((step) => step.result === "failed")
+    )
+    let reached = false
+    return Stream.concat(
+      Stream.fromIterable(config.nameNodes).pipe(
+        Stream.flatMap((address) =>
+          Stream.tap(nameNode(address), (step) =>
+            Effect.sync(() => {
+              if (step.name === "connect" && step.result === "passed") reached = true
+            }))
+        )
+      ),
+      Stream.suspend(() => reached ? login : Stream.empty)
+    )
+  }))
+
+/**
+ * A step as one line, with the hint below it.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const format = (step: Step): string => {
+  const mark = { passed: "ok  ", failed: "FAIL", skipped: "skip" }[step.result]
+  const hint = step.hint === undefined ? "" : `\n     ${step.hint}`
+  return `${mark} ${step.name.padEnd(8)} ${step.endpoint === "" ? "" : `${step.endpoint} `}${step.detail}${hint}`
+}
