@@ -1,0 +1,112 @@
+/**
+ * Why asynchronous requests: one job three ways against the same service.
+ *
+ * - blocking: one task at a time, which waits for each answer before it makes the next request (an iterator that pulls and blocks)
+ * - per partition: four tasks at once, each of which waits for each answer
+ * - async: `Scoring.score`, eight requests in flight whatever the partitions
+ *
+ *     npm run -s blocking-vs-async
+ */
+import { Dataset, Engine, Events, Executor, Storage } from "@sluice/core"
+import { Batch, Scorer, Scoring } from "@sluice/scoring"
+import { Clock, Console, Effect, Layer, Stream } from "effect"
+import { Command, Flag } from "effect/cli"
+import * as ModelService from "./model-service/ModelService.ts"
+import { runMain } from "./support/program.ts"
+
+const features = 64
+const partitions = 4
+
+// Rows that cost something to make, as reading does.
+const vectors = (rows: number) =>
+  Dataset.range(0, rows, { partitions }).pipe(
+    Dataset.map((id) => ({ id, features: Float32Array.from({ length: features }, (_, i) => Math.sin(id + i) * 8 + 8) }))
+  )
+
+/** One request at a time in each partition. */
+const blocking = (rows: number, batchRows: number) =>
+  vectors(rows).pipe(
+    Dataset.mapPartitions((stream) =>
+      Stream.mapEffect(Stream.grouped(stream, batchRows), (group) =>
+        Effect.gen(function*() {
+          const scorer = yield* Scorer.Scorer
+          const matrix = new Float32Array(group.length * features)
+          group.forEach((row, i) => matrix.set(row.features, i * features))
+          const scores = yield* scorer.score(Batch.make(matrix, features))
+          return scores.length
+        }))
+    ),
+    Dataset.fold(() => 0, (left, right) => left + right)
+  )
+
+/** Requests in flight as the scorer allows, for all partitions together. */
+const asynchronous = (rows: number, batchRows: number) =>
+  vectors(rows).pipe(
+    Scoring.score({ vector: "features", batch: { rows: batchRows } }),
+    Dataset.count
+  )
+
+const ways = [
+  { name: "blocking", slots: 1, action: blocking },
+  { name: "per partition", slots: partitions, action: blocking },
+  { name: "async", slots: partitions, action: asynchronous }
+] as const
+
+/** Runs the three ways; yields a row of the table for each. */
+export const compare = Effect.fn("compare")(function*(options: {
+  readonly rows: number
+  readonly batchRows: number
+  readonly concurrency: number
+  readonly delayMillis: number
+}) {
+  const service = yield* ModelService.spawn({ delay: options.delayMillis, capacity: options.concurrency })
+  return yield* Effect.forEach(ways, ({ action, name, slots }) =>
+    Effect.gen(function*() {
+      yield* service.resetStats
+      const engine = Engine.layerNoDeps.pipe(
+        Layer.provide(Executor.layerLocal({ executors: [{ slots }] })),
+        Layer.provide([Storage.layer, Events.layer])
+      )
+      const started = yield* Clock.currentTimeMillis
+      const scored = yield* action(options.rows, options.batchRows).pipe(
+        Effect.provide([engine, Scorer.layer({ endpoints: [service.endpoint], concurrency: options.concurrency })])
+      )
+      const seconds = ((yield* Clock.currentTimeMillis) - started) / 1000
+      const stats = yield* service.stats
+      return { name, scored, seconds, rowsPerSecond: scored / seconds, utilisation: stats.utilisation }
+    }))
+}, Effect.scoped)
+
+const command = Command.make(
+  "blocking-vs-async",
+  {
+    rows: Flag.Int("rows").pipe(Flag.withDescription("Rows to score"), Flag.withDefault(100_000)),
+    batchRows: Flag.Int("batch-rows").pipe(Flag.withDescription("Rows of a request"), Flag.withDefault(1000)),
+    concurrency: Flag.Int("concurrency").pipe(
+      Flag.withDescription("Requests the service works on at once"),
+      Flag.withDefault(8)
+    ),
+    delayMillis: Flag.Int("delay").pipe(
+      Flag.withDescription("Milliseconds the service takes for a request"),
+      Flag.withDefault(50)
+    )
+  },
+  Effect.fn("blocking-vs-async")(function*(options) {
+    const { batchRows, concurrency, delayMillis, rows } = options
+    yield* Console.log(
+      `${rows.toLocaleString("en-US")} rows, ${batchRows} a request; the service takes ${delayMillis} ms for each of ${concurrency} requests at once`
+    )
+    yield* Console.log(`${"".padEnd(14)}${"seconds".padStart(9)}${"rows/s".padStart(12)}${"service busy".padStart(15)}`)
+    for (const way of yield* compare(options)) {
+      yield* Console.log(
+        way.name.padEnd(14) + way.seconds.toFixed(2).padStart(9) +
+          Math.round(way.rowsPerSecond).toLocaleString("en-US").padStart(12) +
+          `${(way.utilisation * 100).toFixed(1)} %`.padStart(15)
+      )
+    }
+  })
+).pipe(Command.withDescription("Compare blocking and asynchronous scoring"))
+
+export const program = Command.run(command, { version: "0.1.0" })
+
+if (import.meta.main) runMain(program)

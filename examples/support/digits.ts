@@ -1,0 +1,73 @@
+/**
+ * The digits as a dataset: the 1,797 images of `data/digits.csv`, repeated as often as a test needs.
+ */
+import { Dataset, Storage, Vector } from "@sluice/core"
+import { Console, Effect, Option, Schema } from "effect"
+import { fileURLToPath } from "node:url"
+
+const pixels = 64
+
+const columns = Object.fromEntries(Array.from({ length: pixels }, (_, i) => [`p${i}`, Schema.Number]))
+
+const Csv = Schema.Struct({ label: Schema.Number, ...columns })
+
+/** A row of the examples' input. Rows whose `image` is a multiple of 5 were held out when the model was trained. */
+export const Digit = Schema.Struct({
+  id: Schema.Number,
+  image: Schema.Number,
+  label: Schema.Number,
+  features: Vector.float32(pixels)
+})
+
+/** Whether training never saw the image. The rule is written down in data/README.md. */
+export const isHeldOut = ({ image }: { readonly image: number }): boolean => image % 5 === 0
+
+/** Writes `rows` digits as Parquet: row `id` is image `id % 1797`. */
+export const writeDigits = Effect.fn("writeDigits")(function*(path: string, rows: number) {
+  const images = yield* Dataset.csv(fileURLToPath(new URL("../data/digits.csv", import.meta.url)), Csv).pipe(
+    Dataset.map((row) => ({
+      label: row.label,
+      features: Float32Array.from({ length: pixels }, (_, i) => Number(Reflect.get(row, `p${i}`)))
+    })),
+    Dataset.collect()
+  )
+  return yield* Dataset.range(0, rows, { partitions: 4 }).pipe(
+    Dataset.flatMap((id) => {
+      const image = id % images.length
+      const digit = images[image]
+      return digit === undefined ? [] : [{ id, image, ...digit }]
+    }),
+    Dataset.writeParquet(path, Digit, { mode: "overwrite" })
+  )
+})
+
+/** Where the default input of the examples is. */
+export const input = "out/digits"
+
+const rows = 200_000
+
+/** Makes the default input unless it is there: it is there as a whole, or not at all. */
+export const ensureDigits = Effect.gen(function*() {
+  const storage = yield* Storage.Storage
+  const there = yield* Effect.option(storage.stat(`${input}/_SUCCESS`))
+  if (Option.isSome(there)) return
+  yield* Console.error(`making ${rows.toLocaleString("en-US")} rows of digits in ${input}`)
+  yield* writeDigits(input, rows)
+})
+
+const Labelled = Schema.Struct({ image: Schema.Number, label: Schema.Number, class: Schema.Boolean })
+
+/** How many held-out rows of a scored output have the right class. The model's question is whether the digit is odd. */
+export const heldOutAccuracy = (output: string) =>
+  Dataset.parquet(output, Labelled).pipe(
+    Dataset.filter((row) => isHeldOut(row)),
+    Dataset.aggregate(
+      () => ({ right: 0, rows: 0 }),
+      (sum, row) => {
+        sum.rows++
+        if (row.class === (row.label % 2 === 1)) sum.right++
+        return sum
+      },
+      (left, right) => ({ right: left.right + right.right, rows: left.rows + right.rows })
+    )
+  )
