@@ -10,6 +10,8 @@ export * as Batch from "./Batch.ts"
 export * as Model from "./Model.ts"
 /** Codecs between matrices and HTTP bodies. */
 export * as Protocol from "./Protocol.ts"
+/** What a finished job did with its model. */
+export * as Report from "./Report.ts"
 /** When a request is sent again. */
 export * as RetryPolicy from "./RetryPolicy.ts"
 /** The error of everything that scores. */
@@ -18,5 +20,3 @@ export * as ScoreError from "./ScoreError.ts"
 export * as Scorer from "./Scorer.ts"
 /** The operators. */
 export * as Scoring from "./Scoring.ts"
-/** @since 0.1.0 */
-export * as Report from "./Report.ts"

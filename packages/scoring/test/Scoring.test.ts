@@ -1,8 +1,8 @@
 import { Dataset, Engine, Events, Executor, Origin, Storage } from "@sluice/core"
-import { Protocol, Scorer, type ScoreError, Scoring } from "@sluice/scoring"
+import { Protocol, Report, Scorer, type ScoreError, Scoring } from "@sluice/scoring"
 import { assert, describe, it } from "@effect/vitest"
 import * as Arrow from "apache-arrow"
-import { type Cause, Effect, Fiber, Layer, Queue, Stream } from "effect"
+import { type Cause, Effect, Fiber, Layer, Option, Queue, Stream } from "effect"
 import { expectTypeOf } from "vitest"
 import { type Act, eventually, make } from "./faultServer.ts"
 
@@ -279,6 +279,33 @@ describe("Scoring.score", () => {
       assert.strictEqual(server.requests.length, 48)
       assert.strictEqual(counters, 48)
     })
+  )
+
+  it.live("counts over all tasks for a closing report", () =>
+    Effect.gen(function* () {
+      const server = yield* make(4, [
+        { _tag: "Status", status: 503 },
+        { _tag: "Score", delay: 5 }
+      ])
+      const events = yield* Events.Events
+      const ended = yield* Effect.forkChild(
+        Stream.runHead(Stream.filter(yield* events.subscribe, (event) => event._tag === "JobEnded")),
+        { startImmediately: true }
+      )
+      yield* Dataset.fromIterable(rowsOf(200), { partitions: 2 }).pipe(
+        Scoring.score({ vector: "features", batch: { rows: 10 } }),
+        Dataset.provide(Scorer.layer({ endpoints: [server.url], retry: { base: 1 } })),
+        Dataset.count
+      )
+      const event = Option.getOrThrow(yield* Fiber.join(ended))
+      const report = Report.fromTotals(event.totals)
+      assert.deepInclude(report, { rows: 200, requests: 21, retries: 1 })
+      assert.isAbove(report.bytesOut, 21 * 160)
+      assert.closeTo(report.payloadEfficiency, (21 * 160) / report.bytesOut, 1e-9)
+      assert.isAbove(report.bytesIn, 20 * 40)
+      assert.isAtLeast(report.latencyMillis.p50, 4.5)
+      assert.isAtLeast(report.latencyMillis.p99, report.latencyMillis.p50)
+    }).pipe(Effect.provide(oneSlot))
   )
 
   it.live("names the row of a vector of another length", () =>

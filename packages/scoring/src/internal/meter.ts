@@ -21,6 +21,7 @@ export class Meter {
   private busySince = 0
   private busy = 0
   private occupied = 0
+  private longest = 0
   private readonly latency = new Histogram()
   private readonly concurrency: number
 
@@ -45,13 +46,16 @@ export class Meter {
   }
 
   ended(task: TaskContext | undefined, now: number, startedAt: number): void {
+    const millis = now - startedAt
+    const bucket = bucketOf(millis)
     this.last = now
-    this.occupied += now - startedAt
-    this.latency.add(now - startedAt)
+    this.occupied += millis
+    if (millis > this.longest) this.longest = millis
+    this.latency.addBucket(bucket, 1)
     if (--this.inFlight === 0) this.busy += now - this.busySince
     if (task === undefined) return
     add(task.metrics.gauges, "inFlight", -1)
-    add(task.metrics.counters, latencyCounter(bucketOf(now - startedAt)), 1)
+    add(task.metrics.counters, latencyCounter(bucket), 1)
   }
 
   answered(task: TaskContext | undefined, headBytes: number, bodyBytes: number): void {
@@ -90,10 +94,10 @@ export class Meter {
       busyMillis: this.busy + (this.inFlight > 0 ? now - this.busySince : 0),
       occupancy: window === 0 ? 0 : Math.min(1, occupied / (window * this.concurrency)),
       latencyMillis: {
-        mean: this.latency.mean,
-        p50: this.latency.quantile(0.5),
-        p99: this.latency.quantile(0.99),
-        max: this.latency.max
+        mean: this.requests === this.inFlight ? 0 : occupied / (this.requests - this.inFlight),
+        p50: Math.min(this.longest, this.latency.quantile(0.5)),
+        p99: Math.min(this.longest, this.latency.quantile(0.99)),
+        max: this.longest
       }
     }
   }
