@@ -27,6 +27,14 @@ type TaskFailure =
   | { readonly _tag: "Failed"; readonly error: unknown }
   | { readonly _tag: "Engine"; readonly reason: Reason; readonly at: Location }
 
+// A partition's result and what comes with it once it counts.
+interface Done {
+  readonly value: unknown
+  readonly metrics: TaskMetrics
+  readonly effects: ReadonlyArray<() => void>
+  readonly letters: ReadonlyArray<DeadLetter>
+}
+
 /**
  * Makes an engine on the storage, executors and event bus there are.
  *
@@ -88,16 +96,22 @@ export const make: Effect.Effect<
       work: Spec["task"],
       onResult: (partition: number, result: unknown, attempt: number) => Effect.Effect<void, Reason>
     ): Effect.Effect<void, TaskFailure> =>
-      scheduler.run<unknown, TaskFailure, never>({
+      scheduler.run<Done | undefined, TaskFailure, never>({
         jobId,
         stage: stage.id,
         tasks: partitions.map((partition) => ({ partition, hosts: stage.partitions[partition]?.hosts ?? [] })),
-        onResult: (partition, result, attempt) =>
-          Effect.mapError(onResult(partition, result, attempt), (reason): TaskFailure => ({
-            _tag: "Engine",
-            reason,
-            at: { stage: stage.id, partition, attempt }
-          })),
+        onResult: (partition, done, attempt) =>
+          Effect.mapBoth(onResult(partition, done?.value, attempt), {
+            onFailure: (reason): TaskFailure => ({ _tag: "Engine", reason, at: { stage: stage.id, partition, attempt } }),
+            onSuccess: () => {
+              // Here and not at the end of the attempt: of two that ended well only one gets here.
+              if (done === undefined) return
+              addMetrics(finished, done.metrics)
+              tasksDone++
+              for (const effect of done.effects) effect()
+              deadLetters.push(...done.letters)
+            }
+          }),
         run: Effect.fnUntraced(function*(partition, attempt, locality, environment) {
           const input = stage.partitions[partition]
           if (input === undefined) return undefined
@@ -156,18 +170,14 @@ export const make: Effect.Effect<
             )
           })
           return yield* body.pipe(
+            Effect.map((value): Done => ({ value, metrics, effects, letters })),
             Effect.catchCause((cause) => Effect.failCause(taskFailure(cause, at))),
             Effect.provideService(Storage.Storage, storage),
             provideErased(services),
             Effect.onExit((exit) => {
               running.delete(metrics)
               // An attempt that failed leaves nothing but its request counters, which are true whatever its end.
-              if (Exit.isSuccess(exit)) {
-                addMetrics(finished, metrics)
-                tasksDone++
-                for (const effect of effects) effect()
-                deadLetters.push(...letters)
-              } else {
+              if (Exit.isFailure(exit)) {
                 for (const [key, value] of metrics.counters) {
                   finished.counters.set(key, (finished.counters.get(key) ?? 0) + value)
                 }

@@ -112,6 +112,8 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     const services = yield* Effect.context<R>()
     // Results are handed over one at a time, in the order they arrive.
     const turn = yield* Semaphore.make(1)
+    // Of an attempt on an executor that was given up and the attempt in its place only the first result counts.
+    const handedOver = new Set<number>()
     const scope = yield* Scope.make()
 
     const launch: Running["launch"] = ({ attempt, executor: on, locality, task }) => {
@@ -123,11 +125,19 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
         attempt,
         run: (environment) => set.run(partition, attempt, locality, environment)
       }).pipe(
-        Effect.flatMap((result) => turn.withPermit(set.onResult(partition, result, attempt))),
+        Effect.flatMap((result) =>
+          turn.withPermit(Effect.suspend(() => {
+            if (handedOver.has(task)) return Effect.void
+            return Effect.onExit(set.onResult(partition, result, attempt), (exit) =>
+              Effect.sync(() => {
+                if (Exit.isSuccess(exit)) handedOver.add(task)
+              }))
+          }))
+        ),
         Effect.onExit((exit) => {
-          if (Exit.isSuccess(exit)) return Queue.offer(events, { _tag: "Succeeded", set: id, task, executor: on })
+          if (Exit.isSuccess(exit)) return Queue.offer(events, { _tag: "Succeeded", set: id, task, attempt })
           failures.set(task, exit.cause)
-          return Queue.offer(events, { _tag: "Failed", set: id, task, executor: on, counts: !isLost(exit.cause) })
+          return Queue.offer(events, { _tag: "Failed", set: id, task, attempt, counts: !isLost(exit.cause) })
         }),
         Effect.provideContext(services),
         Effect.forkIn(scope),
@@ -149,7 +159,10 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     yield* Deferred.await(done).pipe(
       Effect.onExit((exit) => {
         running.delete(id)
-        return Effect.andThen(Scope.close(scope, exit), Queue.offer(events, { _tag: "Cancelled", set: id }))
+        return Queue.offer(events, { _tag: "Cancelled", set: id }).pipe(
+          Effect.andThen(Scope.close(scope, exit)),
+          Effect.andThen(Queue.offer(events, { _tag: "Ended", set: id }))
+        )
       })
     )
   })

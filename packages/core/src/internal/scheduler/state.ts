@@ -30,18 +30,22 @@ interface TaskSet {
   readonly attempts: Array<number>
   /** Failures that count towards `maxAttempts`, by task. */
   readonly failures: Array<number>
-  readonly runningOn: Map<number, string>
+  readonly running: Map<number, { readonly executor: string; readonly attempt: number }>
   /** Pending tasks by preferred host, without preference, and all; entries whose task is no longer pending are skipped. */
   readonly byHost: Map<string, Fifo>
   readonly anywhere: Fifo
   readonly all: Fifo
   left: number
+  /** Aborted or cancelled: nothing is launched any more, slots come back as the attempts end. */
+  stopping: boolean
   /** Since when the set waits for a better host. */
   waitingSince: number
 }
 
 export interface State {
   readonly executors: Map<string, ExecutorState>
+  /** Those of `executors` that have a free slot. */
+  readonly free: Set<ExecutorState>
   /** In order of submission: first in, first out, as Spark's default scheduler mode. */
   readonly sets: Map<number, TaskSet>
   readonly localityWaitMillis: number
@@ -57,16 +61,19 @@ export type Event =
     /** Preferred hosts by task. */
     readonly hosts: ReadonlyArray<ReadonlyArray<string>>
   }
-  | { readonly _tag: "Succeeded"; readonly set: number; readonly task: number; readonly executor: string }
+  | { readonly _tag: "Succeeded"; readonly set: number; readonly task: number; readonly attempt: number }
   | {
     readonly _tag: "Failed"
     readonly set: number
     readonly task: number
-    readonly executor: string
+    readonly attempt: number
     /** False for what is not the task's fault (a lost executor): tried again without limit. */
     readonly counts: boolean
   }
+  /** The set is wanted no longer; its running attempts are being interrupted. */
   | { readonly _tag: "Cancelled"; readonly set: number }
+  /** Every attempt of the set has ended, whether it said so or not. */
+  | { readonly _tag: "Ended"; readonly set: number }
   /** Time passed: a wait for locality may be over. */
   | { readonly _tag: "Tick" }
 
@@ -113,6 +120,7 @@ class Fifo {
 
 export const make = (options: { readonly localityWaitMillis: number }): State => ({
   executors: new Map(),
+  free: new Set(),
   sets: new Map(),
   localityWaitMillis: options.localityWaitMillis
 })
@@ -133,9 +141,38 @@ const enqueue = (set: TaskSet, task: number): void => {
   if (hosts.length > 0) set.all.push(task)
 }
 
-const release = (state: State, executor: string): void => {
-  const slot = state.executors.get(executor)
-  if (slot !== undefined) slot.free++
+const leave = (state: State, id: string): void => {
+  const executor = state.executors.get(id)
+  if (executor === undefined) return
+  state.executors.delete(id)
+  state.free.delete(executor)
+  for (const set of state.sets.values()) {
+    for (const [task, { executor: on }] of set.running) {
+      if (on !== id) continue
+      set.running.delete(task)
+      enqueue(set, task)
+    }
+    if (set.stopping && set.running.size === 0) remove(state, set)
+  }
+}
+
+// Ends an attempt. Undefined where it is nobody's: its set is gone, or its executor was given up.
+const end = (state: State, id: number, task: number, attempt: number): TaskSet | undefined => {
+  const set = state.sets.get(id)
+  const running = set?.running.get(task)
+  if (set === undefined || running?.attempt !== attempt) return undefined
+  set.running.delete(task)
+  release(state, running.executor)
+  if (!set.stopping) return set
+  if (set.running.size === 0) remove(state, set)
+  return undefined
+}
+
+const release = (state: State, id: string): void => {
+  const executor = state.executors.get(id)
+  if (executor === undefined) return
+  executor.free++
+  state.free.add(executor)
 }
 
 // A task for a slot: one whose data is on the host, then one that prefers no host, then, when the set has waited, any.
@@ -143,7 +180,8 @@ const pick = (
   state: State,
   set: TaskSet,
   executor: ExecutorState,
-  now: number
+  now: number,
+  reachable: () => boolean
 ): { readonly task: number; readonly locality: Locality } | "wait" | undefined => {
   const pending = (task: number) => set.status[task] === "pending"
   const local = set.byHost.get(executor.host)?.take(pending)
@@ -152,36 +190,48 @@ const pick = (
   if (anywhere !== undefined) return { task: anywhere, locality: "any" }
   if (!set.all.some(pending)) return undefined
   // Waiting helps only while an executor on a preferred host exists.
-  const reachable = Array.from(state.executors.values()).some((other) => set.byHost.get(other.host)?.some(pending) === true)
-  if (reachable && now - set.waitingSince < state.localityWaitMillis) return "wait"
+  if (now - set.waitingSince < state.localityWaitMillis && reachable()) return "wait"
   const task = set.all.take(pending)
   return task === undefined ? undefined : { task, locality: "any" }
+}
+
+const anyReachable = (state: State, set: TaskSet): boolean => {
+  for (const { host } of state.executors.values()) {
+    if (set.byHost.get(host)?.some((task) => set.status[task] === "pending") === true) return true
+  }
+  return false
 }
 
 const schedule = (state: State, now: number, commands: Array<Command>): void => {
   let wakeAt = Number.POSITIVE_INFINITY
   for (const set of state.sets.values()) {
+    if (state.free.size === 0) break
+    if (set.stopping) continue
+    // Looking at every executor is dear; only a launch changes the answer.
+    let known: boolean | undefined
+    const reachable = () => known ??= anyReachable(state, set)
     // Round robin over the executors, so that the tasks of a small set spread.
     for (let launched = true; launched;) {
       launched = false
-      for (const executor of state.executors.values()) {
-        if (executor.free === 0) continue
-        const picked = pick(state, set, executor, now)
+      for (const executor of state.free) {
+        const picked = pick(state, set, executor, now, reachable)
         if (picked === undefined) continue
         if (picked === "wait") {
           wakeAt = Math.min(wakeAt, set.waitingSince + state.localityWaitMillis)
           continue
         }
         const { locality, task } = picked
-        executor.free--
+        if (--executor.free === 0) state.free.delete(executor)
+        const attempt = set.attempts[task]!++
         set.status[task] = "running"
-        set.runningOn.set(task, executor.id)
+        set.running.set(task, { executor: executor.id, attempt })
         if (locality === "node") set.waitingSince = now
+        known = undefined
         commands.push({
           _tag: "Launch",
           set: set.id,
           task,
-          attempt: set.attempts[task]!++,
+          attempt,
           executor: executor.id,
           locality
         })
@@ -193,27 +243,30 @@ const schedule = (state: State, now: number, commands: Array<Command>): void => 
 }
 
 const remove = (state: State, set: TaskSet): void => {
-  for (const executor of set.runningOn.values()) release(state, executor)
-  set.runningOn.clear()
+  for (const { executor } of set.running.values()) release(state, executor)
+  set.running.clear()
   state.sets.delete(set.id)
+}
+
+const stop = (state: State, set: TaskSet): void => {
+  set.stopping = true
+  if (set.running.size === 0) remove(state, set)
 }
 
 /** Takes one event, and says what to do. */
 export const step = (state: State, event: Event, now: number): ReadonlyArray<Command> => {
   const commands: Array<Command> = []
   switch (event._tag) {
-    case "Joined":
-      state.executors.set(event.id, { id: event.id, host: event.host, slots: event.slots, free: event.slots })
+    case "Joined": {
+      // One that is there already has started anew: what ran on it is lost.
+      leave(state, event.id)
+      const executor = { id: event.id, host: event.host, slots: event.slots, free: event.slots }
+      state.executors.set(event.id, executor)
+      if (executor.free > 0) state.free.add(executor)
       break
+    }
     case "Left":
-      state.executors.delete(event.id)
-      for (const set of state.sets.values()) {
-        for (const [task, executor] of set.runningOn) {
-          if (executor !== event.id) continue
-          set.runningOn.delete(task)
-          enqueue(set, task)
-        }
-      }
+      leave(state, event.id)
       break
     case "Submitted": {
       const tasks = event.hosts.length
@@ -224,11 +277,12 @@ export const step = (state: State, event: Event, now: number): ReadonlyArray<Com
         status: new Array<TaskStatus>(tasks).fill("pending"),
         attempts: new Array<number>(tasks).fill(0),
         failures: new Array<number>(tasks).fill(0),
-        runningOn: new Map(),
+        running: new Map(),
         byHost: new Map(),
         anywhere: new Fifo(),
         all: new Fifo(),
         left: tasks,
+        stopping: false,
         waitingSince: now
       }
       if (tasks === 0) return [{ _tag: "Completed", set: event.set }]
@@ -237,11 +291,8 @@ export const step = (state: State, event: Event, now: number): ReadonlyArray<Com
       break
     }
     case "Succeeded": {
-      const set = state.sets.get(event.set)
-      // A result that comes after its set was cancelled, or from an executor given up, is nobody's.
-      if (set === undefined || set.runningOn.get(event.task) !== event.executor) break
-      set.runningOn.delete(event.task)
-      release(state, event.executor)
+      const set = end(state, event.set, event.task, event.attempt)
+      if (set === undefined) break
       set.status[event.task] = "done"
       if (--set.left === 0) {
         remove(state, set)
@@ -250,12 +301,10 @@ export const step = (state: State, event: Event, now: number): ReadonlyArray<Com
       break
     }
     case "Failed": {
-      const set = state.sets.get(event.set)
-      if (set === undefined || set.runningOn.get(event.task) !== event.executor) break
-      set.runningOn.delete(event.task)
-      release(state, event.executor)
+      const set = end(state, event.set, event.task, event.attempt)
+      if (set === undefined) break
       if (event.counts && ++set.failures[event.task]! >= set.maxAttempts) {
-        remove(state, set)
+        stop(state, set)
         commands.push({ _tag: "Aborted", set: set.id, task: event.task })
       } else {
         enqueue(set, event.task)
@@ -263,6 +312,11 @@ export const step = (state: State, event: Event, now: number): ReadonlyArray<Com
       break
     }
     case "Cancelled": {
+      const set = state.sets.get(event.set)
+      if (set !== undefined) stop(state, set)
+      break
+    }
+    case "Ended": {
       const set = state.sets.get(event.set)
       if (set !== undefined) remove(state, set)
       break
