@@ -7,8 +7,10 @@
  *
  * @since 0.1.0
  */
-import { Effect, Schema } from "effect"
-import type { Reader, Writer } from "./internal/shuffle/bytes.ts"
+import { Effect, Result, Schema } from "effect"
+import { dual } from "effect/Function"
+import { Malformed, Reader, Refused, Writer } from "./internal/shuffle/bytes.ts"
+import { readPlain, refusal, writePlain } from "./internal/shuffle/plain.ts"
 
 /**
  * Encodes values of one type into bytes and back. Made by this module only.
@@ -38,7 +40,7 @@ export class CodecError extends Schema.TaggedError<CodecError>("@sluice/core/Cod
   found: Schema.String
 }) {
   override get message(): string {
-    return `${this.path}: ${this.found} cannot be encoded; give the operator a Schema for its rows, or drop the field`
+    return `${this.path}: ${this.found} has no bytes; give the operator a Schema for its rows, or drop the field`
   }
 }
 
@@ -48,7 +50,7 @@ export class CodecError extends Schema.TaggedError<CodecError>("@sluice/core/Cod
  * @category constructors
  * @since 0.1.0
  */
-export declare const plain: Codec<unknown>
+export const plain: Codec<unknown> = { id: "plain", write: writePlain, read: readPlain }
 
 /**
  * No bytes at all: the value of a shuffle that moves keys only, the key of one that moves rows only.
@@ -56,7 +58,7 @@ export declare const plain: Codec<unknown>
  * @category constructors
  * @since 0.1.0
  */
-export declare const none: Codec<undefined>
+export const none: Codec<undefined> = { id: "none", write: () => {}, read: () => undefined }
 
 /**
  * Values as the schema encodes them; their encoded form must be plain data.
@@ -64,7 +66,24 @@ export declare const none: Codec<undefined>
  * @category constructors
  * @since 0.1.0
  */
-export declare const fromSchema: <A, I>(schema: Schema.Codec<A, I>) => Codec<A>
+export const fromSchema = <A, I>(schema: Schema.Codec<A, I>): Codec<A> => {
+  const toPlain = Schema.encodeUnknownResult(schema)
+  const fromPlain = Schema.decodeUnknownResult(schema)
+  return {
+    // The schema's structure is part of the plan's fingerprint already; a name is enough to tell it from `plain`.
+    id: "schema",
+    write: (value, writer) => {
+      const encoded = toPlain(value)
+      if (Result.isFailure(encoded)) throw new Refused(`a value the schema refuses (${encoded.failure.message})`, "")
+      writePlain(encoded.success, writer)
+    },
+    read: (reader) => {
+      const decoded = fromPlain(readPlain(reader))
+      if (Result.isFailure(decoded)) throw new Malformed(decoded.failure.message)
+      return decoded.success
+    }
+  }
+}
 
 /**
  * The bytes of a value.
@@ -72,10 +91,20 @@ export declare const fromSchema: <A, I>(schema: Schema.Codec<A, I>) => Codec<A>
  * @category encoding
  * @since 0.1.0
  */
-export declare const encode: {
+export const encode: {
   <A>(codec: Codec<A>): (value: A) => Effect.Effect<Uint8Array, CodecError>
   <A>(value: A, codec: Codec<A>): Effect.Effect<Uint8Array, CodecError>
-}
+} = dual(2, <A>(value: A, codec: Codec<A>): Effect.Effect<Uint8Array, CodecError> =>
+  Effect.suspend(() => {
+    const writer = new Writer(256)
+    try {
+      codec.write(value, writer)
+    } catch (thrown) {
+      if (thrown instanceof Refused) return Effect.fail(new CodecError(refusal(thrown, value)))
+      throw thrown
+    }
+    return Effect.succeed(writer.take())
+  }))
 
 /**
  * The value of bytes that {@link encode} made. Bytes that nothing made fail, they are never read as a wrong value's.
@@ -83,7 +112,20 @@ export declare const encode: {
  * @category decoding
  * @since 0.1.0
  */
-export declare const decode: {
+export const decode: {
   <A>(codec: Codec<A>): (bytes: Uint8Array) => Effect.Effect<A, CodecError>
   <A>(bytes: Uint8Array, codec: Codec<A>): Effect.Effect<A, CodecError>
-}
+} = dual(2, <A>(bytes: Uint8Array, codec: Codec<A>): Effect.Effect<A, CodecError> =>
+  Effect.suspend(() => {
+    const reader = new Reader(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+    try {
+      const value = codec.read(reader)
+      if (reader.position === reader.end) return Effect.succeed(value)
+      return Effect.fail(new CodecError({ path: `byte ${reader.position}`, found: "more than one value" }))
+    } catch (thrown) {
+      if (thrown instanceof Malformed) {
+        return Effect.fail(new CodecError({ path: `byte ${reader.position}`, found: thrown.detail }))
+      }
+      throw thrown
+    }
+  }))

@@ -7,8 +7,10 @@
  *
  * @since 0.1.0
  */
-import type { Order } from "effect"
-import type { Codec } from "./Codec.ts"
+import { Equal, type Order } from "effect"
+import { type Codec, plain } from "./Codec.ts"
+import { Writer } from "./internal/shuffle/bytes.ts"
+import { hashBytes, prefix } from "./internal/shuffle/plain.ts"
 
 /**
  * Which partition a key goes to.
@@ -79,10 +81,26 @@ export interface Custom<in K> {
  * @category constructors
  * @since 0.1.0
  */
-export declare const hash: <K = unknown>(
+export const hash = <K = unknown>(
   partitions: number,
   options?: { readonly codec?: Codec<K> | undefined }
-) => HashPartitioner<K>
+): HashPartitioner<K> => {
+  const codec: Pick<Codec<K>, "id" | "write"> = options?.codec ?? plain
+  const scratch = new Writer(256)
+  scratch.canonical = true
+  return {
+    _tag: "Hash",
+    partitions: Math.max(1, Math.floor(partitions)),
+    codec,
+    partition(key) {
+      scratch.position = 0
+      scratch.depth = 0
+      codec.write(key, scratch)
+      hashBytes(scratch.bytes, 0, scratch.position)
+      return prefix.high % this.partitions
+    }
+  }
+}
 
 /**
  * Partitions by order, with bounds drawn from a sample of the keys. There are at most as many partitions as the sample has
@@ -91,11 +109,37 @@ export declare const hash: <K = unknown>(
  * @category constructors
  * @since 0.1.0
  */
-export declare const range: <K>(options: {
+export const range = <K>(options: {
   readonly partitions: number
   readonly sample: ReadonlyArray<K>
   readonly order: Order.Order<K>
-}) => RangePartitioner<K>
+}): RangePartitioner<K> => {
+  const { order } = options
+  const sorted = [...options.sample].sort(order)
+  const bounds: Array<K> = []
+  for (let i = 1; i < options.partitions; i++) {
+    const key = sorted[Math.ceil(i * sorted.length / options.partitions) - 1]
+    // Equal bounds would leave a partition without keys, and so would the greatest key as a bound.
+    if (key === undefined || order(key, sorted[sorted.length - 1]!) >= 0) continue
+    if (bounds.length === 0 || order(bounds[bounds.length - 1]!, key) < 0) bounds.push(key)
+  }
+  return {
+    _tag: "Range",
+    partitions: bounds.length + 1,
+    bounds,
+    order,
+    partition(key) {
+      let low = 0
+      let high = bounds.length
+      while (low < high) {
+        const middle = (low + high) >>> 1
+        if (order(key, bounds[middle]!) <= 0) high = middle
+        else low = middle + 1
+      }
+      return low
+    }
+  }
+}
 
 /**
  * Deals rows out in turn, each map task beginning at another partition.
@@ -103,7 +147,10 @@ export declare const range: <K>(options: {
  * @category constructors
  * @since 0.1.0
  */
-export declare const roundRobin: (partitions: number) => RoundRobin
+export const roundRobin = (partitions: number): RoundRobin => ({
+  _tag: "RoundRobin",
+  partitions: Math.max(1, Math.floor(partitions))
+})
 
 /**
  * Partitions by a function.
@@ -111,7 +158,12 @@ export declare const roundRobin: (partitions: number) => RoundRobin
  * @category constructors
  * @since 0.1.0
  */
-export declare const make: <K>(name: string, partitions: number, partition: (key: K) => number) => Custom<K>
+export const make = <K>(name: string, partitions: number, partition: (key: K) => number): Custom<K> => ({
+  _tag: "Custom",
+  name,
+  partitions: Math.max(1, Math.floor(partitions)),
+  partition
+})
 
 /**
  * Whether two partitioners send equal keys to equal partitions, so that data partitioned by one need not move for the other.
@@ -119,4 +171,18 @@ export declare const make: <K>(name: string, partitions: number, partition: (key
  * @category comparisons
  * @since 0.1.0
  */
-export declare const equals: (self: Partitioner<never>, that: Partitioner<never>) => boolean
+export const equals = (self: Partitioner<never>, that: Partitioner<never>): boolean => {
+  if (self === that) return true
+  if (self.partitions !== that.partitions) return false
+  switch (self._tag) {
+    case "Hash":
+      // Codecs of schemas share an id but not their bytes.
+      return that._tag === "Hash" && (self.codec === that.codec || self.codec.id === "plain" && that.codec.id === "plain")
+    case "Range":
+      return that._tag === "Range" && self.order === that.order && Equal.equals(self.bounds, that.bounds)
+    case "Custom":
+      return that._tag === "Custom" && self.name === that.name
+    case "RoundRobin":
+      return false
+  }
+}

@@ -1,9 +1,10 @@
-/** Thrown by a codec for a value it does not take. The path is completed on the way up. */
+/** Thrown by a codec for a value it does not take. Where in the value is found afterwards, so that rows do not pay for it. */
 export class Refused {
-  readonly path: Array<string> = []
   readonly found: string
-  constructor(found: string) {
+  readonly path: string | undefined
+  constructor(found: string, path?: string) {
     this.found = found
+    this.path = path
   }
 }
 
@@ -15,14 +16,51 @@ export class Malformed {
   }
 }
 
-/** A growing buffer. */
+/** A growing buffer. The fields are public because the codecs write into it byte by byte. */
 export class Writer {
   bytes: Buffer
   position = 0
   /** Fields sorted, `-0` as `0`: equal values have equal bytes. */
   canonical = false
+  depth = 0
+
   constructor(bytes: number) {
     this.bytes = Buffer.allocUnsafeSlow(bytes)
+  }
+
+  /** Makes room for `more` bytes. */
+  ensure(more: number): void {
+    const needed = this.position + more
+    if (needed <= this.bytes.length) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2))
+    this.bytes.copy(grown, 0, 0, this.position)
+    this.bytes = grown
+  }
+
+  varint(value: number): void {
+    this.ensure(8)
+    const { bytes } = this
+    while (value > 0x7f) {
+      bytes[this.position++] = (value % 128) | 0x80
+      value = Math.floor(value / 128)
+    }
+    bytes[this.position++] = value
+  }
+
+  /** Appends a piece of another buffer. */
+  copy(from: Uint8Array, start: number, end: number): void {
+    const length = end - start
+    this.ensure(length)
+    const { bytes, position } = this
+    // A native call costs more than a short loop.
+    if (length < 48) for (let i = 0; i < length; i++) bytes[position + i] = from[start + i] ?? 0
+    else bytes.set(from.subarray(start, end), position)
+    this.position = position + length
+  }
+
+  /** What was written; the writer must not be used after. */
+  take(): Buffer {
+    return this.bytes.subarray(0, this.position)
   }
 }
 
@@ -31,9 +69,36 @@ export class Reader {
   bytes: Buffer
   position: number
   end: number
+  depth = 0
+
   constructor(bytes: Buffer, position = 0, end = bytes.length) {
     this.bytes = bytes
     this.position = position
     this.end = end
+  }
+
+  byte(): number {
+    if (this.position >= this.end) throw new Malformed("the bytes end within a value")
+    return this.bytes[this.position++] ?? 0
+  }
+
+  varint(): number {
+    let value = 0
+    let scale = 1
+    for (let i = 0; i < 8; i++) {
+      const byte = this.byte()
+      value += (byte & 0x7f) * scale
+      if (byte < 0x80) return value
+      scale *= 128
+    }
+    throw new Malformed("a length has more than eight bytes")
+  }
+
+  /** Moves over `length` bytes and gives their start. */
+  take(length: number): number {
+    const start = this.position
+    if (length > this.end - start) throw new Malformed("the bytes end within a value")
+    this.position = start + length
+    return start
   }
 }

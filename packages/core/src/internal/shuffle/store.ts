@@ -1,18 +1,21 @@
-import type { Effect, Scope } from "effect"
-import type { MapStatus, Reason } from "../../Shuffle.ts"
-
-/** A file being written, then read. Writes and reads are by blocks, never by rows. */
-export interface SpillFile extends Source {
-  readonly append: (parts: ReadonlyArray<Uint8Array>) => Effect.Effect<void, Reason>
-  /** The file outlives its scope. */
-  readonly keep: Effect.Effect<void>
-}
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { Effect, Random, Schema, type Scope } from "effect"
+import { Corrupt, type MapStatus, Missing, NoSpace, type Reason, Unavailable } from "../../Shuffle.ts"
 
 /** Bytes that can be read by range. */
 export interface Source {
   readonly file: string
   /** Exactly these bytes, or `Corrupt` when the file is shorter. */
   readonly read: (offset: number, length: number) => Effect.Effect<Buffer, Reason>
+}
+
+/** A file being written, then read. Writes and reads are by blocks, never by rows. */
+export interface SpillFile extends Source {
+  readonly append: (parts: ReadonlyArray<Uint8Array>) => Effect.Effect<void, Reason>
+  /** The file outlives its scope. */
+  readonly keep: Effect.Effect<void>
 }
 
 /** Where map outputs and runs lie. */
@@ -22,6 +25,8 @@ export interface Store {
   /** The output of a map task, wherever it lies. A layer that fetches from other processes replaces this. */
   readonly open: (status: MapStatus) => Effect.Effect<Source, Reason, Scope.Scope>
   readonly remove: (shuffle: string) => Effect.Effect<void>
+  /** Whether blocks written now should be compressed. */
+  readonly compress: () => boolean
 }
 
 /** What one task's operator holds of the executor's memory. */
@@ -35,6 +40,248 @@ export interface Claim {
 export interface Memory {
   readonly total: number
   readonly blockBytes: number
-  readonly compression: "zstd" | "none"
   readonly claim: () => Claim
 }
+
+// Files of this size on disk are most likely still in the page cache.
+const CACHED = 1024 * 1024 * 1024
+
+export const memory = (compression: "auto" | "zstd" | "none"): Store => {
+  const files = new Map<string, { readonly shuffle: string; readonly parts: Array<Uint8Array>; length: number }>()
+  const source = (name: string): Source => ({
+    file: name,
+    read: (offset, length) => {
+      const file = files.get(name)
+      if (file === undefined) return Effect.fail(new Missing({ file: name }))
+      if (offset + length > file.length) return Effect.fail(new Corrupt({ file: name, offset, detail: "the file ends here" }))
+      const bytes = Buffer.allocUnsafe(length)
+      let start = 0
+      for (const part of file.parts) {
+        const from = Math.max(offset, start)
+        const to = Math.min(offset + length, start + part.length)
+        if (from < to) bytes.set(part.subarray(from - start, to - start), from - offset)
+        start += part.length
+        if (start >= offset + length) break
+      }
+      return Effect.succeed(bytes)
+    }
+  })
+  return {
+    create: (shuffle, name) => {
+      const file = `${shuffle}/${name}`
+      let kept = false
+      return Effect.acquireRelease(
+        Effect.sync((): SpillFile => {
+          const entry = { shuffle, parts: [] as Array<Uint8Array>, length: 0 }
+          files.set(file, entry)
+          return {
+            ...source(file),
+            append: (parts) =>
+              Effect.sync(() => {
+                for (const part of parts) {
+                  entry.parts.push(Uint8Array.from(part))
+                  entry.length += part.length
+                }
+              }),
+            keep: Effect.sync(() => {
+              kept = true
+            })
+          }
+        }),
+        () => Effect.sync(() => kept || files.delete(file))
+      )
+    },
+    open: (status) => Effect.succeed(source(status.file)),
+    remove: (shuffle) =>
+      Effect.sync(() => {
+        for (const [name, file] of files) if (file.shuffle === shuffle) files.delete(name)
+      }),
+    compress: () => compression === "zstd"
+  }
+}
+
+const reason = (file: string, error: NodeJS.ErrnoException): Reason => {
+  switch (error.code) {
+    case "ENOSPC":
+    case "EDQUOT":
+      return new NoSpace({ file, detail: error.message })
+    case "ENOENT":
+      return new Missing({ file })
+    default:
+      return new Unavailable({ file, detail: error.message })
+  }
+}
+
+const call = <A>(
+  file: string,
+  start: (done: (error: NodeJS.ErrnoException | null, value: A) => void) => void
+): Effect.Effect<A, Reason> =>
+  Effect.callback((resume) =>
+    start((error, value) => resume(error === null ? Effect.succeed(value) : Effect.fail(reason(file, error))))
+  )
+
+const writeAll = (file: string, fd: number, parts: ReadonlyArray<Uint8Array>): Effect.Effect<void, Reason> =>
+  Effect.suspend(() => {
+    // The system takes 1024 parts at once.
+    const now = parts.slice(0, 1024)
+    const wanted = now.reduce((sum, part) => sum + part.length, 0)
+    return Effect.flatMap(call<number>(file, (done) => fs.writev(fd, now, done)), (written) => {
+      if (written === wanted && now.length === parts.length) return Effect.void
+      // A short write is how a disk that is filling up shows first: what is left is written again, and then it fails.
+      let left = written
+      let first = 0
+      while (first < now.length && left >= now[first]!.length) left -= now[first++]!.length
+      const rest = parts.slice(first)
+      if (left > 0 && rest[0] !== undefined) rest[0] = rest[0].subarray(left)
+      return writeAll(file, fd, rest)
+    })
+  })
+
+// Below this a synchronous read from the page cache is cheaper than the way to a thread and back.
+const SMALL = 64 * 1024
+
+const readAll = (file: string, fd: number, offset: number, length: number): Effect.Effect<Buffer, Reason> => {
+  const bytes = Buffer.allocUnsafeSlow(length)
+  const from = (done: number): Effect.Effect<Buffer, Reason> => {
+    if (done === length) return Effect.succeed(bytes)
+    const read = length > SMALL
+      ? call<number>(file, (resume) => fs.read(fd, bytes, done, length - done, offset + done, resume))
+      : Effect.try({
+        try: () => fs.readSync(fd, bytes, done, length - done, offset + done),
+        catch: (error) => reason(file, error as NodeJS.ErrnoException)
+      })
+    return Effect.flatMap(read, (count) =>
+      count === 0
+        ? Effect.fail(new Corrupt({ file, offset: offset + done, detail: "the file ends here" }))
+        : from(done + count))
+  }
+  return from(0)
+}
+
+const close = (fd: number) =>
+  Effect.sync(() => {
+    fs.closeSync(fd)
+  })
+
+/** Files under a directory that exists. */
+export const disk = (directory: string, compression: "auto" | "zstd" | "none"): Store => {
+  let bytes = 0
+  const open = (file: string, flags: string) =>
+    Effect.acquireRelease(
+      Effect.try({ try: () => fs.openSync(file, flags, 0o600), catch: (error) => reason(file, error as NodeJS.ErrnoException) }),
+      close
+    )
+  return {
+    create: Effect.fnUntraced(function*(shuffle, name) {
+      const folder = path.join(directory, shuffle)
+      const file = path.join(folder, name)
+      let kept = false
+      let length = 0
+      yield* Effect.try({
+        try: () => fs.mkdirSync(folder, { recursive: true, mode: 0o700 }),
+        catch: (error) => reason(file, error as NodeJS.ErrnoException)
+      })
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          if (kept) return
+          bytes -= length
+          fs.rmSync(file, { force: true })
+        })
+      )
+      const fd = yield* open(file, "w+")
+      return {
+        file,
+        read: (offset, count) => readAll(file, fd, offset, count),
+        append: (parts) => {
+          for (const part of parts) {
+            length += part.length
+            bytes += part.length
+          }
+          // The descriptor must not be closed, and its number used again, while a thread of the pool writes.
+          return Effect.uninterruptible(writeAll(file, fd, parts))
+        },
+        keep: Effect.sync(() => {
+          kept = true
+        })
+      }
+    }),
+    open: (status) =>
+      Effect.map(open(status.file, "r"), (fd) => ({
+        file: status.file,
+        read: (offset, length) => Effect.uninterruptible(readAll(status.file, fd, offset, length))
+      })),
+    remove: (shuffle) =>
+      Effect.sync(() => {
+        const folder = path.join(directory, shuffle)
+        let entries: ReadonlyArray<string>
+        try {
+          entries = fs.readdirSync(folder)
+        } catch {
+          // A shuffle of which nothing was written has no folder.
+          return
+        }
+        for (const entry of entries) bytes -= fs.statSync(path.join(folder, entry), { throwIfNoEntry: false })?.size ?? 0
+        fs.rmSync(folder, { recursive: true, force: true })
+      }),
+    compress: () => compression === "zstd" || compression === "auto" && bytes > CACHED
+  }
+}
+
+const Owner = Schema.fromJsonString(Schema.Struct({ pid: Schema.Number, started: Schema.String }))
+const OWNER = "owner.json"
+const PREFIX = "sluice-"
+
+// What tells a process from another one that got its number later.
+const startOf = (pid: number): string | undefined => {
+  try {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]
+  } catch {
+    return undefined
+  }
+}
+
+const isAlive = (pid: number, started: string): boolean => {
+  const now = startOf(pid)
+  if (now !== undefined) return now === started
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    // A process of another user is alive too.
+    return (error as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
+
+/** Deletes the directories of processes that are gone. */
+const sweep = (parent: string): void => {
+  for (const name of fs.readdirSync(parent)) {
+    if (!name.startsWith(PREFIX)) continue
+    const directory = path.join(parent, name)
+    try {
+      const owner = Schema.decodeSync(Owner)(fs.readFileSync(path.join(directory, OWNER), "utf8"))
+      if (!isAlive(owner.pid, owner.started)) fs.rmSync(directory, { recursive: true, force: true })
+    } catch {
+      // Not one of ours, or not ours to delete.
+    }
+  }
+}
+
+/** A directory of this process, deleted with the scope. Those of processes that are gone are deleted at once. */
+export const directory = Effect.fnUntraced(function*(parent: string = os.tmpdir()) {
+  const suffix = (yield* Random.nextIntBetween(0, 0xffffffff)).toString(16).padStart(8, "0")
+  const own = path.join(parent, `${PREFIX}${process.pid}-${suffix}`)
+  yield* Effect.acquireRelease(
+    Effect.try({
+      try: () => {
+        fs.mkdirSync(parent, { recursive: true })
+        sweep(parent)
+        fs.mkdirSync(own, { mode: 0o700 })
+        fs.writeFileSync(path.join(own, OWNER), JSON.stringify({ pid: process.pid, started: startOf(process.pid) ?? "" }))
+      },
+      catch: (error) => reason(own, error as NodeJS.ErrnoException)
+    }),
+    () => Effect.sync(() => fs.rmSync(own, { recursive: true, force: true }))
+  )
+  return own
+})

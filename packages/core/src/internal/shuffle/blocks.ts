@@ -1,0 +1,133 @@
+import * as zlib from "node:zlib"
+import { Effect } from "effect"
+import { Corrupt, type Reason } from "../../Shuffle.ts"
+import type { Source } from "./store.ts"
+
+// A block in a file: magic, bytes stored, bytes of the rows, rows, 1 if compressed, crc32 of the five and of what is stored.
+const HEADER = 24
+const MAGIC = 0x31424c53
+
+/** Rows as encoded, and how many. */
+export interface Block {
+  readonly bytes: Buffer
+  readonly rows: number
+}
+
+/** A block as it lies in a file. */
+export interface Stored {
+  readonly header: Buffer
+  readonly payload: Buffer
+  /** Bytes before compression. */
+  readonly bytes: number
+  readonly rows: number
+}
+
+const level = { params: { [zlib.constants.ZSTD_c_compressionLevel]: 1 } }
+
+const frame = (block: Block, payload: Buffer): Stored => {
+  const header = Buffer.allocUnsafe(HEADER)
+  header.writeUInt32LE(MAGIC, 0)
+  header.writeUInt32LE(payload.length, 4)
+  header.writeUInt32LE(block.bytes.length, 8)
+  header.writeUInt32LE(block.rows, 12)
+  header.writeUInt32LE(payload === block.bytes ? 0 : 1, 16)
+  header.writeUInt32LE(zlib.crc32(payload, zlib.crc32(header.subarray(0, 20))), 20)
+  return { header, payload, bytes: block.bytes.length, rows: block.rows }
+}
+
+/** Bytes in the file. */
+export const storedLength = (stored: Stored): number => HEADER + stored.payload.length
+
+/** Compresses on a thread of the pool. */
+export const store = (block: Block, compress: boolean): Effect.Effect<Stored> =>
+  compress && block.bytes.length > 256
+    ? Effect.callback((resume) => {
+      zlib.zstdCompress(block.bytes, { ...level, chunkSize: block.bytes.length + 1024 }, (error, packed) => {
+        resume(Effect.sync(() => frame(block, error !== null || packed.length >= block.bytes.length ? block.bytes : packed)))
+      })
+    })
+    : Effect.sync(() => frame(block, block.bytes))
+
+// Bytes read from a file at once unless told.
+const WINDOW = 1024 * 1024
+
+/** The blocks of some ranges of a file, each checked. `next` gives `undefined` at the end. */
+export class Blocks {
+  readonly source: Source
+  private readonly ranges: ReadonlyArray<{ readonly offset: number; readonly length: number }>
+  private range = 0
+  private position = 0
+  private window: Buffer = Buffer.alloc(0)
+  private windowOffset = 0
+  private readonly windowBytes: number
+
+  constructor(
+    source: Source,
+    ranges: ReadonlyArray<{ readonly offset: number; readonly length: number }>,
+    windowBytes: number = WINDOW
+  ) {
+    this.windowBytes = windowBytes
+    this.source = source
+    this.ranges = ranges
+    this.position = ranges[0]?.offset ?? 0
+  }
+
+  private corrupt(detail: string): Effect.Effect<never, Reason> {
+    return Effect.fail(new Corrupt({ file: this.source.file, offset: this.position, detail }))
+  }
+
+  // The bytes at the position, of which there are that many in the window.
+  private at(length: number): Buffer | undefined {
+    const start = this.position - this.windowOffset
+    return start >= 0 && start + length <= this.window.length ? this.window.subarray(start, start + length) : undefined
+  }
+
+  private fill(length: number, end: number): Effect.Effect<void, Reason> {
+    return Effect.map(this.source.read(this.position, Math.max(length, Math.min(this.windowBytes, end - this.position))), (bytes) => {
+      this.window = bytes
+      this.windowOffset = this.position
+    })
+  }
+
+  next: Effect.Effect<Block | undefined, Reason> = Effect.suspend(() => {
+    for (;;) {
+      const range = this.ranges[this.range]
+      if (range === undefined) {
+        this.window = Buffer.alloc(0)
+        return Effect.succeed(undefined)
+      }
+      const end = range.offset + range.length
+      if (this.position >= end) {
+        this.range++
+        this.position = this.ranges[this.range]?.offset ?? 0
+        continue
+      }
+      if (end - this.position < HEADER) return this.corrupt("part of a block")
+      const header = this.at(HEADER)
+      if (header === undefined) return Effect.flatMap(this.fill(HEADER, end), () => this.next)
+      const length = header.readUInt32LE(4)
+      if (header.readUInt32LE(0) !== MAGIC) return this.corrupt("no block begins here")
+      if (length > end - this.position - HEADER) return this.corrupt("a block longer than the file")
+      const stored = this.at(HEADER + length)
+      if (stored === undefined) return Effect.flatMap(this.fill(HEADER + length, end), () => this.next)
+      const payload = stored.subarray(HEADER)
+      if (zlib.crc32(payload, zlib.crc32(stored.subarray(0, 20))) !== stored.readUInt32LE(20)) {
+        return this.corrupt("the checksum is wrong")
+      }
+      const bytes = stored.readUInt32LE(8)
+      const rows = stored.readUInt32LE(12)
+      const offset = this.position
+      this.position += HEADER + length
+      if (stored.readUInt32LE(16) === 0) return Effect.succeed({ bytes: payload, rows })
+      return Effect.callback<Block, Reason>((resume) => {
+        zlib.zstdDecompress(payload, { chunkSize: bytes + 64, maxOutputLength: bytes + 64 }, (error, unpacked) => {
+          resume(
+            error === null && unpacked.length === bytes
+              ? Effect.succeed({ bytes: unpacked, rows })
+              : Effect.fail(new Corrupt({ file: this.source.file, offset, detail: "a block does not decompress" }))
+          )
+        })
+      })
+    }
+  })
+}
