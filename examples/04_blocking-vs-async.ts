@@ -17,11 +17,15 @@ import { runMain } from "./support/program.ts"
 const features = 64
 const partitions = 4
 
+const vector = (id: number): Float32Array => {
+  const values = new Float32Array(features)
+  for (let i = 0; i < features; i++) values[i] = (id * 31 + i * 7) % 17
+  return values
+}
+
 // Rows that cost something to make, as reading does.
 const vectors = (rows: number) =>
-  Dataset.range(0, rows, { partitions }).pipe(
-    Dataset.map((id) => ({ id, features: Float32Array.from({ length: features }, (_, i) => Math.sin(id + i) * 8 + 8) }))
-  )
+  Dataset.range(0, rows, { partitions }).pipe(Dataset.map((id) => ({ id, features: vector(id) })))
 
 /** One request at a time in each partition. */
 const blocking = (rows: number, batchRows: number) =>

@@ -1,0 +1,84 @@
+/**
+ * What the benchmarks share: the machine they ran on, whole processes with their time and memory, results that are kept.
+ */
+import { spawn } from "node:child_process"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { cpus, release, totalmem, type } from "node:os"
+import { fileURLToPath } from "node:url"
+
+const version = (name: string): string => {
+  const file = fileURLToPath(new URL(`../../node_modules/${name}/package.json`, import.meta.url))
+  return `${name} ${String(JSON.parse(readFileSync(file, "utf8")).version)}`
+}
+
+/** Machine and versions, as the first lines of a result. */
+export const machine = (): string =>
+  [
+    `${cpus().length} x ${cpus()[0]?.model ?? "?"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${type()} ${release()}`,
+    `node ${process.version}, ${["effect", "@effect/platform-node", "parquet-wasm", "apache-arrow"].map(version).join(", ")}`,
+    new Date().toISOString().slice(0, 10)
+  ].join("\n")
+
+export const median = (values: ReadonlyArray<number>): number =>
+  values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN
+
+/** What a finished process took. */
+export interface Process {
+  readonly seconds: number
+  /** Largest resident memory seen, bytes, of the process itself (not of its children). */
+  readonly peakBytes: number
+  /** Resident memory over time, a sample every quarter of a second. */
+  readonly samples: ReadonlyArray<number>
+  readonly stdout: string
+}
+
+const residentBytes = (pid: number): number => {
+  try {
+    const line = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))
+    return Number(line?.[1] ?? 0) * 1024
+  } catch {
+    return 0
+  }
+}
+
+/** Runs a program to its end; a program that fails fails the benchmark. */
+export const run = (command: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}): Promise<Process> =>
+  new Promise((resolve, reject) => {
+    const started = performance.now()
+    const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] })
+    const samples: Array<number> = []
+    const timer = setInterval(() => child.pid !== undefined && samples.push(residentBytes(child.pid)), 250)
+    let stdout = ""
+    let stderr = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text)
+    child.stderr.setEncoding("utf8").on("data", (text: string) => stderr = (stderr + text).slice(-4000))
+    child.once("error", reject)
+    child.once("close", (code) => {
+      clearInterval(timer)
+      const seconds = (performance.now() - started) / 1000
+      if (code === 0) resolve({ seconds, peakBytes: Math.max(0, ...samples), samples, stdout })
+      else reject(new Error(`${command} ${args.join(" ")} ended with ${code}\n${stderr}`))
+    })
+  })
+
+/** An example as its users run it, without npm around it. */
+export const example = (file: string, args: ReadonlyArray<string>): Promise<Process> =>
+  run(process.execPath, [
+    "--conditions=@sluice/source",
+    fileURLToPath(new URL(`../../examples/${file}`, import.meta.url)),
+    ...args
+  ], { NODE_COMPILE_CACHE: fileURLToPath(new URL("../../.cache/node", import.meta.url)) })
+
+/** Prints a result and, with `--write`, keeps it under `bench/results`. */
+export const publish = (name: string, lines: ReadonlyArray<string>): void => {
+  const text = [`# ${name}`, ...machine().split("\n").map((line) => `# ${line}`), "", ...lines, ""].join("\n")
+  process.stdout.write(text)
+  if (!process.argv.includes("--write")) return
+  const folder = new URL("../results/", import.meta.url)
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(new URL(`${name}.txt`, folder), text)
+}
+
+/** `met` or `missed`, beside the bar. */
+export const verdict = (value: number, bar: number, better: "at least" | "at most"): string =>
+  `${value.toFixed(2)} (bar: ${better} ${bar}, ${(better === "at least" ? value >= bar : value <= bar) ? "met" : "missed"})`
