@@ -746,50 +746,44 @@ const eachArray = <A, E, R>(rows: Rows<A, E, R>, task: TaskContext, f: (values: 
  * **Details**
  *
  * Fails with a `JobError` of reason `ResultTooLarge` when the elements take more than `maxBytes` (default 256 MiB), as
- * estimated from a sample of each array.
+ * estimated from a sample of each array. One signature, not two: an overloaded function named in a `pipe` loses its types.
  *
  * @category actions
  * @since 0.1.0
  */
-export const collect: {
-  (options?: CollectOptions): <A, E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R>
-  <A, E, R>(self: Dataset<A, E, R>, options?: CollectOptions): Action<Array<A>, E, R>
-} = dual(
-  (args) => isDataset(args[0]),
-  <A, E, R>(self: Dataset<A, E, R>, options?: CollectOptions): Action<Array<A>, E, R> => {
-    const limit = options?.maxBytes ?? 256 * 1024 * 1024
-    return action(self, {
-      name: "collect",
-      task: (rows, task) =>
-        Effect.suspend(() => {
-          const arrays: Array<ReadonlyArray<A>> = []
-          let size = 0
-          return Effect.map(
-            Stream.runForEachArray(rows, (values) =>
-              Effect.suspend(() => {
-                task.metrics.rowsOut += values.length
-                arrays.push(values)
-                size += estimateBytes(values)
-                return size > limit ? task.abort(new ResultTooLarge({ limit, size })) : Effect.void
-              })),
-            () => ({ arrays, size })
-          )
-        }),
-      drive: (run) => {
-        const results: Array<ReadonlyArray<ReadonlyArray<A>>> = []
-        let total = 0
+export const collect = <A, E, R>(self: Dataset<A, E, R>, options?: CollectOptions): Action<Array<A>, E, R> => {
+  const limit = options?.maxBytes ?? 256 * 1024 * 1024
+  return action(self, {
+    name: "collect",
+    task: (rows, task) =>
+      Effect.suspend(() => {
+        const arrays: Array<ReadonlyArray<A>> = []
+        let size = 0
         return Effect.map(
-          run.tasks(all(run.partitions), (partition, { arrays, size }) => {
-            results[partition] = arrays
-            total += size
-            return total > limit ? Effect.fail(new ResultTooLarge({ limit, size: total })) : Effect.void
-          }),
-          () => results.flatMap((arrays) => arrays.flat())
+          Stream.runForEachArray(rows, (values) =>
+            Effect.suspend(() => {
+              task.metrics.rowsOut += values.length
+              arrays.push(values)
+              size += estimateBytes(values)
+              return size > limit ? task.abort(new ResultTooLarge({ limit, size })) : Effect.void
+            })),
+          () => ({ arrays, size })
         )
-      }
-    })
-  }
-)
+      }),
+    drive: (run) => {
+      const results: Array<ReadonlyArray<ReadonlyArray<A>>> = []
+      let total = 0
+      return Effect.map(
+        run.tasks(all(run.partitions), (partition, { arrays, size }) => {
+          results[partition] = arrays
+          total += size
+          return total > limit ? Effect.fail(new ResultTooLarge({ limit, size: total })) : Effect.void
+        }),
+        () => results.flatMap((arrays) => arrays.flat())
+      )
+    }
+  })
+}
 
 /**
  * What {@link collect} takes.
