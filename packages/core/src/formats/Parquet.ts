@@ -107,7 +107,7 @@ const open = Effect.fnUntraced(function*(libraries: Libraries, status: FileStatu
   return yield* Effect.try({
     try: (): OpenFile => {
       const footer = Footer.parse(bytes, length)
-      const ipc = libraries.wasm.readSchema(Footer.emptyFile(footer)).intoIPCStream()
+      const ipc = libraries.codec((wasm) => wasm.readSchema(Footer.emptyFile(footer)).intoIPCStream())
       return { status, footer, schema: libraries.arrow.tableFromIPC(ipc).schema }
     },
     catch: corrupt(path)
@@ -133,6 +133,27 @@ export const metadata = Effect.fn("Parquet.metadata")(function*(path: string | R
   }))
 })
 
+// What one batch, and one call of the decoder, should hold at most: pages before compression, which for plain encoded
+// numbers is what they take in memory.
+const batchBytes = 32 * 1024 * 1024
+const sliceBytes = 64 * 1024 * 1024
+
+// The input of the decoder, put together here again and again while it is small: new memory costs more than the copy.
+const maxScratch = 64 * 1024 * 1024
+let scratch = Buffer.alloc(0)
+const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  if (length > maxScratch) return Buffer.concat(pieces)
+  if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  for (const piece of pieces) {
+    scratch.set(piece, at)
+    at += piece.length
+  }
+  return scratch.subarray(0, length)
+}
+
+/** The batches of a row group: those of each call of the decoder together, the rows of one with those before it. */
 const readRowGroup = Effect.fnUntraced(function*(
   libraries: Libraries,
   file: OpenFile,
@@ -146,28 +167,47 @@ const readRowGroup = Effect.fnUntraced(function*(
   const asked = columns === undefined ? undefined : new Set(columns)
   const wanted = asked === undefined || file.schema.fields.every((field) => asked.has(field.name)) ? undefined : asked
   const ranges = Footer.rangesOf(group, wanted)
-  const bytes = yield* Effect.forEach(ranges, (range) =>
+  let pieces = yield* Effect.forEach(ranges, (range) =>
     Effect.mapError(storage.readRange(path, range.offset, range.length), storageFailed(format, path)), { concurrency: 4 })
-  return yield* Effect.try({
-    try: () => {
-      const schema = wanted === undefined
-        ? undefined
-        : new libraries.arrow.Schema(file.schema.fields.filter((field) => wanted.has(field.name)), file.schema.metadata)
-      const ipc = schema === undefined ? undefined : libraries.arrow.tableToIPC(new libraries.arrow.Table(schema), "stream")
-      const projected = wanted === undefined || ipc === undefined
-        ? file.footer
-        : Footer.project(file.footer, wanted, ipc)
-      const decoded = libraries.wasm.readParquet(Footer.rowGroupFile(projected, index, ranges, bytes))
-      // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.
-      const table = libraries.arrow.tableFromIPC(decoded.intoIPCStream())
-      if (table.numRows !== group.rows) {
-        throw new Error(`row group ${index} has ${table.numRows} rows, its metadata says ${group.rows}`)
-      }
-      return table.batches
-    },
+  pieces = [...yield* Effect.try({
+    try: () => Footer.rowGroupFile(projected(libraries, file, wanted), index, ranges, pieces),
     catch: corrupt(path)
-  })
+  })]
+  const bytes = Footer.plainLength(group, wanted)
+  const step = Math.max(1, Math.ceil(group.rows / Math.ceil(bytes / sliceBytes)))
+  const batchSize = Math.max(1, Math.ceil(group.rows / Math.ceil(bytes / batchBytes)))
+  const slice = (firstRow: number): Effect.Effect<ReadonlyArray<Arrow.RecordBatch>, FormatError> =>
+    Effect.try({
+      try: () => {
+        const limit = Math.min(step, group.rows - firstRow)
+        const part = limit === group.rows ? {} : { limit, offset: firstRow }
+        // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.
+        const ipc = libraries.codec((wasm) => wasm.readParquet(joined(pieces), { batchSize, ...part }).intoIPCStream())
+        // The stream keeps this function until the last batch is done with.
+        if (firstRow + limit === group.rows) pieces = []
+        const { batches, numRows } = libraries.arrow.tableFromIPC(ipc)
+        if (numRows !== limit) throw new Error(`row group ${index} has ${numRows} rows, its metadata says ${limit}`)
+        let row = firstRow
+        for (const batch of batches) {
+          Origin.attach(batch, { path, rowGroup: index, firstRow: row, kept: undefined })
+          row += batch.numRows
+        }
+        return batches
+      },
+      catch: corrupt(path)
+    })
+  return Stream.mapEffect(Stream.fromIterable(starts(group.rows, step)).pipe(Stream.rechunk(1)), slice)
 })
+
+const starts = (rows: number, step: number): ReadonlyArray<number> =>
+  Array.from({ length: Math.ceil(rows / step) }, (_, i) => i * step)
+
+const projected = (libraries: Libraries, file: OpenFile, wanted: ReadonlySet<string> | undefined): Footer.Footer => {
+  if (wanted === undefined) return file.footer
+  const { Schema, Table, tableToIPC } = libraries.arrow
+  const schema = new Schema(file.schema.fields.filter((field) => wanted.has(field.name)), file.schema.metadata)
+  return Footer.project(file.footer, wanted, tableToIPC(new Table(schema), "stream"))
+}
 
 const batchesOf = (
   libraries: Libraries,
@@ -175,15 +215,10 @@ const batchesOf = (
   part: FilePart,
   columns: ReadonlyArray<string> | undefined
 ): Stream.Stream<ReadonlyArray<Arrow.RecordBatch>, FormatError, Storage> =>
-  Stream.mapEffect(Stream.fromIterable(part.rowGroups ?? []).pipe(Stream.rechunk(1)), (index) =>
-    Effect.map(readRowGroup(libraries, file, index, columns), (batches) => {
-      let row = 0
-      for (const batch of batches) {
-        Origin.attach(batch, { path: part.path, rowGroup: index, firstRow: row, kept: undefined })
-        row += batch.numRows
-      }
-      return batches
-    }))
+  Stream.fromIterable(part.rowGroups ?? []).pipe(
+    Stream.rechunk(1),
+    Stream.flatMap((index) => Stream.unwrap(readRowGroup(libraries, file, index, columns)))
+  )
 
 const unitsOf = Effect.fnUntraced(function*(file: OpenFile, columns: ReadonlyArray<string> | undefined) {
   const storage = yield* Storage
@@ -206,6 +241,7 @@ const makeSource = <A>(options: {
   readonly detail: string
   readonly columns: ReadonlyArray<string> | undefined
   readonly project: (columns: ReadonlyArray<string>) => Source<A>
+  readonly rowsOf?: (element: A) => number
   readonly read: (
     libraries: Libraries,
     files: ReadonlyArray<OpenFile>
@@ -229,7 +265,7 @@ const makeSource = <A>(options: {
     return toResolved(pack(units.flat(), split), (part) => {
       const file = byPath.get(part.path)
       return file === undefined ? Stream.empty : read(file, part)
-    })
+    }, options.rowsOf)
   })
 })
 
@@ -247,6 +283,7 @@ export const batches = (path: string | ReadonlyArray<string>, options?: BatchOpt
     detail: detail(paths, { batches: true, columns }),
     columns,
     project: (columns) => batches(path, { columns }),
+    rowsOf: (batch) => batch.numRows,
     read: Effect.fnUntraced(function*(libraries, files) {
       for (const file of files) {
         const missing = columns?.find((name) => !file.schema.fields.some((field) => field.name === name))
@@ -307,26 +344,43 @@ const rowSource = <const Fields extends Schema.Struct.Fields>(
         return reader === undefined ? Stream.empty : batchesOf(libraries, file, part, reader.columns).pipe(
           Stream.flattenIterable,
           Stream.rechunk(1),
-          Stream.mapEffect((batch) => toRows(reader, batch, options?.onInvalidRow ?? "fail"))
+          Stream.flatMap((batch) => rowsOfBatch(reader, batch, options?.onInvalidRow ?? "fail"))
         )
       }
     })
   })
 }
 
-const toRows = Effect.fnUntraced(function*<A>(
+// Rows that live together: few enough to die young, enough to make the work for an array small.
+const chunkRows = 8192
+
+const rowsOfBatch = <A>(
   reader: RowReader<A>,
   batch: Arrow.RecordBatch,
   onInvalidRow: "fail" | "deadLetter"
+): Stream.Stream<ReadonlyArray<A>, FormatError> =>
+  Stream.suspend(() => {
+    const read = reader.open(batch)
+    return Stream.mapEffect(Stream.fromIterable(starts(batch.numRows, chunkRows)).pipe(Stream.rechunk(1)), (from) =>
+      toRows(read, batch, from, onInvalidRow))
+  })
+
+const toRows = Effect.fnUntraced(function*<A>(
+  read: ReturnType<RowReader<A>["open"]>,
+  batch: Arrow.RecordBatch,
+  from: number,
+  onInvalidRow: "fail" | "deadLetter"
 ) {
-  const origin = Origin.of(batch)
+  const to = Math.min(batch.numRows, from + chunkRows)
   const bad: Array<readonly [index: number, detail: string]> = []
-  const rows = reader.read(batch, (index, detail) => {
+  const rows = read(from, to, (index, detail) => {
     bad.push([index, detail])
   })
+  const its = Origin.of(batch)
+  const path = its?.path ?? ""
+  const batchRow = its?.firstRow ?? 0
+  const origin = its === undefined ? undefined : { ...its, firstRow: batchRow + from }
   const first = bad[0]
-  const path = origin?.path ?? ""
-  const firstRow = origin?.firstRow ?? 0
   if (first === undefined) return Origin.attach(rows, origin)
   const context = yield* TaskContext.Current
   if (onInvalidRow === "fail" || context === undefined) {
@@ -335,7 +389,7 @@ const toRows = Effect.fnUntraced(function*<A>(
       path,
       new InvalidRow({
         ...(origin?.rowGroup === undefined ? {} : { rowGroup: origin.rowGroup }),
-        row: firstRow + first[0],
+        row: batchRow + first[0],
         detail: first[1]
       })
     )
@@ -344,13 +398,13 @@ const toRows = Effect.fnUntraced(function*<A>(
     yield* context.deadLetter({
       path,
       rowGroup: origin?.rowGroup,
-      row: firstRow + index,
+      row: batchRow + index,
       reason,
       value: String(batch.get(index))
     })
   }
   const dropped = new Set(bad.map(([index]) => index))
-  const kept = Int32Array.from({ length: batch.numRows }, (_, i) => i).filter((i) => !dropped.has(i))
+  const kept = Int32Array.from({ length: to - from }, (_, i) => i).filter((i) => !dropped.has(from + i))
   return Origin.attach(rows, origin === undefined ? undefined : { ...origin, kept })
 })
 
@@ -387,6 +441,7 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
 export const batchWriter = (options?: ParquetWriterOptions): Writer<Arrow.RecordBatch> => ({
   format,
   extension: ".parquet",
+  rowsOf: (batch) => batch.numRows,
   encode: (batches) => encodeBatches(batches, writing(options))
 })
 

@@ -72,12 +72,15 @@ describe("Parquet", () => {
 
     it.effect("gives vectors as views that lie next to each other, with their origin", () =>
       Effect.gen(function*() {
-        yield* write("memory:///v.parquet", Parquet.writer(Row), rows)
-        const source = Parquet.source("memory:///v.parquet", Schema.Struct({ v: Vector.float32(3) }))
+        const V = Schema.Struct({ v: Vector.float32(3) })
+        const many = Array.from({ length: 20_000 }, (_, i) => ({ v: Float32Array.of(i, 0, 1) }))
+        yield* write("memory:///v.parquet", Parquet.writer(V), many)
+        const source = Parquet.source("memory:///v.parquet", V)
         const { splits } = yield* source.resolve(options)
         const chunks = yield* Stream.runCollect(Stream.chunks(splits[0]?.read ?? Stream.empty))
         const [first, second] = chunks[0] ?? []
         assert.strictEqual(first?.v.buffer, second?.v.buffer)
+        assert.strictEqual(first?.v.buffer, chunks[1]?.[0]?.v.buffer)
         assert.strictEqual(second?.v.byteOffset, (first?.v.byteOffset ?? 0) + 12)
         assert.deepStrictEqual(chunks.map((chunk) => Origin.of(chunk)?.rowGroup), chunks.map(() => 0))
         assert.strictEqual(Origin.of(chunks[1] ?? [])?.firstRow, chunks[0]?.length)

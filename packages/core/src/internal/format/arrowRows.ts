@@ -389,7 +389,9 @@ const vectors = (item: Arrow.DataType, width: number | undefined, length: number
   return (data) => {
     const child = data.children[0]
     if (child === undefined) return () => new Float32Array(0)
-    if (child.nullCount > 0) throw new BadValue("has a null inside a vector")
+    const checked = child.nullCount === 0 ? undefined : (from: number, to: number): void => {
+      for (let i = from; i < to; i++) if (!child.getValid(i)) throw new BadValue("has a null inside a vector")
+    }
     const raw: Float32Array | Float64Array | Uint16Array = child.values
     // Other widths are converted once a batch; a list of float32 is the column's own memory.
     const values = raw instanceof Float32Array
@@ -397,13 +399,18 @@ const vectors = (item: Arrow.DataType, width: number | undefined, length: number
       : isFloat && item.precision === 0
       ? Float32Array.from(raw, halfToNumber)
       : Float32Array.from(raw)
-    if (width !== undefined) return (index) => values.subarray(index * width, (index + 1) * width)
+    if (width !== undefined) {
+      return (index) => {
+        checked?.(index * width, (index + 1) * width)
+        return values.subarray(index * width, (index + 1) * width)
+      }
+    }
     const offsets: ArrayLike<number | bigint> = data.valueOffsets
-    const big = !(data.valueOffsets instanceof Int32Array)
     return (index) => {
-      const from = big ? Number(offsets[index]) : offsets[index]
-      const to = big ? Number(offsets[index + 1]) : offsets[index + 1]
-      const view = values.subarray(Number(from), Number(to))
+      const from = Number(offsets[index])
+      const to = Number(offsets[index + 1])
+      checked?.(from, to)
+      const view = values.subarray(from, to)
       if (length !== undefined && view.length !== length) {
         throw new BadValue(`is a vector of ${view.length} elements, ${length} asked for`)
       }
@@ -447,8 +454,10 @@ const dictionary = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefi
 /** Reads rows out of batches of one file schema. */
 export interface RowReader<out A> {
   readonly columns: ReadonlyArray<string>
-  /** Rows `[0, count)` of a batch. Throws `BadRow` at the first that the schema does not allow, unless `onBad` takes it. */
-  readonly read: (batch: Arrow.RecordBatch, onBad: (index: number, detail: string) => void) => Array<A>
+  /** Reads rows `[from, to)` of a batch; those that the schema does not allow are left out and given to `onBad`. */
+  readonly open: (
+    batch: Arrow.RecordBatch
+  ) => (from: number, to: number, onBad: (index: number, detail: string) => void) => Array<A>
 }
 
 export const describe = (schema: Arrow.Schema): ReadonlyArray<string> =>
@@ -494,7 +503,7 @@ export const compileRows = <S extends Schema.Struct<Schema.Struct.Fields>>(
   }
   return {
     columns: columns.filter((column) => column.compiled !== undefined).map((column) => column.name),
-    read: (batch, onBad) => {
+    open: (batch) => {
       const getters = columns.map((column): Getter => {
         const at = batch.schema.fields.findIndex((field) => field.name === column.name)
         const data = batch.data.children[at]
@@ -504,7 +513,7 @@ export const compileRows = <S extends Schema.Struct<Schema.Struct.Fields>>(
       })
       const names = columns.map((column) => column.name)
       const build = builder(names)
-      return build(getters, batch.numRows, onBad) as Array<S["Type"]>
+      return (from, to, onBad) => build(getters, from, to, onBad) as Array<S["Type"]>
     }
   }
 }
@@ -520,7 +529,8 @@ const decodeWith = (schema: Schema.Constraint): (value: unknown) => unknown => {
 
 type Build = (
   getters: ReadonlyArray<Getter>,
-  count: number,
+  from: number,
+  to: number,
   onBad: (index: number, detail: string) => void
 ) => Array<unknown>
 
@@ -540,9 +550,9 @@ const builder = (names: ReadonlyArray<string>): Build => {
     }
     return out
   }
-  const build: Build = (getters, count, onBad) => {
+  const build: Build = (getters, from, to, onBad) => {
     const rows: Array<unknown> = []
-    for (let index = 0; index < count; index++) {
+    for (let index = from; index < to; index++) {
       try {
         rows.push(row(getters, index))
       } catch (error) {

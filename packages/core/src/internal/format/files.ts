@@ -11,7 +11,8 @@ import { cut, pack, type PlannedSplit, type Unit } from "./splits.ts"
 /** The partitions of a source whose parts are read one after the other. */
 export const toResolved = <A>(
   planned: ReadonlyArray<PlannedSplit>,
-  read: (part: FilePart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
+  read: (part: FilePart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>,
+  rowsOf?: (element: A) => number
 ): Resolved<A> => ({
   splits: planned.map((split) => ({
     id: split.id,
@@ -20,6 +21,7 @@ export const toResolved = <A>(
     bytes: split.bytes,
     rows: split.rows,
     hosts: split.hosts,
+    ...(rowsOf === undefined ? {} : { rowsOf }),
     read: Stream.fromArray(split.parts.map((part, i) => [part, split.files[i]] as const)).pipe(
       Stream.flatMap(([part, file]) => file === undefined ? Stream.empty : emit(read(part, file)))
     )

@@ -14,6 +14,8 @@ export interface ColumnChunk {
   readonly offset: number
   /** Compressed bytes. */
   readonly length: number
+  /** Bytes of its pages before compression. */
+  readonly plainLength: number
   readonly nullCount: number | undefined
 }
 
@@ -47,6 +49,7 @@ const columnChunk = {
 } as const
 const columnMetaData = {
   path: 3,
+  uncompressed: 6,
   compressed: 7,
   dataPage: 9,
   indexPage: 10,
@@ -85,6 +88,7 @@ const columnOf = (chunk: Thrift.Struct): ColumnChunk => {
     ),
     offset: dictionary !== undefined && dictionary > 0 && dictionary < dataPage ? dictionary : dataPage,
     length,
+    plainLength: Thrift.int(meta, columnMetaData.uncompressed) ?? length,
     nullCount: statistics === undefined ? undefined : Thrift.int(statistics, nullCount)
   }
 }
@@ -134,6 +138,13 @@ export const rangesOf = (group: RowGroup, columns: ReadonlySet<string> | undefin
   }
   return ranges
 }
+
+/** Bytes of the pages of the wanted columns of a row group before compression. */
+export const plainLength = (group: RowGroup, columns: ReadonlySet<string> | undefined): number =>
+  group.columns.reduce(
+    (sum, column) => columns === undefined || columns.has(column.path[0] ?? "") ? sum + column.plainLength : sum,
+    1
+  )
 
 const shifted = (fields: Thrift.Struct, id: number, by: (offset: number) => number) => {
   const offset = Thrift.int(fields, id)
@@ -252,13 +263,13 @@ export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMess
   }
 }
 
-/** A file of one row group, from the bytes that {@link rangesOf} named. */
+/** A file of one row group, from the bytes that {@link rangesOf} named: its pieces in order. */
 export const rowGroupFile = (
   footer: Footer,
   index: number,
   ranges: ReadonlyArray<Range>,
   bytes: ReadonlyArray<Uint8Array>
-): Uint8Array => {
+): ReadonlyArray<Uint8Array> => {
   const starts: Array<number> = []
   let at = magic.length
   for (const range of ranges) {
@@ -272,7 +283,7 @@ export const rowGroupFile = (
   }
   const group = Thrift.structs(footer.struct, fileMetaData.rowGroups)[index]
   const groups = group === undefined ? [] : [moved(group, move)]
-  return Buffer.concat([magic, ...bytes, close(withRowGroups(footer.struct, groups))])
+  return [magic, ...bytes, close(withRowGroups(footer.struct, groups))]
 }
 
 /** Puts files of the same schema behind each other as the row groups of one. */

@@ -21,21 +21,32 @@ const unencodable = (detail: string, column?: string): FormatError =>
 
 const codes = { none: 0, snappy: 1, gzip: 2, zstd: 5 } as const
 
-const toFile = (
-  { arrow, wasm }: Libraries,
-  table: Arrow.Table,
-  options: EncodeOptions
-): Uint8Array => {
-  const strings = table.schema.fields.filter((field) => arrow.DataType.isUtf8(field.type))
-  // A dictionary of floats is all cost and no gain, and the library can name top-level columns only.
-  const nested = table.schema.fields.some((field) => field.type.children !== null && field.type.children?.length > 0)
-  let builder = new wasm.WriterPropertiesBuilder()
-    .setCompression(codes[options.compression])
-    .setMaxRowGroupSize(Math.max(1, table.numRows))
-    .setDictionaryEnabled(!nested)
-  if (nested) for (const field of strings) builder = builder.setColumnDictionaryEnabled(field.name, true)
-  // Both calls consume what they are given.
-  return wasm.writeParquet(wasm.Table.fromIPCStream(arrow.tableToIPC(table, "stream")), builder.build())
+const isNested = (field: Arrow.Field): boolean => (field.type.children?.length ?? 0) > 0
+
+/** Whether there are floats in a list or a struct: mostly vectors. */
+const holdsFloats = (arrow: Libraries["arrow"], field: Arrow.Field): boolean =>
+  (field.type.children ?? []).some((child: Arrow.Field) => arrow.DataType.isFloat(child.type) || holdsFloats(arrow, child))
+
+const toFile = ({ arrow, codec }: Libraries, table: Arrow.Table, options: EncodeOptions): Uint8Array => {
+  const ipc = arrow.tableToIPC(table, "stream")
+  return codec((wasm) => {
+    let builder = new wasm.WriterPropertiesBuilder()
+      .setCompression(codes[options.compression])
+      .setMaxRowGroupSize(Math.max(1, table.numRows))
+    // A dictionary and a minimum of vectors are all cost and no gain. The codec cannot name columns inside others, so
+    // what holds for vectors is the default and top-level columns are named.
+    if (table.schema.fields.some((field) => holdsFloats(arrow, field))) {
+      builder = builder.setDictionaryEnabled(false).setStatisticsEnabled(wasm.EnabledStatistics.None)
+      for (const field of table.schema.fields) {
+        if (isNested(field)) continue
+        builder = builder
+          .setColumnStatisticsEnabled(field.name, wasm.EnabledStatistics.Page)
+          .setColumnDictionaryEnabled(field.name, !arrow.DataType.isFloat(field.type))
+      }
+    }
+    // Both calls consume what they are given.
+    return wasm.writeParquet(wasm.Table.fromIPCStream(ipc), builder.build())
+  })
 }
 
 /** The bytes of a Parquet file, from tables that are each one row group. */
