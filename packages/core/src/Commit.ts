@@ -108,12 +108,18 @@ const writeFile = (storage: Backend, path: string, text: string) =>
 // A staging folder says whose it is, so that another run can tell a dead job's leftovers from a live job's work.
 const Owner = Schema.fromJsonString(Schema.Struct({ pid: Schema.Number, host: Schema.String }))
 
+// The folders of this process's running jobs. A process number does not tell: in containers each is number 1.
+const running = new Set<string>()
+
 // What an append will rename, written down before the first rename.
 const Intent = Schema.fromJsonString(Schema.Struct({ files: Schema.Array(Schema.String), manifest: Schema.String }))
 
-const isDead = ({ host, pid }: { readonly host: string; readonly pid: number }): boolean => {
+// A folder without an owner is a job's that is about to write it, or that died before it did.
+const startingMillis = 60_000
+
+const isDead = ({ host, pid }: typeof Owner.Type, job: string): boolean => {
   if (host !== hostname()) return false
-  if (pid === process.pid) return false
+  if (pid === process.pid) return !running.has(job)
   try {
     process.kill(pid, 0)
     return false
@@ -150,24 +156,36 @@ const optional = <A>(effect: Effect.Effect<A, StorageError>): Effect.Effect<Opti
 // Finishes or undoes what a job that died in its commit had begun, and deletes its files.
 const recover = Effect.fnUntraced(function*(storage: Backend, layout: Layout) {
   const jobs = yield* Stream.runCollect(storage.list(layout.staging)).pipe(optional)
-  for (const job of Option.getOrElse(jobs, () => [])) {
-    const owner = yield* readFile(storage, `${job.path}/_owner`).pipe(
+  for (const { modified, path } of Option.getOrElse(jobs, () => [])) {
+    const job = `${layout.staging}/${path.slice(path.lastIndexOf("/") + 1)}`
+    const owner = yield* readFile(storage, `${job}/_owner`).pipe(
       Effect.flatMap(Schema.decodeEffect(Owner)),
       Effect.option
     )
-    if (Option.isNone(owner) || !isDead(owner.value)) continue
-    const old = `${job.path}/old`
+    const dead = Option.isSome(owner)
+      ? isDead(owner.value, job)
+      : (yield* Clock.currentTimeMillis) - modified > startingMillis
+    if (!dead) continue
+    const old = `${job}/old`
     if (Option.isSome(yield* optional(storage.stat(old))) && Option.isNone(yield* optional(storage.stat(layout.output)))) {
       yield* storage.rename(old, layout.output)
     }
-    const intent = yield* readFile(storage, `${job.path}/_intent`).pipe(
+    const intent = yield* readFile(storage, `${job}/_intent`).pipe(
       Effect.flatMap(Schema.decodeEffect(Intent)),
       Effect.option
     )
-    if (Option.isSome(intent)) yield* appendFiles(storage, layout.output, job.path, intent.value)
-    yield* storage.delete(job.path, { recursive: true })
+    if (Option.isSome(intent)) yield* appendFiles(storage, layout.output, job, intent.value)
+    yield* storage.delete(job, { recursive: true })
   }
+  yield* removeStaging(storage, layout)
 })
+
+// The folders above a job's, as far as no other job is in them.
+const removeStaging = (storage: Backend, layout: Layout) =>
+  Effect.ignore(Effect.andThen(
+    storage.delete(layout.staging),
+    layout.appends ? Effect.void : storage.delete(parentOf(layout.staging)[0])
+  ))
 
 const appendFiles = Effect.fnUntraced(function*(
   storage: Backend,
@@ -280,13 +298,16 @@ const drive = <A>(options: {
     const { storage } = run
     const appends = mode === "append"
     const layout = layoutOf(output, run.jobId, appends)
-    yield* failOutput(recover(storage, layout))
+    // Whatever the mode of the job that died.
+    yield* failOutput(recover(storage, layoutOf(output, run.jobId, false)))
+    yield* failOutput(recover(storage, layoutOf(output, run.jobId, true)))
     const there = yield* failOutput(probe(storage, output))
     if (there === "file" || (mode === "error-if-exists" && there === "present")) {
       return yield* Effect.fail(new OutputExists({ path: output }))
     }
     const results = new Map<number, Written & { readonly attempt: number }>()
     const work = Effect.gen(function*() {
+      running.add(layout.job)
       yield* failOutput(
         writeFile(storage, `${layout.job}/_owner`, JSON.stringify({ pid: process.pid, host: hostname() }))
       )
@@ -302,15 +323,18 @@ const drive = <A>(options: {
       return yield* Effect.uninterruptible(commit(run, layout, mode, writer, options.name, results))
     })
     return yield* Effect.onExit(work, (exit) => {
-      const clean = storage.delete(layout.job, { recursive: true }).pipe(
-        Effect.andThen(Effect.ignore(storage.delete(layout.staging))),
-        Effect.andThen(appends ? Effect.void : Effect.ignore(storage.delete(parentOf(layout.staging)[0])))
-      )
+      const clean = Effect.gen(function*() {
+        const old = `${layout.job}/old`
+        if (Exit.isFailure(exit) && Option.isSome(yield* optional(storage.stat(old)))) yield* storage.rename(old, output)
+        yield* storage.delete(layout.job, { recursive: true })
+        yield* removeStaging(storage, layout)
+        if (appends && there === "absent") yield* Effect.ignore(storage.delete(output))
+      })
       // Leftovers of a job that failed are worth a warning, not a second failure in place of the first.
       return Effect.catch(clean, (error) =>
         Effect.logWarning(`could not remove ${layout.job}: ${error.message}`).pipe(
           Effect.annotateLogs({ outcome: Exit.isSuccess(exit) ? "success" : "failure" })
-        ))
+        )).pipe(Effect.ensuring(Effect.sync(() => running.delete(layout.job))))
     })
   })
 
@@ -394,10 +418,9 @@ const commit = Effect.fnUntraced(function*<A>(
     if (there === "present" && mode === "overwrite") {
       const old = `${layout.job}/old`
       yield* storage.rename(layout.output, old)
-      yield* Effect.tapCause(storage.rename(out, layout.output), () => Effect.ignore(storage.rename(old, layout.output)))
-    } else {
-      yield* storage.rename(out, layout.output)
     }
+    // When this fails, the clean-up puts the old output back.
+    yield* storage.rename(out, layout.output)
     return manifest
   })
   return yield* Effect.mapError(rest, (error): Reason =>
