@@ -175,6 +175,7 @@ export class HdfsClient extends Context.Service<HdfsClient, {
   readonly getAclStatus: (path: string) => Result<M.AclStatus>
   readonly setAcl: (path: string, entries: ReadonlyArray<string>) => Result<void>
   readonly modifyAclEntries: (path: string, entries: ReadonlyArray<string>) => Result<void>
+  /** Entries without permissions: `user:ann`, `default:group:people`. */
   readonly removeAclEntries: (path: string, entries: ReadonlyArray<string>) => Result<void>
   readonly removeDefaultAcl: (path: string) => Result<void>
   readonly removeAcl: (path: string) => Result<void>
@@ -435,7 +436,10 @@ export const make: (options: {
     const resume = (reading: Reading, error: E.HdfsError): Stream.Stream<Uint8Array, E.HdfsError> =>
       Stream.unwrap(Effect.gen(function*() {
         reading.failures++
-        if (!elsewhere(error) || reading.failures > config.maxRetries) {
+        // Every host with the bytes has failed once: they are asked again.
+        const exhausted = error.reason._tag === "BlockMissing" && reading.failed.size > 0
+        if (exhausted) reading.failed.clear()
+        if (!(exhausted || elsewhere(error)) || reading.failures > config.maxRetries) {
           return yield* new E.HdfsError({
             operation: "OPEN",
             path: reading.path,
@@ -455,7 +459,7 @@ export const make: (options: {
             new E.FileChanged({ detail: `it has changed since the read began, of which ${reading.position} bytes are read` })
           )
         }
-        if (error.endpoint !== undefined) {
+        if (error.endpoint !== undefined && !exhausted) {
           // To leave a DataNode out the NameNode wants its data transfer address.
           reading.failed.add(error.endpoint.replace(/:\d+$/, ""))
           yield* getFileBlockLocations(reading.path, { offset: reading.position, length: 1 })
@@ -767,7 +771,11 @@ export const make: (options: {
       getAclStatus: (path) => Effect.map(get("GETACLSTATUS", path, AclStatusAnswer), (answer) => answer.AclStatus),
       setAcl: (path, entries) => put("SETACL", path, { aclspec: entries.join(",") }),
       modifyAclEntries: (path, entries) => put("MODIFYACLENTRIES", path, { aclspec: entries.join(",") }),
-      removeAclEntries: (path, entries) => put("REMOVEACLENTRIES", path, { aclspec: entries.join(",") }),
+      // The server wants the field of the permission, empty.
+      removeAclEntries: (path, entries) =>
+        put("REMOVEACLENTRIES", path, {
+          aclspec: entries.map((entry) => /^(default:)?[^:]*:[^:]*$/.test(entry) ? `${entry}:` : entry).join(",")
+        }),
       removeDefaultAcl: (path) => put("REMOVEDEFAULTACL", path),
       removeAcl: (path) => put("REMOVEACL", path),
 

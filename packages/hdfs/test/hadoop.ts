@@ -1,35 +1,65 @@
-import { describe } from "@effect/vitest"
-import { Effect, Layer } from "effect"
-import { HdfsAuth, HdfsClient, HdfsConfig, HdfsStorage } from "@sluice/hdfs"
+import { HdfsAuth, HdfsClient, HdfsConfig } from "@sluice/hdfs"
 import { HadoopCluster } from "@sluice/hdfs/testing"
+import { afterAll, assert, beforeAll, describe } from "@effect/vitest"
+import { Effect, Exit, Layer, Scope } from "effect"
+import type * as HdfsError from "../src/HdfsError.ts"
 
 const missing = Effect.runSync(HadoopCluster.unavailable)
 
-/** `describe` for suites that need Java and Maven: skipped where they are missing, unless everything is required. */
-export const describeHadoop = (title: string, body: () => void): void => {
-  if (missing === undefined || process.env["SLUICE_REQUIRE_ALL"] === "1") describe(title, { timeout: 60_000 }, body)
-  else describe.skip(`${title} (${missing})`, body)
+/**
+ * `describe` for suites that need a real cluster, which is started before their tests and ended after them. Skipped where
+ * Java or Maven are missing, unless everything is required.
+ */
+export const describeHadoop = (
+  title: string,
+  options: HadoopCluster.Options,
+  body: (cluster: Effect.Effect<HadoopCluster.HadoopCluster>) => void
+): void => {
+  if (missing !== undefined && process.env["SLUICE_REQUIRE_ALL"] !== "1") {
+    describe.skip(`${title} (${missing})`, () => body(Effect.never))
+    return
+  }
+  describe(title, { timeout: 60_000 }, () => {
+    const scope = Scope.makeUnsafe()
+    let cluster: HadoopCluster.HadoopCluster | undefined
+    beforeAll(async () => {
+      cluster = await Effect.runPromise(Effect.provideService(HadoopCluster.make(options), Scope.Scope, scope))
+    }, 180_000)
+    afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
+    body(Effect.suspend(() => cluster === undefined ? Effect.die("the cluster is not there") : Effect.succeed(cluster)))
+  })
 }
 
-/** What a client of a cluster is made with in these tests: quick to give up, quick to try again. */
-export const settings = {
-  retryBase: "50 millis",
-  retryMax: "1 second",
-  readTimeout: "10 seconds",
-  connectTimeout: "5 seconds"
-} as const
-
-export const config = (options: HdfsConfig.Options): Layer.Layer<HdfsConfig.HdfsConfig> =>
-  HdfsConfig.layer({ ...settings, ...options })
-
-/** A client of a cluster as a user. */
+/** A client as a user, quick to give up and quick to try again. */
 export const clientAs = (
   options: HdfsConfig.Options,
-  user: string
+  user: string,
+  doAs?: string
 ): Layer.Layer<HdfsClient.HdfsClient | HdfsConfig.HdfsConfig> =>
   HdfsClient.layer.pipe(
-    Layer.provide(Layer.orDie(HdfsAuth.layerSimple({ user }))),
-    Layer.provideMerge(config(options))
+    Layer.provide(Layer.orDie(HdfsAuth.layerSimple({ user, doAs }))),
+    Layer.provideMerge(
+      HdfsConfig.layer({
+        retryBase: "50 millis",
+        retryMax: "1 second",
+        readTimeout: "10 seconds",
+        connectTimeout: "5 seconds",
+        ...options
+      })
+    )
   )
 
-export { HdfsStorage }
+/** Asserts the reason of a failure, and that its message names the operation. */
+export const reason = <A, R>(effect: Effect.Effect<A, HdfsError.HdfsError, R>, ...tags: ReadonlyArray<HdfsError.Reason["_tag"]>) =>
+  Effect.map(Effect.flip(effect), (error) => {
+    assert.include(tags, error.reason._tag, error.message)
+    assert.include(error.message, error.operation)
+    return error
+  })
+
+/** Bytes that differ from block to block. */
+export const sample = (length: number): Uint8Array => {
+  const bytes = new Uint8Array(length)
+  for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8) * 7 + (i >>> 16)) & 0xff
+  return bytes
+}

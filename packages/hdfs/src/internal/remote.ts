@@ -108,7 +108,7 @@ const reasonOfException = (exception: string, javaClassName: string, message: st
   if (/Could not obtain block|Cannot obtain block length|No live nodes contain/.test(detail)) {
     return new E.BlockMissing({ detail })
   }
-  if (/No active nodes contain this block|Failed to find datanode/.test(detail)) return new E.BlockMissing({ detail })
+  if (/No active (and not excluded )?nodes contain this block|Failed to find datanode/.test(detail)) return new E.BlockMissing({ detail })
   if (/still not started|startup mode|not yet started/i.test(detail)) return new E.Retriable({ detail })
   if (/Offset=.*out of the range|out of the range/.test(detail)) return new E.InvalidArgument({ detail })
   if (/is non empty/.test(detail)) return new E.NotEmpty({ detail })

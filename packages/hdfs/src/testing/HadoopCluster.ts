@@ -506,7 +506,8 @@ export const make = Effect.fn("HadoopCluster.make")(
           yield* admin(["-transitionToStandby", `nn${i + 1}`])
         }
       }
-      yield* admin(["-transitionToActive", `nn${target + 1}`])
+      // Otherwise it asks the others whether they are standbys, and one of them may be dead.
+      yield* admin(["-transitionToActive", "--forceactive", `nn${target + 1}`])
       active = target
     })
 

@@ -1,0 +1,28 @@
+/**
+ * Ends the HDFS of `npm run hdfs:up` and removes its files.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Console, Effect, Schema } from "effect"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+
+const state = Path.join(Os.tmpdir(), "sluice-hdfs-up.json")
+const decode = Schema.decodeEffect(Schema.fromJsonString(Schema.Struct({ pid: Schema.Number, confDir: Schema.String })))
+
+NodeRuntime.runMain(
+  Effect.gen(function* () {
+    if (!Fs.existsSync(state)) return yield* Console.log("it is not up")
+    const { confDir, pid } = yield* decode(Fs.readFileSync(state, "utf8"))
+    const alive = yield* Effect.sync(() => {
+      try {
+        return process.kill(pid, "SIGTERM")
+      } catch {
+        return false
+      }
+    })
+    if (!alive) yield* Effect.sync(() => Fs.rmSync(state))
+    for (let i = 0; alive && Fs.existsSync(state) && i < 300; i++) yield* Effect.sleep("100 millis")
+    yield* Console.log(alive ? `ended; ${Path.dirname(confDir)} is removed` : "it had ended already")
+  })
+)
