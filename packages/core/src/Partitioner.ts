@@ -88,16 +88,17 @@ export const hash = <K = unknown>(
   const codec: Pick<Codec<K>, "id" | "write"> = options?.codec ?? plain
   const scratch = new Writer(256)
   scratch.canonical = true
+  const count = Math.max(1, Math.floor(partitions))
   return {
     _tag: "Hash",
-    partitions: Math.max(1, Math.floor(partitions)),
+    partitions: count,
     codec,
     partition(key) {
       scratch.position = 0
       scratch.depth = 0
       codec.write(key, scratch)
       hashBytes(scratch.bytes, 0, scratch.position)
-      return prefix.high % this.partitions
+      return prefix.high % count
     }
   }
 }
