@@ -214,21 +214,37 @@ const compileOperator = (operator: Exclude<Operator, PureOperator>, guarded: boo
   }
 }
 
-// Before a `Catch`: what is not the failure of one element (a partition's own stream) ends the partition with a `Failed`. The rows
-// that were read and did not get here are dropped by the program's own will: they count as filtered, or a write would call them lost.
-const catchEnd = (steps: ReadonlyArray<Step>): Step => (rows, task, partition, drop) => {
+// Runs steps and counts the elements that went in and neither came out nor were dropped.
+const tracked = (steps: ReadonlyArray<Step>, rows: Rows, ...[task, partition, drop]: Tail<Parameters<Step>>) => {
   let inside = 0
   const counting = (n: number) => {
     inside -= n
     drop(n)
   }
   const before = countRows(rows, (n) => inside += n)
-  const after = countRows(steps.reduce((current, step) => step(current, task, partition, counting), before), (n) => inside -= n)
-  return Stream.catch(after, (error) =>
+  const after = steps.reduce((current, step) => step(current, task, partition, counting), before)
+  return { rows: countRows(after, (n) => inside -= n), inside: () => inside }
+}
+
+type Tail<T extends ReadonlyArray<unknown>> = T extends readonly [unknown, ...infer Rest] ? Rest : never
+
+// Before a `Catch`: what is not the failure of one element (a partition's own stream) ends the partition with a `Failed`. The rows
+// that were read and did not get here are dropped by the program's own will: they count as filtered, or a write would call them lost.
+const beforeCatch = (steps: ReadonlyArray<Step>): Step => (rows, ...rest) => {
+  const before = tracked(steps, rows, ...rest)
+  const [, , drop] = rest
+  return Stream.catch(before.rows, (error) =>
     Stream.suspend(() => {
-      drop(inside - 1)
+      drop(before.inside() - 1)
       return Stream.succeed(new Failed(error))
     }))
+}
+
+// The same for a step that may end before its input does.
+const mayEndEarly = (steps: ReadonlyArray<Step>, step: Step): Step => (rows, ...rest) => {
+  const before = tracked(steps, rows, ...rest)
+  const [, , drop] = rest
+  return Stream.concat(step(before.rows, ...rest), Stream.fromEffectDrain(Effect.sync(() => drop(before.inside()))))
 }
 
 /**
@@ -240,7 +256,7 @@ export const compile = (
   operators: ReadonlyArray<Operator>,
   guarded: boolean
 ): { readonly chain: Chain; readonly guarded: boolean } => {
-  const backwards: Array<{ readonly step: Step; readonly catches: boolean }> = []
+  const backwards: Array<{ readonly step: Step; readonly operator: Operator | undefined }> = []
   let guard = guarded
   // Backwards: what comes later says whether an element may fail here.
   for (const group of fuse(operators).toReversed()) {
@@ -249,21 +265,22 @@ export const compile = (
       const pass = compilePure(pure, guard)
       backwards.push({
         step: (rows, _, partition, drop) => mapArrays(rows, pass(partition, drop)),
-        catches: false
+        operator: undefined
       })
       continue
     }
     for (const operator of group) {
       if (isPure(operator)) continue
-      backwards.push({ step: compileOperator(operator, guard), catches: operator._tag === "Catch" })
+      backwards.push({ step: compileOperator(operator, guard), operator })
       if (operator._tag === "Catch") guard = true
       else if (operator._tag === "MapPartitions") guard = false
     }
   }
   let steps: Array<Step> = []
-  for (const { catches, step } of backwards.toReversed()) {
-    if (catches) steps = [catchEnd(steps)]
-    steps.push(step)
+  for (const { operator, step } of backwards.toReversed()) {
+    if (operator?._tag === "Catch") steps = [beforeCatch(steps), step]
+    else if (operator?._tag === "MapPartitions" && !operator.oneToOne) steps = [mayEndEarly(steps, step)]
+    else steps.push(step)
   }
   return {
     chain: (rows, task, partition) => {
