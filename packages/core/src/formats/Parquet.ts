@@ -14,6 +14,7 @@ import { compileRows, describe, type RowReader } from "../internal/format/arrowR
 import { detail, fingerprint, toResolved } from "../internal/format/files.ts"
 import { expand, fail, storageFailed, toPaths } from "../internal/format/inputs.ts"
 import * as Footer from "../internal/format/parquetFooter.ts"
+import * as Vectors from "../internal/format/parquetVectors.ts"
 import { encodeBatches, type EncodeOptions, encodeRows } from "../internal/format/parquetWrite.ts"
 import { pack, type Unit } from "../internal/format/splits.ts"
 import { type Libraries, load } from "../internal/format/wasm.ts"
@@ -77,6 +78,7 @@ interface OpenFile {
   readonly status: FileStatus
   readonly footer: Footer.Footer
   readonly schema: Arrow.Schema
+  readonly vectors: ReadonlyMap<string, Vectors.VectorColumn>
 }
 
 const corrupt = (path: string) => (error: unknown): FormatError =>
@@ -108,7 +110,8 @@ const open = Effect.fnUntraced(function*(libraries: Libraries, status: FileStatu
     try: (): OpenFile => {
       const footer = Footer.parse(bytes, length)
       const ipc = libraries.codec((wasm) => wasm.readSchema(Footer.emptyFile(footer)).intoIPCStream())
-      return { status, footer, schema: libraries.arrow.tableFromIPC(ipc).schema }
+      const { schema } = libraries.arrow.tableFromIPC(ipc)
+      return { status, footer, schema, vectors: Vectors.vectorColumns(footer.struct) }
     },
     catch: corrupt(path)
   })
@@ -133,10 +136,8 @@ export const metadata = Effect.fn("Parquet.metadata")(function*(path: string | R
   }))
 })
 
-// What one batch, and one call of the decoder, should hold at most: pages before compression, which for plain encoded
-// numbers is what they take in memory.
-const batchBytes = 32 * 1024 * 1024
-const sliceBytes = 64 * 1024 * 1024
+// What one batch should hold at most: pages before compression, which for plain encoded numbers is what they take in memory.
+const batchBytes = 64 * 1024 * 1024
 
 // The input of the decoder, put together here again and again while it is small: new memory costs more than the copy.
 const maxScratch = 64 * 1024 * 1024
@@ -165,45 +166,103 @@ const readRowGroup = Effect.fnUntraced(function*(
   const group = file.footer.rowGroups[index]
   if (group === undefined) return yield* fail(format, path, new Corrupt({ detail: `has no row group ${index} any more` }))
   const asked = columns === undefined ? undefined : new Set(columns)
-  const wanted = asked === undefined || file.schema.fields.every((field) => asked.has(field.name)) ? undefined : asked
+  const fields = file.schema.fields.filter((field) => asked === undefined || asked.has(field.name))
+  const wanted = new Set(fields.map((field) => field.name))
   const ranges = Footer.rangesOf(group, wanted)
   let pieces = yield* Effect.forEach(ranges, (range) =>
     Effect.mapError(storage.readRange(path, range.offset, range.length), storageFailed(format, path)), { concurrency: 4 })
-  pieces = [...yield* Effect.try({
-    try: () => Footer.rowGroupFile(projected(libraries, file, wanted), index, ranges, pieces),
-    catch: corrupt(path)
-  })]
-  const bytes = Footer.plainLength(group, wanted)
-  const step = Math.max(1, Math.ceil(group.rows / Math.ceil(bytes / sliceBytes)))
-  const batchSize = Math.max(1, Math.ceil(group.rows / Math.ceil(bytes / batchBytes)))
+  const step = Math.max(1, Math.ceil(group.rows / Math.ceil(Footer.plainLength(group, wanted) / batchBytes)))
+
   const slice = (firstRow: number): Effect.Effect<ReadonlyArray<Arrow.RecordBatch>, FormatError> =>
     Effect.try({
       try: () => {
-        const limit = Math.min(step, group.rows - firstRow)
-        const part = limit === group.rows ? {} : { limit, offset: firstRow }
-        // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.
-        const ipc = libraries.codec((wasm) => wasm.readParquet(joined(pieces), { batchSize, ...part }).intoIPCStream())
+        const rows = Math.min(step, group.rows - firstRow)
+        // Vectors are decoded whole.
+        const vectors = rows === group.rows ? vectorsOf(libraries, file, group, fields, ranges, pieces) : new Map()
+        const rest = fields.filter((field) => !vectors.has(field.name))
+        const others = rest.length === 0
+          ? undefined
+          : decode(libraries, file, index, new Set(rest.map((field) => field.name)), ranges, pieces, { rows, firstRow })
         // The stream keeps this function until the last batch is done with.
-        if (firstRow + limit === group.rows) pieces = []
-        const { batches, numRows } = libraries.arrow.tableFromIPC(ipc)
-        if (numRows !== limit) throw new Error(`row group ${index} has ${numRows} rows, its metadata says ${limit}`)
-        let row = firstRow
-        for (const batch of batches) {
-          Origin.attach(batch, { path, rowGroup: index, firstRow: row, kept: undefined })
-          row += batch.numRows
-        }
-        return batches
+        if (firstRow + rows === group.rows) pieces = []
+        const batch = vectors.size === 0 && others !== undefined
+          ? others
+          : assemble(libraries, file, fields, rows, (name) => vectors.get(name) ?? others?.getChild(name)?.data[0])
+        if (batch.numRows !== rows) throw new Error(`row group ${index} has ${batch.numRows} rows, not ${rows}`)
+        return [Origin.attach(batch, { path, rowGroup: index, firstRow, kept: undefined })]
       },
       catch: corrupt(path)
     })
   return Stream.mapEffect(Stream.fromIterable(starts(group.rows, step)).pipe(Stream.rechunk(1)), slice)
 })
 
+const vectorsOf = (
+  { arrow }: Libraries,
+  file: OpenFile,
+  group: Footer.RowGroup,
+  fields: ReadonlyArray<Arrow.Field>,
+  ranges: ReadonlyArray<Footer.Range>,
+  pieces: ReadonlyArray<Uint8Array>
+): ReadonlyMap<string, Arrow.Data> => {
+  const found = new Map<string, Arrow.Data>()
+  for (const { name, type } of fields) {
+    const shape = file.vectors.get(name)
+    const column = group.columns.find((column) => column.path[0] === name)
+    if (shape === undefined || column === undefined || !arrow.DataType.isList(type)) continue
+    const item = type.children[0]?.type
+    if (item === undefined || !arrow.DataType.isFloat(item)) continue
+    const vectors = Vectors.decodeVectors(Vectors.chunkOf(column, ranges, pieces), column, shape, group.rows)
+    if (vectors === undefined) continue
+    const child = arrow.makeData({ type: new arrow.Float32(), length: vectors.values.length, data: vectors.values })
+    found.set(name, arrow.makeData({ type, length: group.rows, nullCount: 0, valueOffsets: vectors.offsets, child }))
+  }
+  return found
+}
+
+const decode = (
+  libraries: Libraries,
+  file: OpenFile,
+  index: number,
+  names: ReadonlySet<string>,
+  read: ReadonlyArray<Footer.Range>,
+  bytes: ReadonlyArray<Uint8Array>,
+  slice: { readonly rows: number; readonly firstRow: number }
+): Arrow.RecordBatch => {
+  const footer = projected(libraries, file, names)
+  const group = footer.rowGroups[index]
+  const ranges = group === undefined ? [] : Footer.rangesOf(group, names)
+  const pieces = ranges.map((range) => Vectors.chunkOf(range, read, bytes))
+  const options = { batchSize: slice.rows, limit: slice.rows, offset: slice.firstRow }
+  const input = joined(Footer.rowGroupFile(footer, index, ranges, pieces))
+  // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.
+  const ipc = libraries.codec((wasm) => wasm.readParquet(input, options).intoIPCStream())
+  const [batch, more] = libraries.arrow.tableFromIPC(ipc).batches
+  if (batch === undefined || more !== undefined) throw new Error(`row group ${index} is not of one piece`)
+  return batch
+}
+
+const assemble = (
+  { arrow }: Libraries,
+  file: OpenFile,
+  fields: ReadonlyArray<Arrow.Field>,
+  length: number,
+  dataOf: (name: string) => Arrow.Data | undefined
+): Arrow.RecordBatch => {
+  const children = fields.map((field) => {
+    const data = dataOf(field.name)
+    if (data === undefined || data.length !== length) throw new Error(`column "${field.name}" has not ${length} rows`)
+    return data
+  })
+  const type = new arrow.Struct([...fields])
+  const schema = new arrow.Schema([...fields], file.schema.metadata)
+  return new arrow.RecordBatch(schema, arrow.makeData({ type, length, nullCount: 0, children }))
+}
+
 const starts = (rows: number, step: number): ReadonlyArray<number> =>
   Array.from({ length: Math.ceil(rows / step) }, (_, i) => i * step)
 
-const projected = (libraries: Libraries, file: OpenFile, wanted: ReadonlySet<string> | undefined): Footer.Footer => {
-  if (wanted === undefined) return file.footer
+const projected = (libraries: Libraries, file: OpenFile, wanted: ReadonlySet<string>): Footer.Footer => {
+  if (file.schema.fields.every((field) => wanted.has(field.name))) return file.footer
   const { Schema, Table, tableToIPC } = libraries.arrow
   const schema = new Schema(file.schema.fields.filter((field) => wanted.has(field.name)), file.schema.metadata)
   return Footer.project(file.footer, wanted, tableToIPC(new Table(schema), "stream"))

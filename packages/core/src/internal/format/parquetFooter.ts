@@ -16,6 +16,10 @@ export interface ColumnChunk {
   readonly length: number
   /** Bytes of its pages before compression. */
   readonly plainLength: number
+  /** Values, nulls and empty lists among them. */
+  readonly values: number
+  /** Parquet's number of the compression. */
+  readonly codec: number
   readonly nullCount: number | undefined
 }
 
@@ -49,6 +53,8 @@ const columnChunk = {
 } as const
 const columnMetaData = {
   path: 3,
+  codec: 4,
+  values: 5,
   uncompressed: 6,
   compressed: 7,
   dataPage: 9,
@@ -89,6 +95,8 @@ const columnOf = (chunk: Thrift.Struct): ColumnChunk => {
     offset: dictionary !== undefined && dictionary > 0 && dictionary < dataPage ? dictionary : dataPage,
     length,
     plainLength: Thrift.int(meta, columnMetaData.uncompressed) ?? length,
+    values: Thrift.int(meta, columnMetaData.values) ?? 0,
+    codec: Thrift.int(meta, columnMetaData.codec) ?? -1,
     nullCount: statistics === undefined ? undefined : Thrift.int(statistics, nullCount)
   }
 }
@@ -204,8 +212,6 @@ const close = (footer: Thrift.Struct): Buffer => {
 export const emptyFile = (footer: Footer): Uint8Array =>
   Buffer.concat([magic, close(withRowGroups(footer.struct, []))])
 
-const utf8 = (text: string): Thrift.Field => ({ type: 8, value: Buffer.from(text) })
-
 /**
  * The footer of the same file with only some of its top-level columns: the decoder has no other way to skip the rest.
  * `schemaMessage` is the Arrow schema of these columns, as an IPC stream; it carries the types that Parquet has not.
@@ -246,8 +252,8 @@ export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMess
     ])
   )
   const hint: Thrift.Struct = new Map([
-    [1, utf8("ARROW:schema")],
-    [2, utf8(Buffer.from(schemaMessage).toString("base64"))]
+    [1, Thrift.utf8("ARROW:schema")],
+    [2, Thrift.utf8(Buffer.from(schemaMessage).toString("base64"))]
   ])
   return {
     ...footer,

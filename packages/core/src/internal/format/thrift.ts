@@ -111,6 +111,13 @@ class Reader {
 
 export const read = (bytes: Uint8Array): Struct => new Reader(bytes).struct(0)
 
+/** A struct and how many bytes it takes; more may follow. */
+export const readPrefix = (bytes: Uint8Array): { readonly struct: Struct; readonly length: number } => {
+  const reader = new Reader(bytes)
+  const struct = reader.struct(0)
+  return { struct, length: reader.at }
+}
+
 const writeVarint = (out: Array<number>, value: bigint): void => {
   let rest = BigInt.asUintN(64, value)
   while (rest >= 0x80n) {
@@ -222,6 +229,12 @@ export const set = (fields: Struct, changes: ReadonlyArray<readonly [id: number,
 }
 
 export const i64 = (value: number): Field => ({ type: 6, value: BigInt(value) })
+
+export const i32 = (value: number): Field => ({ type: 5, value: BigInt(value) })
+
+export const utf8 = (text: string): Field => ({ type: 8, value: Buffer.from(text) })
+
+export const structField = (value: Struct): Field => ({ type: 12, value })
 
 export const structList = (values: ReadonlyArray<Struct>): Field => ({
   type: 9,

@@ -1,0 +1,315 @@
+/**
+ * Columns of vectors, decoded and encoded here rather than by the codec: without nulls they are their own memory behind
+ * some runs of levels, so that a copy is all there is to do. What is not of this shape is left to the codec.
+ */
+import * as zlib from "node:zlib"
+import type { ColumnChunk, Range } from "./parquetFooter.ts"
+import * as Snappy from "./snappy.ts"
+import * as Thrift from "./thrift.ts"
+
+export const codecs = { none: 0, snappy: 1, gzip: 2, zstd: 6 } as const
+
+const schema = { elements: 2, type: 1, repetition: 3, name: 4, children: 5 } as const
+const float = 4
+const required = 0
+const repeated = 2
+
+export interface VectorColumn {
+  /** The elements of its schema, outermost first. */
+  readonly elements: ReadonlyArray<Thrift.Struct>
+  readonly nullable: boolean
+  readonly nullableItems: boolean
+  readonly maxLevel: number
+}
+
+const nameOf = (element: Thrift.Struct): string => {
+  const name = element.get(schema.name)
+  return name?.type === 8 ? Buffer.from(name.value).toString("utf8") : ""
+}
+
+/** The top-level columns that are lists of 32-bit floats. */
+export const vectorColumns = (footer: Thrift.Struct): ReadonlyMap<string, VectorColumn> => {
+  const all = Thrift.structs(footer, schema.elements)
+  const columns = new Map<string, VectorColumn>()
+  for (let at = 1; at < all.length;) {
+    let end = at
+    for (let open = 1; open > 0 && end < all.length; end++) {
+      const element = all[end]
+      open += (element === undefined ? 0 : Thrift.int(element, schema.children) ?? 0) - 1
+    }
+    const elements = all.slice(at, end)
+    at = end
+    const [outer, middle, leaf] = elements
+    if (outer === undefined || middle === undefined || leaf === undefined || elements.length !== 3) continue
+    const [first, second, third] = elements.map((element) => Thrift.int(element, schema.repetition))
+    if (first === repeated || second !== repeated || third === repeated) continue
+    if (Thrift.int(outer, schema.children) !== 1 || Thrift.int(leaf, schema.type) !== float) continue
+    const nullable = first !== required
+    const nullableItems = third !== required
+    columns.set(nameOf(outer), {
+      elements,
+      nullable,
+      nullableItems,
+      maxLevel: 1 + (nullable ? 1 : 0) + (nullableItems ? 1 : 0)
+    })
+  }
+  return columns
+}
+
+export interface Vectors {
+  readonly offsets: Int32Array
+  readonly values: Float32Array
+}
+
+const corrupt = (detail: string): Thrift.ThriftError => new Thrift.ThriftError(`has a column chunk that ${detail}`)
+
+/** Runs of equal values out of Parquet's mix of run lengths and packed bits. */
+const runs = (
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+  width: number,
+  count: number,
+  onRun: (value: number, length: number) => void
+): void => {
+  let at = from
+  let left = count
+  while (left > 0) {
+    let header = 0
+    for (let shift = 0;; shift += 7) {
+      const byte = bytes[at++]
+      if (byte === undefined || at > end || shift > 28) throw corrupt("ends in the middle of its levels")
+      header += (byte & 0x7f) * 2 ** shift
+      if (byte < 0x80) break
+    }
+    if (header % 2 === 1) {
+      const length = Math.min(left, (header - 1) * 4)
+      if (at + Math.ceil(length * width / 8) > end) throw corrupt("ends in the middle of its levels")
+      if (width === 1) {
+        let i = 0
+        for (; i + 8 <= length; i += 8) {
+          const byte = bytes[at + (i >> 3)] ?? 0
+          if (byte === 0xff) onRun(1, 8)
+          else for (let bit = 0; bit < 8; bit++) onRun((byte >> bit) & 1, 1)
+        }
+        for (; i < length; i++) onRun(((bytes[at + (i >> 3)] ?? 0) >> (i & 7)) & 1, 1)
+        at += (header - 1) / 2
+        left -= length
+        continue
+      }
+      const mask = (1 << width) - 1
+      let held = 0
+      let bits = 0
+      let next = at
+      for (let i = 0; i < length; i++) {
+        while (bits < width) {
+          held |= (bytes[next++] ?? 0) << bits
+          bits += 8
+        }
+        onRun(held & mask, 1)
+        held >>>= width
+        bits -= width
+      }
+      at += (header - 1) / 2 * width
+      left -= length
+    } else {
+      const size = (width + 7) >> 3
+      if (at + size > end) throw corrupt("ends in the middle of its levels")
+      let value = 0
+      for (let i = 0; i < size; i++) value += (bytes[at++] ?? 0) * 2 ** (8 * i)
+      const length = Math.min(left, header / 2)
+      onRun(value, length)
+      left -= length
+    }
+  }
+}
+
+const page = {
+  type: 1,
+  plainLength: 2,
+  length: 3,
+  crc: 4,
+  data: 5,
+  dictionary: 7,
+  dataV2: 8
+} as const
+const dataPage = 0
+const dictionaryPage = 2
+const dataPageV2 = 3
+
+interface Page {
+  readonly header: Thrift.Struct
+  readonly type: number
+  readonly plainLength: number
+  readonly body: Uint8Array
+}
+
+/** The pages of a column chunk. Throws where they do not fit it or have another checksum than they say. */
+export function* pagesOf(chunk: Uint8Array): Generator<Page> {
+  for (let at = 0; at < chunk.length;) {
+    const { length: headerLength, struct: header } = Thrift.readPrefix(chunk.subarray(at))
+    const length = Thrift.int(header, page.length)
+    const plainLength = Thrift.int(header, page.plainLength)
+    at += headerLength
+    if (length === undefined || plainLength === undefined || length < 0 || plainLength < 0) throw corrupt("has no page")
+    if (at + length > chunk.length) throw corrupt("ends in the middle of a page")
+    const body = chunk.subarray(at, at + length)
+    const crc = Thrift.int(header, page.crc)
+    if (crc !== undefined && zlib.crc32(body) !== crc >>> 0) throw corrupt("has a page with a wrong checksum")
+    yield { header, type: Thrift.int(header, page.type) ?? -1, plainLength, body }
+    at += length
+  }
+}
+
+let scratch = Buffer.alloc(0)
+const plain = (codec: number, body: Uint8Array, length: number): Uint8Array | undefined => {
+  switch (codec) {
+    case codecs.none:
+      return body
+    case codecs.snappy: {
+      if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(length)
+      const out = scratch.subarray(0, length)
+      Snappy.decompress(body, out)
+      return out
+    }
+    case codecs.gzip:
+      return zlib.gunzipSync(body, { maxOutputLength: Math.max(1, length) })
+    case codecs.zstd:
+      return zlib.zstdDecompressSync(body, { maxOutputLength: Math.max(1, length) })
+    default:
+      return undefined
+  }
+}
+
+const floatsOf = (bytes: Uint8Array): Float32Array => {
+  const values = new Float32Array(bytes.length >> 2)
+  new Uint8Array(values.buffer).set(bytes.subarray(0, values.byteLength))
+  return values
+}
+
+const plainEncoding = 0
+const dictionaryEncodings: ReadonlyArray<number | undefined> = [2, 8]
+
+// More than this is not decoded in one piece.
+const maxValues = 64 * 1024 * 1024
+
+/** The vectors of a column chunk, or `undefined` where the codec has to be asked. */
+export const decodeVectors = (
+  chunk: Uint8Array,
+  column: ColumnChunk,
+  { maxLevel }: VectorColumn,
+  rows: number
+): Vectors | undefined => {
+  if (column.values > maxValues || column.values < rows || rows === 0) return undefined
+  const values = new Float32Array(column.values)
+  const out = new Uint8Array(values.buffer)
+  const offsets = new Int32Array(rows + 1)
+  const levelWidth = maxLevel === 1 ? 1 : 2
+  let row = 0
+  let used = 0
+  let dictionary: Float32Array | undefined
+  let whole = true
+
+  const repetition = (level: number, length: number): void => {
+    if (level === 0) {
+      if (row + length > rows) throw corrupt("has more rows than its row group")
+      for (let i = 0; i < length; i++) offsets[row++] = position++
+    } else {
+      position += length
+    }
+  }
+  const definition = (level: number): void => {
+    if (level !== maxLevel) whole = false
+  }
+  let position = 0
+
+  for (const { body, header, plainLength, type } of pagesOf(chunk)) {
+    if (plainLength > column.plainLength) throw corrupt("has a page that is larger than it")
+    if (type === dictionaryPage) {
+      const bytes = plain(column.codec, body, plainLength)
+      if (bytes === undefined) return undefined
+      dictionary = floatsOf(bytes)
+      continue
+    }
+    if (type !== dataPage && type !== dataPageV2) continue
+    const v2 = type === dataPageV2
+    const own = Thrift.struct(header, v2 ? page.dataV2 : page.data)
+    const count = own === undefined ? undefined : Thrift.int(own, 1)
+    if (own === undefined || count === undefined || count < 0 || used + count > values.length) {
+      throw corrupt("has more values than its metadata says")
+    }
+    const encoding = Thrift.int(own, v2 ? 4 : 2)
+    let bytes: Uint8Array
+    let at: number
+    position = used
+    if (v2) {
+      const definitionLength = Thrift.int(own, 5) ?? 0
+      const repetitionLength = Thrift.int(own, 6) ?? 0
+      const levels = definitionLength + repetitionLength
+      if (definitionLength < 0 || repetitionLength < 0 || levels > body.length || levels > plainLength) {
+        throw corrupt("has levels that are longer than their page")
+      }
+      runs(body, 0, repetitionLength, 1, count, repetition)
+      runs(body, repetitionLength, levels, levelWidth, count, definition)
+      const compressed = own.get(7)?.type !== 2
+      const data = plain(compressed ? column.codec : codecs.none, body.subarray(levels), plainLength - levels)
+      if (data === undefined) return undefined
+      bytes = data
+      at = 0
+    } else {
+      const data = plain(column.codec, body, plainLength)
+      if (data === undefined) return undefined
+      bytes = data
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+      const level = (from: number): number => {
+        if (from + 4 > bytes.length) throw corrupt("ends in the middle of its levels")
+        const end = from + 4 + view.getUint32(from, true)
+        if (end > bytes.length) throw corrupt("has levels that are longer than their page")
+        return end
+      }
+      // Levels packed without a length are older than Parquet 1.0's first release that wrote lists.
+      if (Thrift.int(own, 3) !== 3 || Thrift.int(own, 4) !== 3) return undefined
+      const repetitionEnd = level(0)
+      runs(bytes, 4, repetitionEnd, 1, count, repetition)
+      at = level(repetitionEnd)
+      runs(bytes, repetitionEnd + 4, at, levelWidth, count, definition)
+    }
+    if (!whole) return undefined
+    if (encoding === plainEncoding) {
+      const size = count * 4
+      if (at + size > bytes.length) throw corrupt("has fewer values than its metadata says")
+      out.set(bytes.subarray(at, at + size), used * 4)
+    } else if (dictionaryEncodings.includes(encoding) && dictionary !== undefined) {
+      const known = dictionary
+      const width = bytes[at] ?? 0
+      if (width > 24) return undefined
+      let to = used
+      runs(bytes, at + 1, bytes.length, width, count, (index, length) => {
+        const value = known[index]
+        if (value === undefined) throw corrupt("names a value that its dictionary does not have")
+        for (let i = 0; i < length; i++) values[to++] = value
+      })
+    } else {
+      return undefined
+    }
+    used += count
+  }
+  if (used !== values.length || row !== rows || offsets[0] !== 0) throw corrupt("has fewer values than its metadata says")
+  offsets[rows] = used
+  return { offsets, values }
+}
+
+/** The bytes of a column, or of some next to each other, in those that were read. */
+export const chunkOf = (
+  column: Range,
+  ranges: ReadonlyArray<Range>,
+  pieces: ReadonlyArray<Uint8Array>
+): Uint8Array => {
+  const i = ranges.findIndex((range) =>
+    column.offset >= range.offset && column.offset + column.length <= range.offset + range.length
+  )
+  const range = ranges[i]
+  const piece = pieces[i]
+  if (range === undefined || piece === undefined) throw corrupt("was not read")
+  return piece.subarray(column.offset - range.offset, column.offset - range.offset + column.length)
+}
