@@ -29,7 +29,7 @@ export const writeDigits = Effect.fn("writeDigits")(function*(path: string, rows
       label: row.label,
       features: Float32Array.from({ length: pixels }, (_, i) => Number(Reflect.get(row, `p${i}`)))
     })),
-    Dataset.collect()
+    Dataset.collect
   )
   return yield* Dataset.range(0, rows, { partitions: 4 }).pipe(
     Dataset.flatMap((id) => {

@@ -18,7 +18,7 @@
  *   Scoring.score({ vector: "features", threshold: 0.5 }),
  *   Dataset.map((row) => [row.id, row.score, row.class]),
  *   Dataset.provide(Scorer.layerModel(model)),
- *   Dataset.collect()
+ *   Dataset.collect
  * )
  *
  * await Effect.runPromise(Effect.provide(scored, Engine.layer)) // => [[1, 0.5, true]]
