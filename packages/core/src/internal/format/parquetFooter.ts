@@ -42,7 +42,7 @@ const encryptedMagic = Uint8Array.of(0x50, 0x41, 0x52, 0x45)
 export const trailerBytes = 8
 const fileMetaData = { schema: 2, numRows: 3, rowGroups: 4, keyValue: 5, columnOrders: 7 } as const
 const schemaElement = { name: 4, children: 5 } as const
-const rowGroup = { columns: 1, numRows: 3, sorting: 4, fileOffset: 5, ordinal: 7 } as const
+const rowGroup = { columns: 1, plainLength: 2, numRows: 3, sorting: 4, fileOffset: 5, length: 6, ordinal: 7 } as const
 const columnChunk = {
   fileOffset: 2,
   metaData: 3,
@@ -292,32 +292,83 @@ export const rowGroupFile = (
   return [magic, ...bytes, close(withRowGroups(footer.struct, groups))]
 }
 
-/** Puts files of the same schema behind each other as the row groups of one. */
-export const makeAppender = () => {
+/** A column chunk that was not encoded with the others: `metadata` wants only the place of its first page. */
+export interface ExtraColumn {
+  readonly name: string
+  readonly pieces: ReadonlyArray<Uint8Array>
+  readonly length: number
+  readonly metadata: Thrift.Struct
+}
+
+/** The footer at the end of a whole file. */
+export const ofFile = (file: Uint8Array): { readonly struct: Thrift.Struct; readonly at: number } => {
+  const length = footerLength(file.subarray(file.length - trailerBytes), file.length)
+  if (typeof length === "string") throw new Thrift.ThriftError(length)
+  const at = file.length - trailerBytes - length
+  return { struct: Thrift.read(file.subarray(at, file.length - trailerBytes)), at }
+}
+
+/** Puts row groups behind each other as a file with the schema of `schema`, whose top-level columns are `names`. */
+export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>) => {
   const groups: Array<Thrift.Struct> = []
-  let schema: Thrift.Struct | undefined
   let position = 0
   return {
-    /** The bytes that the output grows by. Throws `ThriftError` where `file` is no Parquet file. */
-    append: (file: Uint8Array): Uint8Array => {
-      const length = footerLength(file.subarray(file.length - trailerBytes), file.length)
-      if (typeof length === "string") throw new Thrift.ThriftError(length)
-      const footerAt = file.length - trailerBytes - length
-      const footer = Thrift.read(file.subarray(footerAt, file.length - trailerBytes))
-      schema ??= footer
-      let end = magic.length
-      const from = position === 0 ? 0 : magic.length
-      const by = position - from
-      for (const group of Thrift.structs(footer, fileMetaData.rowGroups)) {
-        for (const column of Thrift.structs(group, rowGroup.columns).map(columnOf)) {
-          end = Math.max(end, column.offset + column.length)
+    /**
+     * The bytes that the output grows by: those of a file with the other columns of one row group, and of `extra`.
+     * Throws `ThriftError` where `file` is no Parquet file.
+     */
+    append: (file: Uint8Array | undefined, rows: number, extra: ReadonlyArray<ExtraColumn>): ReadonlyArray<Uint8Array> => {
+      const pieces: Array<Uint8Array> = position === 0 ? [magic] : []
+      if (position === 0) position = magic.length
+      const columns = new Map<string, Array<Thrift.Struct>>()
+      let group: Thrift.Struct = new Map([[rowGroup.numRows, Thrift.i64(rows)]])
+      if (file !== undefined) {
+        const { at, struct } = ofFile(file)
+        const found = Thrift.structs(struct, fileMetaData.rowGroups)
+        const only = found[0]
+        if (found.length > 1) throw new Thrift.ThriftError("has more than one row group")
+        if (only !== undefined) {
+          const by = position - magic.length
+          group = moved(only, (offset) => offset + by)
+          let end = magic.length
+          for (const column of Thrift.structs(only, rowGroup.columns).map(columnOf)) {
+            end = Math.max(end, column.offset + column.length)
+          }
+          const bytes = file.subarray(magic.length, Math.min(end, at))
+          pieces.push(bytes)
+          position += bytes.length
+          for (const chunk of Thrift.structs(group, rowGroup.columns)) {
+            const name = columnOf(chunk).path[0] ?? ""
+            const there = columns.get(name)
+            if (there === undefined) columns.set(name, [chunk])
+            else there.push(chunk)
+          }
         }
-        groups.push(moved(group, (offset) => offset + by))
       }
-      position += end - from
-      return file.subarray(from, end)
+      for (const column of extra) {
+        const metadata = Thrift.set(column.metadata, [[columnMetaData.dataPage, Thrift.i64(position)]])
+        columns.set(column.name, [
+          new Map([[columnChunk.fileOffset, Thrift.i64(0)], [columnChunk.metaData, Thrift.structField(metadata)]])
+        ])
+        pieces.push(...column.pieces)
+        position += column.length
+      }
+      if (rows === 0) return pieces
+      const all = names.flatMap((name) => columns.get(name) ?? [])
+      const size = (id: number) =>
+        Thrift.i64(all.reduce((sum, chunk) => {
+          const metadata = Thrift.struct(chunk, columnChunk.metaData)
+          return sum + (metadata === undefined ? 0 : Thrift.int(metadata, id) ?? 0)
+        }, 0))
+      groups.push(Thrift.set(group, [
+        [rowGroup.columns, Thrift.structList(all)],
+        [rowGroup.plainLength, size(columnMetaData.uncompressed)],
+        [rowGroup.length, size(columnMetaData.compressed)],
+        [rowGroup.fileOffset, undefined]
+      ]))
+      return pieces
     },
     /** The footer of all that was appended. */
-    close: (): Uint8Array => schema === undefined ? new Uint8Array(0) : close(withRowGroups(schema, groups))
+    close: (): Uint8Array => close(withRowGroups(schema, groups))
   }
 }

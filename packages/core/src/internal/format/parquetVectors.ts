@@ -313,3 +313,166 @@ export const chunkOf = (
   if (range === undefined || piece === undefined) throw corrupt("was not read")
   return piece.subarray(column.offset - range.offset, column.offset - range.offset + column.length)
 }
+
+/** Encoded vectors: the bytes of a column chunk and its metadata with the offset still to be set. */
+export interface EncodedColumn {
+  readonly name: string
+  readonly pieces: ReadonlyArray<Uint8Array>
+  readonly plainLength: number
+  readonly length: number
+  readonly metadata: Thrift.Struct
+}
+
+/** Some rows of a column of vectors. */
+export interface VectorData extends Vectors {
+  readonly rows: number
+  /** `undefined` where no row is null. */
+  readonly valid: ((row: number) => boolean) | undefined
+}
+
+const pageBytes = 1024 * 1024
+
+class Levels {
+  bytes = Buffer.allocUnsafe(16 * 1024)
+  length = 0
+  level = -1
+  count = 0
+  readonly width: number
+  constructor(width: number) {
+    this.width = width
+  }
+  varint(value: number): void {
+    let rest = value
+    while (rest >= 0x80) {
+      this.bytes[this.length++] = (rest & 0x7f) | 0x80
+      rest >>>= 7
+    }
+    this.bytes[this.length++] = rest
+  }
+  add(level: number, count: number): void {
+    if (level === this.level) {
+      this.count += count
+      return
+    }
+    this.flush()
+    this.level = level
+    this.count = count
+  }
+  flush(): void {
+    if (this.count === 0) return
+    if (this.length + 8 > this.bytes.length) {
+      const bigger = Buffer.allocUnsafe(this.bytes.length * 2)
+      bigger.set(this.bytes.subarray(0, this.length))
+      this.bytes = bigger
+    }
+    this.varint(this.count * 2)
+    this.bytes[this.length++] = this.level
+    this.count = 0
+  }
+  /** The levels of a page, behind their length. */
+  take(): Buffer {
+    this.flush()
+    const out = Buffer.allocUnsafe(4 + this.length)
+    out.writeUInt32LE(this.length)
+    this.bytes.copy(out, 4, 0, this.length)
+    this.length = 0
+    this.level = -1
+    return out
+  }
+}
+
+// Snappy finds repeats and nothing else, which is what deflate does with a fixed code.
+const repeats = (values: Float32Array): boolean => {
+  const length = Math.min(64 * 1024, values.byteLength)
+  const middle = (values.byteLength - length) >> 1
+  const sample = new Uint8Array(values.buffer, values.byteOffset + middle, length)
+  const options = { level: 1, strategy: zlib.constants.Z_FIXED }
+  return length > 0 && zlib.deflateRawSync(sample, options).length < length * 0.9
+}
+
+/**
+ * A column chunk of plain encoded pages, or `undefined` where the codec has to be asked. Without compression the pages
+ * are views of the vectors. Vectors in which Snappy would find nothing are not compressed with it.
+ */
+export const encodeVectors = (
+  name: string,
+  { elements, maxLevel, nullable }: VectorColumn,
+  data: ReadonlyArray<VectorData>,
+  compression: keyof typeof codecs
+): EncodedColumn | undefined => {
+  if (compression === "snappy" && data.some((part) => repeats(part.values))) return undefined
+  const compress = compression === "zstd"
+    ? (bytes: Uint8Array) => zlib.zstdCompressSync(bytes)
+    : compression === "gzip"
+    ? (bytes: Uint8Array) => zlib.gzipSync(bytes)
+    : undefined
+  const repetition = new Levels(1)
+  const definition = new Levels(maxLevel === 1 ? 1 : 2)
+  const empty = nullable ? 1 : 0
+  const pieces: Array<Uint8Array> = []
+  let plainLength = 0
+  let length = 0
+  let count = 0
+  for (const { offsets, rows, valid, values } of data) {
+    for (let from = 0; from < rows;) {
+      const first = offsets[from] ?? 0
+      const full = first + pageBytes / 4
+      let end = first
+      let levels = 0
+      let row = from
+      for (; row < rows && (row === from || end < full); row++) {
+        const next = offsets[row + 1] ?? end
+        const size = next - end
+        end = next
+        repetition.add(0, 1)
+        if (size === 0) {
+          definition.add(valid === undefined || valid(row) ? empty : 0, 1)
+          levels++
+        } else {
+          // A null over values that are there.
+          if (valid !== undefined && !valid(row)) return undefined
+          if (size > 1) repetition.add(1, size - 1)
+          definition.add(maxLevel, size)
+          levels += size
+        }
+      }
+      from = row
+      const body = [
+        repetition.take(),
+        definition.take(),
+        new Uint8Array(values.buffer, values.byteOffset + first * 4, (end - first) * 4)
+      ]
+      const plainSize = body.reduce((sum, piece) => sum + piece.length, 0)
+      const written = compress === undefined ? body : [compress(Buffer.concat(body))]
+      const size = written.reduce((sum, piece) => sum + piece.length, 0)
+      const header = Thrift.write(
+        new Map([
+          [page.type, Thrift.i32(dataPage)],
+          [page.plainLength, Thrift.i32(plainSize)],
+          [page.length, Thrift.i32(size)],
+          [
+            page.data,
+            Thrift.structField(
+              new Map([[1, Thrift.i32(levels)], [2, Thrift.i32(plainEncoding)], [3, Thrift.i32(3)], [4, Thrift.i32(3)]])
+            )
+          ]
+        ])
+      )
+      pieces.push(header, ...written)
+      plainLength += header.length + plainSize
+      length += header.length + size
+      count += levels
+    }
+  }
+  const strings = elements.map((element) => Thrift.utf8(nameOf(element)))
+  const metadata: Thrift.Struct = new Map([
+    [1, Thrift.i32(float)],
+    [2, { type: 9, element: 5, value: [Thrift.i32(plainEncoding), Thrift.i32(3)] }],
+    [3, { type: 9, element: 8, value: strings }],
+    [4, Thrift.i32(compress === undefined ? codecs.none : codecs[compression])],
+    [5, Thrift.i64(count)],
+    [6, Thrift.i64(plainLength)],
+    [7, Thrift.i64(length)]
+  ])
+  return { name, pieces, plainLength, length, metadata }
+}

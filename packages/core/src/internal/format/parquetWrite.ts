@@ -1,10 +1,11 @@
 /** From rows or record batches to Parquet, one row group at a time. */
 import type * as Arrow from "apache-arrow"
-import { Effect, Result, Schema, SchemaAST, Stream } from "effect"
+import { Array as Arr, Effect, Result, Schema, SchemaAST, Stream } from "effect"
 import { type FormatError, Unencodable } from "../../FormatError.ts"
 import * as Vector from "../../Vector.ts"
 import { fail } from "./inputs.ts"
 import * as Footer from "./parquetFooter.ts"
+import * as Vectors from "./parquetVectors.ts"
 import { type Libraries, load } from "./wasm.ts"
 
 export interface EncodeOptions {
@@ -49,7 +50,51 @@ const toFile = ({ arrow, codec }: Libraries, table: Arrow.Table, options: Encode
   })
 }
 
-/** The bytes of a Parquet file, from tables that are each one row group. */
+/** Vectors that need no codec, as {@link Vectors.encodeVectors} takes them. */
+const vectorData = ({ DataType }: Libraries["arrow"], column: Arrow.Vector): ReadonlyArray<Vectors.VectorData> | undefined => {
+  const parts: Array<Vectors.VectorData> = []
+  for (const data of column.data) {
+    const child: Arrow.Data | undefined = data.children[0]
+    if (!DataType.isList(data.type) || child === undefined || child.nullCount > 0) return undefined
+    const offsets: unknown = data.valueOffsets
+    const values: unknown = child.values
+    if (!(offsets instanceof Int32Array) || !(values instanceof Float32Array)) return undefined
+    parts.push({
+      offsets,
+      values,
+      rows: data.length,
+      valid: data.nullCount === 0 ? undefined : (row) => data.getValid(row)
+    })
+  }
+  return parts
+}
+
+const makeEncoder = (libraries: Libraries, schema: Arrow.Schema, options: EncodeOptions) => {
+  const { arrow } = libraries
+  const names = schema.fields.map((field) => field.name)
+  const footer = Footer.ofFile(toFile(libraries, new arrow.Table(schema), options)).struct
+  const shapes = Vectors.vectorColumns(footer)
+  const appender = Footer.makeAppender(footer, names)
+  return {
+    append: (table: Arrow.Table): ReadonlyArray<Uint8Array> => {
+      const extra: Array<Vectors.EncodedColumn> = []
+      for (const [name, shape] of shapes) {
+        const column = table.getChild(name)
+        const data = column === null ? undefined : vectorData(arrow, column)
+        const encoded = data && Vectors.encodeVectors(name, shape, data, options.compression)
+        if (encoded !== undefined) extra.push(encoded)
+      }
+      const rest = names.filter((name) => extra.every((column) => column.name !== name))
+      const file = rest.length === 0
+        ? undefined
+        : toFile(libraries, extra.length === 0 ? table : table.select(rest), options)
+      return appender.append(file, table.numRows, extra)
+    },
+    close: appender.close
+  }
+}
+
+/** The bytes of a Parquet file, from tables of one schema that are each one row group. */
 const encodeTables = <E, R>(
   libraries: Libraries,
   tables: Stream.Stream<Arrow.Table, E, R>,
@@ -57,19 +102,19 @@ const encodeTables = <E, R>(
   options: EncodeOptions
 ): Stream.Stream<Uint8Array, E | FormatError, R> =>
   Stream.suspend(() => {
-    const appender = Footer.makeAppender()
-    let any = false
+    let encoder: ReturnType<typeof makeEncoder> | undefined
+    const attempt = <A>(encode: () => A) =>
+      Effect.try({ try: encode, catch: (error) => unencodable(error instanceof Error ? error.message : String(error)) })
     const append = (table: Arrow.Table) =>
-      Effect.try({
-        try: () => {
-          any = true
-          return appender.append(toFile(libraries, table, options))
-        },
-        catch: (error) => unencodable(error instanceof Error ? error.message : String(error))
+      attempt(() => {
+        encoder ??= makeEncoder(libraries, table.schema, options)
+        return encoder.append(table)
       })
     return Stream.mapEffect(tables, append).pipe(
-      Stream.concat(Stream.suspend(() => any ? Stream.empty : Stream.fromEffect(append(empty())))),
-      Stream.concat(Stream.sync(appender.close))
+      Stream.concat(Stream.suspend(() => encoder === undefined ? Stream.fromEffect(append(empty())) : Stream.empty)),
+      Stream.concat(Stream.fromEffect(attempt(() => encoder === undefined ? [] : [encoder.close()]))),
+      Stream.filter(Arr.isReadonlyArrayNonEmpty),
+      Stream.flattenArray
     )
   })
 
