@@ -14,15 +14,18 @@ NodeRuntime.runMain(
   Effect.gen(function* () {
     if (!Fs.existsSync(state)) return yield* Console.log("it is not up")
     const { confDir, pid } = yield* decode(Fs.readFileSync(state, "utf8"))
-    const alive = yield* Effect.sync(() => {
-      try {
-        return process.kill(pid, "SIGTERM")
-      } catch {
-        return false
-      }
-    })
-    if (!alive) yield* Effect.sync(() => Fs.rmSync(state))
-    for (let i = 0; alive && Fs.existsSync(state) && i < 300; i++) yield* Effect.sleep("100 millis")
+    const signal = (name: NodeJS.Signals | 0) =>
+      Effect.sync(() => {
+        try {
+          return process.kill(pid, name)
+        } catch {
+          return false
+        }
+      })
+    const alive = yield* signal("SIGTERM")
+    // Its last act is to remove the files.
+    for (let i = 0; i < 300 && (yield* signal(0)); i++) yield* Effect.sleep("100 millis")
+    yield* Effect.sync(() => Fs.rmSync(state, { force: true }))
     yield* Console.log(alive ? `ended; ${Path.dirname(confDir)} is removed` : "it had ended already")
   })
 )

@@ -50,8 +50,8 @@ const start = Effect.gen(function* () {
   }
   const { confDir, httpfs, url } = yield* decode(Fs.readFileSync(state, "utf8"))
   yield* Console.log(
-    `NameNode ${url}${httpfs === undefined ? "" : `, HttpFS ${httpfs}`}\n\n`
-      + `  export HADOOP_CONF_DIR=${confDir} HADOOP_USER_NAME=hdfs\n  npx sluice-hdfs ls /\n\nnpm run hdfs:down ends it.`
+    `NameNode ${url}${httpfs === undefined ? "" : `, HttpFS ${httpfs}`}\n\n` +
+      `  export HADOOP_CONF_DIR=${confDir} HADOOP_USER_NAME=hdfs\n  npx sluice-hdfs ls /\n\nnpm run hdfs:down ends it.`
   )
 })
 

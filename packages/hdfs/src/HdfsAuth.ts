@@ -33,12 +33,15 @@ export interface Credentials {
  * @category services
  * @since 0.1.0
  */
-export class HdfsAuth extends Context.Service<HdfsAuth, {
-  /** The credentials for a request to this NameNode or gateway. */
-  readonly credentials: (nameNode: URL) => Effect.Effect<Credentials, HdfsError>
-  /** Forgets what was kept, after the server refused it. `false` when nothing new can be had. */
-  readonly refresh: Effect.Effect<boolean>
-}>()("@sluice/hdfs/HdfsAuth") {}
+export class HdfsAuth extends Context.Service<
+  HdfsAuth,
+  {
+    /** The credentials for a request to this NameNode or gateway. */
+    readonly credentials: (nameNode: URL) => Effect.Effect<Credentials, HdfsError>
+    /** Forgets what was kept, after the server refused it. `false` when nothing new can be had. */
+    readonly refresh: Effect.Effect<boolean>
+  }
+>()("@sluice/hdfs/HdfsAuth") {}
 
 const failure = (detail: string) =>
   new HdfsError({ operation: "AUTHENTICATE", path: "", reason: new Authentication({ detail }) })
@@ -94,7 +97,7 @@ export const layerToken = (token: Redacted.Redacted, options?: Options): Layer.L
 /** Kinds of token a NameNode takes. */
 const kinds = new Set(["HDFS_DELEGATION_TOKEN", "WEBHDFS delegation", "SWEBHDFS delegation"])
 
-const tokenOfFile = Effect.fnUntraced(function*(path: string, service: string | undefined) {
+const tokenOfFile = Effect.fnUntraced(function* (path: string, service: string | undefined) {
   const bytes = yield* Effect.tryPromise({
     try: () => Fs.readFile(path),
     catch: () => failure(`the token file ${path} cannot be read`)
@@ -104,18 +107,24 @@ const tokenOfFile = Effect.fnUntraced(function*(path: string, service: string | 
     catch: (cause) => failure(`${path} is not a Hadoop token file: ${cause instanceof Error ? cause.message : ""}`)
   })
   const usable = tokens.filter((token) => kinds.has(token.kind))
-  const chosen = service === undefined ? usable[0] : usable.find((token) =>
-    token.service === service || token.service === `ha-hdfs:${service}` || token.alias.includes(service)
-  )
+  const chosen =
+    service === undefined
+      ? usable[0]
+      : usable.find(
+          (token) =>
+            token.service === service || token.service === `ha-hdfs:${service}` || token.alias.includes(service)
+        )
   if (chosen === undefined) {
     const found = tokens.map((token) => `${token.kind} for ${token.service}`).join(", ")
-    return yield* failure(`${path} has no HDFS delegation token${service === undefined ? "" : ` for ${service}`}, only: ${found}`)
+    return yield* failure(
+      `${path} has no HDFS delegation token${service === undefined ? "" : ` for ${service}`}, only: ${found}`
+    )
   }
   return Redacted.make(chosen.urlString, { label: "delegation token" })
 })
 
 /** A token that is fetched once, by one fiber, and again after `refresh`. */
-const makeCached = Effect.fnUntraced(function*(
+const makeCached = Effect.fnUntraced(function* (
   fetch: (nameNode: URL) => Effect.Effect<Redacted.Redacted, HdfsError>,
   options: Options | undefined
 ) {
@@ -123,8 +132,14 @@ const makeCached = Effect.fnUntraced(function*(
   let token: Redacted.Redacted | undefined
   return HdfsAuth.of({
     credentials: (nameNode) =>
-      Effect.suspend(() => token === undefined ? Effect.tap(fetch(nameNode), (it) => Effect.sync(() => token = it)) : Effect.succeed(token))
-        .pipe(lock.withPermits(1), Effect.map((it) => ({ params: withDoAs(options, { delegation: it }), headers: {} }))),
+      Effect.suspend(() =>
+        token === undefined
+          ? Effect.tap(fetch(nameNode), (it) => Effect.sync(() => (token = it)))
+          : Effect.succeed(token)
+      ).pipe(
+        lock.withPermits(1),
+        Effect.map((it) => ({ params: withDoAs(options, { delegation: it }), headers: {} }))
+      ),
     refresh: Effect.sync(() => {
       token = undefined
       return true
@@ -148,7 +163,7 @@ export const layerTokenFile = (
 ): Layer.Layer<HdfsAuth, HdfsError | Config.ConfigError> =>
   Layer.effect(
     HdfsAuth,
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const path = options?.path ?? (yield* Config.String("HADOOP_TOKEN_FILE_LOCATION"))
       return yield* makeCached(() => tokenOfFile(path, options?.service), options)
     })
@@ -175,9 +190,9 @@ export const layerCommand = (
 ): Layer.Layer<HdfsAuth, never, ChildProcessSpawner.ChildProcessSpawner> =>
   Layer.effect(
     HdfsAuth,
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const context = yield* Effect.context<ChildProcessSpawner.ChildProcessSpawner>()
-      const fetch = Effect.fnUntraced(function*(nameNode: URL) {
+      const fetch = Effect.fnUntraced(function* (nameNode: URL) {
         const [program = "", ...args] = typeof command === "function" ? command(nameNode) : command
         const output = yield* ChildProcess.make(program, args).pipe(
           Effect.flatMap((handle) =>
@@ -222,7 +237,10 @@ export const layerNegotiate = (
 
 /** The part of the `kerberos` package that is used. */
 interface KerberosModule {
-  readonly initializeClient: (service: string, options: object) => Promise<{ readonly step: (challenge: string) => Promise<string> }>
+  readonly initializeClient: (
+    service: string,
+    options: object
+  ) => Promise<{ readonly step: (challenge: string) => Promise<string> }>
 }
 
 const isKerberos = (module: unknown): module is KerberosModule =>
@@ -236,20 +254,23 @@ const isKerberos = (module: unknown): module is KerberosModule =>
  */
 export const layerKerberos = (options?: Options): Layer.Layer<HdfsAuth, HdfsError> =>
   Layer.unwrap(
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       // Not a dependency: it is native, and few need it.
       const name: string = "kerberos"
       const loaded: unknown = yield* Effect.tryPromise({
         try: () => import(name),
-        catch: () => failure("the npm package kerberos is not installed: npm install kerberos, or use HdfsAuth.layerCommand")
+        catch: () =>
+          failure("the npm package kerberos is not installed: npm install kerberos, or use HdfsAuth.layerCommand")
       })
       const module = typeof loaded === "object" && loaded !== null && "default" in loaded ? loaded.default : loaded
       if (!isKerberos(module)) return yield* failure("the npm package kerberos has no initializeClient")
       return layerNegotiate(
         (service) =>
           Effect.tryPromise({
-            try: async () => Redacted.make(await (await module.initializeClient(service, {})).step(""), { label: "ticket" }),
-            catch: (cause) => failure(`no ticket for ${service}: ${cause instanceof Error ? cause.message : ""}; run kinit`)
+            try: async () =>
+              Redacted.make(await (await module.initializeClient(service, {})).step(""), { label: "ticket" }),
+            catch: (cause) =>
+              failure(`no ticket for ${service}: ${cause instanceof Error ? cause.message : ""}; run kinit`)
           }),
         options
       )

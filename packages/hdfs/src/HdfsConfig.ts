@@ -34,36 +34,39 @@ export interface Tls {
  * @category services
  * @since 0.1.0
  */
-export class HdfsConfig extends Context.Service<HdfsConfig, {
-  /** HTTP addresses of the NameNodes, or of one HttpFS gateway: `http://nn1:9870`. The first is tried first. */
-  readonly nameNodes: ReadonlyArray<string>
-  /** Authorities that mean this cluster in a URI, besides the hosts of `nameNodes`: the nameservice, `nn1:8020`. Default none. */
-  readonly authorities: ReadonlyArray<string>
-  /** Whether `nameNodes` is an HttpFS gateway, which knows no rename options. Default `false`. */
-  readonly gateway: boolean
-  /** For a connection to be made. Default 60 s. */
-  readonly connectTimeout: Duration.Input
-  /** Without a byte while one is awaited. Default 60 s. */
-  readonly readTimeout: Duration.Input
-  /** For a metadata operation with all its attempts. Default 5 min. Streams of bytes have no such limit. */
-  readonly operationTimeout: Duration.Input
-  /** Changes of the NameNode within one operation. Default 15. */
-  readonly maxFailovers: number
-  /** Repetitions on the same server within one operation, or without a byte of progress in a read. Default 10. */
-  readonly maxRetries: number
-  /** The first wait; it doubles, times a random 0.5 to 1.5. Default 500 ms. */
-  readonly retryBase: Duration.Input
-  /** The longest wait. Default 15 s. */
-  readonly retryMax: Duration.Input
-  /** Redirects followed within one request. Default 5. */
-  readonly maxRedirects: number
-  /** Other names for hosts in redirects, `{ "dn1.internal": "localhost:50075" }`, for DataNodes behind NAT. Default none. */
-  readonly hosts: Readonly<Record<string, string>>
-  /** Rewrites a redirect before it is followed, after `hosts`. */
-  readonly rewriteLocation: ((location: URL) => URL) | undefined
-  /** For `https:` addresses. */
-  readonly tls: Tls | undefined
-}>()("@sluice/hdfs/HdfsConfig") {}
+export class HdfsConfig extends Context.Service<
+  HdfsConfig,
+  {
+    /** HTTP addresses of the NameNodes, or of one HttpFS gateway: `http://nn1:9870`. The first is tried first. */
+    readonly nameNodes: ReadonlyArray<string>
+    /** Authorities that mean this cluster in a URI, besides the hosts of `nameNodes`: the nameservice, `nn1:8020`. Default none. */
+    readonly authorities: ReadonlyArray<string>
+    /** Whether `nameNodes` is an HttpFS gateway, which knows no rename options. Default `false`. */
+    readonly gateway: boolean
+    /** For a connection to be made. Default 60 s. */
+    readonly connectTimeout: Duration.Input
+    /** Without a byte while one is awaited. Default 60 s. */
+    readonly readTimeout: Duration.Input
+    /** For a metadata operation with all its attempts. Default 5 min. Streams of bytes have no such limit. */
+    readonly operationTimeout: Duration.Input
+    /** Changes of the NameNode within one operation. Default 15. */
+    readonly maxFailovers: number
+    /** Repetitions on the same server within one operation, or without a byte of progress in a read. Default 10. */
+    readonly maxRetries: number
+    /** The first wait; it doubles, times a random 0.5 to 1.5. Default 500 ms. */
+    readonly retryBase: Duration.Input
+    /** The longest wait. Default 15 s. */
+    readonly retryMax: Duration.Input
+    /** Redirects followed within one request. Default 5. */
+    readonly maxRedirects: number
+    /** Other names for hosts in redirects, `{ "dn1.internal": "localhost:50075" }`, for DataNodes behind NAT. Default none. */
+    readonly hosts: Readonly<Record<string, string>>
+    /** Rewrites a redirect before it is followed, after `hosts`. */
+    readonly rewriteLocation: ((location: URL) => URL) | undefined
+    /** For `https:` addresses. */
+    readonly tls: Tls | undefined
+  }
+>()("@sluice/hdfs/HdfsConfig") {}
 
 /**
  * The settings used where none are given; it names no NameNode.
@@ -94,11 +97,12 @@ export const defaults: HdfsConfig["Service"] = {
  * @category errors
  * @since 0.1.0
  */
-export class HdfsConfigError
-  extends Schema.TaggedError<HdfsConfigError>("@sluice/hdfs/HdfsConfigError")("HdfsConfigError", {
+export class HdfsConfigError extends Schema.TaggedError<HdfsConfigError>("@sluice/hdfs/HdfsConfigError")(
+  "HdfsConfigError",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -120,18 +124,23 @@ export interface Options extends Partial<HdfsConfig["Service"]> {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<HdfsConfig> => Layer.succeed(HdfsConfig, { ...defaults, ...options })
+export const layer = (options: Options): Layer.Layer<HdfsConfig> =>
+  Layer.succeed(HdfsConfig, { ...defaults, ...options })
 
-const readConf = Effect.fnUntraced(function*(directory: string) {
+const readConf = Effect.fnUntraced(function* (directory: string) {
   const properties = new Map<string, string>()
   for (const file of ["core-site.xml", "hdfs-site.xml"]) {
     const path = NodePath.join(directory, file)
     const text = yield* Effect.tryPromise({
       try: () => Fs.readFile(path, "utf8"),
-      catch: () => new HdfsConfigError({ detail: `${path} cannot be read; HADOOP_CONF_DIR must hold core-site.xml and hdfs-site.xml` })
+      catch: () =>
+        new HdfsConfigError({
+          detail: `${path} cannot be read; HADOOP_CONF_DIR must hold core-site.xml and hdfs-site.xml`
+        })
     })
     const parsed = parseSite(text)
-    if (parsed === undefined) return yield* new HdfsConfigError({ detail: `${path} is not a Hadoop configuration file` })
+    if (parsed === undefined)
+      return yield* new HdfsConfigError({ detail: `${path} is not a Hadoop configuration file` })
     for (const [name, value] of parsed) properties.set(name, value)
   }
   return properties
@@ -149,17 +158,15 @@ const readConf = Effect.fnUntraced(function*(directory: string) {
  * @category constructors
  * @since 0.1.0
  */
-export const fromHadoopConf = Effect.fn("HdfsConfig.fromHadoopConf")(
-  function*(
-    directory: string,
-    options?: { readonly nameservice?: string | undefined }
-  ): Effect.fn.Return<HadoopConf, HdfsConfigError> {
-    const properties = yield* readConf(directory)
-    const conf = resolve(properties, options?.nameservice)
-    if (typeof conf === "string") return yield* new HdfsConfigError({ detail: `${directory}: ${conf}` })
-    return conf
-  }
-)
+export const fromHadoopConf = Effect.fn("HdfsConfig.fromHadoopConf")(function* (
+  directory: string,
+  options?: { readonly nameservice?: string | undefined }
+): Effect.fn.Return<HadoopConf, HdfsConfigError> {
+  const properties = yield* readConf(directory)
+  const conf = resolve(properties, options?.nameservice)
+  if (typeof conf === "string") return yield* new HdfsConfigError({ detail: `${directory}: ${conf}` })
+  return conf
+})
 
 /**
  * Settings from a Hadoop configuration folder, `options` over them.
@@ -207,7 +214,8 @@ export const layerFromEnv = (
         HdfsConfig,
         Effect.fail(
           new HdfsConfigError({
-            detail: "no NameNode is known: set HDFS_NAMENODES=http://host:9870 or HADOOP_CONF_DIR to a folder with hdfs-site.xml"
+            detail:
+              "no NameNode is known: set HDFS_NAMENODES=http://host:9870 or HADOOP_CONF_DIR to a folder with hdfs-site.xml"
           })
         )
       )

@@ -15,11 +15,12 @@ import { Schema } from "effect"
  * @category errors
  * @since 0.1.0
  */
-export class FileNotFound
-  extends Schema.TaggedError<FileNotFound>("@sluice/hdfs/HdfsError/FileNotFound")("FileNotFound", {
+export class FileNotFound extends Schema.TaggedError<FileNotFound>("@sluice/hdfs/HdfsError/FileNotFound")(
+  "FileNotFound",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -31,11 +32,12 @@ export class FileNotFound
  * @category errors
  * @since 0.1.0
  */
-export class AccessControl
-  extends Schema.TaggedError<AccessControl>("@sluice/hdfs/HdfsError/AccessControl")("AccessControl", {
+export class AccessControl extends Schema.TaggedError<AccessControl>("@sluice/hdfs/HdfsError/AccessControl")(
+  "AccessControl",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -104,11 +106,11 @@ export class Lease extends Schema.TaggedError<Lease>("@sluice/hdfs/HdfsError/Lea
  * @category errors
  * @since 0.1.0
  */
-export class FileAlreadyExists
-  extends Schema.TaggedError<FileAlreadyExists>("@sluice/hdfs/HdfsError/FileAlreadyExists")("FileAlreadyExists", {
-    detail: Schema.String
-  })
-{
+export class FileAlreadyExists extends Schema.TaggedError<FileAlreadyExists>(
+  "@sluice/hdfs/HdfsError/FileAlreadyExists"
+)("FileAlreadyExists", {
+  detail: Schema.String
+}) {
   override get message(): string {
     return this.detail
   }
@@ -120,11 +122,12 @@ export class FileAlreadyExists
  * @category errors
  * @since 0.1.0
  */
-export class NotADirectory
-  extends Schema.TaggedError<NotADirectory>("@sluice/hdfs/HdfsError/NotADirectory")("NotADirectory", {
+export class NotADirectory extends Schema.TaggedError<NotADirectory>("@sluice/hdfs/HdfsError/NotADirectory")(
+  "NotADirectory",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -136,11 +139,12 @@ export class NotADirectory
  * @category errors
  * @since 0.1.0
  */
-export class IsADirectory
-  extends Schema.TaggedError<IsADirectory>("@sluice/hdfs/HdfsError/IsADirectory")("IsADirectory", {
+export class IsADirectory extends Schema.TaggedError<IsADirectory>("@sluice/hdfs/HdfsError/IsADirectory")(
+  "IsADirectory",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -166,13 +170,14 @@ export class NotEmpty extends Schema.TaggedError<NotEmpty>("@sluice/hdfs/HdfsErr
  * @category errors
  * @since 0.1.0
  */
-export class QuotaExceeded
-  extends Schema.TaggedError<QuotaExceeded>("@sluice/hdfs/HdfsError/QuotaExceeded")("QuotaExceeded", {
+export class QuotaExceeded extends Schema.TaggedError<QuotaExceeded>("@sluice/hdfs/HdfsError/QuotaExceeded")(
+  "QuotaExceeded",
+  {
     /** `namespace`: files and directories; `space`: bytes with their replicas. */
     kind: Schema.Literals(["namespace", "space"]),
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -184,11 +189,12 @@ export class QuotaExceeded
  * @category errors
  * @since 0.1.0
  */
-export class InvalidToken
-  extends Schema.TaggedError<InvalidToken>("@sluice/hdfs/HdfsError/InvalidToken")("InvalidToken", {
+export class InvalidToken extends Schema.TaggedError<InvalidToken>("@sluice/hdfs/HdfsError/InvalidToken")(
+  "InvalidToken",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -200,11 +206,12 @@ export class InvalidToken
  * @category errors
  * @since 0.1.0
  */
-export class Authentication
-  extends Schema.TaggedError<Authentication>("@sluice/hdfs/HdfsError/Authentication")("Authentication", {
+export class Authentication extends Schema.TaggedError<Authentication>("@sluice/hdfs/HdfsError/Authentication")(
+  "Authentication",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -230,11 +237,12 @@ export class NoSpace extends Schema.TaggedError<NoSpace>("@sluice/hdfs/HdfsError
  * @category errors
  * @since 0.1.0
  */
-export class BlockMissing
-  extends Schema.TaggedError<BlockMissing>("@sluice/hdfs/HdfsError/BlockMissing")("BlockMissing", {
+export class BlockMissing extends Schema.TaggedError<BlockMissing>("@sluice/hdfs/HdfsError/BlockMissing")(
+  "BlockMissing",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -246,11 +254,12 @@ export class BlockMissing
  * @category errors
  * @since 0.1.0
  */
-export class InvalidArgument
-  extends Schema.TaggedError<InvalidArgument>("@sluice/hdfs/HdfsError/InvalidArgument")("InvalidArgument", {
+export class InvalidArgument extends Schema.TaggedError<InvalidArgument>("@sluice/hdfs/HdfsError/InvalidArgument")(
+  "InvalidArgument",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -262,11 +271,9 @@ export class InvalidArgument
  * @category errors
  * @since 0.1.0
  */
-export class Unsupported
-  extends Schema.TaggedError<Unsupported>("@sluice/hdfs/HdfsError/Unsupported")("Unsupported", {
-    detail: Schema.String
-  })
-{
+export class Unsupported extends Schema.TaggedError<Unsupported>("@sluice/hdfs/HdfsError/Unsupported")("Unsupported", {
+  detail: Schema.String
+}) {
   override get message(): string {
     return this.detail
   }
@@ -298,7 +305,12 @@ export class Timeout extends Schema.TaggedError<Timeout>("@sluice/hdfs/HdfsError
   millis: Schema.Number
 }) {
   override get message(): string {
-    const what = { connect: "no connection", read: "no answer", write: "no bytes were taken", operation: "not finished" }
+    const what = {
+      connect: "no connection",
+      read: "no answer",
+      write: "no bytes were taken",
+      operation: "not finished"
+    }
     return `${what[this.phase]} within ${this.millis} ms (${this.phase} timeout)`
   }
 }
@@ -309,15 +321,13 @@ export class Timeout extends Schema.TaggedError<Timeout>("@sluice/hdfs/HdfsError
  * @category errors
  * @since 0.1.0
  */
-export class Connection
-  extends Schema.TaggedError<Connection>("@sluice/hdfs/HdfsError/Connection")("Connection", {
-    /** Node's code: `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `UND_ERR_SOCKET`, ... */
-    code: Schema.String,
-    detail: Schema.String,
-    /** `false` when certainly nothing of the request reached the server. */
-    sent: Schema.Boolean
-  })
-{
+export class Connection extends Schema.TaggedError<Connection>("@sluice/hdfs/HdfsError/Connection")("Connection", {
+  /** Node's code: `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `UND_ERR_SOCKET`, ... */
+  code: Schema.String,
+  detail: Schema.String,
+  /** `false` when certainly nothing of the request reached the server. */
+  sent: Schema.Boolean
+}) {
   override get message(): string {
     return `${this.code}: ${this.detail}`
   }
@@ -344,14 +354,15 @@ export class Tls extends Schema.TaggedError<Tls>("@sluice/hdfs/HdfsError/Tls")("
  * @category errors
  * @since 0.1.0
  */
-export class UnexpectedEnd
-  extends Schema.TaggedError<UnexpectedEnd>("@sluice/hdfs/HdfsError/UnexpectedEnd")("UnexpectedEnd", {
+export class UnexpectedEnd extends Schema.TaggedError<UnexpectedEnd>("@sluice/hdfs/HdfsError/UnexpectedEnd")(
+  "UnexpectedEnd",
+  {
     /** The offset in the file at which the bytes ended. */
     position: Schema.Number,
     /** The offset they should have reached. */
     expected: Schema.Number
-  })
-{
+  }
+) {
   override get message(): string {
     return `the bytes ended at offset ${this.position} of ${this.expected}`
   }
@@ -363,11 +374,9 @@ export class UnexpectedEnd
  * @category errors
  * @since 0.1.0
  */
-export class FileChanged
-  extends Schema.TaggedError<FileChanged>("@sluice/hdfs/HdfsError/FileChanged")("FileChanged", {
-    detail: Schema.String
-  })
-{
+export class FileChanged extends Schema.TaggedError<FileChanged>("@sluice/hdfs/HdfsError/FileChanged")("FileChanged", {
+  detail: Schema.String
+}) {
   override get message(): string {
     return this.detail
   }
@@ -444,13 +453,16 @@ const hints: Partial<Record<Reason["_tag"], string>> = {
   NoSpace: "free or add disk space, or start more DataNodes; `hdfs dfsadmin -report` shows them",
   BlockMissing: "start the DataNodes that have the block; `hdfs fsck <path> -files -blocks -locations` names it",
   Unsupported: "it needs a newer Hadoop, a NameNode instead of an HttpFS gateway, or a setting of the server",
-  Protocol: "check that the address is a NameNode's or HttpFS's HTTP address (9870, 14000), not a proxy's or a login page's",
+  Protocol:
+    "check that the address is a NameNode's or HttpFS's HTTP address (9870, 14000), not a proxy's or a login page's",
   Tls: "give the authority's certificate in HdfsConfig.tls.ca, and cert and key where the server wants them",
   UnexpectedEnd: "look at the DataNodes' logs",
   FileChanged: "read it again from the start",
-  Timeout: "check the network between here and the server, and HdfsConfig's connectTimeout, readTimeout and operationTimeout",
-  Connection: "check host and port (WebHDFS is on the NameNode's HTTP port, 9870 by default, not on 8020); for a DataNode that "
-    + "is unreachable from here set HdfsConfig.hosts or rewriteLocation; `sluice-hdfs probe` tests every step"
+  Timeout:
+    "check the network between here and the server, and HdfsConfig's connectTimeout, readTimeout and operationTimeout",
+  Connection:
+    "check host and port (WebHDFS is on the NameNode's HTTP port, 9870 by default, not on 8020); for a DataNode that " +
+    "is unreachable from here set HdfsConfig.hosts or rewriteLocation; `sluice-hdfs probe` tests every step"
 }
 
 /**

@@ -242,12 +242,14 @@ export const SnapshotDiffReport = Schema.Struct({
   fromSnapshot: Schema.String,
   /** Empty for the present state. */
   toSnapshot: Schema.String,
-  diffList: Schema.Array(Schema.Struct({
-    type: Schema.Literals(["CREATE", "MODIFY", "DELETE", "RENAME"]),
-    /** Relative to the snapshot root; empty for the root itself. */
-    sourcePath: Schema.String,
-    targetPath: Schema.optional(Schema.String)
-  }))
+  diffList: Schema.Array(
+    Schema.Struct({
+      type: Schema.Literals(["CREATE", "MODIFY", "DELETE", "RENAME"]),
+      /** Relative to the snapshot root; empty for the root itself. */
+      sourcePath: Schema.String,
+      targetPath: Schema.optional(Schema.String)
+    })
+  )
 })
 /**
  * What differs between two snapshots of a directory.

@@ -67,7 +67,9 @@ const decodeSegment = (segment: string, literal: (name: string) => string): stri
   })
 
 const encodeSegment = (segment: string): string =>
-  encodeURIComponent(segment.toWellFormed()).replace(/%(?:2[46BC]|3[ABD]|40)/g, decodeURIComponent).replace(/\*/g, "%2A")
+  encodeURIComponent(segment.toWellFormed())
+    .replace(/%(?:2[46BC]|3[ABD]|40)/g, decodeURIComponent)
+    .replace(/\*/g, "%2A")
 
 const toPath = (segments: ReadonlyArray<string>): string => `/${segments.join("/")}`
 
@@ -79,14 +81,15 @@ const hasGlob = /^(?:[^\\*?[{]|\\.)*[*?[{]/s
  * @category constructors
  * @since 0.1.0
  */
-export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effect.gen(function*() {
+export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effect.gen(function* () {
   const client = yield* HdfsClient
   const { authorities, nameNodes } = yield* HdfsConfig
-  const hosts = new Set(
-    [...nameNodes.map((each) => new URL(each).hostname), ...authorities.flatMap((each) => [each, each.replace(/:\d+$/, "")])]
-  )
+  const hosts = new Set([
+    ...nameNodes.map((each) => new URL(each).hostname),
+    ...authorities.flatMap((each) => [each, each.replace(/:\d+$/, "")])
+  ])
 
-  const locate = Effect.fnUntraced(function*(
+  const locate = Effect.fnUntraced(function* (
     operation: string,
     uri: string,
     literal: (name: string) => string = (name) => name
@@ -97,15 +100,18 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     const [, scheme = "", authority = "", rest = "/"] = match
     if (authority !== "" && !hosts.has(authority) && !hosts.has(authority.replace(/:\d+$/, ""))) {
       return yield* invalid(
-        `${authority} is not the cluster this storage is connected to (${[...hosts].join(", ")}); `
-          + "name it in HdfsConfig.nameNodes or authorities, or leave it out: hdfs:///name"
+        `${authority} is not the cluster this storage is connected to (${[...hosts].join(", ")}); ` +
+          "name it in HdfsConfig.nameNodes or authorities, or leave it out: hdfs:///name"
       )
     }
     const segments: Array<string> = []
     for (const part of rest.split("/")) {
       const segment = yield* Effect.try({
         try: () => decodeSegment(part, literal),
-        catch: () => invalid("the URI has a percent escape that is no UTF-8 or stands for a slash or NUL; write a percent sign as %25")
+        catch: () =>
+          invalid(
+            "the URI has a percent escape that is no UTF-8 or stands for a slash or NUL; write a percent sign as %25"
+          )
       })
       if (segment === "" || segment === ".") continue
       if (segment !== "..") segments.push(segment)
@@ -114,11 +120,15 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     return { base: `${scheme.toLowerCase()}://${authority}`, segments }
   })
 
-  const wrap = (operation: string, path: string) => <A, R>(effect: Effect.Effect<A, HdfsError, R>) =>
-    Effect.mapError(effect, (error) => storageError(operation, path, toReason(error)))
+  const wrap =
+    (operation: string, path: string) =>
+    <A, R>(effect: Effect.Effect<A, HdfsError, R>) =>
+      Effect.mapError(effect, (error) => storageError(operation, path, toReason(error)))
 
-  const wrapStream = (operation: string, path: string) => <A, R>(stream: Stream.Stream<A, HdfsError, R>) =>
-    Stream.mapError(stream, (error) => storageError(operation, path, toReason(error)))
+  const wrapStream =
+    (operation: string, path: string) =>
+    <A, R>(stream: Stream.Stream<A, HdfsError, R>) =>
+      Stream.mapError(stream, (error) => storageError(operation, path, toReason(error)))
 
   const format = (base: string, segments: ReadonlyArray<string>) => `${base}/${segments.map(encodeSegment).join("/")}`
 
@@ -151,10 +161,14 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
           entries
             .map((status) => ({ segments: [...directory, status.pathSuffix], status }))
             .sort((a, b) => compareNames(a.status.pathSuffix, b.status.pathSuffix))
-        ))
+        )
+      )
     ).pipe(
       // Deleted since it was listed itself.
-      Stream.catchIf((error) => error.reason._tag === "FileNotFound", () => Stream.empty)
+      Stream.catchIf(
+        (error) => error.reason._tag === "FileNotFound",
+        () => Stream.empty
+      )
     )
 
   /**
@@ -170,14 +184,17 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     const waiting = [...open].flatMap((state) => patterns[state] ?? [])
     if (waiting.length === 0) return Stream.empty
     const names = waiting.filter((pattern) => typeof pattern === "string")
-    const candidates = names.length === waiting.length
-      ? Stream.fromIterable(new Set(names)).pipe(
-        Stream.mapEffect((segment) =>
-          Effect.map(find([...directory, segment]), (status) => ({ segments: [...directory, segment], status }))
-        ),
-        Stream.flatMap(({ segments, status }) => status === undefined ? Stream.empty : Stream.succeed({ segments, status }))
-      )
-      : entriesOf(directory)
+    const candidates =
+      names.length === waiting.length
+        ? Stream.fromIterable(new Set(names)).pipe(
+            Stream.mapEffect((segment) =>
+              Effect.map(find([...directory, segment]), (status) => ({ segments: [...directory, segment], status }))
+            ),
+            Stream.flatMap(({ segments, status }) =>
+              status === undefined ? Stream.empty : Stream.succeed({ segments, status })
+            )
+          )
+        : entriesOf(directory)
     return Stream.flatMap(candidates, (found) => {
       const next = step(patterns, open, found.segments.at(-1) ?? "")
       if (next.size === 0) return Stream.empty
@@ -187,44 +204,53 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
   }
 
   const list: Backend["list"] = (uri) =>
-    Stream.unwrap(Effect.gen(function*() {
-      const { base, segments } = yield* locate("list", uri, Glob.escape)
-      const patterns = segments.map(toPattern)
-      const first = patterns.findIndex((pattern) => typeof pattern !== "string")
-      const literals = patterns.slice(0, first === -1 ? undefined : first).filter((pattern) => typeof pattern === "string")
-      const status = yield* wrap("list", uri)(find(literals))
-      if (status === undefined) {
-        return first === -1 ? Stream.fail(storageError("list", uri, new S.NotFound())) : Stream.empty
-      }
-      const found = status.type !== "DIRECTORY"
-        ? first === -1 ? Stream.succeed({ segments: literals, status }) : Stream.empty
-        : first === -1
-        ? entriesOf(literals)
-        : walk(patterns, literals, new Set([first]))
-      return wrapStream("list", uri)(Stream.map(found, (each) => toStatus(base, each.segments, each.status)))
-    }))
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const { base, segments } = yield* locate("list", uri, Glob.escape)
+        const patterns = segments.map(toPattern)
+        const first = patterns.findIndex((pattern) => typeof pattern !== "string")
+        const literals = patterns
+          .slice(0, first === -1 ? undefined : first)
+          .filter((pattern) => typeof pattern === "string")
+        const status = yield* wrap("list", uri)(find(literals))
+        if (status === undefined) {
+          return first === -1 ? Stream.fail(storageError("list", uri, new S.NotFound())) : Stream.empty
+        }
+        const found =
+          status.type !== "DIRECTORY"
+            ? first === -1
+              ? Stream.succeed({ segments: literals, status })
+              : Stream.empty
+            : first === -1
+              ? entriesOf(literals)
+              : walk(patterns, literals, new Set([first]))
+        return wrapStream("list", uri)(Stream.map(found, (each) => toStatus(base, each.segments, each.status)))
+      })
+    )
 
-  const fileStatus = Effect.fnUntraced(function*(operation: string, uri: string, path: string) {
+  const fileStatus = Effect.fnUntraced(function* (operation: string, uri: string, path: string) {
     const status = yield* wrap(operation, uri)(client.getFileStatus(path))
     if (status.type === "DIRECTORY") return yield* storageError(operation, uri, new S.IsADirectory())
     return status
   })
 
   const read: Backend["read"] = (uri, range) =>
-    Stream.unwrap(Effect.gen(function*() {
-      const path = toPath((yield* locate("read", uri)).segments)
-      const status = yield* fileStatus("read", uri, path)
-      const offset = range?.offset ?? 0
-      const length = range?.length ?? Math.max(0, status.length - offset)
-      if (!(offset >= 0 && length >= 0 && offset + length <= status.length)) {
-        return yield* storageError("read", uri, new S.EndOfFile({ offset, length, available: status.length }))
-      }
-      return length === 0 ? Stream.empty : wrapStream("read", uri)(client.open(path, { offset, length, status }))
-    }))
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const path = toPath((yield* locate("read", uri)).segments)
+        const status = yield* fileStatus("read", uri, path)
+        const offset = range?.offset ?? 0
+        const length = range?.length ?? Math.max(0, status.length - offset)
+        if (!(offset >= 0 && length >= 0 && offset + length <= status.length)) {
+          return yield* storageError("read", uri, new S.EndOfFile({ offset, length, available: status.length }))
+        }
+        return length === 0 ? Stream.empty : wrapStream("read", uri)(client.open(path, { offset, length, status }))
+      })
+    )
 
-  const readRange = Effect.fn("HdfsStorage.readRange")(function*(uri: string, offset: number, length: number) {
+  const readRange = Effect.fn("HdfsStorage.readRange")(function* (uri: string, offset: number, length: number) {
     const path = toPath((yield* locate("readRange", uri)).segments)
-    const outside = Effect.gen(function*() {
+    const outside = Effect.gen(function* () {
       const { length: available } = yield* fileStatus("readRange", uri, path)
       if (!(offset >= 0 && length >= 0 && offset + length <= available)) {
         return yield* storageError("readRange", uri, new S.EndOfFile({ offset, length, available }))
@@ -235,29 +261,33 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
       return new Uint8Array(0)
     }
     // The server is asked for the bytes at once; only when it has not got them is the file looked at.
-    return yield* client.readRange(path, offset, length).pipe(
-      Effect.catch((error) =>
-        Effect.andThen(
-          error.reason._tag === "UnexpectedEnd" || error.reason._tag === "InvalidArgument" ? outside : Effect.void,
-          Effect.fail(storageError("readRange", uri, toReason(error)))
+    return yield* client
+      .readRange(path, offset, length)
+      .pipe(
+        Effect.catch((error) =>
+          Effect.andThen(
+            error.reason._tag === "UnexpectedEnd" || error.reason._tag === "InvalidArgument" ? outside : Effect.void,
+            Effect.fail(storageError("readRange", uri, toReason(error)))
+          )
         )
       )
-    )
   })
 
-  const write: Backend["write"] = Effect.fn("HdfsStorage.write")(function*<E, R>(
+  const write: Backend["write"] = Effect.fn("HdfsStorage.write")(function* <E, R>(
     uri: string,
     bytes: Stream.Stream<Uint8Array, E, R>,
     options?: { readonly overwrite?: boolean | undefined }
   ) {
     const { segments } = yield* locate("write", uri)
     if (segments.length === 0) return yield* storageError("write", uri, new S.IsADirectory())
-    return yield* client.write(toPath(segments), bytes, { overwrite: options?.overwrite }).pipe(
-      Effect.mapError((error) => error instanceof HdfsError ? storageError("write", uri, toReason(error)) : error)
-    )
+    return yield* client
+      .write(toPath(segments), bytes, { overwrite: options?.overwrite })
+      .pipe(
+        Effect.mapError((error) => (error instanceof HdfsError ? storageError("write", uri, toReason(error)) : error))
+      )
   })
 
-  const rename = Effect.fn("HdfsStorage.rename")(function*(fromUri: string, toUri: string) {
+  const rename = Effect.fn("HdfsStorage.rename")(function* (fromUri: string, toUri: string) {
     const from = (yield* locate("rename", fromUri)).segments
     const to = (yield* locate("rename", toUri)).segments
     if (from.length === 0) {
@@ -271,29 +301,37 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     yield* wrap("rename", toUri)(client.rename(toPath(from), toPath(to)))
   })
 
-  const remove = Effect.fn("HdfsStorage.delete")(
-    function*(uri: string, options?: { readonly recursive?: boolean | undefined }) {
-      const { segments } = yield* locate("delete", uri)
-      if (segments.length === 0) {
-        return yield* storageError("delete", uri, new S.InvalidPath({ detail: "the root is never deleted" }))
-      }
-      return yield* client.delete(toPath(segments), options).pipe(
-        Effect.catchIf((error) => error.reason._tag === "NotADirectory", () => Effect.succeed(false)),
-        wrap("delete", uri)
-      )
+  const remove = Effect.fn("HdfsStorage.delete")(function* (
+    uri: string,
+    options?: { readonly recursive?: boolean | undefined }
+  ) {
+    const { segments } = yield* locate("delete", uri)
+    if (segments.length === 0) {
+      return yield* storageError("delete", uri, new S.InvalidPath({ detail: "the root is never deleted" }))
     }
-  )
+    return yield* client.delete(toPath(segments), options).pipe(
+      Effect.catchIf(
+        (error) => error.reason._tag === "NotADirectory",
+        () => Effect.succeed(false)
+      ),
+      wrap("delete", uri)
+    )
+  })
 
   const mkdirsAt = (operation: string, uri: string, path: string) =>
     Effect.asVoid(client.mkdirs(path)).pipe(
       Effect.mapError((error) =>
-        storageError(operation, uri, error.reason._tag === "FileAlreadyExists" ? new S.NotADirectory() : toReason(error))
+        storageError(
+          operation,
+          uri,
+          error.reason._tag === "FileAlreadyExists" ? new S.NotADirectory() : toReason(error)
+        )
       )
     )
 
   return {
     list,
-    stat: Effect.fn("HdfsStorage.stat")(function*(uri) {
+    stat: Effect.fn("HdfsStorage.stat")(function* (uri) {
       const { base, segments } = yield* locate("stat", uri)
       return toStatus(base, segments, yield* wrap("stat", uri)(client.getFileStatus(toPath(segments))))
     }),
@@ -302,11 +340,11 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     write,
     rename,
     delete: remove,
-    mkdirs: Effect.fn("HdfsStorage.mkdirs")(function*(uri) {
+    mkdirs: Effect.fn("HdfsStorage.mkdirs")(function* (uri) {
       const { segments } = yield* locate("mkdirs", uri)
       yield* mkdirsAt("mkdirs", uri, toPath(segments))
     }),
-    blocks: Effect.fn("HdfsStorage.blocks")(function*(uri) {
+    blocks: Effect.fn("HdfsStorage.blocks")(function* (uri) {
       const path = toPath((yield* locate("blocks", uri)).segments)
       const { length } = yield* fileStatus("blocks", uri, path)
       if (length === 0) return []
@@ -327,8 +365,8 @@ const toPattern = (segment: string): Pattern =>
   segment === "**"
     ? anyDepth
     : hasGlob.test(segment)
-    ? Glob.make(segment, { dot: true })
-    : segment.replace(/\\(.)/gs, "$1")
+      ? Glob.make(segment, { dot: true })
+      : segment.replace(/\\(.)/gs, "$1")
 
 /** `**` matches no segment too. */
 const close = (patterns: ReadonlyArray<Pattern>, states: ReadonlySet<number>): ReadonlySet<number> => {

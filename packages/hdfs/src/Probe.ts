@@ -35,10 +35,15 @@ const codeOf = (cause: unknown): string =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string"
     ? cause.code
     : cause instanceof Error
-    ? cause.message
-    : String(cause)
+      ? cause.message
+      : String(cause)
 
-const passed = (name: Step["name"], endpoint: string, detail: string): Step => ({ name, endpoint, result: "passed", detail })
+const passed = (name: Step["name"], endpoint: string, detail: string): Step => ({
+  name,
+  endpoint,
+  result: "passed",
+  detail
+})
 
 const failed = (name: Step["name"], endpoint: string, detail: string, hint: string | undefined): Step => ({
   name,
@@ -94,94 +99,115 @@ const portOf = (url: URL) => Number(url.port === "" ? (url.protocol === "https:"
 export const run = (options?: {
   readonly file?: string | undefined
 }): Stream.Stream<Step, never, HdfsConfig | HdfsClient> =>
-  Stream.unwrap(Effect.gen(function*() {
-    const config = yield* HdfsConfig
-    const client = yield* HdfsClient
-    const millis = Duration.toMillis(config.connectTimeout)
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const config = yield* HdfsConfig
+      const client = yield* HdfsClient
+      const millis = Duration.toMillis(config.connectTimeout)
 
-    const nameNode = (address: string): Stream.Stream<Step> =>
-      Stream.suspend(() => {
-        const url = new URL(address)
-        const { ca, cert, key, servername } = config.tls ?? {}
-        const steps = [
-          resolveName(url),
-          socket("connect", url, () => Net.connect(portOf(url), url.hostname), "connect", millis),
-          ...(url.protocol === "https:"
-            ? [
-              socket("tls", url, () =>
-                NodeTls.connect({
-                  host: url.hostname,
-                  port: portOf(url),
-                  ...(ca === undefined ? {} : { ca }),
-                  ...(cert === undefined ? {} : { cert }),
-                  ...(key === undefined ? {} : { key: String(Redacted.value(key)) }),
-                  ...(Net.isIP(url.hostname) > 0 && servername === undefined ? {} : { servername: servername ?? url.hostname })
-                }), "secureConnect", millis)
-            ]
-            : [])
-        ]
-        return Stream.fromIterable(steps).pipe(
-          Stream.mapEffect((step) => step),
-          Stream.takeUntil((step) => step.result === "failed")
-        )
-      })
-
-    const ofError = (name: Step["name"], error: HdfsError) =>
-      failed(name, error.endpoint ?? "", `${error.reason._tag}: ${error.reason.message}`, error.hint)
-
-    const status = client.getFileStatus("/").pipe(
-      Effect.match({
-        onFailure: (error) => ofError("status", error),
-        onSuccess: ({ owner, permission }) => passed("status", "", `/ belongs to ${owner}, ${permission}`)
-      })
-    )
-
-    const firstFile = (directory: string, depth: number): Effect.Effect<Option.Option<string>, HdfsError> =>
-      Effect.gen(function*() {
-        const entries = yield* Stream.runCollect(Stream.take(client.listStatusBatch(directory), 50)).pipe(
-          Effect.catchIf((error) => error.reason._tag === "AccessControl", () => Effect.succeed([]))
-        )
-        const path = (name: string) => directory === "/" ? `/${name}` : `${directory}/${name}`
-        const file = entries.find((entry) => entry.type === "FILE" && entry.length > 0)
-        if (file !== undefined) return Option.some(path(file.pathSuffix))
-        for (const entry of entries) {
-          if (entry.type !== "DIRECTORY" || depth === 0) continue
-          const found = yield* firstFile(path(entry.pathSuffix), depth - 1)
-          if (Option.isSome(found)) return found
-        }
-        return Option.none()
-      })
-
-    const redirect = (options?.file === undefined ? firstFile("/", 2) : Effect.succeedSome(options.file)).pipe(
-      Effect.flatMap(Option.match({
-        onNone: () =>
-          Effect.succeed<Step>({ name: "redirect", endpoint: "", result: "skipped", detail: "there is no file to read" }),
-        onSome: (file) =>
-          Effect.map(
-            Stream.runDrain(client.open(file, { length: 1 })),
-            () => passed("redirect", "", `the first byte of ${file} came from a DataNode`)
+      const nameNode = (address: string): Stream.Stream<Step> =>
+        Stream.suspend(() => {
+          const url = new URL(address)
+          const { ca, cert, key, servername } = config.tls ?? {}
+          const steps = [
+            resolveName(url),
+            socket("connect", url, () => Net.connect(portOf(url), url.hostname), "connect", millis),
+            ...(url.protocol === "https:"
+              ? [
+                  socket(
+                    "tls",
+                    url,
+                    () =>
+                      NodeTls.connect({
+                        host: url.hostname,
+                        port: portOf(url),
+                        ...(ca === undefined ? {} : { ca }),
+                        ...(cert === undefined ? {} : { cert }),
+                        ...(key === undefined ? {} : { key: String(Redacted.value(key)) }),
+                        ...(Net.isIP(url.hostname) > 0 && servername === undefined
+                          ? {}
+                          : { servername: servername ?? url.hostname })
+                      }),
+                    "secureConnect",
+                    millis
+                  )
+                ]
+              : [])
+          ]
+          return Stream.fromIterable(steps).pipe(
+            Stream.mapEffect((step) => step),
+            Stream.takeUntil((step) => step.result === "failed")
           )
-      })),
-      Effect.catch((error) => Effect.succeed(ofError("redirect", error)))
-    )
+        })
 
-    const login = Stream.fromIterable([status, redirect]).pipe(
-      Stream.mapEffect((step) => step),
-      Stream.takeUntil((step) => step.result === "failed")
-    )
-    let reached = false
-    return Stream.concat(
-      Stream.fromIterable(config.nameNodes).pipe(
-        Stream.flatMap((address) =>
-          Stream.tap(nameNode(address), (step) =>
-            Effect.sync(() => {
-              if (step.name === "connect" && step.result === "passed") reached = true
-            }))
-        )
-      ),
-      Stream.suspend(() => reached ? login : Stream.empty)
-    )
-  }))
+      const ofError = (name: Step["name"], error: HdfsError) =>
+        failed(name, error.endpoint ?? "", `${error.reason._tag}: ${error.reason.message}`, error.hint)
+
+      const status = client.getFileStatus("/").pipe(
+        Effect.match({
+          onFailure: (error) => ofError("status", error),
+          onSuccess: ({ owner, permission }) => passed("status", "", `/ belongs to ${owner}, ${permission}`)
+        })
+      )
+
+      const firstFile = (directory: string, depth: number): Effect.Effect<Option.Option<string>, HdfsError> =>
+        Effect.gen(function* () {
+          const entries = yield* Stream.runCollect(Stream.take(client.listStatusBatch(directory), 50)).pipe(
+            Effect.catchIf(
+              (error) => error.reason._tag === "AccessControl",
+              () => Effect.succeed([])
+            )
+          )
+          const path = (name: string) => (directory === "/" ? `/${name}` : `${directory}/${name}`)
+          const file = entries.find((entry) => entry.type === "FILE" && entry.length > 0)
+          if (file !== undefined) return Option.some(path(file.pathSuffix))
+          for (const entry of entries) {
+            if (entry.type !== "DIRECTORY" || depth === 0) continue
+            const found = yield* firstFile(path(entry.pathSuffix), depth - 1)
+            if (Option.isSome(found)) return found
+          }
+          return Option.none()
+        })
+
+      const redirect = (options?.file === undefined ? firstFile("/", 2) : Effect.succeedSome(options.file)).pipe(
+        Effect.flatMap(
+          Option.match({
+            onNone: () =>
+              Effect.succeed<Step>({
+                name: "redirect",
+                endpoint: "",
+                result: "skipped",
+                detail: "there is no file to read"
+              }),
+            onSome: (file) =>
+              Effect.map(Stream.runDrain(client.open(file, { length: 1 })), () =>
+                passed("redirect", "", `the first byte of ${file} came from a DataNode`)
+              )
+          })
+        ),
+        Effect.catch((error) => Effect.succeed(ofError("redirect", error)))
+      )
+
+      const login = Stream.fromIterable([status, redirect]).pipe(
+        Stream.mapEffect((step) => step),
+        Stream.takeUntil((step) => step.result === "failed")
+      )
+      let reached = false
+      return Stream.concat(
+        Stream.fromIterable(config.nameNodes).pipe(
+          Stream.flatMap((address) =>
+            Stream.tap(nameNode(address), (step) =>
+              Effect.sync(() => {
+                const last = address.startsWith("https:") ? "tls" : "connect"
+                if (step.name === last && step.result === "passed") reached = true
+              })
+            )
+          )
+        ),
+        Stream.suspend(() => (reached ? login : Stream.empty))
+      )
+    })
+  )
 
 /**
  * A step as one line, with the hint below it.

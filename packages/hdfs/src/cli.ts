@@ -29,22 +29,27 @@ const root = Command.make("sluice-hdfs").pipe(
     ),
     user: Flag.String("user").pipe(Flag.withDescription("The user to be, on an unsecured cluster"), Flag.optional),
     doas: Flag.String("doas").pipe(Flag.withDescription("The user to act as"), Flag.optional),
-    gateway: Flag.Boolean("gateway").pipe(Flag.withDescription("The address is an HttpFS gateway"), Flag.withDefault(false))
+    gateway: Flag.Boolean("gateway").pipe(
+      Flag.withDescription("The address is an HttpFS gateway"),
+      Flag.withDefault(false)
+    )
   })
 )
 
-const connection = Layer.unwrap(Effect.gen(function*() {
-  const { doas, gateway, namenode, user } = yield* root
-  const tokenFile = yield* Config.String("HADOOP_TOKEN_FILE_LOCATION").pipe(Config.option)
-  const config = Option.isSome(namenode)
-    ? HdfsConfig.layer({ nameNodes: namenode.value.split(","), gateway })
-    : HdfsConfig.layerFromEnv({ gateway })
-  const options = { doAs: Option.getOrUndefined(doas) }
-  const auth = Option.isSome(tokenFile)
-    ? HdfsAuth.layerTokenFile(options)
-    : HdfsAuth.layerSimple({ ...options, user: Option.getOrUndefined(user) })
-  return HdfsClient.layer.pipe(Layer.provide(auth), Layer.provideMerge(config))
-}))
+const connection = Layer.unwrap(
+  Effect.gen(function* () {
+    const { doas, gateway, namenode, user } = yield* root
+    const tokenFile = yield* Config.String("HADOOP_TOKEN_FILE_LOCATION").pipe(Config.option)
+    const config = Option.isSome(namenode)
+      ? HdfsConfig.layer({ nameNodes: namenode.value.split(","), gateway })
+      : HdfsConfig.layerFromEnv({ gateway })
+    const options = { doAs: Option.getOrUndefined(doas) }
+    const auth = Option.isSome(tokenFile)
+      ? HdfsAuth.layerTokenFile(options)
+      : HdfsAuth.layerSimple({ ...options, user: Option.getOrUndefined(user) })
+    return HdfsClient.layer.pipe(Layer.provide(auth), Layer.provideMerge(config))
+  })
+)
 
 /** Connects, runs, and says what went wrong in a line. */
 const connected = <A, E extends { readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
@@ -70,7 +75,8 @@ const local = (description: string) =>
 /** Octal permission as `ls` shows it. */
 const mode = (status: FileStatus): string => {
   const bits = Number.parseInt(status.permission, 8)
-  const triple = (shift: number) => `${bits >> shift & 4 ? "r" : "-"}${bits >> shift & 2 ? "w" : "-"}${bits >> shift & 1 ? "x" : "-"}`
+  const triple = (shift: number) =>
+    `${(bits >> shift) & 4 ? "r" : "-"}${(bits >> shift) & 2 ? "w" : "-"}${(bits >> shift) & 1 ? "x" : "-"}`
   return `${status.type === "DIRECTORY" ? "d" : "-"}${triple(6)}${triple(3)}${triple(0)}`
 }
 
@@ -85,63 +91,93 @@ const line = (status: FileStatus, name: string): string =>
     name
   ].join(" ")
 
-const ls = Command.make("ls", { path }, Effect.fn(function*({ path }) {
-  const client = yield* HdfsClient.HdfsClient
-  yield* Stream.runForEach(client.listStatusBatch(path), (status) =>
-    Console.log(line(status, status.pathSuffix === "" ? path : status.pathSuffix)))
-}, connected)).pipe(Command.withDescription("Lists a directory"))
+const ls = Command.make(
+  "ls",
+  { path },
+  Effect.fn(function* ({ path }) {
+    const client = yield* HdfsClient.HdfsClient
+    yield* Stream.runForEach(client.listStatusBatch(path), (status) =>
+      Console.log(line(status, status.pathSuffix === "" ? path : status.pathSuffix))
+    )
+  }, connected)
+).pipe(Command.withDescription("Lists a directory"))
 
-const stat = Command.make("stat", { path }, Effect.fn(function*({ path }) {
-  const client = yield* HdfsClient.HdfsClient
-  yield* Console.log(JSON.stringify(yield* client.getFileStatus(path), null, 2))
-}, connected)).pipe(Command.withDescription("Shows the status of a path as JSON"))
+const stat = Command.make(
+  "stat",
+  { path },
+  Effect.fn(function* ({ path }) {
+    const client = yield* HdfsClient.HdfsClient
+    yield* Console.log(JSON.stringify(yield* client.getFileStatus(path), null, 2))
+  }, connected)
+).pipe(Command.withDescription("Shows the status of a path as JSON"))
 
-const blocks = Command.make("blocks", { path }, Effect.fn(function*({ path }) {
-  const client = yield* HdfsClient.HdfsClient
-  for (const block of yield* client.getFileBlockLocations(path)) {
-    yield* Console.log(`${block.offset} ${block.length} ${block.hosts.join(",")}${block.corrupt ? " CORRUPT" : ""}`)
-  }
-}, connected)).pipe(Command.withDescription("Shows offset, length and hosts of each block"))
+const blocks = Command.make(
+  "blocks",
+  { path },
+  Effect.fn(function* ({ path }) {
+    const client = yield* HdfsClient.HdfsClient
+    for (const block of yield* client.getFileBlockLocations(path)) {
+      yield* Console.log(`${block.offset} ${block.length} ${block.hosts.join(",")}${block.corrupt ? " CORRUPT" : ""}`)
+    }
+  }, connected)
+).pipe(Command.withDescription("Shows offset, length and hosts of each block"))
 
-const cat = Command.make("cat", { path }, Effect.fn(function*({ path }) {
-  const client = yield* HdfsClient.HdfsClient
-  yield* Stream.run(client.open(path), sink(() => process.stdout, false))
-}, connected)).pipe(Command.withDescription("Writes a file to the standard output"))
+const cat = Command.make(
+  "cat",
+  { path },
+  Effect.fn(function* ({ path }) {
+    const client = yield* HdfsClient.HdfsClient
+    yield* Stream.run(
+      client.open(path),
+      sink(() => process.stdout, false)
+    )
+  }, connected)
+).pipe(Command.withDescription("Writes a file to the standard output"))
 
-const get = Command.make("get", { path, local: local("Where to write it") }, Effect.fn(function*({ local, path }) {
-  const client = yield* HdfsClient.HdfsClient
-  yield* Stream.run(
-    client.open(path),
-    local === "-"
-      ? sink(() => process.stdout, false)
-      : sink(() => Fs.createWriteStream(local), true)
-  )
-}, connected)).pipe(Command.withDescription("Copies a file from HDFS"))
+const get = Command.make(
+  "get",
+  { path, local: local("Where to write it") },
+  Effect.fn(function* ({ local, path }) {
+    const client = yield* HdfsClient.HdfsClient
+    yield* Stream.run(
+      client.open(path),
+      local === "-" ? sink(() => process.stdout, false) : sink(() => Fs.createWriteStream(local), true)
+    )
+  }, connected)
+).pipe(Command.withDescription("Copies a file from HDFS"))
 
-const put = Command.make("put", {
-  local: local("What to read"),
-  path,
-  overwrite: Flag.Boolean("overwrite").pipe(Flag.withDescription("Replaces a file"), Flag.withDefault(false))
-}, Effect.fn(function*({ local, overwrite, path }) {
-  const client = yield* HdfsClient.HdfsClient
-  const bytes = NodeStream.fromReadable<Uint8Array>({
-    evaluate: () => local === "-" ? process.stdin : Fs.createReadStream(local, { highWaterMark: 256 * 1024 })
-  })
-  yield* Console.log(`${yield* client.write(path, bytes, { overwrite })} bytes`)
-}, connected)).pipe(Command.withDescription("Copies a file to HDFS, all or nothing"))
+const put = Command.make(
+  "put",
+  {
+    local: local("What to read"),
+    path,
+    overwrite: Flag.Boolean("overwrite").pipe(Flag.withDescription("Replaces a file"), Flag.withDefault(false))
+  },
+  Effect.fn(function* ({ local, overwrite, path }) {
+    const client = yield* HdfsClient.HdfsClient
+    const bytes = NodeStream.fromReadable<Uint8Array>({
+      evaluate: () => (local === "-" ? process.stdin : Fs.createReadStream(local, { highWaterMark: 256 * 1024 }))
+    })
+    yield* Console.log(`${yield* client.write(path, bytes, { overwrite })} bytes`)
+  }, connected)
+).pipe(Command.withDescription("Copies a file to HDFS, all or nothing"))
 
-const probe = Command.make("probe", {
-  file: Flag.String("file").pipe(Flag.withDescription("What the last step reads"), Flag.optional)
-}, Effect.fn(function*({ file }) {
-  let ok = true
-  yield* Stream.runForEach(Probe.run({ file: Option.getOrUndefined(file) }), (step) => {
-    if (step.result === "failed") ok = false
-    return Console.log(Probe.format(step))
-  })
-  yield* Effect.sync(() => {
-    process.exitCode = ok ? 0 : 1
-  })
-}, connected)).pipe(Command.withDescription("Checks the connection step by step"))
+const probe = Command.make(
+  "probe",
+  {
+    file: Flag.String("file").pipe(Flag.withDescription("What the last step reads"), Flag.optional)
+  },
+  Effect.fn(function* ({ file }) {
+    let ok = true
+    yield* Stream.runForEach(Probe.run({ file: Option.getOrUndefined(file) }), (step) => {
+      if (step.result === "failed") ok = false
+      return Console.log(Probe.format(step))
+    })
+    yield* Effect.sync(() => {
+      process.exitCode = ok ? 0 : 1
+    })
+  }, connected)
+).pipe(Command.withDescription("Checks the connection step by step"))
 
 root.pipe(
   Command.withSubcommands([ls, cat, get, put, stat, blocks, probe]),

@@ -17,13 +17,16 @@ const folder = (files: Record<string, string | Uint8Array>) =>
   )
 
 const site = (properties: Record<string, string>) =>
-  `<?xml version="1.0"?><?xml-stylesheet type="text/xsl" href="configuration.xsl"?><configuration>${
-    Object.entries(properties).map(([name, value]) => `<property><name> ${name} </name><value>${value}</value><final>true</final></property>`).join("\n")
-  }</configuration>`
+  `<?xml version="1.0"?><?xml-stylesheet type="text/xsl" href="configuration.xsl"?><configuration>${Object.entries(
+    properties
+  )
+    .map(([name, value]) => `<property><name> ${name} </name><value>${value}</value><final>true</final></property>`)
+    .join("\n")}</configuration>`
 
 const resolved = (core: Record<string, string>, hdfs: Record<string, string>, nameservice?: string) =>
   Effect.flatMap(folder({ "core-site.xml": site(core), "hdfs-site.xml": site(hdfs) }), (path) =>
-    HdfsConfig.fromHadoopConf(path, { nameservice }))
+    HdfsConfig.fromHadoopConf(path, { nameservice })
+  )
 
 const ha = {
   "dfs.nameservices": "one, two",
@@ -37,7 +40,7 @@ const ha = {
 
 describe("HdfsConfig", () => {
   it.effect("reads a nameservice with two NameNodes, and another one by name", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const core = { "fs.defaultFS": "hdfs://${service}/", service: "one" }
       assert.deepStrictEqual(yield* resolved(core, ha), {
         nameNodes: ["http://h1:50070", "http://h2:50070"],
@@ -46,46 +49,71 @@ describe("HdfsConfig", () => {
       assert.deepStrictEqual((yield* resolved(core, ha, "two")).nameNodes, ["http://h3:9870"])
       const error = yield* Effect.flip(resolved(core, ha, "three"))
       assert.include(error.message, "dfs.nameservices (one, two) does not have three")
-    }))
+    })
+  )
 
   it.effect("reads a single NameNode, with TLS by policy", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const core = { "fs.defaultFS": "hdfs://nn.example:8020" }
       assert.deepStrictEqual((yield* resolved(core, {})).nameNodes, ["http://nn.example:9870"])
       assert.deepStrictEqual((yield* resolved(core, { "dfs.namenode.http-address": "0.0.0.0:1234" })).nameNodes, [
         "http://nn.example:1234"
       ])
-      assert.deepStrictEqual((yield* resolved(core, { "dfs.http.policy": "HTTPS_ONLY" })).nameNodes, ["https://nn.example:9871"])
+      assert.deepStrictEqual((yield* resolved(core, { "dfs.http.policy": "HTTPS_ONLY" })).nameNodes, [
+        "https://nn.example:9871"
+      ])
       assert.include((yield* Effect.flip(resolved({ "fs.defaultFS": "file:///" }, {}))).message, "names no NameNode")
-    }))
+    })
+  )
 
   it.effect("says what is wrong with the folder", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const empty = yield* folder({})
       assert.include((yield* Effect.flip(HdfsConfig.fromHadoopConf(empty))).message, "core-site.xml")
       const bad = yield* folder({ "core-site.xml": "<html><a></html>", "hdfs-site.xml": "" })
       assert.include((yield* Effect.flip(HdfsConfig.fromHadoopConf(bad))).message, "not a Hadoop configuration file")
-    }))
+    })
+  )
 
   it.effect("the environment chooses, and says what to set", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const of = (env: Record<string, string>) =>
         HdfsConfig.HdfsConfig.pipe(
           Effect.provide(HdfsConfig.layerFromEnv()),
           Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env })))
         )
-      assert.deepStrictEqual((yield* of({ HDFS_NAMENODES: "http://a:1,http://b:2" })).nameNodes, ["http://a:1", "http://b:2"])
+      assert.deepStrictEqual((yield* of({ HDFS_NAMENODES: "http://a:1,http://b:2" })).nameNodes, [
+        "http://a:1",
+        "http://b:2"
+      ])
       assert.include((yield* Effect.flip(of({}))).message, "HADOOP_CONF_DIR")
-    }))
+    })
+  )
 })
 
 // As `WritableUtils` and `CredentialsProto` write them.
 const text = (value: string) => [value.length, ...Buffer.from(value)]
 const long = Array.from({ length: 200 }, (_, i) => i)
 const writable = Uint8Array.from([
-  ...Buffer.from("HDTS"), 0, 2,
-  ...text("other"), 1, 9, 1, 9, ...text("YARN_AM"), ...text(""),
-  ...text("ha-hdfs:one"), 0x8f, 200, ...long, 2, 7, 8, ...text("HDFS_DELEGATION_TOKEN"), ...text("ha-hdfs:one"),
+  ...Buffer.from("HDTS"),
+  0,
+  2,
+  ...text("other"),
+  1,
+  9,
+  1,
+  9,
+  ...text("YARN_AM"),
+  ...text(""),
+  ...text("ha-hdfs:one"),
+  0x8f,
+  200,
+  ...long,
+  2,
+  7,
+  8,
+  ...text("HDFS_DELEGATION_TOKEN"),
+  ...text("ha-hdfs:one"),
   0
 ])
 const field = (number: number, bytes: ReadonlyArray<number>) => [
@@ -100,7 +128,13 @@ const token = [
   ...field(4, [...Buffer.from("ha-hdfs:one")])
 ]
 const message = field(1, [...field(1, [...Buffer.from("ha-hdfs:one")]), ...field(2, token)])
-const protobuf = Uint8Array.from([...Buffer.from("HDTS"), 1, (message.length & 0x7f) | 0x80, message.length >> 7, ...message])
+const protobuf = Uint8Array.from([
+  ...Buffer.from("HDTS"),
+  1,
+  (message.length & 0x7f) | 0x80,
+  message.length >> 7,
+  ...message
+])
 
 const credentials = <E>(layer: Layer.Layer<HdfsAuth.HdfsAuth, E>) =>
   HdfsAuth.HdfsAuth.pipe(
@@ -116,40 +150,48 @@ const delegation = (given: HdfsAuth.Credentials) => {
 
 describe("HdfsAuth", () => {
   it.effect("reads both formats of a token file, and gives the same token", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const path = yield* folder({ writable, protobuf })
       const tokens = yield* Effect.forEach(["writable", "protobuf"], (name) =>
-        Effect.map(credentials(HdfsAuth.layerTokenFile({ path: Path.join(path, name), service: "one" })), delegation))
+        Effect.map(credentials(HdfsAuth.layerTokenFile({ path: Path.join(path, name), service: "one" })), delegation)
+      )
       assert.strictEqual(tokens[0], tokens[1])
       const bytes = Buffer.from(tokens[0] ?? "", "base64url")
       // Identifier, password, kind, service, each with its length.
       assert.deepStrictEqual([...bytes.subarray(0, 4)], [0x8f, 200, 0, 1])
       assert.include(bytes.toString("latin1"), "HDFS_DELEGATION_TOKEN")
-    }))
+    })
+  )
 
   it.effect("a token file cut short, of another kind or service, is a typed error without its bytes", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const path = yield* folder({ cut: writable.subarray(0, 60), other: Buffer.from("PK12345"), writable })
       const fails = (name: string, service?: string) =>
-        Effect.map(Effect.flip(credentials(HdfsAuth.layerTokenFile({ path: Path.join(path, name), service }))), (error) => {
-          assert.instanceOf(error, HdfsError.HdfsError)
-          return error.message
-        })
+        Effect.map(
+          Effect.flip(credentials(HdfsAuth.layerTokenFile({ path: Path.join(path, name), service }))),
+          (error) => {
+            assert.instanceOf(error, HdfsError.HdfsError)
+            return error.message
+          }
+        )
       assert.include(yield* fails("cut"), "not a Hadoop token file")
       assert.include(yield* fails("other"), "does not begin with HDTS")
       assert.include(yield* fails("writable", "two"), "has no HDFS delegation token for two")
       assert.include(yield* fails("none"), "cannot be read")
-    }))
+    })
+  )
 
   it.live("a command's token is kept until it is refused", () =>
-    Effect.gen(function*() {
-      const path = yield* folder({ "token.js": `
+    Effect.gen(function* () {
+      const path = yield* folder({
+        "token.js": `
         const fs = require("node:fs")
         const file = process.argv[2]
         const n = fs.existsSync(file) ? Number(fs.readFileSync(file, "utf8")) + 1 : 1
         fs.writeFileSync(file, String(n))
-        console.log(JSON.stringify({ Token: { urlString: "token-" + n } }))` })
-      yield* Effect.gen(function*() {
+        console.log(JSON.stringify({ Token: { urlString: "token-" + n } }))`
+      })
+      yield* Effect.gen(function* () {
         const auth = yield* HdfsAuth.HdfsAuth
         const get = Effect.map(auth.credentials(new URL("http://nn:9870")), delegation)
         assert.deepStrictEqual(yield* Effect.all([get, get], { concurrency: 2 }), ["token-1", "token-1"])
@@ -165,5 +207,6 @@ describe("HdfsAuth", () => {
       const error = yield* Effect.flip(credentials(failing))
       assert.include(error.message, "ended with 3")
       assert.notInclude(error.message, "s3cret")
-    }))
+    })
+  )
 })

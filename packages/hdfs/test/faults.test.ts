@@ -33,13 +33,15 @@ const serve = (script: Script) =>
         const address = http.address()
         const port = address !== null && typeof address === "object" ? address.port : 0
         state.server = { url: `http://127.0.0.1:${port}`, seen, sockets }
-        resume(Effect.succeed({
-          ...state.server,
-          close: () => {
-            http.closeAllConnections()
-            http.close()
-          }
-        }))
+        resume(
+          Effect.succeed({
+            ...state.server,
+            close: () => {
+              http.closeAllConnections()
+              http.close()
+            }
+          })
+        )
       })
     }),
     (server) => Effect.sync(server.close)
@@ -69,7 +71,15 @@ const fileStatus = {
 
 const client = (options: HdfsConfig.Options, auth?: Layer.Layer<HdfsAuth.HdfsAuth>) =>
   HdfsClient.layer.pipe(
-    Layer.provide(HdfsConfig.layer({ retryBase: "1 millis", retryMax: "5 millis", readTimeout: "200 millis", maxRetries: 3, ...options })),
+    Layer.provide(
+      HdfsConfig.layer({
+        retryBase: "1 millis",
+        retryMax: "5 millis",
+        readTimeout: "200 millis",
+        maxRetries: 3,
+        ...options
+      })
+    ),
     Layer.provide(auth ?? Layer.orDie(HdfsAuth.layerSimple({ user: "ann" })))
   )
 
@@ -93,7 +103,9 @@ const readAll = (hdfs: HdfsClient.HdfsClient["Service"], path = "/f", options?: 
 const content = "0123456789abcdefghij"
 
 /** Serves `content`; the DataNode part is scripted. */
-const dataNode = (data: (response: Http.ServerResponse, offset: number, attempt: number, request: Http.IncomingMessage) => void): Script => {
+const dataNode = (
+  data: (response: Http.ServerResponse, offset: number, attempt: number, request: Http.IncomingMessage) => void
+): Script => {
   let attempt = 0
   return (request, response, url, server) => {
     switch (url.searchParams.get("op")) {
@@ -114,68 +126,79 @@ const dataNode = (data: (response: Http.ServerResponse, offset: number, attempt:
 
 describe("HdfsClient on a faulty server", () => {
   it.live("HTML instead of JSON is a protocol error that shows its text", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const server = yield* serve((_, response) => {
         response.writeHead(200, { "content-type": "text/html" })
         response.end("<html><style>x{}</style><title>Please log in</title></html>")
       })
-      const error = yield* withClient({ nameNodes: [server.url] }, (hdfs) => reason(hdfs.getFileStatus("/f"), "Protocol"))
+      const error = yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
+        reason(hdfs.getFileStatus("/f"), "Protocol")
+      )
       assert.include(error.message, "Please log in")
       assert.include(error.message, "9870")
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("JSON of another shape is a protocol error", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const server = yield* serve((_, response) => json(response, 200, { FileStatus: { length: "many" } }))
       yield* withClient({ nameNodes: [server.url] }, (hdfs) => reason(hdfs.getFileStatus("/f"), "Protocol"))
       assert.strictEqual(server.seen.length, 1)
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a redirect loop and a long chain of redirects end", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let n = 0
       const server = yield* serve((_, response, url, self) => {
-        const to = url.pathname.endsWith("/loop") ? "/webhdfs/v1/loop?op=GETFILESTATUS" : `/webhdfs/v1/chain?op=GETFILESTATUS&n=${n++}`
+        const to = url.pathname.endsWith("/loop")
+          ? "/webhdfs/v1/loop?op=GETFILESTATUS"
+          : `/webhdfs/v1/chain?op=GETFILESTATUS&n=${n++}`
         response.writeHead(307, { location: self.url + to })
         response.end()
       })
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           assert.include((yield* reason(hdfs.getFileStatus("/loop"), "Protocol")).message, "loop")
           assert.include((yield* reason(hdfs.getFileStatus("/chain"), "Protocol")).message, "more than 5 redirects")
-        }))
-    }).pipe(Effect.scoped))
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a redirect to another scheme is not followed", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const server = yield* serve((_, response) => {
         response.writeHead(307, { location: "ftp://127.0.0.1/f" })
         response.end()
       })
       const error = yield* withClient({ nameNodes: [server.url] }, (hdfs) => reason(readAll(hdfs), "Protocol"))
       assert.include(error.message, "another scheme")
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("401, 403 and 500 are typed and not repeated", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let status = 401
       const server = yield* serve((_, response) => {
         response.writeHead(status)
         response.end("<html>no</html>")
       })
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           yield* reason(hdfs.getFileStatus("/f"), "Authentication")
           status = 403
           yield* reason(hdfs.getFileStatus("/f"), "AccessControl")
           status = 500
           yield* reason(hdfs.getFileStatus("/f"), "Protocol")
-        }))
+        })
+      )
       assert.strictEqual(server.seen.length, 3)
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("503 is tried again, then given up with the count of attempts", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let failures = 2
       const server = yield* serve((_, response) => {
         if (failures-- > 0) {
@@ -185,42 +208,53 @@ describe("HdfsClient on a faulty server", () => {
         json(response, 200, { FileStatus: fileStatus })
       })
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           assert.strictEqual((yield* hdfs.getFileStatus("/f")).fileId, 7)
           failures = 1000
           assert.strictEqual((yield* reason(hdfs.getFileStatus("/f"), "Retriable")).attempts, 4)
-        }))
-    }).pipe(Effect.scoped))
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
 
   it.live("an answer that stalls is a read timeout; metadata is asked again", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let stall = 1
       const server = yield* serve((_, response) => {
         if (stall-- > 0) return
         json(response, 200, { FileStatus: fileStatus })
       })
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           assert.strictEqual((yield* hdfs.getFileStatus("/f")).length, 10)
           stall = 1
           const error = yield* reason(hdfs.concat("/f", ["/g"]), "Timeout")
           assert.include(error.message, "read timeout")
-        }))
+        })
+      )
       assert.deepStrictEqual(server.seen.filter((line) => line.startsWith("POST")).length, 1)
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("the operation timeout bounds all attempts", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const server = yield* serve((_, response) => exception(response, 403, "RetriableException", "starting"))
       const error = yield* withClient(
-        { nameNodes: [server.url], operationTimeout: "100 millis", retryBase: "50 millis", retryMax: "50 millis", maxRetries: 100 },
+        {
+          nameNodes: [server.url],
+          operationTimeout: "100 millis",
+          retryBase: "50 millis",
+          retryMax: "50 millis",
+          maxRetries: 100
+        },
         (hdfs) => reason(hdfs.getFileStatus("/f"), "Timeout")
       )
       assert.include(error.message, "operation timeout")
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a rename whose answer was lost is looked up, not done twice", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let done = false
       const server = yield* serve((request, response, url) => {
         switch (url.searchParams.get("op")) {
@@ -235,167 +269,209 @@ describe("HdfsClient on a faulty server", () => {
       })
       yield* withClient({ nameNodes: [server.url] }, (hdfs) => hdfs.rename("/from", "/to"))
       assert.strictEqual(server.seen.filter((line) => line.includes("RENAME")).length, 1)
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a standby is left for the other NameNode, which is remembered", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const standby = yield* serve((_, response) => exception(response, 403, "StandbyException", "standby"))
       const active = yield* serve((_, response) => json(response, 200, { FileStatus: fileStatus }))
       yield* withClient({ nameNodes: [standby.url, active.url] }, (hdfs) =>
-        Effect.andThen(hdfs.getFileStatus("/f"), hdfs.getFileStatus("/f")))
+        Effect.andThen(hdfs.getFileStatus("/f"), hdfs.getFileStatus("/f"))
+      )
       assert.deepStrictEqual([standby.seen.length, active.seen.length], [1, 2])
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("standby only: fifteen failovers, then the hint to name every NameNode", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const standby = yield* serve((_, response) => exception(response, 403, "StandbyException", "standby"))
       yield* withClient({ nameNodes: [standby.url, standby.url] }, (hdfs) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           const error = yield* reason(hdfs.getFileStatus("/f"), "Standby")
           assert.strictEqual(error.attempts, 16)
           assert.include(error.message, "every NameNode")
-        }))
+        })
+      )
       const alone = yield* serve((_, response) => exception(response, 403, "StandbyException", "standby"))
       yield* withClient({ nameNodes: [alone.url] }, (hdfs) => reason(hdfs.getFileStatus("/f"), "Standby"))
       assert.strictEqual(alone.seen.length, 1)
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
-  it.live("nobody at the port, and a name nobody knows", () =>
-    Effect.gen(function*() {
-      const port = (yield* Effect.scoped(serve(() => undefined))).url
-      const refused = yield* withClient({ nameNodes: [port] }, (hdfs) => reason(hdfs.getFileStatus("/f"), "Connection"))
-      assert.include(refused.message, "ECONNREFUSED")
-      assert.strictEqual(refused.attempts, 4)
-      const unknown = yield* withClient({ nameNodes: ["http://no-such-host.invalid:9870"] }, (hdfs) =>
-        reason(hdfs.getFileStatus("/f"), "Connection"))
-      assert.include(unknown.message, "no-such-host.invalid")
-    }), 15_000)
+  it.live(
+    "nobody at the port, and a name nobody knows",
+    () =>
+      Effect.gen(function* () {
+        const port = (yield* Effect.scoped(serve(() => undefined))).url
+        const refused = yield* withClient({ nameNodes: [port] }, (hdfs) =>
+          reason(hdfs.getFileStatus("/f"), "Connection")
+        )
+        assert.include(refused.message, "ECONNREFUSED")
+        assert.strictEqual(refused.attempts, 4)
+        const unknown = yield* withClient({ nameNodes: ["http://no-such-host.invalid:9870"] }, (hdfs) =>
+          reason(hdfs.getFileStatus("/f"), "Connection")
+        )
+        assert.include(unknown.message, "no-such-host.invalid")
+      }),
+    15_000
+  )
 
   it.live("a body cut short is resumed at the byte it reached", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const offsets: Array<number> = []
-      const server = yield* serve(dataNode((response, offset, attempt) => {
-        offsets.push(offset)
-        const rest = content.slice(offset)
-        response.writeHead(200, { "content-length": String(rest.length) })
-        if (attempt < 2) {
-          response.write(rest.slice(0, 7))
-          return setTimeout(() => response.destroy(), 20)
-        }
-        response.end(rest)
-      }))
+      const server = yield* serve(
+        dataNode((response, offset, attempt) => {
+          offsets.push(offset)
+          const rest = content.slice(offset)
+          response.writeHead(200, { "content-length": String(rest.length) })
+          if (attempt < 2) {
+            response.write(rest.slice(0, 7))
+            return setTimeout(() => response.destroy(), 20)
+          }
+          response.end(rest)
+        })
+      )
       assert.strictEqual(yield* withClient({ nameNodes: [server.url] }, (hdfs) => readAll(hdfs)), content)
       assert.deepStrictEqual(offsets, [0, 7, 14])
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a body that stalls is resumed after the read timeout", () =>
-    Effect.gen(function*() {
-      const server = yield* serve(dataNode((response, offset, attempt) => {
-        const rest = content.slice(offset)
-        response.writeHead(200, { "content-length": String(rest.length) })
-        if (attempt === 0) return response.write(rest.slice(0, 3))
-        response.end(rest)
-      }))
+    Effect.gen(function* () {
+      const server = yield* serve(
+        dataNode((response, offset, attempt) => {
+          const rest = content.slice(offset)
+          response.writeHead(200, { "content-length": String(rest.length) })
+          if (attempt === 0) return response.write(rest.slice(0, 3))
+          response.end(rest)
+        })
+      )
       assert.strictEqual(yield* withClient({ nameNodes: [server.url] }, (hdfs) => readAll(hdfs)), content)
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a server that never gets further is given up", () =>
-    Effect.gen(function*() {
-      const server = yield* serve(dataNode((response, offset) => {
-        response.writeHead(200, { "content-length": String(content.length - offset) })
-        response.flushHeaders()
-        setTimeout(() => response.destroy(), 5)
-      }))
+    Effect.gen(function* () {
+      const server = yield* serve(
+        dataNode((response, offset) => {
+          response.writeHead(200, { "content-length": String(content.length - offset) })
+          response.flushHeaders()
+          setTimeout(() => response.destroy(), 5)
+        })
+      )
       const error = yield* withClient({ nameNodes: [server.url] }, (hdfs) => reason(readAll(hdfs), "Connection"))
       assert.strictEqual(error.attempts, 4)
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a file of another length on the second try has changed", () =>
-    Effect.gen(function*() {
-      const server = yield* serve(dataNode((response, offset, attempt) => {
-        const rest = attempt === 0 ? content : `${content.slice(offset)}and more`
-        response.writeHead(200, { "content-length": String(rest.length) })
-        if (attempt > 0) return response.end(rest)
-        response.write(rest.slice(0, 5))
-        setTimeout(() => response.destroy(), 20)
-      }))
+    Effect.gen(function* () {
+      const server = yield* serve(
+        dataNode((response, offset, attempt) => {
+          const rest = attempt === 0 ? content : `${content.slice(offset)}and more`
+          response.writeHead(200, { "content-length": String(rest.length) })
+          if (attempt > 0) return response.end(rest)
+          response.write(rest.slice(0, 5))
+          setTimeout(() => response.destroy(), 20)
+        })
+      )
       yield* withClient({ nameNodes: [server.url] }, (hdfs) => reason(readAll(hdfs), "FileChanged"))
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a file replaced since its status was taken has changed", () =>
-    Effect.gen(function*() {
-      const server = yield* serve(dataNode((response, offset) => {
-        response.writeHead(200, { "content-length": String(content.length - offset) })
-        response.write(content.slice(offset, offset + 3))
-        setTimeout(() => response.destroy(), 20)
-      }))
+    Effect.gen(function* () {
+      const server = yield* serve(
+        dataNode((response, offset) => {
+          response.writeHead(200, { "content-length": String(content.length - offset) })
+          response.write(content.slice(offset, offset + 3))
+          setTimeout(() => response.destroy(), 20)
+        })
+      )
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           const status = yield* hdfs.getFileStatus("/f")
           yield* reason(readAll(hdfs, "/f", { status: { ...status, modificationTime: 0 } }), "FileChanged")
-        }))
-    }).pipe(Effect.scoped))
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a reader that stops closes the socket", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let closed = false
-      const server = yield* serve(dataNode((response, _, __, request) => {
-        request.socket.on("close", () => {
-          closed = true
+      const server = yield* serve(
+        dataNode((response, _, __, request) => {
+          request.socket.on("close", () => {
+            closed = true
+          })
+          response.writeHead(200)
+          response.write(content)
         })
-        response.writeHead(200)
-        response.write(content)
-      }))
+      )
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           const first = yield* Stream.runCollect(Stream.take(hdfs.open("/f"), 1))
           assert.strictEqual(Buffer.concat(first).toString(), content)
           for (let i = 0; i < 100 && !closed; i++) yield* Effect.sleep("5 millis")
           assert.isTrue(closed)
-        }))
-    }).pipe(Effect.scoped))
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
 
   it.live("an upload the server does not take is a write timeout", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const server = yield* serve((request, response, url, self) => {
-        if (url.searchParams.get("noredirect") === "true") return json(response, 200, { Location: `${self.url}/data?op=CREATE` })
+        if (url.searchParams.get("noredirect") === "true")
+          return json(response, 200, { Location: `${self.url}/data?op=CREATE` })
         request.pause()
       })
       const chunk = new Uint8Array(256 * 1024)
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
-        reason(hdfs.create("/f", Stream.forever(Stream.succeed(chunk))), "Timeout"))
-    }).pipe(Effect.scoped))
+        reason(hdfs.create("/f", Stream.forever(Stream.succeed(chunk))), "Timeout")
+      )
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a failed or interrupted write deletes its hidden file and keeps the error", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const server = yield* serve((request, response, url, self) => {
         if (request.method === "DELETE") return json(response, 200, { boolean: true })
-        if (url.searchParams.get("noredirect") === "true") return json(response, 200, { Location: `${self.url}/data?op=CREATE` })
-        if (url.searchParams.get("op") === "GETFILESTATUS") return exception(response, 404, "FileNotFoundException", "none")
+        if (url.searchParams.get("noredirect") === "true")
+          return json(response, 200, { Location: `${self.url}/data?op=CREATE` })
+        if (url.searchParams.get("op") === "GETFILESTATUS")
+          return exception(response, 404, "FileNotFoundException", "none")
         request.resume()
       })
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           const broken = Stream.concat(Stream.succeed(new Uint8Array(10)), Stream.fail("mine" as const))
           assert.strictEqual(yield* Effect.flip(hdfs.write("/d/f", broken)), "mine")
           const fiber = yield* Effect.forkChild(
             hdfs.write("/d/g", Stream.concat(Stream.succeed(new Uint8Array(10)), Stream.never)),
             { startImmediately: true }
           )
-          while (!server.seen.some((line) => line === "PUT CREATE /data") || server.seen.at(-1) !== "PUT CREATE /data") {
+          while (
+            !server.seen.some((line) => line === "PUT CREATE /data") ||
+            server.seen.at(-1) !== "PUT CREATE /data"
+          ) {
             yield* Effect.sleep("5 millis")
           }
           yield* Fiber.interrupt(fiber)
           const exit = yield* Fiber.await(fiber)
           assert.isTrue(Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause))
-        }))
+        })
+      )
       const deletes = server.seen.filter((line) => line.startsWith("DELETE"))
       assert.strictEqual(deletes.length, 2)
       for (const line of deletes) assert.match(line, /\/webhdfs\/v1\/d\/\.[fg]\..*\._COPYING_$/)
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a DataNode behind another address is reached by the host map and by rewriteLocation", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const data = yield* serve((_, response) => response.end("bytes"))
       const name = yield* serve((_, response) => {
         response.writeHead(307, { location: "http://dn1.internal:9864/data?op=OPEN", "content-length": "0" })
@@ -407,11 +483,15 @@ describe("HdfsClient on a faulty server", () => {
         "bytes"
       )
       const rewriteLocation = (location: URL) => new URL(location.pathname + location.search, data.url)
-      assert.strictEqual(yield* withClient({ nameNodes: [name.url], rewriteLocation }, (hdfs) => readAll(hdfs)), "bytes")
-    }).pipe(Effect.scoped))
+      assert.strictEqual(
+        yield* withClient({ nameNodes: [name.url], rewriteLocation }, (hdfs) => readAll(hdfs)),
+        "bytes"
+      )
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a token goes to the NameNode only and is in no message", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const queries: Array<string> = []
       const data = yield* serve((_, response, url) => {
         queries.push(url.search)
@@ -432,22 +512,25 @@ describe("HdfsClient on a faulty server", () => {
       assert.notInclude(queries[1], "s3cret")
       assert.notInclude(`${error.message} ${JSON.stringify(error)} ${error.stack}`, "s3cret")
       assert.include(error.message, "new delegation token")
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("a path with .. or without a slash is refused before anybody is asked", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const server = yield* serve((_, response) => json(response, 200, {}))
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           yield* reason(hdfs.getFileStatus("/a/../b"), "InvalidArgument")
           yield* reason(hdfs.getFileStatus("a"), "InvalidArgument")
           yield* reason(hdfs.rename("/a", "/b/../c"), "InvalidArgument")
-        }))
+        })
+      )
       assert.strictEqual(server.seen.length, 0)
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("exceptions of the server become reasons", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let name = ""
       let message = ""
       const server = yield* serve((_, response) => exception(response, 403, name, message))
@@ -470,7 +553,11 @@ describe("HdfsClient on a faulty server", () => {
         Effect.forEach(cases, ([exception, text, tag]) => {
           name = exception
           message = text
-          return Effect.map(reason(hdfs.getFileStatus("/f"), tag), (error) => assert.notInclude(error.message, "java.lang.Thread"))
-        }))
-    }).pipe(Effect.scoped))
+          return Effect.map(reason(hdfs.getFileStatus("/f"), tag), (error) =>
+            assert.notInclude(error.message, "java.lang.Thread")
+          )
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
 })

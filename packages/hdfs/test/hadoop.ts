@@ -19,14 +19,16 @@ export const describeHadoop = (
     describe.skip(`${title} (${missing})`, () => body(Effect.never))
     return
   }
-  describe(title, { timeout: 60_000 }, () => {
+  describe(title, { timeout: 150_000 }, () => {
     const scope = Scope.makeUnsafe()
     let cluster: HadoopCluster.HadoopCluster | undefined
     beforeAll(async () => {
       cluster = await Effect.runPromise(Effect.provideService(HadoopCluster.make(options), Scope.Scope, scope))
     }, 180_000)
     afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
-    body(Effect.suspend(() => cluster === undefined ? Effect.die("the cluster is not there") : Effect.succeed(cluster)))
+    body(
+      Effect.suspend(() => (cluster === undefined ? Effect.die("the cluster is not there") : Effect.succeed(cluster)))
+    )
   })
 }
 
@@ -50,7 +52,10 @@ export const clientAs = (
   )
 
 /** Asserts the reason of a failure, and that its message names the operation. */
-export const reason = <A, R>(effect: Effect.Effect<A, HdfsError.HdfsError, R>, ...tags: ReadonlyArray<HdfsError.Reason["_tag"]>) =>
+export const reason = <A, R>(
+  effect: Effect.Effect<A, HdfsError.HdfsError, R>,
+  ...tags: ReadonlyArray<HdfsError.Reason["_tag"]>
+) =>
   Effect.map(Effect.flip(effect), (error) => {
     assert.include(tags, error.reason._tag, error.message)
     assert.include(error.message, error.operation)

@@ -3,14 +3,15 @@ export const badPath = (path: string): string | undefined => {
   if (!path.startsWith("/")) return `the path ${JSON.stringify(path)} is not absolute`
   if (path === "/") return undefined
   const segments = path.split("/").slice(1)
-  if (segments.includes("..") || segments.includes(".")) return "the path has a . or .. segment; HDFS does not resolve them"
+  if (segments.includes("..") || segments.includes("."))
+    return "the path has a . or .. segment; HDFS does not resolve them"
   if (segments.slice(0, -1).includes("")) return "the path has an empty segment (//)"
   if (path.includes("\0")) return "the path has a NUL character"
   return undefined
 }
 
 /** Without the slash at the end. */
-export const trim = (path: string): string => path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path
+export const trim = (path: string): string => (path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path)
 
 /** For a URL. */
 export const encodePath = (path: string): string => trim(path).split("/").map(encodeURIComponent).join("/")
@@ -22,4 +23,5 @@ export const parent = (path: string): string => {
 
 export const name = (path: string): string => trim(path).slice(trim(path).lastIndexOf("/") + 1)
 
-export const child = (directory: string, name: string): string => directory === "/" ? `/${name}` : `${trim(directory)}/${name}`
+export const child = (directory: string, name: string): string =>
+  directory === "/" ? `/${name}` : `${trim(directory)}/${name}`

@@ -24,13 +24,18 @@ export const reasonOfResponse = (status: number, body: string): E.Reason => {
   }
   if (status === 401) return new E.Authentication({ detail: `401 Unauthorized${excerpt(body)}` })
   if (status === 403) return new E.AccessControl({ detail: `403 Forbidden${excerpt(body)}` })
-  if (status === 502 || status === 503 || status === 504) return new E.Retriable({ detail: `${status}${excerpt(body)}` })
+  if (status === 502 || status === 503 || status === 504)
+    return new E.Retriable({ detail: `${status}${excerpt(body)}` })
   return new E.Protocol({ detail: `status ${status} without a RemoteException${excerpt(body)}` })
 }
 
 /** The start of a body that is no JSON, without tags, for a message. */
 export const excerpt = (body: string): string => {
-  const text = body.replace(/<(style|script)[\s\S]*?<\/\1>/gi, " ").replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim()
+  const text = body
+    .replace(/<(style|script)[\s\S]*?<\/\1>/gi, " ")
+    .replace(/<[^>]*>/g, " ")
+    .replace(/\s+/g, " ")
+    .trim()
   return text === "" ? "" : `: ${text.slice(0, 120)}`
 }
 
@@ -108,7 +113,8 @@ const reasonOfException = (exception: string, javaClassName: string, message: st
   if (/Could not obtain block|Cannot obtain block length|No live nodes contain/.test(detail)) {
     return new E.BlockMissing({ detail })
   }
-  if (/No active (and not excluded )?nodes contain this block|Failed to find datanode/.test(detail)) return new E.BlockMissing({ detail })
+  if (/No active (and not excluded )?nodes contain this block|Failed to find datanode/.test(detail))
+    return new E.BlockMissing({ detail })
   if (/still not started|startup mode|not yet started/i.test(detail)) return new E.Retriable({ detail })
   if (/Offset=.*out of the range|out of the range/.test(detail)) return new E.InvalidArgument({ detail })
   if (/is non empty/.test(detail)) return new E.NotEmpty({ detail })

@@ -33,7 +33,9 @@ export const parseSite = (text: string): ReadonlyMap<string, string> | undefined
   if (Option.isNone(site)) return undefined
   const configuration = site.value.configuration
   return new Map(
-    configuration === "" ? [] : (configuration.property ?? []).map(({ name, value }) => [name.trim(), (value ?? "").trim()])
+    configuration === ""
+      ? []
+      : (configuration.property ?? []).map(({ name, value }) => [name.trim(), (value ?? "").trim()])
   )
 }
 
@@ -47,7 +49,11 @@ export const resolve = (raw: ReadonlyMap<string, string>, nameservice: string | 
     }
     return value === "" ? undefined : value
   }
-  const list = (name: string) => (get(name) ?? "").split(",").map((each) => each.trim()).filter((each) => each !== "")
+  const list = (name: string) =>
+    (get(name) ?? "")
+      .split(",")
+      .map((each) => each.trim())
+      .filter((each) => each !== "")
   const secure = get("dfs.http.policy") === "HTTPS_ONLY"
   const kind = secure ? "https" : "http"
   const port = secure ? "9871" : "9870"
@@ -57,7 +63,8 @@ export const resolve = (raw: ReadonlyMap<string, string>, nameservice: string | 
   const services = list("dfs.nameservices")
   const url = (address: string, rpc: string | undefined) => {
     // A wildcard listens everywhere: the host is the one of the RPC address.
-    const host = /^0\.0\.0\.0(:|$)/.test(address) && rpc !== undefined ? (rpc.split(":")[0] ?? "") : (address.split(":")[0] ?? "")
+    const host =
+      /^0\.0\.0\.0(:|$)/.test(address) && rpc !== undefined ? (rpc.split(":")[0] ?? "") : (address.split(":")[0] ?? "")
     return `${kind}://${host}:${address.split(":")[1] ?? port}`
   }
   if (service !== undefined && services.includes(service)) {
@@ -68,7 +75,8 @@ export const resolve = (raw: ReadonlyMap<string, string>, nameservice: string | 
     for (const suffix of suffixes) {
       const rpc = get(`dfs.namenode.rpc-address${suffix}`)
       const address = get(`dfs.namenode.${kind}-address${suffix}`) ?? rpc?.split(":")[0]
-      if (address === undefined) return `neither dfs.namenode.${kind}-address${suffix} nor dfs.namenode.rpc-address${suffix} is set`
+      if (address === undefined)
+        return `neither dfs.namenode.${kind}-address${suffix} nor dfs.namenode.rpc-address${suffix} is set`
       nameNodes.push(url(address, rpc))
       if (rpc !== undefined) authorities.push(rpc)
     }
@@ -77,6 +85,6 @@ export const resolve = (raw: ReadonlyMap<string, string>, nameservice: string | 
   if (nameservice !== undefined) return `dfs.nameservices (${services.join(", ")}) does not have ${nameservice}`
   if (authority === undefined) return `fs.defaultFS (${defaultFs ?? "not set"}) names no NameNode`
   const rpc = get("dfs.namenode.rpc-address") ?? authority
-  const address = get(`dfs.namenode.${kind}-address`) ?? (authority.split(":")[0] ?? "")
+  const address = get(`dfs.namenode.${kind}-address`) ?? authority.split(":")[0] ?? ""
   return { nameNodes: [url(address, rpc)], authorities: [authority] }
 }

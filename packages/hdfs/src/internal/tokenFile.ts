@@ -109,13 +109,15 @@ const readProtobuf = (reader: Reader): Array<HadoopToken> => {
     if (number !== 1) continue
     const pair = new Map(fields(new Reader(entry)))
     const token = new Map(fields(new Reader(pair.get(2) ?? empty)))
-    tokens.push(make(
-      decoder.decode(pair.get(1) ?? empty),
-      token.get(1) ?? empty,
-      token.get(2) ?? empty,
-      decoder.decode(token.get(3) ?? empty),
-      decoder.decode(token.get(4) ?? empty)
-    ))
+    tokens.push(
+      make(
+        decoder.decode(pair.get(1) ?? empty),
+        token.get(1) ?? empty,
+        token.get(2) ?? empty,
+        decoder.decode(token.get(3) ?? empty),
+        decoder.decode(token.get(4) ?? empty)
+      )
+    )
   }
   return tokens
 }

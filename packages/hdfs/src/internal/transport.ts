@@ -70,7 +70,10 @@ export interface Transport {
     exchange: Exchange,
     onBytes: (count: number) => void
   ) => Effect.Effect<
-    { readonly response: HttpClientResponse.HttpClientResponse; readonly stream: Stream.Stream<Uint8Array, E.HdfsError> },
+    {
+      readonly response: HttpClientResponse.HttpClientResponse
+      readonly stream: Stream.Stream<Uint8Array, E.HdfsError>
+    },
     E.HdfsError,
     Scope.Scope
   >
@@ -82,11 +85,7 @@ export interface Transport {
   ) => Effect.Effect<number, E.HdfsError | Err, R>
 }
 
-export const make = (
-  client: HttpClient.HttpClient,
-  uploads: HttpClient.HttpClient,
-  limits: Limits
-): Transport => {
+export const make = (client: HttpClient.HttpClient, uploads: HttpClient.HttpClient, limits: Limits): Transport => {
   const scoped = HttpClient.withScope(client)
   const readMillis = Duration.toMillis(limits.readTimeout)
   const readTimeout = (exchange: Exchange) => fail(exchange, new E.Timeout({ phase: "read", millis: readMillis }))
@@ -94,7 +93,10 @@ export const make = (
   const request = (exchange: Exchange) =>
     HttpClientRequest.make(exchange.method)(exchange.url, {
       headers: Object.fromEntries(
-        Object.entries(exchange.headers ?? {}).map(([name, value]) => [name, Redacted.isRedacted(value) ? String(Redacted.value(value)) : value])
+        Object.entries(exchange.headers ?? {}).map(([name, value]) => [
+          name,
+          Redacted.isRedacted(value) ? String(Redacted.value(value)) : value
+        ])
       ),
       ...(exchange.body === undefined ? {} : { body: exchange.body })
     })
@@ -118,11 +120,13 @@ export const make = (
     )
 
   const refuse = (exchange: Exchange, response: HttpClientResponse.HttpClientResponse) =>
-    Effect.flatMap(text(exchange, response), (body) => Effect.fail(fail(exchange, reasonOfResponse(response.status, body))))
+    Effect.flatMap(text(exchange, response), (body) =>
+      Effect.fail(fail(exchange, reasonOfResponse(response.status, body)))
+    )
 
   /** Ends with `true` when nothing has moved for the read timeout while the server had to move. */
   const stalled = (clock: Clock.Clock, waitingSince: () => number | undefined) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       while (true) {
         yield* Effect.sleep(Duration.millis(Math.max(readMillis / 4, 1)))
         const since = waitingSince()
@@ -130,38 +134,48 @@ export const make = (
       }
     })
 
-  const bytes: Transport["bytes"] = Effect.fnUntraced(function*(exchange, onBytes) {
+  const bytes: Transport["bytes"] = Effect.fnUntraced(function* (exchange, onBytes) {
     const clock = yield* Clock.Clock
     // Closing this scope aborts the request; it is the only way to end a body that stalls.
-    const connection = yield* Effect.acquireRelease(Scope.make(), (scope, exit: Exit.Exit<unknown, unknown>) => Scope.close(scope, exit))
+    const connection = yield* Effect.acquireRelease(Scope.make(), (scope, exit: Exit.Exit<unknown, unknown>) =>
+      Scope.close(scope, exit)
+    )
     const response = yield* Effect.provideService(limit(exchange, execute(scoped, exchange)), Scope.Scope, connection)
     let since: number | undefined
     let timedOut = false
     yield* Effect.forkScoped(
-      Effect.andThen(stalled(clock, () => since), Effect.suspend(() => {
-        timedOut = true
-        return Scope.close(connection, Exit.void)
-      }))
+      Effect.andThen(
+        stalled(clock, () => since),
+        Effect.suspend(() => {
+          timedOut = true
+          return Scope.close(connection, Exit.void)
+        })
+      )
     )
     const stream = response.stream.pipe(
-      Stream.mapError((error) => timedOut ? readTimeout(exchange) : fail(exchange, reasonOfHttp(error, limits.connectTimeout))),
+      Stream.mapError((error) =>
+        timedOut ? readTimeout(exchange) : fail(exchange, reasonOfHttp(error, limits.connectTimeout))
+      ),
       (body) =>
         Stream.transformPull(body, (pull) =>
-          Effect.succeed(Effect.suspend(() => {
-            since = clock.currentTimeMillisUnsafe()
-            return Effect.map(pull, (chunks) => {
-              since = undefined
-              let count = 0
-              for (const chunk of chunks) count += chunk.length
-              onBytes(count)
-              return chunks
+          Effect.succeed(
+            Effect.suspend(() => {
+              since = clock.currentTimeMillisUnsafe()
+              return Effect.map(pull, (chunks) => {
+                since = undefined
+                let count = 0
+                for (const chunk of chunks) count += chunk.length
+                onBytes(count)
+                return chunks
+              })
             })
-          })))
+          )
+        )
     )
     return { response, stream }
   })
 
-  const upload: Transport["upload"] = Effect.fnUntraced(function*<Err, R>(
+  const upload: Transport["upload"] = Effect.fnUntraced(function* <Err, R>(
     exchange: Exchange,
     source: Stream.Stream<Uint8Array, Err, R>,
     onStart: () => void
@@ -179,20 +193,27 @@ export const make = (
       ),
       (bytes) =>
         Stream.transformPull(bytes, (pull) =>
-          Effect.succeed(Effect.suspend(() => {
-            // While the source is asked, a slow server is not to blame.
-            since = undefined
-            onStart()
-            return Effect.onExit(pull, (exit) =>
-              Effect.sync(() => {
-                since = clock.currentTimeMillisUnsafe()
-                if (exit._tag === "Success") for (const chunk of exit.value) sent += chunk.length
-              }))
-          }))),
+          Effect.succeed(
+            Effect.suspend(() => {
+              // While the source is asked, a slow server is not to blame.
+              since = undefined
+              onStart()
+              return Effect.onExit(pull, (exit) =>
+                Effect.sync(() => {
+                  since = clock.currentTimeMillisUnsafe()
+                  if (exit._tag === "Success") for (const chunk of exit.value) sent += chunk.length
+                })
+              )
+            })
+          )
+        ),
       Stream.provideContext(context)
     )
     since = clock.currentTimeMillisUnsafe()
-    const answer = execute(HttpClient.withScope(uploads), { ...exchange, body: HttpBody.stream(body, "application/octet-stream") }).pipe(
+    const answer = execute(HttpClient.withScope(uploads), {
+      ...exchange,
+      body: HttpBody.stream(body, "application/octet-stream")
+    }).pipe(
       Effect.flatMap((response) =>
         response.status >= 300 ? refuse(exchange, response) : Effect.ignore(text(exchange, response))
       )
@@ -217,7 +238,8 @@ const Location = Schema.fromJsonString(Schema.Struct({ Location: Schema.String }
 const decodeLocation = Schema.decodeUnknownOption(Location)
 
 /** The `Location` of an answer to `noredirect=true`. */
-export const locationOfBody = (body: string): string | undefined => Option.getOrUndefined(decodeLocation(body))?.Location
+export const locationOfBody = (body: string): string | undefined =>
+  Option.getOrUndefined(decodeLocation(body))?.Location
 
 /** Decodes an answer; what does not fit is a `Protocol` failure that shows its beginning. */
 export const decoder = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {

@@ -46,8 +46,10 @@ export interface WebHdfs {
 
 /** Whether the server certainly did nothing. */
 const notDone = (reason: E.Reason): boolean =>
-  reason._tag === "Standby" || reason._tag === "Retriable" || (reason._tag === "Connection" && !reason.sent)
-  || (reason._tag === "Timeout" && reason.phase === "connect")
+  reason._tag === "Standby" ||
+  reason._tag === "Retriable" ||
+  (reason._tag === "Connection" && !reason.sent) ||
+  (reason._tag === "Timeout" && reason.phase === "connect")
 
 /** Whether the server may have done it and the answer was lost. */
 const ambiguous = (reason: E.Reason): boolean =>
@@ -65,15 +67,23 @@ export const make = (
   let answered = false
 
   const fail = (call: Call, reason: E.Reason, endpoint?: string) =>
-    new E.HdfsError({ operation: call.operation, path: call.path, reason, ...(endpoint === undefined ? {} : { endpoint }) })
+    new E.HdfsError({
+      operation: call.operation,
+      path: call.path,
+      reason,
+      ...(endpoint === undefined ? {} : { endpoint })
+    })
 
-  const backoff = Effect.fnUntraced(function*(n: number) {
+  const backoff = Effect.fnUntraced(function* (n: number) {
     const base = Duration.toMillis(config.retryBase) * 2 ** (n - 1)
     const jitter = yield* Random.nextBetween(0.5, 1.5)
     yield* Effect.sleep(Duration.millis(Math.min(base, Duration.toMillis(config.retryMax)) * jitter))
   })
 
-  const exchange = Effect.fnUntraced(function*(call: Call, nameNode: URL): Effect.fn.Return<Transport.Exchange, E.HdfsError> {
+  const exchange = Effect.fnUntraced(function* (
+    call: Call,
+    nameNode: URL
+  ): Effect.fn.Return<Transport.Exchange, E.HdfsError> {
     const credentials = yield* auth.credentials(nameNode)
     const url = new URL(nameNode.href)
     url.pathname = `${nameNode.pathname.replace(/\/+$/, "")}/webhdfs/v1${encodePath(call.path === "" ? "/" : call.path)}`
@@ -101,16 +111,20 @@ export const make = (
   ): Effect.Effect<Transport.Exchange, E.HdfsError> =>
     Effect.suspend(() => {
       const protocol = (detail: string) =>
-        Effect.fail(new E.HdfsError({
-          operation: from.operation,
-          path: from.path,
-          endpoint: from.url.host,
-          reason: new E.Protocol({ detail })
-        }))
+        Effect.fail(
+          new E.HdfsError({
+            operation: from.operation,
+            path: from.path,
+            endpoint: from.url.host,
+            reason: new E.Protocol({ detail })
+          })
+        )
       let url = URL.canParse(location, from.url.href) ? new URL(location, from.url.href) : undefined
       if (url === undefined) return protocol("a redirect to something that is not a URL")
       if (url.protocol !== from.url.protocol) {
-        return protocol(`a redirect from ${from.url.protocol} to ${url.protocol}//${url.host}, another scheme, is not followed`)
+        return protocol(
+          `a redirect from ${from.url.protocol} to ${url.protocol}//${url.host}, another scheme, is not followed`
+        )
       }
       const mapped = config.hosts[url.host] ?? config.hosts[url.hostname]
       if (mapped !== undefined) {
@@ -120,7 +134,8 @@ export const make = (
       }
       if (config.rewriteLocation !== undefined) url = config.rewriteLocation(url)
       if (seen.has(url.href)) return protocol(`a redirect loop through ${url.host}`)
-      if (seen.size >= config.maxRedirects) return protocol(`more than ${config.maxRedirects} redirects, the last to ${url.host}`)
+      if (seen.size >= config.maxRedirects)
+        return protocol(`more than ${config.maxRedirects} redirects, the last to ${url.host}`)
       seen.add(url.href)
       return Effect.succeed({
         ...from,
@@ -134,7 +149,7 @@ export const make = (
     response.status >= 300 && response.status < 400 ? response.headers["location"] : undefined
 
   /** The answer of a small operation, redirects followed. */
-  const answer = Effect.fnUntraced(function*(call: Call, nameNode: URL) {
+  const answer = Effect.fnUntraced(function* (call: Call, nameNode: URL) {
     let current = yield* exchange(call, nameNode)
     const seen = new Set<string>()
     while (true) {
@@ -147,7 +162,7 @@ export const make = (
     }
   })
 
-  const sweep: WebHdfs["sweep"] = Effect.fnUntraced(function*<A, R>(
+  const sweep: WebHdfs["sweep"] = Effect.fnUntraced(function* <A, R>(
     call: Call,
     repeat: Repeat<A>,
     attempt: (nameNode: URL) => Effect.Effect<A, E.HdfsError, R>
@@ -162,7 +177,10 @@ export const make = (
     while (true) {
       const nameNode = nameNodes[index % nameNodes.length]
       if (nameNode === undefined) {
-        return yield* fail(call, new E.InvalidArgument({ detail: "HdfsConfig.nameNodes is empty: there is nobody to ask" }))
+        return yield* fail(
+          call,
+          new E.InvalidArgument({ detail: "HdfsConfig.nameNodes is empty: there is nobody to ask" })
+        )
       }
       attempts++
       const result = yield* Effect.result(attempt(nameNode))
@@ -203,7 +221,8 @@ export const make = (
         index++
         if (failovers % nameNodes.length === 0) yield* backoff(failovers / nameNodes.length)
       } else {
-        if (reason._tag === "Standby" || (reason._tag === "Connection" && reason.code === "ENOTFOUND")) return yield* failed
+        if (reason._tag === "Standby" || (reason._tag === "Connection" && reason.code === "ENOTFOUND"))
+          return yield* failed
         retries++
         // An address where nobody has answered yet is more probably wrong than restarting.
         const limit = answered ? config.maxRetries : Math.min(config.maxRetries, 3)
@@ -227,7 +246,10 @@ export const make = (
     })
 
   const text: WebHdfs["text"] = (call, repeat) =>
-    limited(call, sweep(call, repeat, (nameNode) => answer(call, nameNode)))
+    limited(
+      call,
+      sweep(call, repeat, (nameNode) => answer(call, nameNode))
+    )
 
   const locate: WebHdfs["locate"] = (call) =>
     limited(
@@ -236,7 +258,7 @@ export const make = (
         call,
         // The first step only asks where.
         "always",
-        Effect.fnUntraced(function*(nameNode: URL) {
+        Effect.fnUntraced(function* (nameNode: URL) {
           const first = yield* exchange({ ...call, params: { ...call.params, noredirect: true } }, nameNode)
           const response = yield* transport.send(first)
           if (response.status >= 400) return yield* transport.refuse(first, response)
@@ -257,4 +279,3 @@ export const make = (
 
   return { transport, sweep, text, locate, exchange, backoff, fail }
 }
-

@@ -115,7 +115,9 @@ export interface Options {
   readonly env?: Readonly<Record<string, string>> | undefined
 }
 
-const Beans = Schema.fromJsonString(Schema.Struct({ beans: Schema.Array(Schema.Record(Schema.String, Schema.Unknown)) }))
+const Beans = Schema.fromJsonString(
+  Schema.Struct({ beans: Schema.Array(Schema.Record(Schema.String, Schema.Unknown)) })
+)
 
 const superUser = "hdfs"
 const versions = { hdfs: "3.5.0", httpfs: "3.4.1" }
@@ -142,23 +144,25 @@ const exec = (command: string, args: ReadonlyArray<string>, options?: ChildProce
   Effect.callback<string, HadoopError>((resume) => {
     const child = ChildProcess.spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] })
     let output = ""
-    child.stdout?.on("data", (chunk: Buffer) => output += chunk.toString())
-    child.stderr?.on("data", (chunk: Buffer) => output += chunk.toString())
+    child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()))
+    child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()))
     child.on("error", (cause) =>
-      resume(Effect.fail(new HadoopError({ detail: `${command} could not be started: ${cause.message}`, cause }))))
+      resume(Effect.fail(new HadoopError({ detail: `${command} could not be started: ${cause.message}`, cause })))
+    )
     child.on("close", (code) =>
       resume(
         code === 0
           ? Effect.succeed(output)
           : Effect.fail(new HadoopError({ detail: `${command} ${args.at(-1)} ended with ${code}:\n${tail(output)}` }))
-      ))
+      )
+    )
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
 const tail = (text: string) => text.split("\n").slice(-25).join("\n")
 
 /** The folder of a distribution's jars, fetched with Maven when it is not there yet. */
-const jars = Effect.fnUntraced(function*(kind: "hdfs" | "httpfs") {
+const jars = Effect.fnUntraced(function* (kind: "hdfs" | "httpfs") {
   const target = Path.join(cacheDir, `${kind}-${versions[kind]}`)
   if (Fs.existsSync(target)) return target
   const partial = `${target}.${process.pid}.${kind}`
@@ -197,11 +201,9 @@ const freePorts = (count: number) =>
 const escapeXml = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
 
 const siteXml = (properties: Readonly<Record<string, string>>) =>
-  `<?xml version="1.0"?>\n<configuration>\n${
-    Object.entries(properties)
-      .map(([name, value]) => `  <property><name>${name}</name><value>${escapeXml(value)}</value></property>\n`)
-      .join("")
-  }</configuration>\n`
+  `<?xml version="1.0"?>\n<configuration>\n${Object.entries(properties)
+    .map(([name, value]) => `  <property><name>${name}</name><value>${escapeXml(value)}</value></property>\n`)
+    .join("")}</configuration>\n`
 
 const log4j = `log4j.rootLogger=INFO, console
 log4j.appender.console=org.apache.log4j.ConsoleAppender
@@ -218,12 +220,7 @@ const writeConf = (directory: string, properties: Readonly<Record<string, string
   })
 
 // Quick to start rather than quick to run; small, because five of them share a machine.
-const jvm = [
-  "-XX:+UseSerialGC",
-  "-XX:TieredStopAtLevel=1",
-  "-Xshare:auto",
-  "-Djava.net.preferIPv4Stack=true"
-]
+const jvm = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.net.preferIPv4Stack=true"]
 
 interface DaemonSpec {
   readonly name: string
@@ -236,7 +233,7 @@ interface DaemonSpec {
   readonly logFile: string
 }
 
-const makeDaemon = Effect.fnUntraced(function*(spec: DaemonSpec): Effect.fn.Return<Daemon, never, Scope.Scope> {
+const makeDaemon = Effect.fnUntraced(function* (spec: DaemonSpec): Effect.fn.Return<Daemon, never, Scope.Scope> {
   let child: ChildProcess.ChildProcess | undefined
   const running = () => child !== undefined && child.exitCode === null && child.signalCode === null
   const signal = (name: NodeJS.Signals) =>
@@ -247,7 +244,7 @@ const makeDaemon = Effect.fnUntraced(function*(spec: DaemonSpec): Effect.fn.Retu
     if (child === undefined || !running()) return resume(Effect.void)
     child.once("exit", () => resume(Effect.void))
   })
-  const log = Effect.sync(() => Fs.existsSync(spec.logFile) ? Fs.readFileSync(spec.logFile, "utf8") : "")
+  const log = Effect.sync(() => (Fs.existsSync(spec.logFile) ? Fs.readFileSync(spec.logFile, "utf8") : ""))
   const kill = Effect.andThen(signal("SIGKILL"), ended)
   const stop = Effect.andThen(
     Effect.andThen(signal("SIGCONT"), signal("SIGTERM")),
@@ -288,7 +285,7 @@ const makeDaemon = Effect.fnUntraced(function*(spec: DaemonSpec): Effect.fn.Retu
     name: spec.name,
     url: spec.url,
     host: spec.host,
-    pid: Effect.sync(() => running() ? child?.pid : undefined),
+    pid: Effect.sync(() => (running() ? child?.pid : undefined)),
     start,
     stop,
     kill,
@@ -305,245 +302,245 @@ const makeDaemon = Effect.fnUntraced(function*(spec: DaemonSpec): Effect.fn.Retu
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fn("HadoopCluster.make")(
-  function*(options?: Options): Effect.fn.Return<HadoopCluster, HadoopError, Scope.Scope> {
-    const nodes = options?.dataNodes ?? 3
-    const masters = options?.nameNodes ?? 1
-    const ha = masters > 1
-    const lib = yield* jars("hdfs")
-    const directory = yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        if (options?.directory === undefined) return Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-hdfs-"))
-        Fs.mkdirSync(options.directory, { recursive: true })
-        return options.directory
-      }),
-      (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true, maxRetries: 5 }))
-    )
-    const ports = yield* freePorts(masters * 2 + nodes * 3 + 1)
-    let next = 0
-    const port = () => ports[next++] ?? 0
-    const masterPorts = Array.from({ length: masters }, () => ({ rpc: port(), http: port() }))
-    const nodePorts = Array.from({ length: nodes }, () => ({ data: port(), http: port(), ipc: port() }))
-    const httpfsPort = port()
-    const env = { HADOOP_USER_NAME: superUser, ...options?.env }
-    const classpath = (conf: string, libs: string) => [conf, `${libs}/*`].join(Path.delimiter)
+export const make = Effect.fn("HadoopCluster.make")(function* (
+  options?: Options
+): Effect.fn.Return<HadoopCluster, HadoopError, Scope.Scope> {
+  const nodes = options?.dataNodes ?? 3
+  const masters = options?.nameNodes ?? 1
+  const ha = masters > 1
+  const lib = yield* jars("hdfs")
+  const directory = yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      if (options?.directory === undefined) return Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-hdfs-"))
+      Fs.mkdirSync(options.directory, { recursive: true })
+      return options.directory
+    }),
+    (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true, maxRetries: 5 }))
+  )
+  const ports = yield* freePorts(masters * 2 + nodes * 3 + 1)
+  let next = 0
+  const port = () => ports[next++] ?? 0
+  const masterPorts = Array.from({ length: masters }, () => ({ rpc: port(), http: port() }))
+  const nodePorts = Array.from({ length: nodes }, () => ({ data: port(), http: port(), ipc: port() }))
+  const httpfsPort = port()
+  const env = { HADOOP_USER_NAME: superUser, ...options?.env }
+  const classpath = (conf: string, libs: string) => [conf, `${libs}/*`].join(Path.delimiter)
 
-    const common: Record<string, string> = {
-      "fs.defaultFS": ha ? "hdfs://sluice" : `hdfs://127.0.0.1:${masterPorts[0]?.rpc}`,
-      "hadoop.tmp.dir": Path.join(directory, "tmp"),
-      [`hadoop.proxyuser.${superUser}.hosts`]: "*",
-      [`hadoop.proxyuser.${superUser}.groups`]: "*",
-      "dfs.replication": String(Math.min(options?.replication ?? 2, nodes)),
-      "dfs.blocksize": String(options?.blockSize ?? 1024 * 1024),
-      "dfs.bytes-per-checksum": "512",
-      "dfs.namenode.fs-limits.min-block-size": "512",
-      "dfs.namenode.datanode.registration.ip-hostname-check": "false",
-      "dfs.namenode.heartbeat.recheck-interval": "2000",
-      "dfs.heartbeat.interval": "1",
-      "dfs.namenode.safemode.extension": "0",
-      "dfs.namenode.replication.min": "1",
-      "dfs.namenode.delegation.token.always-use": "true",
-      "dfs.namenode.acls.enabled": "true",
-      "dfs.permissions.superusergroup": superUser,
-      "fs.trash.interval": "60",
-      "dfs.client.use.datanode.hostname": "false",
-      "dfs.client.block.write.replace-datanode-on-failure.policy": "NEVER",
-      "dfs.datanode.du.reserved": "0",
-      "ipc.client.connect.max.retries": "3"
-    }
-    if (ha) {
-      common["dfs.nameservices"] = "sluice"
-      common["dfs.ha.namenodes.sluice"] = masterPorts.map((_, i) => `nn${i + 1}`).join(",")
-      common["dfs.client.failover.proxy.provider.sluice"] =
-        "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"
-      common["dfs.namenode.shared.edits.dir"] = `file://${Path.join(directory, "shared")}`
-      common["dfs.ha.fencing.methods"] = "shell(/bin/true)"
-      common["dfs.ha.tail-edits.period"] = "1s"
-      masterPorts.forEach((each, i) => {
-        common[`dfs.namenode.rpc-address.sluice.nn${i + 1}`] = `127.0.0.1:${each.rpc}`
-        common[`dfs.namenode.http-address.sluice.nn${i + 1}`] = `127.0.0.1:${each.http}`
-      })
-    } else {
-      common["dfs.namenode.rpc-address"] = `127.0.0.1:${masterPorts[0]?.rpc}`
-      common["dfs.namenode.http-address"] = `127.0.0.1:${masterPorts[0]?.http}`
-    }
-    Object.assign(common, options?.properties)
-    const confDir = Path.join(directory, "conf")
-    yield* writeConf(confDir, common)
-
-    const java = (name: string, conf: string, mainClass: string, args: ReadonlyArray<string>, heap: string) => [
-      ...jvm,
-      `-Xmx${heap}`,
-      ...(options?.jvmArgs ?? []),
-      `-Dsluice.daemon=${name}`,
-      "-cp",
-      classpath(conf, lib),
-      mainClass,
-      ...args
-    ]
-
-    const nameNodes: Array<Daemon> = []
-    for (let i = 0; i < masters; i++) {
-      const name = `namenode-${i + 1}`
-      const conf = Path.join(directory, `conf-${name}`)
-      const data = Path.join(directory, name)
-      yield* writeConf(conf, {
-        ...common,
-        ...(ha ? { "dfs.ha.namenode.id": `nn${i + 1}` } : {}),
-        "dfs.namenode.name.dir": `file://${data}`
-      })
-      if (i === 0) {
-        yield* exec(
-          "java",
-          java("format", conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", ["-format", "-nonInteractive"], "256m"),
-          { env: { ...process.env, ...env } }
-        )
-      } else {
-        // What -bootstrapStandby does, without a running first NameNode.
-        yield* Effect.sync(() => Fs.cpSync(Path.join(directory, "namenode-1"), data, { recursive: true }))
-      }
-      nameNodes.push(
-        yield* makeDaemon({
-          name,
-          host: "127.0.0.1",
-          url: `http://127.0.0.1:${masterPorts[i]?.http}`,
-          ready: "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState",
-          args: java(name, conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", [], "512m"),
-          env,
-          logFile: Path.join(directory, `${name}.log`)
-        })
-      )
-    }
-
-    const dataNodes: Array<Daemon> = []
-    for (let i = 0; i < nodes; i++) {
-      const name = `datanode-${i + 1}`
-      const host = `127.0.0.${i + 2}`
-      const conf = Path.join(directory, `conf-${name}`)
-      yield* writeConf(conf, {
-        ...common,
-        "dfs.datanode.data.dir": `file://${Path.join(directory, name)}`,
-        "dfs.datanode.hostname": host,
-        "dfs.datanode.address": `0.0.0.0:${nodePorts[i]?.data}`,
-        "dfs.datanode.http.address": `0.0.0.0:${nodePorts[i]?.http}`,
-        "dfs.datanode.ipc.address": `0.0.0.0:${nodePorts[i]?.ipc}`
-      })
-      dataNodes.push(
-        yield* makeDaemon({
-          name,
-          host,
-          url: `http://${host}:${nodePorts[i]?.http}`,
-          ready: "/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo",
-          args: java(name, conf, "org.apache.hadoop.hdfs.server.datanode.DataNode", [], "384m"),
-          env,
-          logFile: Path.join(directory, `${name}.log`)
-        })
-      )
-    }
-
-    let httpfs: Daemon | undefined
-    if (options?.httpfs === true) {
-      const gatewayLib = yield* jars("httpfs")
-      const conf = Path.join(directory, "conf-httpfs")
-      yield* writeConf(conf, common)
-      yield* Effect.sync(() => {
-        Fs.writeFileSync(
-          Path.join(conf, "httpfs-site.xml"),
-          siteXml({
-            "httpfs.http.hostname": "127.0.0.1",
-            "httpfs.http.port": String(httpfsPort),
-            "httpfs.hadoop.config.dir": conf,
-            [`httpfs.proxyuser.${superUser}.hosts`]: "*",
-            [`httpfs.proxyuser.${superUser}.groups`]: "*",
-            "httpfs.authentication.signature.secret.file": Path.join(conf, "httpfs-signature.secret")
-          })
-        )
-        Fs.writeFileSync(Path.join(conf, "httpfs-signature.secret"), "not a secret: this gateway lives for a test")
-        Fs.writeFileSync(Path.join(conf, "httpfs-log4j.properties"), log4j)
-        Fs.mkdirSync(Path.join(directory, "httpfs-temp"), { recursive: true })
-      })
-      httpfs = yield* makeDaemon({
-        name: "httpfs",
-        host: "127.0.0.1",
-        url: `http://127.0.0.1:${httpfsPort}`,
-        ready: `/webhdfs/v1/?op=GETHOMEDIRECTORY&user.name=${superUser}`,
-        args: [
-          ...jvm,
-          "-Xmx384m",
-          "--add-opens",
-          "java.base/java.lang=ALL-UNNAMED",
-          `-Dhttpfs.home.dir=${directory}`,
-          `-Dhttpfs.config.dir=${conf}`,
-          `-Dhttpfs.log.dir=${directory}`,
-          `-Dhttpfs.temp.dir=${Path.join(directory, "httpfs-temp")}`,
-          "-cp",
-          classpath(conf, gatewayLib),
-          "org.apache.hadoop.fs.http.server.HttpFSServerWebServer"
-        ],
-        env,
-        logFile: Path.join(directory, "httpfs.log")
-      })
-    }
-
-    const jmx = (daemon: Daemon, query: string) =>
-      Effect.tryPromise({
-        try: (signal) => fetch(`${daemon.url}/jmx?qry=${query}`, { signal }).then((response) => response.text()),
-        catch: (cause) => cause
-      }).pipe(
-        Effect.flatMap(Schema.decodeEffect(Beans)),
-        Effect.map(({ beans }) => beans),
-        Effect.mapError((cause) => new HadoopError({ detail: `${daemon.name} did not answer /jmx?qry=${query}`, cause }))
-      )
-
-    const run = (mainClass: string, args: ReadonlyArray<string>) =>
-      exec("java", java("admin", confDir, mainClass, args, "256m"), { env: { ...process.env, ...env } })
-
-    let active = 0
-    const transition = Effect.fnUntraced(function*(target: number) {
-      const admin = (args: ReadonlyArray<string>) => run("org.apache.hadoop.hdfs.tools.DFSHAAdmin", args)
-      for (let i = 0; i < nameNodes.length; i++) {
-        if (i !== target && (yield* nameNodes[i]?.pid ?? Effect.undefined) !== undefined) {
-          yield* admin(["-transitionToStandby", `nn${i + 1}`])
-        }
-      }
-      // Otherwise it asks the others whether they are standbys, and one of them may be dead.
-      yield* admin(["-transitionToActive", "--forceactive", `nn${target + 1}`])
-      active = target
-    })
-
-    const awaitLive = (count: number) =>
-      Effect.suspend(() => {
-        const master = nameNodes[active]
-        return master === undefined ? Effect.succeed([]) : jmx(master, "Hadoop:service=NameNode,name=FSNamesystemState")
-      }).pipe(
-        Effect.flatMap((beans) => {
-          const state = beans[0]
-          return state?.["NumLiveDataNodes"] === count && state["FSState"] === "Operational"
-            ? Effect.void
-            : Effect.fail(new HadoopError({ detail: `not ${count} live DataNodes: ${JSON.stringify(state)}` }))
-        }),
-        Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 600 })
-      )
-
-    yield* Effect.all([
-      ...nameNodes.map((daemon) => daemon.start),
-      ...dataNodes.map((daemon) => daemon.start)
-    ], { concurrency: "unbounded", discard: true })
-    if (ha) yield* transition(0)
-    yield* awaitLive(nodes)
-    if (httpfs !== undefined) yield* httpfs.start
-    return {
-      directory,
-      confDir,
-      superUser,
-      nameNodes,
-      dataNodes,
-      httpfs,
-      url: nameNodes[0]?.url ?? "",
-      jmx,
-      awaitLive,
-      run,
-      transition
-    }
+  const common: Record<string, string> = {
+    "fs.defaultFS": ha ? "hdfs://sluice" : `hdfs://127.0.0.1:${masterPorts[0]?.rpc}`,
+    "hadoop.tmp.dir": Path.join(directory, "tmp"),
+    [`hadoop.proxyuser.${superUser}.hosts`]: "*",
+    [`hadoop.proxyuser.${superUser}.groups`]: "*",
+    "dfs.replication": String(Math.min(options?.replication ?? 2, nodes)),
+    "dfs.blocksize": String(options?.blockSize ?? 1024 * 1024),
+    "dfs.bytes-per-checksum": "512",
+    "dfs.namenode.fs-limits.min-block-size": "512",
+    "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+    "dfs.namenode.heartbeat.recheck-interval": "2000",
+    "dfs.heartbeat.interval": "1",
+    "dfs.namenode.safemode.extension": "0",
+    "dfs.namenode.replication.min": "1",
+    "dfs.namenode.delegation.token.always-use": "true",
+    "dfs.namenode.acls.enabled": "true",
+    "dfs.permissions.superusergroup": superUser,
+    "fs.trash.interval": "60",
+    "dfs.client.use.datanode.hostname": "false",
+    "dfs.client.block.write.replace-datanode-on-failure.policy": "NEVER",
+    "dfs.datanode.du.reserved": "0",
+    "ipc.client.connect.max.retries": "3"
   }
-)
+  if (ha) {
+    common["dfs.nameservices"] = "sluice"
+    common["dfs.ha.namenodes.sluice"] = masterPorts.map((_, i) => `nn${i + 1}`).join(",")
+    common["dfs.client.failover.proxy.provider.sluice"] =
+      "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"
+    common["dfs.namenode.shared.edits.dir"] = `file://${Path.join(directory, "shared")}`
+    common["dfs.ha.fencing.methods"] = "shell(/bin/true)"
+    common["dfs.ha.tail-edits.period"] = "1s"
+    masterPorts.forEach((each, i) => {
+      common[`dfs.namenode.rpc-address.sluice.nn${i + 1}`] = `127.0.0.1:${each.rpc}`
+      common[`dfs.namenode.http-address.sluice.nn${i + 1}`] = `127.0.0.1:${each.http}`
+    })
+  } else {
+    common["dfs.namenode.rpc-address"] = `127.0.0.1:${masterPorts[0]?.rpc}`
+    common["dfs.namenode.http-address"] = `127.0.0.1:${masterPorts[0]?.http}`
+  }
+  Object.assign(common, options?.properties)
+  const confDir = Path.join(directory, "conf")
+  yield* writeConf(confDir, common)
+
+  const java = (name: string, conf: string, mainClass: string, args: ReadonlyArray<string>, heap: string) => [
+    ...jvm,
+    `-Xmx${heap}`,
+    ...(options?.jvmArgs ?? []),
+    `-Dsluice.daemon=${name}`,
+    "-cp",
+    classpath(conf, lib),
+    mainClass,
+    ...args
+  ]
+
+  const nameNodes: Array<Daemon> = []
+  for (let i = 0; i < masters; i++) {
+    const name = `namenode-${i + 1}`
+    const conf = Path.join(directory, `conf-${name}`)
+    const data = Path.join(directory, name)
+    yield* writeConf(conf, {
+      ...common,
+      ...(ha ? { "dfs.ha.namenode.id": `nn${i + 1}` } : {}),
+      "dfs.namenode.name.dir": `file://${data}`
+    })
+    if (i === 0) {
+      yield* exec(
+        "java",
+        java("format", conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", ["-format", "-nonInteractive"], "256m"),
+        { env: { ...process.env, ...env } }
+      )
+    } else {
+      // What -bootstrapStandby does, without a running first NameNode.
+      yield* Effect.sync(() => Fs.cpSync(Path.join(directory, "namenode-1"), data, { recursive: true }))
+    }
+    nameNodes.push(
+      yield* makeDaemon({
+        name,
+        host: "127.0.0.1",
+        url: `http://127.0.0.1:${masterPorts[i]?.http}`,
+        ready: "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState",
+        args: java(name, conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", [], "512m"),
+        env,
+        logFile: Path.join(directory, `${name}.log`)
+      })
+    )
+  }
+
+  const dataNodes: Array<Daemon> = []
+  for (let i = 0; i < nodes; i++) {
+    const name = `datanode-${i + 1}`
+    const host = `127.0.0.${i + 2}`
+    const conf = Path.join(directory, `conf-${name}`)
+    yield* writeConf(conf, {
+      ...common,
+      "dfs.datanode.data.dir": `file://${Path.join(directory, name)}`,
+      "dfs.datanode.hostname": host,
+      "dfs.datanode.address": `0.0.0.0:${nodePorts[i]?.data}`,
+      "dfs.datanode.http.address": `0.0.0.0:${nodePorts[i]?.http}`,
+      "dfs.datanode.ipc.address": `0.0.0.0:${nodePorts[i]?.ipc}`
+    })
+    dataNodes.push(
+      yield* makeDaemon({
+        name,
+        host,
+        url: `http://${host}:${nodePorts[i]?.http}`,
+        ready: "/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo",
+        args: java(name, conf, "org.apache.hadoop.hdfs.server.datanode.DataNode", [], "384m"),
+        env,
+        logFile: Path.join(directory, `${name}.log`)
+      })
+    )
+  }
+
+  let httpfs: Daemon | undefined
+  if (options?.httpfs === true) {
+    const gatewayLib = yield* jars("httpfs")
+    const conf = Path.join(directory, "conf-httpfs")
+    yield* writeConf(conf, common)
+    yield* Effect.sync(() => {
+      Fs.writeFileSync(
+        Path.join(conf, "httpfs-site.xml"),
+        siteXml({
+          "httpfs.http.hostname": "127.0.0.1",
+          "httpfs.http.port": String(httpfsPort),
+          "httpfs.hadoop.config.dir": conf,
+          [`httpfs.proxyuser.${superUser}.hosts`]: "*",
+          [`httpfs.proxyuser.${superUser}.groups`]: "*",
+          "httpfs.authentication.signature.secret.file": Path.join(conf, "httpfs-signature.secret")
+        })
+      )
+      Fs.writeFileSync(Path.join(conf, "httpfs-signature.secret"), "not a secret: this gateway lives for a test")
+      Fs.writeFileSync(Path.join(conf, "httpfs-log4j.properties"), log4j)
+      Fs.mkdirSync(Path.join(directory, "httpfs-temp"), { recursive: true })
+    })
+    httpfs = yield* makeDaemon({
+      name: "httpfs",
+      host: "127.0.0.1",
+      url: `http://127.0.0.1:${httpfsPort}`,
+      ready: `/webhdfs/v1/?op=GETHOMEDIRECTORY&user.name=${superUser}`,
+      args: [
+        ...jvm,
+        "-Xmx384m",
+        "--add-opens",
+        "java.base/java.lang=ALL-UNNAMED",
+        `-Dhttpfs.home.dir=${directory}`,
+        `-Dhttpfs.config.dir=${conf}`,
+        `-Dhttpfs.log.dir=${directory}`,
+        `-Dhttpfs.temp.dir=${Path.join(directory, "httpfs-temp")}`,
+        "-cp",
+        classpath(conf, gatewayLib),
+        "org.apache.hadoop.fs.http.server.HttpFSServerWebServer"
+      ],
+      env,
+      logFile: Path.join(directory, "httpfs.log")
+    })
+  }
+
+  const jmx = (daemon: Daemon, query: string) =>
+    Effect.tryPromise({
+      try: (signal) => fetch(`${daemon.url}/jmx?qry=${query}`, { signal }).then((response) => response.text()),
+      catch: (cause) => cause
+    }).pipe(
+      Effect.flatMap(Schema.decodeEffect(Beans)),
+      Effect.map(({ beans }) => beans),
+      Effect.mapError((cause) => new HadoopError({ detail: `${daemon.name} did not answer /jmx?qry=${query}`, cause }))
+    )
+
+  const run = (mainClass: string, args: ReadonlyArray<string>) =>
+    exec("java", java("admin", confDir, mainClass, args, "256m"), { env: { ...process.env, ...env } })
+
+  let active = 0
+  const transition = Effect.fnUntraced(function* (target: number) {
+    const admin = (args: ReadonlyArray<string>) => run("org.apache.hadoop.hdfs.tools.DFSHAAdmin", args)
+    for (let i = 0; i < nameNodes.length; i++) {
+      if (i !== target && (yield* nameNodes[i]?.pid ?? Effect.undefined) !== undefined) {
+        yield* admin(["-transitionToStandby", `nn${i + 1}`])
+      }
+    }
+    // Otherwise it asks the others whether they are standbys, and one of them may be dead.
+    yield* admin(["-transitionToActive", "--forceactive", `nn${target + 1}`])
+    active = target
+  })
+
+  const awaitLive = (count: number) =>
+    Effect.suspend(() => {
+      const master = nameNodes[active]
+      return master === undefined ? Effect.succeed([]) : jmx(master, "Hadoop:service=NameNode,name=FSNamesystemState")
+    }).pipe(
+      Effect.flatMap((beans) => {
+        const state = beans[0]
+        return state?.["NumLiveDataNodes"] === count && state["FSState"] === "Operational"
+          ? Effect.void
+          : Effect.fail(new HadoopError({ detail: `not ${count} live DataNodes: ${JSON.stringify(state)}` }))
+      }),
+      Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 600 })
+    )
+
+  yield* Effect.all([...nameNodes.map((daemon) => daemon.start), ...dataNodes.map((daemon) => daemon.start)], {
+    concurrency: "unbounded",
+    discard: true
+  })
+  if (ha) yield* transition(0)
+  yield* awaitLive(nodes)
+  if (httpfs !== undefined) yield* httpfs.start
+  return {
+    directory,
+    confDir,
+    superUser,
+    nameNodes,
+    dataNodes,
+    httpfs,
+    url: nameNodes[0]?.url ?? "",
+    jmx,
+    awaitLive,
+    run,
+    transition
+  }
+})
