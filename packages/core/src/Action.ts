@@ -7,7 +7,7 @@ import { Context, Effect, Effectable, type Stream } from "effect"
 import type { Totals } from "./Events.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
 import type { JobError, Reason } from "./JobError.ts"
-import type { Plan } from "./Plan.ts"
+import type { CacheHandle, Plan } from "./Plan.ts"
 import type { Storage } from "./Storage.ts"
 import type { DeadLetter } from "./TaskContext.ts"
 
@@ -67,6 +67,8 @@ export interface Spec {
 export class Engine extends Context.Service<Engine, {
   /** Runs an action whose functions need the services of `services`. Fails with the user's error or a `JobError`. */
   readonly run: (spec: Spec, services: Context.Context<never>) => Effect.Effect<unknown, unknown>
+  /** Forgets the partitions of a cached dataset. */
+  readonly uncache: (handle: CacheHandle) => Effect.Effect<void>
   /** The stages as text, with sizes and hosts from the metadata. */
   readonly explain: (spec: Pick<Spec, "name" | "plan">) => Effect.Effect<string, JobError>
 }>()("@sluice/core/Engine") {}

@@ -21,7 +21,7 @@
  *
  * @since 0.1.0
  */
-import { type Array as Arr, Cause, Context, Effect, Layer, Option, Pipeable, Predicate, Queue, type Result, type Schema, Stream, type Types } from "effect"
+import { type Array as Arr, Cause, Context, Effect, Layer, Option, Queue, type Result, type Schema, Stream, type Types } from "effect"
 import { dual } from "effect/Function"
 import type { RecordBatch } from "apache-arrow"
 import { Action, Engine } from "./Action.ts"
@@ -32,55 +32,17 @@ import * as Csv from "./formats/Csv.ts"
 import * as JsonLines from "./formats/JsonLines.ts"
 import * as Parquet from "./formats/Parquet.ts"
 import * as Text from "./formats/Text.ts"
+import { type Dataset, fromPlan, isDataset, narrow } from "./internal/dataset/model.ts"
 import { estimateBytes } from "./internal/estimate.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
 import { type JobError, type Reason, ResultTooLarge } from "./JobError.ts"
 import * as Plan from "./Plan.ts"
 import type { TaskContext } from "./TaskContext.ts"
 
-const TypeId = "~@sluice/core/Dataset"
-
-/**
- * A lazy, typed, partitioned collection.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Dataset<out A, out E = never, out R = never> extends Pipeable.Pipeable {
-  readonly [TypeId]: {
-    readonly _A: Types.Covariant<A>
-    readonly _E: Types.Covariant<E>
-    readonly _R: Types.Covariant<R>
-  }
-  readonly plan: Plan.Plan
-}
-
-const variance = {
-  _A: (_: never) => _,
-  _E: (_: never) => _,
-  _R: (_: never) => _
-}
-
-const Proto = {
-  [TypeId]: variance,
-  pipe() {
-    return Pipeable.pipeArguments(this, arguments)
-  }
-}
-
-/**
- * Whether a value is a `Dataset`.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isDataset = (u: unknown): u is Dataset<unknown, unknown, unknown> => Predicate.hasProperty(u, TypeId)
-
-// Only the combinators below call this: they are where the types and the plan are known to agree.
-const fromPlan = <A, E, R>(plan: Plan.Plan): Dataset<A, E, R> => Object.assign(Object.create(Proto), { plan })
-
-const narrow = <A, E, R>(self: Dataset<unknown, unknown, unknown>, operator: Plan.Operator): Dataset<A, E, R> =>
-  fromPlan({ _tag: "Narrow", child: self.plan, operator })
+export { type Dataset, isDataset } from "./internal/dataset/model.ts"
+export type { KeyOptions, PairOptions } from "./internal/dataset/exchange.ts"
+export * from "./internal/dataset/joins.ts"
+export * from "./internal/dataset/keyed.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Constructors

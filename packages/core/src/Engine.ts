@@ -10,11 +10,14 @@ import * as Events from "./Events.ts"
 import * as Executor from "./Executor.ts"
 import { addMetrics, makeMetrics, totals } from "./internal/task/metrics.ts"
 import { EngineFailure, provideErased, raceAbort, type TaskRuntime } from "./internal/task/runtime.ts"
+import { cacheOf } from "./internal/planner/cache.ts"
+import { shuffleId } from "./internal/planner/wide.ts"
 import { ExecutorLost, InputFailed, JobError, type Location, NestedAction, OperatorDefect, type Reason } from "./JobError.ts"
 import * as Optimizer from "./Optimizer.ts"
 import * as Plan from "./Plan.ts"
 import * as Planner from "./Planner.ts"
 import * as Scheduler from "./Scheduler.ts"
+import * as Shuffle from "./Shuffle.ts"
 import * as Stage from "./Stage.ts"
 import * as Storage from "./Storage.ts"
 import { Current, type DeadLetter, type TaskMetrics } from "./TaskContext.ts"
@@ -44,12 +47,14 @@ interface Done {
 export const make: Effect.Effect<
   Engine["Service"],
   never,
-  Storage.Storage | Scheduler.Scheduler | Events.Events
+  Storage.Storage | Shuffle.Shuffle | Scheduler.Scheduler | Events.Events
 > = Effect.gen(function*() {
   const storage = yield* Storage.Storage
+  const shuffle = yield* Shuffle.Shuffle
   const scheduler = yield* Scheduler.Scheduler
   const events = yield* Events.Events
   const config = yield* EngineConfig
+  const cached = cacheOf(shuffle, config.cacheBytes)
 
   const plan = Effect.fnUntraced(function*(spec: Pick<Spec, "name" | "plan">) {
     const optimised = Optimizer.optimize(spec.plan)
@@ -57,7 +62,7 @@ export const make: Effect.Effect<
       Effect.provideService(Storage.Storage, storage),
       Effect.mapError((error) => new InputFailed({ error }))
     )
-    return { optimised, graph: Planner.plan(optimised, metadata, spec.name) }
+    return { optimised, graph: Planner.plan(optimised, metadata, spec.name, { ...config, cached }) }
   })
 
   const run = Effect.fnUntraced(function*(
@@ -71,6 +76,7 @@ export const make: Effect.Effect<
 
     const started = yield* Clock.currentTimeMillis
     const { graph } = yield* Effect.mapError(plan(spec), (reason) => fail(reason))
+    if (graph.invalid !== undefined) return yield* fail(graph.invalid)
     const fingerprint = Plan.fingerprint(spec.plan, spec.job === undefined ? "" : `${spec.job.name} ${spec.job.payload}`)
     const result = Stage.result(graph)
 
@@ -89,19 +95,21 @@ export const make: Effect.Effect<
     const stageValues = new Map<number, unknown>()
     const deadLetters: Array<DeadLetter> = []
 
-    // Runs the tasks of some partitions of a stage. Parent stages have run before.
-    const runStage = (
+    // Runs the tasks of some partitions of a stage. Parent stages have run before. Attempts are counted from `firstAttempt`.
+    const runTasks = (
       stage: Stage.Stage,
       partitions: ReadonlyArray<number>,
       work: Spec["task"],
-      onResult: (partition: number, result: unknown, attempt: number) => Effect.Effect<void, Reason>
+      onResult: (partition: number, result: unknown, attempt: number) => Effect.Effect<void, Reason>,
+      firstAttempt: number
     ): Effect.Effect<void, TaskFailure> =>
       scheduler.run<Done | undefined, TaskFailure, never>({
         jobId,
         stage: stage.id,
         tasks: partitions.map((partition) => ({ partition, hosts: stage.partitions[partition]?.hosts ?? [] })),
-        onResult: (partition, done, attempt) =>
-          Effect.mapBoth(onResult(partition, done?.value, attempt), {
+        onResult: (partition, done, attemptOfSet) => {
+          const attempt = firstAttempt + attemptOfSet
+          return Effect.mapBoth(onResult(partition, done?.value, attempt), {
             onFailure: (reason): TaskFailure => ({ _tag: "Engine", reason, at: { stage: stage.id, partition, attempt } }),
             onSuccess: () => {
               // Here and not at the end of the attempt: of two that ended well only one gets here.
@@ -111,8 +119,10 @@ export const make: Effect.Effect<
               for (const effect of done.effects) effect()
               deadLetters.push(...done.letters)
             }
-          }),
-        run: Effect.fnUntraced(function*(partition, attempt, locality, environment) {
+          })
+        },
+        run: Effect.fnUntraced(function*(partition, attemptOfSet, locality, environment) {
+          const attempt = firstAttempt + attemptOfSet
           const input = stage.partitions[partition]
           if (input === undefined) return undefined
           const { info } = environment
@@ -173,6 +183,7 @@ export const make: Effect.Effect<
             Effect.map((value): Done => ({ value, metrics, effects, letters })),
             Effect.catchCause((cause) => Effect.failCause(taskFailure(cause, at))),
             Effect.provideService(Storage.Storage, storage),
+            Effect.provideService(Shuffle.Shuffle, shuffle),
             provideErased(services),
             Effect.onExit((exit) => {
               running.delete(metrics)
@@ -210,21 +221,68 @@ export const make: Effect.Effect<
         return value
       })
 
-    // Inner stages run when the result stage first needs them: an action that takes nothing from the result runs nothing.
-    const inner = yield* Effect.cached(Effect.forEach(graph.stages.slice(0, -1), (stage) => {
-      const work = stage.work
-      if (work === undefined) return Effect.void
-      const results: Array<unknown> = []
+    const innerResults = new Map<number, Array<unknown>>()
+
+    const runInner = (stage: Stage.Stage, work: Stage.StageWork, partitions: ReadonlyArray<number>, round: number) => {
+      const results = innerResults.get(stage.id) ?? []
+      innerResults.set(stage.id, results)
+      return Effect.map(
+        runStage(stage, partitions, work.task, (partition, value) => Effect.sync(() => results[partition] = value), round),
+        () => stageValues.set(stage.id, work.combine(results))
+      )
+    }
+
+    // Inner stages run when a stage first needs them: an action that takes nothing from the result, or whose input is kept by a
+    // cache, runs none.
+    const prepared = new Map<number, Effect.Effect<unknown, TaskFailure>>()
+    const prepare = (stages: ReadonlyArray<number>): Effect.Effect<void, TaskFailure> =>
+      Effect.forEach(stages, (id) => prepared.get(id) ?? Effect.void, { discard: true })
+    // As `runTasks`, and where what a task reads of an earlier stage or a cache turns out to be lost, makes it again and goes on.
+    const runStage = (
+      stage: Stage.Stage,
+      partitions: ReadonlyArray<number>,
+      work: Spec["task"],
+      onResult: (partition: number, result: unknown, attempt: number) => Effect.Effect<void, Reason>,
+      round: number
+    ): Effect.Effect<void, TaskFailure> =>
+      Effect.suspend(() => {
+        const left = new Set(partitions)
+        const whenDone = (partition: number, result: unknown, attempt: number) =>
+          Effect.map(onResult(partition, result, attempt), () => {
+            left.delete(partition)
+          })
+        return Effect.catch(runTasks(stage, partitions, work, whenDone, round * attemptsARound), (failure) => {
+          const lost = failure._tag === "Engine" && failure.reason._tag === "ShuffleFailed" ? failure.reason.lost : undefined
+          return lost === undefined || round + 1 >= maxRounds
+            ? Effect.fail(failure)
+            : Effect.andThen(mend(stage, lost, round + 1), runStage(stage, [...left], work, onResult, round + 1))
+        })
+      })
+
+    const mend = (
+      reader: Stage.Stage,
+      lost: { readonly shuffle: string; readonly map: number },
+      round: number
+    ): Effect.Effect<void, TaskFailure> => {
+      const writer = graph.stages.find((stage) => stage.shuffles && shuffleId({ jobId }, stage.id) === lost.shuffle)
+      if (writer?.work !== undefined) {
+        return Effect.andThen(prepare(writer.parents), Effect.asVoid(runInner(writer, writer.work, [lost.map], round)))
+      }
+      cached.drop(lost.shuffle, lost.map)
+      return prepare(reader.fallback)
+    }
+
+    for (const stage of graph.stages.slice(0, -1)) {
+      const { work } = stage
+      if (work === undefined) continue
       const partitions = stage.partitions.map((_, index) => index)
-      return inStage(
-        stage,
-        partitions.length,
-        Effect.map(
-          runStage(stage, partitions, work.task, (partition, value) => Effect.sync(() => results[partition] = value)),
-          () => stageValues.set(stage.id, work.combine(results))
+      prepared.set(
+        stage.id,
+        yield* Effect.cached(
+          Effect.andThen(prepare(stage.parents), inStage(stage, partitions.length, runInner(stage, work, partitions, 0)))
         )
       )
-    }, { discard: true }))
+    }
 
     const driver: Run = {
       jobId,
@@ -235,7 +293,10 @@ export const make: Effect.Effect<
       deadLetters,
       totals: snapshot,
       tasks: (partitions, onResult) =>
-        Effect.andThen(inner, inStage(result, partitions.length, runStage(result, partitions, spec.task, onResult)))
+        Effect.andThen(
+          prepare(result.parents),
+          inStage(result, partitions.length, runStage(result, partitions, spec.task, onResult, 0))
+        )
     }
 
     const rows = Stage.rows(result)
@@ -262,6 +323,11 @@ export const make: Effect.Effect<
         if (!isTaskFailure(failure)) return Effect.fail(fail(failure as Reason))
         return Effect.fail(failure._tag === "Failed" ? failure.error : fail(failure.reason, failure.at))
       }),
+      Effect.ensuring(Effect.forEach(
+        graph.stages,
+        (stage) => stage.shuffles ? shuffle.remove(shuffleId({ jobId }, stage.id)) : Effect.void,
+        { discard: true }
+      )),
       Effect.onExit((exit) =>
         Effect.flatMap(event, (head) =>
           events.publish({
@@ -281,6 +347,7 @@ export const make: Effect.Effect<
 
   return Engine.of({
     run,
+    uncache: (handle) => cached.remove(handle),
     explain: Effect.fnUntraced(function*(spec) {
       const { graph, optimised } = yield* Effect.mapError(
         plan(spec),
@@ -299,6 +366,11 @@ export const make: Effect.Effect<
     })
   })
 })
+
+// Times that what a stage reads is made again before the job fails (Spark's consecutive stage attempts), and the distance of the
+// numbers of attempts between them: a file is named by its attempt.
+const maxRounds = 4
+const attemptsARound = 100
 
 const isTaskFailure = (u: unknown): u is TaskFailure =>
   typeof u === "object" && u !== null && "_tag" in u && (u._tag === "Failed" || u._tag === "Engine")
@@ -319,7 +391,24 @@ const taskFailure = (cause: Cause.Cause<unknown>, at: Location): Cause.Cause<Tas
 }
 
 /**
- * An engine on the storage, executors and event bus there are.
+ * An engine on the storage, executors, event bus and shuffle there are.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerWithShuffle: Layer.Layer<
+  Engine,
+  never,
+  Storage.Storage | Shuffle.Shuffle | Executor.Executor | Events.Events
+> = Layer.effect(Engine, make).pipe(Layer.provide(Scheduler.layer))
+
+// A folder for temporary files that cannot be written is the failure of the jobs that need one, not of the engine.
+const layerDisk: Layer.Layer<Shuffle.Shuffle> = Shuffle.layerDisk().pipe(
+  Layer.catch(({ reason }) => Shuffle.layerUnavailable(reason))
+)
+
+/**
+ * An engine on the storage, executors and event bus there are, that shuffles through a folder for temporary files.
  *
  * @category layers
  * @since 0.1.0
@@ -328,7 +417,7 @@ export const layerNoDeps: Layer.Layer<
   Engine,
   never,
   Storage.Storage | Executor.Executor | Events.Events
-> = Layer.effect(Engine, make).pipe(Layer.provide(Scheduler.layer))
+> = layerWithShuffle.pipe(Layer.provide(layerDisk))
 
 /**
  * An engine in this process: local and memory files, one executor with as many slots as there are processors.

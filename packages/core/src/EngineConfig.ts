@@ -20,6 +20,10 @@ export interface EngineConfig {
   readonly localityWaitMillis: number
   /** Milliseconds between two `Progress` events. Default 200. */
   readonly progressMillis: number
+  /** Largest input of a join that every task gets whole. Default 10 MiB (`spark.sql.autoBroadcastJoinThreshold`); 0 for never. */
+  readonly broadcastBytes: number
+  /** Most bytes, as estimated, that cached partitions take in memory. Default 256 MiB. */
+  readonly cacheBytes: number
 }
 
 /**
@@ -32,7 +36,9 @@ export const defaults: EngineConfig = {
   splitBytes: 128 * 1024 * 1024,
   openCostBytes: 4 * 1024 * 1024,
   localityWaitMillis: 3000,
-  progressMillis: 200
+  progressMillis: 200,
+  broadcastBytes: 10 * 1024 * 1024,
+  cacheBytes: 256 * 1024 * 1024
 }
 
 /**
@@ -56,7 +62,7 @@ export const layer = (config: Partial<EngineConfig>): Layer.Layer<never> =>
 
 /**
  * The settings from configuration: `SPLIT_BYTES`, `OPEN_COST_BYTES`, `LOCALITY_WAIT_MILLIS`,
- * `PROGRESS_MILLIS`.
+ * `PROGRESS_MILLIS`, `BROADCAST_BYTES`, `CACHE_BYTES`.
  *
  * @category configuration
  * @since 0.1.0
@@ -65,7 +71,9 @@ export const config: Config.Config<EngineConfig> = Config.all({
   splitBytes: Config.Int("SPLIT_BYTES").pipe(Config.withDefault(defaults.splitBytes)),
   openCostBytes: Config.Int("OPEN_COST_BYTES").pipe(Config.withDefault(defaults.openCostBytes)),
   localityWaitMillis: Config.Int("LOCALITY_WAIT_MILLIS").pipe(Config.withDefault(defaults.localityWaitMillis)),
-  progressMillis: Config.Int("PROGRESS_MILLIS").pipe(Config.withDefault(defaults.progressMillis))
+  progressMillis: Config.Int("PROGRESS_MILLIS").pipe(Config.withDefault(defaults.progressMillis)),
+  broadcastBytes: Config.Int("BROADCAST_BYTES").pipe(Config.withDefault(defaults.broadcastBytes)),
+  cacheBytes: Config.Int("CACHE_BYTES").pipe(Config.withDefault(defaults.cacheBytes))
 })
 
 /**

@@ -183,7 +183,9 @@ export class ExecutorLost
 export class ShuffleFailed
   extends Schema.TaggedError<ShuffleFailed>("@sluice/core/JobError/ShuffleFailed")("ShuffleFailed", {
     operator: Schema.String,
-    detail: Schema.String
+    detail: Schema.String,
+    /** The map task whose output is lost: it is run again, and only when that does not help does the job fail. */
+    lost: Schema.optional(Schema.Struct({ shuffle: Schema.String, map: Schema.Number, attempt: Schema.Number }))
   })
 {
   override get message(): string {

@@ -7,10 +7,23 @@
 import { Effect, type Layer, Stream } from "effect"
 import type { FormatError } from "./FormatError.ts"
 import type { Resolved, Source, Split } from "./Format.ts"
-import { compile, Failed, fuse, provideLayer } from "./internal/task/chain.ts"
+import {
+  balanced,
+  type Cached,
+  cartesian,
+  choose,
+  combineMaps,
+  divert,
+  readExchange,
+  separated,
+  type Side,
+  writeMap
+} from "./internal/planner/wide.ts"
+import { compile, Failed, fuse, provideLayer, type Rows } from "./internal/task/chain.ts"
 import { rowsIn } from "./internal/task/metrics.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
-import { InputFailed } from "./JobError.ts"
+import { InputFailed, InvalidPlan } from "./JobError.ts"
+import * as Partitioner from "./Partitioner.ts"
 import * as Plan from "./Plan.ts"
 import type { Partition, Stage, StageGraph, StageWork } from "./Stage.ts"
 import { Current } from "./TaskContext.ts"
@@ -36,6 +49,25 @@ interface Building {
   readonly partitions: ReadonlyArray<Partition>
   readonly parents: ReadonlyArray<number>
   readonly steps: ReadonlyArray<string>
+  /** How its rows, which are pairs, are partitioned by their first; `undefined` where that is not known. */
+  readonly partitioner?: Partitioner.Partitioner<never> | undefined
+  /** Stages that are needed only when a partition that was kept is lost. */
+  readonly fallback?: ReadonlyArray<number> | undefined
+  /** At most this many bytes, where the sources' metadata and the steps since allow to say. */
+  readonly size?: number | undefined
+}
+
+/**
+ * The sizes the planner decides by. Defaults are Spark's.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Largest input of a join, in bytes of its files, that every task gets instead of moving both. Default 10 MiB; 0 for never. */
+  readonly broadcastBytes: number
+  /** Partitions that are kept from earlier actions. */
+  readonly cached?: Cached | undefined
 }
 
 const abortOn = <A, R>(
@@ -150,6 +182,60 @@ const keepsRowCount = (operator: Plan.Operator): boolean => {
   }
 }
 
+// Whether pairs keep their keys, and so their partitions.
+const keepsKeys = (operator: Plan.Operator): boolean => {
+  switch (operator._tag) {
+    case "Filter":
+    case "Sample":
+    case "Tap":
+    case "Provide":
+      return true
+    case "Map":
+    case "FlatMap":
+      return operator.keyed !== undefined
+    default:
+      return false
+  }
+}
+
+// Whether as many bytes at most come out as went in, as far as one can say.
+const mayGrow = (operator: Plan.Operator): boolean =>
+  operator._tag === "FlatMap" || operator._tag === "MapArray" || operator._tag === "MapPartitions" ||
+  (operator._tag === "Sample" && operator.withReplacement)
+
+// The steps of several inputs, indented. One that was there before is named only: a plan is a graph, its print is not to explode.
+const inputSteps = (inputs: ReadonlyArray<Building>): ReadonlyArray<string> =>
+  inputs.flatMap((input, index) =>
+    inputs.indexOf(input) < index
+      ? [`  ${input.steps[0] ?? ""} (again)`]
+      : input.steps.map((step) => `  ${step}`)
+  )
+
+const fallbackOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<number> => [
+  ...new Set(inputs.flatMap((input) => input.fallback ?? []))
+]
+
+const countDropped = (rows: Rows, task: TaskRuntime): Rows =>
+  Stream.mapArray(rows, (values) => {
+    task.metrics.rowsFiltered += values.length
+    return values
+  })
+
+// Which input of a join every task may get whole: the smaller one that is small enough.
+const broadcastSide = (
+  node: Plan.Exchange,
+  children: ReadonlyArray<Building>,
+  limit: number
+): 0 | 1 | undefined => {
+  const sides = node.broadcast?.sides
+  if (sides === undefined) return undefined
+  const size = (side: 0 | 1): number => sides[side] ? children[side]?.size ?? Infinity : Infinity
+  const small = size(0) < size(1) ? 0 : 1
+  return size(small) <= limit ? small : undefined
+}
+
+const parentsOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<number> => [...new Set(inputs.flatMap((input) => input.parents))]
+
 const countRows: StageWork = {
   task: (rows) => Stream.runFold(Stream.chunks(rows), () => 0, (sum, values) => sum + values.length),
   combine: (results) => {
@@ -169,12 +255,19 @@ const countRows: StageWork = {
  * @category constructors
  * @since 0.1.0
  */
-export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): StageGraph => {
+export const plan = (
+  logical: Plan.Plan,
+  metadata: Metadata,
+  action: string,
+  options: Options = { broadcastBytes: 10 * 1024 * 1024 }
+): StageGraph => {
   const stages: Array<Stage> = []
+  let invalid: InvalidPlan | undefined
 
-  const finish = (building: Building, why: string, work: StageWork | undefined): number => {
+  const finish = (building: Building, why: string, work: StageWork | undefined, shuffles = false): number => {
     const id = stages.length
-    stages.push({ ...building, id, why, work })
+    const { fallback, parents, partitions, steps } = building
+    stages.push({ id, partitions, parents, fallback: fallback ?? [], steps, why, work, shuffles })
     return id
   }
 
@@ -187,14 +280,232 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
       }))
     }
 
+  // A node that is an input of several others is planned once, unless they mean different things for it.
+  const built = new Map<Plan.Plan, Array<{ readonly after: After; readonly building: Building }>>()
   const build = (node: Plan.Plan, after: After): Building => {
+    const known = built.get(node) ?? []
+    const same = known.find((other) =>
+      other.after.guarded === after.guarded && other.after.layers.length === after.layers.length &&
+      other.after.layers.every((layer, index) => layer === after.layers[index])
+    )
+    if (same !== undefined) return same.building
+    const building = buildNode(node, after)
+    known.push({ after, building })
+    built.set(node, known)
+    return building
+  }
+
+  const exchange = (node: Plan.Exchange, after: After): Building => {
+    const children = node.inputs.map((input) => build(input.plan, after))
+    const broadcast = broadcastSide(node, children, options.broadcastBytes)
+    if (node.broadcast !== undefined && broadcast !== undefined) {
+      return broadcastJoin(node, node.broadcast, children, broadcast, after)
+    }
+    const chosen = choose(
+      node.partitioning,
+      children.map((child, index) => ({
+        partitions: child.partitions.length,
+        partitioner: node.inputs[index]!.keyed ? child.partitioner : undefined
+      }))
+    )
+    const inPlace = children.map((child, index) =>
+      chosen !== undefined && node.inputs[index]!.keyed && child.partitioner !== undefined &&
+      Partitioner.equals(child.partitioner, chosen)
+    )
+    if (node.onlyMoves && inPlace.every(Boolean)) {
+      return { ...children[0]!, steps: [`${node.name}: in place already, nothing moves`, ...children[0]!.steps] }
+    }
+    const { partitioning } = node
+    const samples = chosen !== undefined || partitioning._tag !== "Range" ? [] : children.map((child) =>
+      finish(provided(child, after.layers), `samples keys for ${node.name}`, {
+        task: (rows, task) => separated(divert(rows, after.guarded, []), task, (rows) => partitioning.sample(rows, task)),
+        combine: (results) => results
+      })
+    )
+    const upstream = Math.max(1, ...children.map((child) => child.partitions.length))
+    const partitions = chosen !== undefined || partitioning._tag === "Fixed"
+      ? chosen?.partitions ?? 1
+      : partitioning.partitions(upstream)
+    const partitionerOf = (task: TaskRuntime): Partitioner.Partitioner<never> =>
+      chosen ?? (partitioning._tag === "Range"
+        ? partitioning.make(samples.flatMap((stage) => task.stageValue(stage) as ReadonlyArray<unknown>), partitions)
+        : Partitioner.roundRobin(partitions))
+    const where = chosen === undefined ? `by range in ${partitions}` : Plan.partitionerLabel(chosen)
+    const sides = node.inputs.map((input, index): Side | undefined => {
+      const child = children[index]!
+      if (inPlace[index]) return undefined
+      const stage = finish(
+        provided({ ...child, parents: [...child.parents, ...samples] }, after.layers),
+        `writes for ${node.name} ${where}${node.detail === undefined ? "" : `, ${node.detail}`}`,
+        { task: writeMap(input, partitionerOf, after.guarded), combine: combineMaps },
+        true
+      )
+      return { _tag: "Moved", stage }
+    })
+    const moved = sides.flatMap((side) => side?._tag === "Moved" ? [side.stage] : [])
+    return {
+      partitions: Array.from({ length: partitions }, (_, index): Partition => ({
+        split: undefined,
+        rows: undefined,
+        bytes: 0,
+        hosts: [],
+        read: readExchange(
+          node,
+          sides.map((side, input): Side =>
+            side ?? { _tag: "InPlace", read: children[input]!.partitions[index]!.read, input: node.inputs[input]! }
+          ),
+          index,
+          after.guarded
+        )
+      })),
+      parents: [
+        ...moved,
+        ...parentsOf(children.filter((_, index) => inPlace[index])).filter((stage) => !moved.includes(stage))
+      ],
+      partitioner: node.keyed ? chosen : undefined,
+      fallback: fallbackOf(children.filter((_, index) => inPlace[index])),
+      steps: [
+        `${node.name} ${where}, ${
+          sides.map((side) => side?._tag === "Moved" ? `from stage ${side.stage}` : "in place already").join(" and ")
+        }`,
+        ...inputSteps(children.filter((_, index) => inPlace[index]))
+      ]
+    }
+  }
+
+  const broadcastJoin = (
+    node: Plan.Exchange,
+    broadcast: Plan.BroadcastPlan,
+    children: ReadonlyArray<Building>,
+    small: 0 | 1,
+    after: After
+  ): Building => {
+    const child = children[small]!
+    const large = children[1 - small]!
+    const stage = finish(
+      provided(child, after.layers),
+      `broadcasts for ${node.name}`,
+      {
+        task: (rows, task) => separated(divert(rows, after.guarded, []), task, (rows) => broadcast.collect(small, rows)),
+        combine: (results) => (results as ReadonlyArray<ReadonlyArray<Uint8Array>>).flat()
+      }
+    )
+    return {
+      partitions: large.partitions.map((partition) => ({
+        ...partition,
+        rows: undefined,
+        read: (task) => {
+          const failed: Array<Failed> = []
+          return Stream.concat(
+            balanced([divert(partition.read(task), after.guarded, failed)], task, ([rows]) =>
+              broadcast.probe(small, task.stageValue(stage) as ReadonlyArray<Uint8Array>, rows!, task)),
+            Stream.suspend(() => Stream.fromArray(failed))
+          )
+        }
+      })),
+      parents: [...new Set([...large.parents, stage])],
+      partitioner: large.partitioner,
+      fallback: large.fallback,
+      steps: [`${node.name} with the rows of stage ${stage} in every task`, ...large.steps]
+    }
+  }
+
+  const buildNode = (node: Plan.Plan, after: After): Building => {
     switch (node._tag) {
       case "Read": {
         const resolved = metadata.get(node.source)
+        const partitions = resolved === undefined ? [] : resolved.splits.map(scan)
+        const size = partitions.reduce((sum, partition) => sum + partition.bytes, 0)
         return {
-          partitions: resolved === undefined ? [] : resolved.splits.map(scan),
+          partitions,
           parents: [],
-          steps: [Plan.label(node)]
+          steps: [Plan.label(node)],
+          size: size > 0 ? size : undefined
+        }
+      }
+      case "Exchange":
+        return exchange(node, after)
+      case "ZipPartitions": {
+        const inputs = node.inputs.map((input) => build(input, after))
+        const counts = inputs.map((input) => input.partitions.length)
+        if (counts.some((count) => count !== counts[0])) {
+          invalid ??= new InvalidPlan({
+            operator: node.name,
+            detail: `its inputs have ${counts.join(" and ")} partitions; they must have as many`
+          })
+        }
+        return {
+          partitions: Array.from({ length: Math.min(...counts) }, (_, index): Partition => ({
+            split: undefined,
+            rows: undefined,
+            bytes: inputs.reduce((sum, input) => sum + input.partitions[index]!.bytes, 0),
+            hosts: [...new Set(inputs.flatMap((input) => input.partitions[index]!.hosts))],
+            read: (task) => {
+              const failed: Array<Failed> = []
+              return Stream.concat(
+                balanced(
+                  inputs.map((input) => divert(input.partitions[index]!.read(task), after.guarded, failed)),
+                  task,
+                  (rows) => node.f(rows, task)
+                ),
+                Stream.suspend(() => Stream.fromArray(failed))
+              )
+            }
+          })),
+          parents: parentsOf(inputs),
+          fallback: fallbackOf(inputs),
+          steps: [Plan.label(node), ...inputSteps(inputs)]
+        }
+      }
+      case "Cartesian": {
+        const left = build(node.inputs[0], after)
+        const right = build(node.inputs[1], after)
+        return {
+          partitions: left.partitions.flatMap((one) =>
+            right.partitions.map((other): Partition => ({
+              split: undefined,
+              rows: one.rows === undefined || other.rows === undefined ? undefined : one.rows * other.rows,
+              bytes: one.bytes + other.bytes,
+              hosts: [...new Set([...one.hosts, ...other.hosts])],
+              read: (task) => {
+                const failed: Array<Failed> = []
+                const right = () =>
+                  countDropped(divert(other.read(task), after.guarded, failed), task)
+                return Stream.concat(
+                  balanced([divert(one.read(task), after.guarded, failed)], task, ([rows]) => cartesian(rows!, right)),
+                  Stream.suspend(() => Stream.fromArray(failed))
+                )
+              }
+            }))
+          ),
+          parents: parentsOf([left, right]),
+          fallback: fallbackOf([left, right]),
+          steps: [Plan.label(node), ...inputSteps([left, right])]
+        }
+      }
+      case "Cache": {
+        const child = build(node.child, after)
+        const { cached } = options
+        const { handle } = node
+        if (cached === undefined) return { ...child, steps: [Plan.label(node), ...child.steps] }
+        const kept = child.partitions.filter((_, index) => cached.get(handle, index) !== undefined).length
+        const whole = kept === child.partitions.length
+        return {
+          ...child,
+          partitions: child.partitions.map((partition, index) => ({
+            ...partition,
+            read: (task) =>
+              Stream.suspend(() => {
+                const found = cached.get(handle, index)
+                return found === undefined ? cached.put(handle, index, partition.read(task), task) : found(task)
+              })
+          })),
+          parents: whole ? [] : child.parents,
+          fallback: whole ? child.parents : undefined,
+          steps: [
+            `${Plan.label(node)}, ${kept} of ${child.partitions.length} partitions kept`,
+            ...(whole ? [] : child.steps)
+          ]
         }
       }
       case "Narrow": {
@@ -215,6 +526,9 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
             read: (task) => chain(partition.read(task), task, index)
           })),
           parents: child.parents,
+          partitioner: operators.every(keepsKeys) ? child.partitioner : undefined,
+          size: operators.some(mayGrow) ? undefined : child.size,
+          fallback: child.fallback,
           steps: [
             ...fuse(operators).map((group) =>
               group.length === 1
@@ -229,14 +543,17 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
         const inputs = node.inputs.map((input) => build(input, after))
         return {
           partitions: inputs.flatMap((input) => input.partitions),
-          parents: [...new Set(inputs.flatMap((input) => input.parents))],
-          steps: [Plan.label(node), ...inputs.flatMap((input) => input.steps.map((step) => `  ${step}`))]
+          parents: parentsOf(inputs),
+          size: sumOrUndefined(inputs.map((input) => input.size)),
+          fallback: fallbackOf(inputs),
+          steps: [Plan.label(node), ...inputSteps(inputs)]
         }
       }
       case "Coalesce": {
         const child = build(node.child, after)
         const partitions = coalesce(child.partitions, node.partitions)
-        return { ...child, partitions, steps: [Plan.label(node), ...child.steps] }
+        const partitioner = partitions === child.partitions ? child.partitioner : undefined
+        return { ...child, partitions, partitioner, steps: [Plan.label(node), ...child.steps] }
       }
       case "ZipWithIndex": {
         const child = build(node.child, after)
@@ -260,6 +577,7 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
               })
           })),
           parents: Number.isNaN(offsets) ? child.parents : [...child.parents, offsets],
+          fallback: child.fallback,
           steps: [Plan.label(node), ...child.steps]
         }
       }
@@ -267,7 +585,7 @@ export const plan = (logical: Plan.Plan, metadata: Metadata, action: string): St
   }
 
   finish(build(logical, { guarded: false, layers: [] }), `result of ${action}`, undefined)
-  return { stages, fingerprint: Plan.fingerprint(logical) }
+  return { stages, fingerprint: Plan.fingerprint(logical), invalid }
 }
 
 /**

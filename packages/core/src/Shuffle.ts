@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import { Cause, Context, Deferred, Effect, Layer, type Order, type Pull, Random, Schema, Scope, Stream } from "effect"
+import { Array as Arr, Cause, Context, Deferred, Effect, Layer, type Order, type Pull, Random, Schema, Scope, Stream } from "effect"
 import { type Codec, none } from "./Codec.ts"
 import { type Block, Blocks } from "./internal/shuffle/blocks.ts"
 import { Reader, Refused, Writer } from "./internal/shuffle/bytes.ts"
@@ -490,10 +490,9 @@ const pulling = <A, E, R>(
   make: Effect.Effect<Effect.Effect<ReadonlyArray<A> | undefined, E>, E, R>
 ): Stream.Stream<A, E, Exclude<R, Scope.Scope>> =>
   Stream.unwrap(Effect.map(make, (next) => {
-    const pull: Pull.Pull<readonly [A, ...Array<A>], E> = Effect.flatMap(next, (values) => {
+    const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E> = Effect.flatMap(next, (values) => {
       if (values === undefined) return Cause.done()
-      const [first] = values
-      return first === undefined && values.length === 0 ? pull : Effect.succeed(values as readonly [A, ...Array<A>])
+      return Arr.isReadonlyArrayNonEmpty(values) ? Effect.succeed(values) : pull
     })
     return Stream.fromPull(Effect.succeed(pull))
   }))
@@ -777,13 +776,26 @@ export const cogroup = <K, const Values extends ReadonlyArray<unknown>>(
 
 type Values = Stream.Stream<unknown, ShuffleError>
 
+// An array made when the stream runs. There is one for every group, so what it costs to make one counts (`Stream.suspend` keeps
+// each in a weak map).
+const lazy = (make: () => ReadonlyArray<unknown>): Values =>
+  Stream.fromPull(Effect.sync(() => {
+    let done = false
+    return Effect.suspend(() => {
+      if (done) return Cause.done()
+      done = true
+      const values = make()
+      return Arr.isReadonlyArrayNonEmpty(values) ? Effect.succeed(values) : Cause.done()
+    })
+  }))
+
 // Values that lie one after another in a buffer.
 const decoded = (codec: Codec<unknown>, bytes: Buffer, count: number): Values =>
-  count === 0 ? Stream.empty : Stream.suspend(() => {
+  count === 0 ? Stream.empty : lazy(() => {
     const reader = new Reader(bytes)
     const values: Array<unknown> = []
     for (let i = 0; i < count; i++) values.push(codec.read(reader))
-    return Stream.fromArray(values)
+    return values
   })
 
 const groups = Effect.fnUntraced(function*<K>(inputs: ReadonlyArray<Input<K, unknown>>) {
@@ -830,7 +842,7 @@ const groupsInMemory = <K>(
       }
       return items
     }
-    if (to - from <= CHUNK) return Stream.suspend(() => Stream.fromArray(decode(from, to)))
+    if (to - from <= CHUNK) return lazy(() => decode(from, to))
     return Stream.flatMap(
       Stream.range(0, Math.ceil((to - from) / CHUNK) - 1),
       (chunk) => Stream.fromArray(decode(from + chunk * CHUNK, Math.min(to, from + (chunk + 1) * CHUNK)))
@@ -1013,4 +1025,21 @@ export const layerDisk = (
       )
       return serviceOf(stores.disk(directory, options.compression ?? "auto"), options)
     })
+  )
+
+/**
+ * Every use fails for this reason.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerUnavailable = (reason: Reason): Layer.Layer<Shuffle> =>
+  Layer.succeed(
+    Shuffle,
+    serviceOf({
+      create: () => Effect.fail(reason),
+      open: () => Effect.fail(reason),
+      remove: () => Effect.void,
+      compress: () => false
+    }, {})
   )

@@ -5,6 +5,7 @@
  */
 import type { Effect, Stream } from "effect"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
+import type { InvalidPlan } from "./JobError.ts"
 import type { TaskSplit } from "./TaskContext.ts"
 
 /**
@@ -32,6 +33,10 @@ export interface Stage {
   readonly id: number
   /** Stages whose value this one needs, all of them with smaller ids. */
   readonly parents: ReadonlyArray<number>
+  /** Stages it needs only when a partition kept by a cache turns out to be lost. */
+  readonly fallback: ReadonlyArray<number>
+  /** Its tasks write a shuffle, to be removed when the job ends. */
+  readonly shuffles: boolean
   /** Why the stage exists, for `explain`. */
   readonly why: string
   readonly partitions: ReadonlyArray<Partition>
@@ -65,6 +70,8 @@ export interface StageWork {
 export interface StageGraph {
   readonly stages: ReadonlyArray<Stage>
   readonly fingerprint: string
+  /** What makes the plan impossible, if anything does. */
+  readonly invalid: InvalidPlan | undefined
 }
 
 /**

@@ -159,7 +159,7 @@ const compilePure = (operators: ReadonlyArray<PureOperator>, guarded: boolean) =
 }
 
 // As `Stream.mapArray`, but for a function that may leave nothing of an array.
-const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => ReadonlyArray<unknown>): Rows =>
+export const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => ReadonlyArray<unknown>): Rows =>
   Stream.transformPull(rows, (pull) => {
     const next: typeof pull = Effect.flatMap(pull, (values) => {
       const result = pass(values)
@@ -168,7 +168,7 @@ const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => Readonl
     return Effect.succeed(next)
   })
 
-const countRows = (rows: Rows, count: (n: number) => void): Rows =>
+export const countRows = (rows: Rows, count: (n: number) => void): Rows =>
   Stream.mapArray(rows, (values) => {
     count(values.length)
     return values

@@ -1,0 +1,469 @@
+import { Effect, Option, Stream } from "effect"
+import { dual } from "effect/Function"
+import type * as Codec from "../../Codec.ts"
+import type { BroadcastPlan } from "../../Plan.ts"
+import * as Shuffle from "../../Shuffle.ts"
+import { abortOn } from "../planner/wide.ts"
+import { codecOr, decodeMany, encodeMany, exchange, KeyMap, type KeyOptions, pairOf, pairSide, partitioningOf, wireOf, written } from "./exchange.ts"
+import { type Dataset, isDataset } from "./model.ts"
+
+/**
+ * How a join moves its rows.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RightOptions<in out K, in out W> extends KeyOptions<K> {
+  /** Encodes the values of the other dataset. Default `Codec.plain`. */
+  readonly right?: Codec.Codec<W> | undefined
+}
+
+/**
+ * {@link RightOptions}, and how the values of the first dataset are encoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface JoinOptions<in out K, in out V, in out W> extends RightOptions<K, W> {
+  /** Encodes the values of the first dataset. Default `Codec.plain`. */
+  readonly left?: Codec.Codec<V> | undefined
+}
+
+// The rows a join makes of a key: of one from either side, and of one that the other side has nothing for.
+interface Rows<K, V, W, B> {
+  readonly both: ((key: K, left: V, right: W) => B) | undefined
+  readonly left: ((key: K, left: V) => B) | undefined
+  readonly right: ((key: K, right: W) => B) | undefined
+}
+
+// The same with one side built into a table and the other streamed.
+interface Probe<K, T, S, B> {
+  readonly both: ((key: K, built: T, streamed: S) => B) | undefined
+  readonly built: ((key: K, built: T) => B) | undefined
+  readonly streamed: ((key: K, streamed: S) => B) | undefined
+}
+
+interface Entry<K, T> {
+  readonly key: K
+  readonly values: Array<T>
+  matched: boolean
+}
+
+type Table<K, T> = KeyMap<K, Entry<K, T>>
+
+const insert = <K, T>(table: Table<K, T>, rows: ReadonlyArray<readonly [K, T]>): void => {
+  for (const [key, value] of rows) {
+    const entry = table.get(key)
+    if (entry === undefined) table.set(key, { key, values: [value], matched: false })
+    else entry.values.push(value)
+  }
+}
+
+// Rows a stream gives at once.
+const CHUNK = 4096
+
+const probeWith = <K, T, S, B, E, R>(
+  table: Table<K, T>,
+  probe: Probe<K, T, S, B>,
+  streamed: Stream.Stream<readonly [K, S], E, R>
+): Stream.Stream<B, E, R> => {
+  const { both, built } = probe
+  const matches = Stream.flatMap(Stream.chunks(streamed), (rows) => {
+    const out: Array<B> = []
+    let pieces: Array<Array<B>> | undefined
+    let current = out
+    for (const [key, value] of rows) {
+      const entry = table.get(key)
+      if (entry === undefined) {
+        if (probe.streamed !== undefined) current.push(probe.streamed(key, value))
+        continue
+      }
+      entry.matched = true
+      if (both === undefined) continue
+      for (const other of entry.values) {
+        current.push(both(key, other, value))
+        if (current.length < CHUNK) continue
+        pieces ??= [out]
+        pieces.push(current = [])
+      }
+    }
+    return pieces === undefined ? Stream.fromArray(out) : Stream.fromArrays(...pieces)
+  })
+  if (built === undefined) return matches
+  return Stream.concat(matches, Stream.suspend(() =>
+    Stream.fromArray(
+      table.values().flatMap((entry) => entry.matched ? [] : entry.values.map((value) => built(entry.key, value)))
+    )))
+}
+
+const sizeOf = (slice: Shuffle.Slice): number =>
+  slice.statuses.reduce(
+    (sum, status) =>
+      sum + status.partitions.reduce(
+        (bytes, partition, index) => partition < slice.from || partition >= slice.to ? bytes : bytes + (status.bytes[index] ?? 0),
+        0
+      ),
+    0
+  )
+
+// Decoded rows in a table take about this many times their bytes.
+const GROWTH = 4
+
+const joinOf = <K, V, W, B, E, R, E2, R2>(
+  name: string,
+  self: Dataset<readonly [K, V], E, R>,
+  that: Dataset<readonly [K, W], E2, R2>,
+  options: JoinOptions<K, V, W> | undefined,
+  rows: Rows<K, V, W, B>,
+  keyed: boolean
+): Dataset<B, E | E2, R | R2> => {
+  const key = codecOr(options?.key)
+  const left = pairSide(name, key, codecOr(options?.left))
+  const right = pairSide(name, key, codecOr(options?.right))
+  const buildLeft: Probe<K, V, W, B> = { both: rows.both, built: rows.left, streamed: rows.right }
+  const buildRight: Probe<K, W, V, B> = {
+    both: rows.both === undefined ? undefined : (k, w, v) => rows.both?.(k, v, w) as B,
+    built: rows.right,
+    streamed: rows.left
+  }
+  const pair = <X, Y>(k: X, v: Y) => [k, v] as const
+
+  const read = (sources: ReadonlyArray<{ readonly id: string; readonly slice: Shuffle.Slice }>) => {
+    const [first, second] = sources
+    if (first === undefined || second === undefined) return Stream.empty
+    const ofLeft = wireOf(left, first)
+    const ofRight = wireOf(right, second)
+    return Stream.unwrap(Effect.gen(function*() {
+      const { memory } = yield* Shuffle.Shuffle
+      const sizes = [sizeOf(first.slice), sizeOf(second.slice)] as const
+      const claim = yield* Effect.acquireRelease(
+        Effect.sync(() => memory.claim()),
+        (claim) => Effect.sync(claim.release)
+      )
+      if (claim.resize(GROWTH * Math.min(...sizes))) {
+        return sizes[0] < sizes[1]
+          ? hashed(key, buildLeft, Shuffle.read(ofLeft, first.slice, pair), Shuffle.read(ofRight, second.slice, pair))
+          : hashed(key, buildRight, Shuffle.read(ofRight, second.slice, pair), Shuffle.read(ofLeft, first.slice, pair))
+      }
+      claim.release()
+      return Stream.flatMap(
+        Shuffle.cogroup<K, readonly [V, W]>([{ wire: ofLeft, slice: first.slice }, { wire: ofRight, slice: second.slice }]),
+        ([k, [vs, ws]]) => grouped(k, vs, ws, rows)
+      )
+    }))
+  }
+
+  const broadcast: BroadcastPlan = {
+    sides: [rows.left === undefined, rows.right === undefined],
+    collect: (side, small: Stream.Stream<readonly [K, V & W], unknown, unknown>) =>
+      Stream.runCollect(Stream.mapEffect(Stream.chunks(small), (chunk) =>
+        side === 0
+          ? encodeMany(name, pairOf(key, left.value), chunk)
+          : encodeMany(name, pairOf(key, right.value), chunk))),
+    probe: (side, collected, large: Stream.Stream<readonly [K, V & W], unknown, unknown>) =>
+      Stream.suspend(() =>
+        side === 0
+          ? probeWith(tableOf(key, left.value, collected), buildLeft, large)
+          : probeWith(tableOf(key, right.value, collected), buildRight, large)
+      )
+  }
+
+  return exchange({
+    name,
+    inputs: [written(self, left, true), written(that, right, true)],
+    partitioning: partitioningOf(options, key),
+    keyed,
+    read: (sources) => read(sources),
+    ...(options?.partitioner === undefined && options?.partitions === undefined ? { broadcast } : {})
+  })
+}
+
+const hashed = <K, T, S, B>(
+  key: Codec.Codec<K>,
+  probe: Probe<K, T, S, B>,
+  built: Stream.Stream<readonly [K, T], Shuffle.ShuffleError, Shuffle.Shuffle>,
+  streamed: Stream.Stream<readonly [K, S], Shuffle.ShuffleError, Shuffle.Shuffle>
+) =>
+  Stream.unwrap(Effect.suspend(() => {
+    const table: Table<K, T> = new KeyMap(key)
+    return Effect.as(
+      Stream.runForEachArray(built, (rows) => Effect.sync(() => insert(table, rows))),
+      probeWith(table, probe, streamed)
+    )
+  }))
+
+// A table is built once for all the tasks of a process. No row of it is marked: these joins leave none over.
+const tables = new WeakMap<ReadonlyArray<Uint8Array>, unknown>()
+
+const tableOf = <K, T>(key: Codec.Codec<K>, value: Codec.Codec<T>, collected: ReadonlyArray<Uint8Array>): Table<K, T> => {
+  const known = tables.get(collected)
+  if (known !== undefined) return known as Table<K, T>
+  const table: Table<K, T> = new KeyMap(key)
+  for (const bytes of collected) insert(table, decodeMany(pairOf(key, value), bytes))
+  tables.set(collected, table)
+  return table
+}
+
+// One key where neither side fits into memory: the values of the first are gathered, those of the other streamed.
+const grouped = <K, V, W, B>(
+  key: K,
+  left: Stream.Stream<V, Shuffle.ShuffleError>,
+  right: Stream.Stream<W, Shuffle.ShuffleError>,
+  rows: Rows<K, V, W, B>
+): Stream.Stream<B, Shuffle.ShuffleError> => {
+  const { both, left: leftOnly, right: rightOnly } = rows
+  return Stream.unwrap(Effect.map(Stream.runCollect(left), (vs) => {
+    if (vs.length === 0) return rightOnly === undefined ? Stream.empty : Stream.map(right, (w) => rightOnly(key, w))
+    let matched = false
+    const pairs = Stream.flatMap(Stream.chunks(right), (ws) => {
+      matched = true
+      if (both === undefined) return Stream.empty
+      return Stream.flatMap(Stream.fromArray(ws), (w) => Stream.fromArray(vs.map((v) => both(key, v, w))))
+    })
+    if (leftOnly === undefined) return pairs
+    return Stream.concat(
+      pairs,
+      Stream.suspend(() => matched ? Stream.empty : Stream.fromArray(vs.map((v) => leftOnly(key, v))))
+    )
+  }))
+}
+
+/**
+ * The pairs of values of keys that both datasets have.
+ *
+ * **Details**
+ *
+ * A dataset that is partitioned by key already (after `partitionBy`, `reduceByKey`) does not move. Where the files of one side have
+ * less than `EngineConfig.broadcastBytes` (10 MiB), every task gets all of it and neither side moves. Otherwise each task builds a
+ * table of the smaller side of its partition; where that does not fit into the memory budget, the values of one key of the first
+ * dataset must.
+ *
+ * **Example** (Names of cities)
+ *
+ * ```ts import.meta.vitest
+ * import { Dataset, Engine } from "@sluice/core"
+ * import { Effect } from "effect"
+ *
+ * const people = Dataset.make(["Graz", "Anna"], ["Linz", "Paul"])
+ * const states = Dataset.make(["Graz", "Styria"])
+ *
+ * await Effect.runPromise(Effect.provide(Dataset.collect(Dataset.join(people, states)), Engine.layer)) // => [["Graz", ["Anna", "Styria"]]]
+ * ```
+ *
+ * @category joining
+ * @since 0.1.0
+ */
+export const join: {
+  <K, W, E2, R2>(
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: RightOptions<K, W>
+  ): <A, E, R>(self: Dataset<readonly [K, A], E, R>) => Dataset<readonly [K, readonly [A, W]], E | E2, R | R2>
+  <K, V, E, R, W, E2, R2>(
+    self: Dataset<readonly [K, V], E, R>,
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: JoinOptions<K, V, W>
+  ): Dataset<readonly [K, readonly [V, W]], E | E2, R | R2>
+} = dual(
+  (args) => isDataset(args[0]) && isDataset(args[1]),
+  <K, V, E, R, W, E2, R2>(
+    self: Dataset<readonly [K, V], E, R>,
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: JoinOptions<K, V, W>
+  ): Dataset<readonly [K, readonly [V, W]], E | E2, R | R2> =>
+    joinOf("join", self, that, options, {
+      both: (key, left, right) => [key, [left, right]] as const,
+      left: undefined,
+      right: undefined
+    }, true)
+)
+
+/**
+ * As {@link join}, and every pair of the first dataset without a partner.
+ *
+ * @category joining
+ * @since 0.1.0
+ */
+export const leftJoin: {
+  <K, W, E2, R2>(
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: RightOptions<K, W>
+  ): <A, E, R>(
+    self: Dataset<readonly [K, A], E, R>
+  ) => Dataset<readonly [K, readonly [A, Option.Option<W>]], E | E2, R | R2>
+  <K, V, E, R, W, E2, R2>(
+    self: Dataset<readonly [K, V], E, R>,
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: JoinOptions<K, V, W>
+  ): Dataset<readonly [K, readonly [V, Option.Option<W>]], E | E2, R | R2>
+} = dual(
+  (args) => isDataset(args[0]) && isDataset(args[1]),
+  <K, V, E, R, W, E2, R2>(
+    self: Dataset<readonly [K, V], E, R>,
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: JoinOptions<K, V, W>
+  ): Dataset<readonly [K, readonly [V, Option.Option<W>]], E | E2, R | R2> =>
+    joinOf("leftJoin", self, that, options, {
+      both: (key, left, right) => [key, [left, Option.some(right)]] as const,
+      left: (key, left) => [key, [left, Option.none()]] as const,
+      right: undefined
+    }, true)
+)
+
+/**
+ * As {@link join}, and every pair of the other dataset without a partner.
+ *
+ * @category joining
+ * @since 0.1.0
+ */
+export const rightJoin: {
+  <K, W, E2, R2>(
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: RightOptions<K, W>
+  ): <A, E, R>(
+    self: Dataset<readonly [K, A], E, R>
+  ) => Dataset<readonly [K, readonly [Option.Option<A>, W]], E | E2, R | R2>
+  <K, V, E, R, W, E2, R2>(
+    self: Dataset<readonly [K, V], E, R>,
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: JoinOptions<K, V, W>
+  ): Dataset<readonly [K, readonly [Option.Option<V>, W]], E | E2, R | R2>
+} = dual(
+  (args) => isDataset(args[0]) && isDataset(args[1]),
+  <K, V, E, R, W, E2, R2>(
+    self: Dataset<readonly [K, V], E, R>,
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: JoinOptions<K, V, W>
+  ): Dataset<readonly [K, readonly [Option.Option<V>, W]], E | E2, R | R2> =>
+    joinOf("rightJoin", self, that, options, {
+      both: (key, left, right) => [key, [Option.some(left), right]] as const,
+      left: undefined,
+      right: (key, right) => [key, [Option.none(), right]] as const
+    }, true)
+)
+
+/**
+ * As {@link join}, and every pair of either dataset without a partner.
+ *
+ * @category joining
+ * @since 0.1.0
+ */
+export const fullJoin: {
+  <K, W, E2, R2>(
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: RightOptions<K, W>
+  ): <A, E, R>(
+    self: Dataset<readonly [K, A], E, R>
+  ) => Dataset<readonly [K, readonly [Option.Option<A>, Option.Option<W>]], E | E2, R | R2>
+  <K, V, E, R, W, E2, R2>(
+    self: Dataset<readonly [K, V], E, R>,
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: JoinOptions<K, V, W>
+  ): Dataset<readonly [K, readonly [Option.Option<V>, Option.Option<W>]], E | E2, R | R2>
+} = dual(
+  (args) => isDataset(args[0]) && isDataset(args[1]),
+  <K, V, E, R, W, E2, R2>(
+    self: Dataset<readonly [K, V], E, R>,
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: JoinOptions<K, V, W>
+  ): Dataset<readonly [K, readonly [Option.Option<V>, Option.Option<W>]], E | E2, R | R2> =>
+    joinOf("fullJoin", self, that, options, {
+      both: (key, left, right) => [key, [Option.some(left), Option.some(right)]] as const,
+      left: (key, left) => [key, [Option.some(left), Option.none()]] as const,
+      right: (key, right) => [key, [Option.none(), Option.some(right)]] as const
+    }, true)
+)
+
+/**
+ * The pairs whose key the other dataset does not have.
+ *
+ * @category joining
+ * @since 0.1.0
+ */
+export const subtractByKey: {
+  <K, W, E2, R2>(
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: RightOptions<K, W>
+  ): <A, E, R>(self: Dataset<readonly [K, A], E, R>) => Dataset<readonly [K, A], E | E2, R | R2>
+  <K, V, E, R, W, E2, R2>(
+    self: Dataset<readonly [K, V], E, R>,
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: JoinOptions<K, V, W>
+  ): Dataset<readonly [K, V], E | E2, R | R2>
+} = dual(
+  (args) => isDataset(args[0]) && isDataset(args[1]),
+  <K, V, E, R, W, E2, R2>(
+    self: Dataset<readonly [K, V], E, R>,
+    that: Dataset<readonly [K, W], E2, R2>,
+    options?: JoinOptions<K, V, W>
+  ): Dataset<readonly [K, V], E | E2, R | R2> =>
+    joinOf("subtractByKey", self, that, options, {
+      both: undefined,
+      left: (key, left) => [key, left] as const,
+      right: undefined
+    }, true)
+)
+
+type ValueOf<D> = D extends Dataset<readonly [infer _K, infer V], infer _E, infer _R> ? V : never
+type ErrorOf<D> = D extends Dataset<infer _A, infer E, infer _R> ? E : never
+type ServicesOf<D> = D extends Dataset<infer _A, infer _E, infer R> ? R : never
+
+/**
+ * What a {@link cogroup} has for each key: a stream of the values of every dataset.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Groups<V, Others extends ReadonlyArray<Dataset<unknown, unknown, unknown>>> = readonly [
+  Stream.Stream<V>,
+  ...{ readonly [I in keyof Others]: Stream.Stream<ValueOf<Others[I]>> }
+]
+
+/**
+ * Every key of any of the datasets, with a stream of the values each has for it.
+ *
+ * **Gotchas**
+ *
+ * As with `groupByKey`, the streams of a group larger than memory are there until the next group is taken, and are read in the order of
+ * the datasets. They do not cross another shuffle: make values of them first.
+ *
+ * @category joining
+ * @since 0.1.0
+ */
+export const cogroup: {
+  <K, const Others extends ReadonlyArray<Dataset<readonly [K, unknown], unknown, unknown>>>(
+    others: Others,
+    options?: KeyOptions<K>
+  ): <V, E, R>(
+    self: Dataset<readonly [K, V], E, R>
+  ) => Dataset<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>>
+  <K, V, E, R, const Others extends ReadonlyArray<Dataset<readonly [K, unknown], unknown, unknown>>>(
+    self: Dataset<readonly [K, V], E, R>,
+    others: Others,
+    options?: KeyOptions<K>
+  ): Dataset<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>>
+} = dual(
+  (args) => isDataset(args[0]),
+  <K, V, E, R, const Others extends ReadonlyArray<Dataset<readonly [K, unknown], unknown, unknown>>>(
+    self: Dataset<readonly [K, V], E, R>,
+    others: Others,
+    options?: KeyOptions<K>
+  ): Dataset<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>> => {
+    const key = codecOr(options?.key)
+    const side = pairSide<K, unknown>("cogroup", key, codecOr<unknown>(undefined))
+    const all: ReadonlyArray<Dataset<readonly [K, unknown], unknown, unknown>> = [self, ...others]
+    return exchange<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>>({
+      name: "cogroup",
+      inputs: all.map((input) => written(input, side, true)),
+      partitioning: partitioningOf(options, key),
+      keyed: true,
+      read: (sources, task) =>
+        Stream.map(
+          Shuffle.cogroup<K, ReadonlyArray<unknown>>(
+            sources.map((source) => ({ wire: wireOf(side, source), slice: source.slice }))
+          ),
+          // As many streams as datasets, in their order.
+          ([k, groups]) => [k, groups.map((values) => abortOn(values, task)) as ReadonlyArray<unknown> as Groups<V, Others>] as const
+        )
+    })
+  }
+)

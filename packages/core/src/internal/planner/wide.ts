@@ -1,0 +1,217 @@
+import { Effect, Stream } from "effect"
+import type { CacheHandle, Exchange, ExchangeInput, ExchangeSource, Partitioning } from "../../Plan.ts"
+import { ShuffleFailed } from "../../JobError.ts"
+import * as Partitioner from "../../Partitioner.ts"
+import { type MapStatus, Shuffle, ShuffleError } from "../../Shuffle.ts"
+import { countRows, Failed, mapArrays, type Rows } from "../task/chain.ts"
+import type { TaskRuntime } from "../task/runtime.ts"
+
+/** What the tasks of a map stage amount to. */
+export interface MapOutputs {
+  readonly statuses: ReadonlyArray<MapStatus>
+  /** Elements that failed before the exchange, on their way to a `Catch` after it: they go round it. */
+  readonly failed: ReadonlyArray<Failed>
+}
+
+interface MapOutput {
+  readonly status: MapStatus
+  readonly failed: ReadonlyArray<Failed>
+}
+
+/** An error of the program's own on its way through the shuffle, whose errors are the engine's. */
+class Passing {
+  readonly error: unknown
+  constructor(error: unknown) {
+    this.error = error
+  }
+}
+
+/** The reason a job fails for when its shuffle does. */
+export const shuffleFailed = (error: ShuffleError): ShuffleFailed =>
+  new ShuffleFailed({
+    operator: error.operator,
+    detail: error.reason.message,
+    ...(error.lost === undefined ? {} : { lost: error.lost })
+  })
+
+/** Takes the elements that failed, and a failure of the stream itself, out of the rows. */
+export const divert = (rows: Rows, guarded: boolean, failed: Array<Failed>): Rows => {
+  if (!guarded) return rows
+  const caught = Stream.catch(rows, (error) => {
+    failed.push(new Failed(error))
+    return Stream.empty
+  })
+  return mapArrays(caught, (values) => {
+    if (!values.some((value) => value instanceof Failed)) return values
+    const kept: Array<unknown> = []
+    for (const value of values) {
+      if (value instanceof Failed) failed.push(value)
+      else kept.push(value)
+    }
+    return kept
+  })
+}
+
+/** Runs something of the shuffle on the rows of a task: its own failures end the task, the rows' failures stay the program's. */
+export const separated = <A>(
+  rows: Rows,
+  task: TaskRuntime,
+  f: (rows: Rows) => Effect.Effect<A, unknown, unknown>
+): Effect.Effect<A, unknown, unknown> =>
+  Effect.catch(f(Stream.mapError(rows, (error) => new Passing(error))), (error) =>
+    error instanceof Passing
+      ? Effect.fail(error.error)
+      : error instanceof ShuffleError
+      ? task.abort(shuffleFailed(error))
+      : Effect.die(error))
+
+/** What a map task does. */
+export const writeMap = (
+  input: ExchangeInput,
+  partitioner: (task: TaskRuntime) => Partitioner.Partitioner<never>,
+  guarded: boolean
+) =>
+(rows: Rows, task: TaskRuntime): Effect.Effect<MapOutput, unknown, unknown> =>
+  Effect.suspend(() => {
+    const failed: Array<Failed> = []
+    const to = {
+      id: shuffleId(task, task.stage),
+      partitioner: partitioner(task),
+      map: task.partition,
+      attempt: task.attempt
+    }
+    return Effect.map(
+      separated(divert(rows, guarded, failed), task, (rows) => input.write(to, rows)),
+      (status) => ({ status, failed })
+    )
+  })
+
+/** The value of a map stage. */
+export const combineMaps = (results: ReadonlyArray<unknown>): MapOutputs => {
+  const outputs = results as ReadonlyArray<MapOutput>
+  return {
+    statuses: outputs.map((output) => output.status),
+    failed: outputs.flatMap((output) => output.failed)
+  }
+}
+
+/** Name of the shuffle that a stage of a job writes. */
+export const shuffleId = (task: { readonly jobId: string }, stage: number): string => `${task.jobId}-${stage}`
+
+const single = () => Partitioner.roundRobin(1)
+
+let locals = 0
+
+// Rows that are where they belong already still have to be put together: they go through a shuffle within the task, which is what
+// bounds its memory.
+const writeLocal = (
+  input: ExchangeInput,
+  rows: Rows,
+  task: TaskRuntime
+): Effect.Effect<ExchangeSource, unknown, unknown> =>
+  Effect.suspend(() => {
+    const id = `${shuffleId(task, task.stage)}-local-${locals++}`
+    const counted = countRows(rows, (n) => task.metrics.rowsFiltered += n)
+    return separated(counted, task, (rows) =>
+      input.write({ id, partitioner: single(), map: task.partition, attempt: task.attempt }, rows)
+    ).pipe(
+      Effect.map((status) => ({ id, slice: { statuses: [status], from: 0, to: 1 } }))
+    )
+  })
+
+/** Ends the task when the shuffle fails. */
+export const abortOn = <A, R>(rows: Stream.Stream<A, ShuffleError, R>, task: TaskRuntime): Stream.Stream<A, never, R> =>
+  Stream.catch(rows, (error) => Stream.fromEffect(task.abort(shuffleFailed(error))))
+
+/** An input of an exchange, as its reduce side gets it: the stage that wrote it, or the partitions that are in place. */
+export type Side =
+  | { readonly _tag: "Moved"; readonly stage: number }
+  | { readonly _tag: "InPlace"; readonly read: (task: TaskRuntime) => Rows; readonly input: ExchangeInput }
+
+/** What a reduce task reads. */
+export const readExchange = (
+  node: Exchange,
+  sides: ReadonlyArray<Side>,
+  partition: number,
+  guarded: boolean
+) =>
+(task: TaskRuntime): Rows =>
+  Stream.suspend(() => {
+    const failed: Array<Failed> = []
+    const locals: Array<string> = []
+    const sources = Effect.forEach(sides, (side) => {
+      if (side._tag === "InPlace") {
+        return Effect.tap(
+          writeLocal(side.input, divert(side.read(task), guarded, failed), task),
+          ({ id }) => Effect.sync(() => locals.push(id))
+        )
+      }
+      const outputs = task.stageValue(side.stage) as MapOutputs
+      if (partition === 0) failed.push(...outputs.failed)
+      return Effect.succeed({
+        id: shuffleId(task, side.stage),
+        slice: { statuses: outputs.statuses, from: partition, to: partition + 1 }
+      })
+    })
+    const read = Stream.unwrap(Effect.map(sources, (sources) => abortOn(node.read(sources, task), task)))
+    return countRows(Stream.concat(read, Stream.suspend(() => Stream.fromArray(failed))), (n) => {
+      task.metrics.elementsRead += n
+    }).pipe(Stream.ensuring(Effect.suspend(() =>
+      locals.length === 0
+        ? Effect.void
+        : Effect.flatMap(Shuffle, (shuffle) => Effect.forEach(locals, shuffle.remove, { discard: true }))
+    )))
+  })
+
+/**
+ * Where the rows of an exchange go, as Spark's `Partitioner.defaultPartitioner`: like the input that has most partitions already,
+ * unless that are far fewer than the largest input has. `undefined` when it takes a sample to know.
+ */
+export const choose = (
+  partitioning: Partitioning,
+  inputs: ReadonlyArray<{ readonly partitions: number; readonly partitioner: Partitioner.Partitioner<never> | undefined }>
+): Partitioner.Partitioner<never> | undefined => {
+  const upstream = Math.max(1, ...inputs.map((input) => input.partitions))
+  switch (partitioning._tag) {
+    case "Fixed":
+      return partitioning.partitioner
+    case "Range":
+      return partitioning.partitions(upstream) === 1 ? partitioning.make([], 1) : undefined
+    case "Hash": {
+      const wanted = partitioning.partitions(upstream)
+      let best: Partitioner.Partitioner<never> | undefined
+      for (const { partitioner } of inputs) {
+        if (
+          partitioner !== undefined && (best === undefined || partitioner.partitions > best.partitions) &&
+          Partitioner.equals(partitioner, partitioning.make(partitioner.partitions))
+        ) best = partitioner
+      }
+      return best !== undefined && best.partitions * 10 > upstream && wanted === upstream ? best : partitioning.make(wanted)
+    }
+  }
+}
+
+/** Rows of two or more streams become others: those that went in count as dropped, those that come out as added. */
+export const balanced = (
+  inputs: ReadonlyArray<Rows>,
+  task: TaskRuntime,
+  f: (inputs: ReadonlyArray<Rows>) => Rows
+): Rows =>
+  countRows(
+    f(inputs.map((rows) => countRows(rows, (n) => task.metrics.rowsFiltered += n))),
+    (n) => task.metrics.rowsFiltered -= n
+  )
+
+/** Every row of one partition with every row of another; the second is read anew for every array of the first. */
+export const cartesian = (left: Rows, right: () => Rows): Rows =>
+  Stream.flatMap(Stream.chunks(left), (as) =>
+    Stream.flatMap(Stream.chunks(right()), (bs) =>
+      Stream.flatMap(Stream.fromArray(as), (a) => Stream.fromArray(bs.map((b) => [a, b] as const)))))
+
+/** What the engine keeps of cached datasets. */
+export interface Cached {
+  /** The kept partition, if it is there. */
+  readonly get: (handle: CacheHandle, partition: number) => ((task: TaskRuntime) => Rows) | undefined
+  /** Keeps the rows of a partition on their way. */
+  readonly put: (handle: CacheHandle, partition: number, rows: Rows, task: TaskRuntime) => Rows
+}
