@@ -6,7 +6,12 @@
 import { Schema } from "effect"
 import { StorageError } from "./StorageError.ts"
 
-/** There is nothing to read: the path does not exist, matches nothing, or holds no data file. */
+/**
+ * There is nothing to read: the path does not exist, matches nothing, or holds no data file.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NoInput extends Schema.TaggedError<NoInput>("@sluice/core/FormatError/NoInput")("NoInput", {
   detail: Schema.String
 }) {
@@ -15,7 +20,12 @@ export class NoInput extends Schema.TaggedError<NoInput>("@sluice/core/FormatErr
   }
 }
 
-/** A column is missing or has another type than asked for. Found from the metadata, before the first row is read. */
+/**
+ * A column is missing or has another type than asked for. Found from the metadata, before the first row is read.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class SchemaMismatch
   extends Schema.TaggedError<SchemaMismatch>("@sluice/core/FormatError/SchemaMismatch")("SchemaMismatch", {
     column: Schema.String,
@@ -34,7 +44,12 @@ export class SchemaMismatch
   }
 }
 
-/** One row does not decode. */
+/**
+ * One row does not decode.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class InvalidRow extends Schema.TaggedError<InvalidRow>("@sluice/core/FormatError/InvalidRow")("InvalidRow", {
   /** Row group, where the format has them. */
   rowGroup: Schema.optional(Schema.Number),
@@ -48,7 +63,12 @@ export class InvalidRow extends Schema.TaggedError<InvalidRow>("@sluice/core/For
   }
 }
 
-/** The file is not what its format says: truncated, wrong magic number, bad checksum, not UTF-8. */
+/**
+ * The file is not what its format says: truncated, wrong magic number, bad checksum, not UTF-8.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/FormatError/Corrupt")("Corrupt", {
   /** Byte offset where it was noticed, if known. */
   offset: Schema.optional(Schema.Number),
@@ -59,7 +79,12 @@ export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/FormatErr
   }
 }
 
-/** A value cannot be written in this format, such as `undefined` in a required column or a line break in a text line. */
+/**
+ * A value cannot be written in this format, such as `undefined` in a required column or a line break in a text line.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Unencodable extends Schema.TaggedError<Unencodable>("@sluice/core/FormatError/Unencodable")("Unencodable", {
   column: Schema.optional(Schema.String),
   detail: Schema.String
@@ -69,7 +94,12 @@ export class Unencodable extends Schema.TaggedError<Unencodable>("@sluice/core/F
   }
 }
 
-/** The storage below failed. */
+/**
+ * The storage below failed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class StorageFailed
   extends Schema.TaggedError<StorageFailed>("@sluice/core/FormatError/StorageFailed")("StorageFailed", {
     error: StorageError
@@ -80,10 +110,20 @@ export class StorageFailed
   }
 }
 
-/** What can be wrong. */
+/**
+ * What can be wrong.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export const Reason = Schema.Union([NoInput, SchemaMismatch, InvalidRow, Corrupt, Unencodable, StorageFailed])
 
-/** What can be wrong. */
+/**
+ * What can be wrong.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Reason = typeof Reason.Type
 
 /**

@@ -10,7 +10,12 @@ import { Schema } from "effect"
 import { FormatError } from "./FormatError.ts"
 import { StorageError } from "./StorageError.ts"
 
-/** The input could not be found, read or decoded. */
+/**
+ * The input could not be found, read or decoded.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/JobError/InputFailed")("InputFailed", {
   error: FormatError
 }) {
@@ -33,7 +38,12 @@ export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/J
   }
 }
 
-/** The output could not be written. */
+/**
+ * The output could not be written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class OutputFailed
   extends Schema.TaggedError<OutputFailed>("@sluice/core/JobError/OutputFailed")("OutputFailed", {
     error: Schema.Union([FormatError, StorageError])
@@ -47,7 +57,12 @@ export class OutputFailed
   }
 }
 
-/** The output is there already and the mode is `error-if-exists`. */
+/**
+ * The output is there already and the mode is `error-if-exists`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class OutputExists
   extends Schema.TaggedError<OutputExists>("@sluice/core/JobError/OutputExists")("OutputExists", {
     path: Schema.String
@@ -61,7 +76,12 @@ export class OutputExists
   }
 }
 
-/** A result that has to fit into the driver does not. */
+/**
+ * A result that has to fit into the driver does not.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ResultTooLarge
   extends Schema.TaggedError<ResultTooLarge>("@sluice/core/JobError/ResultTooLarge")("ResultTooLarge", {
     /** Bytes allowed. */
@@ -78,7 +98,12 @@ export class ResultTooLarge
   }
 }
 
-/** A function of the program threw: a bug in it, not a failure it declares. */
+/**
+ * A function of the program threw: a bug in it, not a failure it declares.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class OperatorDefect
   extends Schema.TaggedError<OperatorDefect>("@sluice/core/JobError/OperatorDefect")("OperatorDefect", {
     defect: Schema.Defect()
@@ -92,7 +117,12 @@ export class OperatorDefect
   }
 }
 
-/** Rows went missing or appeared twice between the source and the output. Always a bug in the engine or a format. */
+/**
+ * Rows went missing or appeared twice between the source and the output. Always a bug in the engine or a format.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class RowsNotConserved
   extends Schema.TaggedError<RowsNotConserved>("@sluice/core/JobError/RowsNotConserved")("RowsNotConserved", {
     read: Schema.Number,
@@ -109,7 +139,12 @@ export class RowsNotConserved
   }
 }
 
-/** The plan cannot run as it is, said before any task. */
+/**
+ * The plan cannot run as it is, said before any task.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class InvalidPlan extends Schema.TaggedError<InvalidPlan>("@sluice/core/JobError/InvalidPlan")("InvalidPlan", {
   operator: Schema.String,
   detail: Schema.String
@@ -122,7 +157,12 @@ export class InvalidPlan extends Schema.TaggedError<InvalidPlan>("@sluice/core/J
   }
 }
 
-/** An action was run inside a task. */
+/**
+ * An action was run inside a task.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NestedAction
   extends Schema.TaggedError<NestedAction>("@sluice/core/JobError/NestedAction")("NestedAction", {
     action: Schema.String
@@ -136,7 +176,12 @@ export class NestedAction
   }
 }
 
-/** Driver and executor do not run the same program. */
+/**
+ * Driver and executor do not run the same program.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class PlanMismatch
   extends Schema.TaggedError<PlanMismatch>("@sluice/core/JobError/PlanMismatch")("PlanMismatch", {
     driver: Schema.String,
@@ -151,7 +196,12 @@ export class PlanMismatch
   }
 }
 
-/** A job's payload is not of its schema. */
+/**
+ * A job's payload is not of its schema.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class InvalidPayload
   extends Schema.TaggedError<InvalidPayload>("@sluice/core/JobError/InvalidPayload")("InvalidPayload", {
     detail: Schema.String
@@ -165,7 +215,12 @@ export class InvalidPayload
   }
 }
 
-/** An executor left while it ran a task, and no attempt is left. */
+/**
+ * An executor left while it ran a task, and no attempt is left.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ExecutorLost
   extends Schema.TaggedError<ExecutorLost>("@sluice/core/JobError/ExecutorLost")("ExecutorLost", {
     executor: Schema.String
@@ -179,7 +234,12 @@ export class ExecutorLost
   }
 }
 
-/** Intermediate data could not be written, read or trusted. */
+/**
+ * Intermediate data could not be written, read or trusted.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ShuffleFailed
   extends Schema.TaggedError<ShuffleFailed>("@sluice/core/JobError/ShuffleFailed")("ShuffleFailed", {
     operator: Schema.String,
@@ -196,7 +256,12 @@ export class ShuffleFailed
   }
 }
 
-/** What can be wrong. */
+/**
+ * What can be wrong.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export const Reason = Schema.Union([
   InputFailed,
   OutputFailed,
@@ -212,10 +277,20 @@ export const Reason = Schema.Union([
   ShuffleFailed
 ])
 
-/** What can be wrong. */
+/**
+ * What can be wrong.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Reason = typeof Reason.Type
 
-/** Where in the job it happened, as far as it is known. */
+/**
+ * Where in the job it happened, as far as it is known.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export const Location = Schema.Struct({
   stage: Schema.optional(Schema.Number),
   partition: Schema.optional(Schema.Number),
@@ -226,7 +301,12 @@ export const Location = Schema.Struct({
   split: Schema.optional(Schema.String)
 })
 
-/** Where in the job it happened, as far as it is known. */
+/**
+ * Where in the job it happened, as far as it is known.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Location = typeof Location.Type
 
 /**

@@ -8,14 +8,24 @@
  */
 import { Schema } from "effect"
 
-/** The path does not exist (Hadoop's `FileNotFoundException`). */
+/**
+ * The path does not exist (Hadoop's `FileNotFoundException`).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NotFound extends Schema.TaggedError<NotFound>("@sluice/core/StorageError/NotFound")("NotFound", {}) {
   override get message(): string {
     return "no such file or directory"
   }
 }
 
-/** The path exists and must not (Hadoop's `FileAlreadyExistsException`). */
+/**
+ * The path exists and must not (Hadoop's `FileAlreadyExistsException`).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class AlreadyExists
   extends Schema.TaggedError<AlreadyExists>("@sluice/core/StorageError/AlreadyExists")("AlreadyExists", {})
 {
@@ -24,7 +34,12 @@ export class AlreadyExists
   }
 }
 
-/** The path, or one of its parents, is a file where a directory is needed. */
+/**
+ * The path, or one of its parents, is a file where a directory is needed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NotADirectory
   extends Schema.TaggedError<NotADirectory>("@sluice/core/StorageError/NotADirectory")("NotADirectory", {})
 {
@@ -33,7 +48,12 @@ export class NotADirectory
   }
 }
 
-/** The path is a directory where a file is needed. */
+/**
+ * The path is a directory where a file is needed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class IsADirectory
   extends Schema.TaggedError<IsADirectory>("@sluice/core/StorageError/IsADirectory")("IsADirectory", {})
 {
@@ -42,14 +62,24 @@ export class IsADirectory
   }
 }
 
-/** A directory with entries was deleted or replaced without `recursive` (Hadoop's `PathIsNotEmptyDirectoryException`). */
+/**
+ * A directory with entries was deleted or replaced without `recursive` (Hadoop's `PathIsNotEmptyDirectoryException`).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NotEmpty extends Schema.TaggedError<NotEmpty>("@sluice/core/StorageError/NotEmpty")("NotEmpty", {}) {
   override get message(): string {
     return "directory is not empty; pass { recursive: true } to delete it with its contents"
   }
 }
 
-/** The caller may not do this (Hadoop's `AccessControlException`). */
+/**
+ * The caller may not do this (Hadoop's `AccessControlException`).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class PermissionDenied
   extends Schema.TaggedError<PermissionDenied>("@sluice/core/StorageError/PermissionDenied")("PermissionDenied", {
     detail: Schema.String
@@ -60,7 +90,12 @@ export class PermissionDenied
   }
 }
 
-/** The disk or the quota is full. */
+/**
+ * The disk or the quota is full.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NoSpace extends Schema.TaggedError<NoSpace>("@sluice/core/StorageError/NoSpace")("NoSpace", {
   detail: Schema.String
 }) {
@@ -69,7 +104,12 @@ export class NoSpace extends Schema.TaggedError<NoSpace>("@sluice/core/StorageEr
   }
 }
 
-/** The path is not one this storage can name: bad URI, unknown scheme, `..` above the root, a glob where a file is needed. */
+/**
+ * The path is not one this storage can name: bad URI, unknown scheme, `..` above the root, a glob where a file is needed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class InvalidPath
   extends Schema.TaggedError<InvalidPath>("@sluice/core/StorageError/InvalidPath")("InvalidPath", {
     detail: Schema.String
@@ -80,7 +120,12 @@ export class InvalidPath
   }
 }
 
-/** A range lies outside the file, or the file ended before the range did (Java's `EOFException`). */
+/**
+ * A range lies outside the file, or the file ended before the range did (Java's `EOFException`).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class EndOfFile extends Schema.TaggedError<EndOfFile>("@sluice/core/StorageError/EndOfFile")("EndOfFile", {
   /** First byte asked for. */
   offset: Schema.Number,
@@ -94,7 +139,12 @@ export class EndOfFile extends Schema.TaggedError<EndOfFile>("@sluice/core/Stora
   }
 }
 
-/** The storage cannot do this at all (no append in memory, no block locations, ...). */
+/**
+ * The storage cannot do this at all (no append in memory, no block locations, ...).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Unsupported
   extends Schema.TaggedError<Unsupported>("@sluice/core/StorageError/Unsupported")("Unsupported", {
     detail: Schema.String
@@ -105,7 +155,12 @@ export class Unsupported
   }
 }
 
-/** The storage did not answer, or answered with a passing fault. The one reason for which trying again can help. */
+/**
+ * The storage did not answer, or answered with a passing fault. The one reason for which trying again can help.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Unavailable
   extends Schema.TaggedError<Unavailable>("@sluice/core/StorageError/Unavailable")("Unavailable", {
     detail: Schema.String,
@@ -117,7 +172,12 @@ export class Unavailable
   }
 }
 
-/** What can be wrong. */
+/**
+ * What can be wrong.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export const Reason = Schema.Union([
   NotFound,
   AlreadyExists,
@@ -132,7 +192,12 @@ export const Reason = Schema.Union([
   Unavailable
 ])
 
-/** What can be wrong. */
+/**
+ * What can be wrong.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Reason = typeof Reason.Type
 
 /**
