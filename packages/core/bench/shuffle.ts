@@ -12,7 +12,7 @@ import * as Partitioner from "../src/Partitioner.ts"
 import * as Shuffle from "../src/Shuffle.ts"
 
 const [folder = "", only = ""] = process.argv.slice(2)
-const CHUNK = 8192
+const CHUNK = Number(process.env.CHUNK ?? 1024)
 const REDUCERS = 8
 
 const files = fs.readdirSync(folder).map((name) => path.join(folder, name)).sort()
@@ -95,7 +95,7 @@ type Wire<Row, K, V> = Shuffle.Exchange<Row, K, V>
 const string = Codec.plain as unknown as Codec.Codec<string>
 const number = Codec.plain as unknown as Codec.Codec<number>
 
-const mapSide = <Row, K, V>(task: (file: string, map: number) => Effect.Effect<Shuffle.MapStatus, Shuffle.ShuffleError, Shuffle.Shuffle>) =>
+const mapSide = (task: (file: string, map: number) => Effect.Effect<Shuffle.MapStatus, Shuffle.ShuffleError, Shuffle.Shuffle>) =>
   Effect.forEach(files, task)
 
 const each = <A, E, R>(statuses: ReadonlyArray<Shuffle.MapStatus>, read: (slice: Shuffle.Slice) => Effect.Effect<A, E, R>) =>

@@ -593,8 +593,25 @@ export const sort = <K, V, B>(
       layoutOf(wire.key, [wire.value]),
       [{ shuffle: wire.id, slice }]
     )
-    const merge = yield* Effect.mapError(sorter.merged, fail)
     const reader = new Reader(Buffer.alloc(0))
+    if (sorter.runs.length === 0) {
+      const { rows: held } = sorter
+      const sorted = held.sorted()
+      let at = 0
+      return Effect.sync((): ReadonlyArray<B> | undefined => {
+        if (at >= sorted.length) return undefined
+        const rows: Array<B> = []
+        for (const stop = Math.min(sorted.length, at + CHUNK); at < stop; at++) {
+          const n = sorted[at]!
+          reader.bytes = held.blocks[held.where[n]!]!
+          reader.end = reader.bytes.length
+          reader.position = held.offset[n]!
+          rows.push(make(wire.key.read(reader), wire.value.read(reader)))
+        }
+        return rows
+      })
+    }
+    const merge = yield* Effect.mapError(sorter.merged, fail)
     const next = drained<B>(merge, (cursor, rows) => {
       reader.bytes = cursor.bytes
       reader.end = cursor.end
@@ -848,25 +865,25 @@ const groupsInMemory = <K>(
       (chunk) => Stream.fromArray(decode(from + chunk * CHUNK, Math.min(to, from + (chunk + 1) * CHUNK)))
     )
   }
+  const { starts } = rows
   let at = 0
   return Effect.sync(() => {
-    if (at >= order.length) return undefined
+    if (at >= starts.length) return undefined
     const chunk: Array<readonly [K, ReadonlyArray<Values>]> = []
-    while (chunk.length < CHUNK && at < order.length) {
-      const start = at
+    for (const stop = Math.min(starts.length, at + CHUNK); at < stop; at++) {
+      const start = starts[at]!
+      const end = at + 1 < starts.length ? starts[at + 1]! : order.length
       const leader = order[start]!
       const streams: Array<Values> = []
-      let end = start
-      for (let input = 0; input < wires.length; input++) {
-        const from = end
-        while (
-          end < order.length && rows.inputs[rows.where[order[end]!]!] === input &&
-          (end === start || rows.compare(leader, order[end]!) === 0)
-        ) end++
-        streams.push(values(wires[input]!, from, end))
+      let from = start
+      for (let input = 0; input < wires.length - 1; input++) {
+        let to = from
+        while (to < end && rows.inputs[rows.where[order[to]!]!] === input) to++
+        streams.push(values(wires[input]!, from, to))
+        from = to
       }
+      streams.push(values(wires[wires.length - 1]!, from, end))
       chunk.push([keyAt(rows.blocks[rows.where[leader]!]!, rows.offset[leader]!), streams])
-      at = end
     }
     return chunk
   })

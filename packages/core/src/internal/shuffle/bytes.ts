@@ -83,9 +83,14 @@ export class Reader {
   }
 
   varint(): number {
-    let value = 0
-    let scale = 1
-    for (let i = 0; i < 8; i++) {
+    const first = this.byte()
+    return first < 0x80 ? first : this.longVarint(first)
+  }
+
+  private longVarint(first: number): number {
+    let value = first & 0x7f
+    let scale = 128
+    for (let i = 1; i < 8; i++) {
       const byte = this.byte()
       value += (byte & 0x7f) * scale
       if (byte < 0x80) return value

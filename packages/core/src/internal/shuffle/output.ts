@@ -14,6 +14,8 @@ class Bucket {
   }
 }
 
+const NEAR = 1024
+
 // Blocks that are compressed and written together.
 const BATCH = 64
 
@@ -25,6 +27,8 @@ export class Output {
   /** Bytes of the buffers. */
   held = 0
   private readonly buckets = new Map<number, Bucket>()
+  // The buckets of the first partitions again: a look into an array for each row.
+  private near: Array<Bucket | undefined> = []
   private readonly blockBytes: number
   private readonly store: Store
   private readonly create: Effect.Effect<SpillFile, Reason>
@@ -44,11 +48,13 @@ export class Output {
 
   /** Where the next record of a partition goes; {@link end} has to follow. */
   begin(partition: number): Bucket {
-    let bucket = this.buckets.get(partition)
+    let bucket = partition < NEAR ? this.near[partition] : this.buckets.get(partition)
     if (bucket === undefined) {
+      if (this.near.length === 0) this.near = new Array<Bucket | undefined>(NEAR).fill(undefined)
       bucket = new Bucket(Math.min(512, this.blockBytes))
       this.held += bucket.writer.bytes.length + 128
       this.buckets.set(partition, bucket)
+      if (partition < NEAR) this.near[partition] = bucket
     }
     return bucket
   }
@@ -75,6 +81,7 @@ export class Output {
       if (rows > 0) blocks.push({ partition, block: { bytes: writer.take(), rows } })
     }
     this.buckets.clear()
+    this.near = []
     if (blocks.length === 0) return
     const file = this.file ?? (this.file = yield* this.create)
     let last = -1

@@ -527,6 +527,10 @@ export const skipPlain = (reader: Reader): void => {
   // Values still to be passed: a nested one adds its parts.
   for (let left = 1; left > 0; left--) {
     const tag = reader.byte()
+    if (tag === ASCII) {
+      reader.take(reader.varint())
+      continue
+    }
     switch (tag) {
       case UNDEFINED:
       case NULL:
@@ -542,7 +546,6 @@ export const skipPlain = (reader: Reader): void => {
       case DATE:
         reader.take(8)
         break
-      case ASCII:
       case UTF8:
       case UTF16:
       case BIGINT:
@@ -620,6 +623,9 @@ export const stringPrefix = (reader: Reader): void => {
   prefix.high = high >>> 0
   prefix.low = low >>> 0
 }
+
+/** Moves to the characters of an encoded string and gives their number; -1 where they have not one byte each. */
+export const asciiLength = (reader: Reader): number => reader.byte() === ASCII ? reader.varint() : -1
 
 /** Compares two encoded strings by their UTF-16 units, as `<` does. */
 export const compareStrings = (a: Reader, b: Reader): number => {

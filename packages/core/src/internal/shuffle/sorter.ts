@@ -4,7 +4,7 @@ import { none } from "../../Codec.ts"
 import { Corrupt, type Reason } from "../../Shuffle.ts"
 import { type Block, Blocks, type Stored, store, storedLength } from "./blocks.ts"
 import { Malformed, Reader, Writer } from "./bytes.ts"
-import { compareStrings, hashBytes, numberPrefix, prefix, readPlain, skipPlain, stringPrefix } from "./plain.ts"
+import { asciiLength, compareStrings, hashBytes, numberPrefix, prefix, readPlain, skipPlain, stringPrefix } from "./plain.ts"
 import type { Claim, SpillFile, Store } from "./store.ts"
 
 /** How keys are put in order. */
@@ -99,6 +99,74 @@ const grow = (array: Uint32Array): Uint32Array<ArrayBuffer> => {
   return grown
 }
 
+const digitAt = (bytes: Uint8Array, at: number, length: number): number => {
+  if (length >= 6) {
+    return ((bytes[at]! << 8) | bytes[at + 1]!) * 4294967296 +
+      (((bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!) >>> 0)
+  }
+  let digit = 0
+  for (let i = 0; i < 6; i++) digit = digit * 256 + (i < length ? bytes[at + i]! : 0)
+  return digit
+}
+
+// Sorts a range by its digits, stable: insertion within short pieces, then merges.
+const sortDigits = (
+  order: Uint32Array,
+  digits: Float64Array,
+  spare: Uint32Array,
+  spareDigits: Float64Array,
+  start: number,
+  end: number
+): void => {
+  const PIECE = 16
+  for (let from = start; from < end; from += PIECE) {
+    const to = Math.min(from + PIECE, end)
+    for (let i = from + 1; i < to; i++) {
+      const digit = digits[i]!
+      const item = order[i]!
+      let j = i - 1
+      while (j >= from && digits[j]! > digit) {
+        digits[j + 1] = digits[j]!
+        order[j + 1] = order[j]!
+        j--
+      }
+      digits[j + 1] = digit
+      order[j + 1] = item
+    }
+  }
+  let fromOrder = order
+  let fromDigits = digits
+  let toOrder = spare
+  let toDigits = spareDigits
+  for (let width = PIECE; width < end - start; width *= 2) {
+    for (let from = start; from < end; from += 2 * width) {
+      const middle = Math.min(from + width, end)
+      const to = Math.min(from + 2 * width, end)
+      let left = from
+      let right = middle
+      for (let out = from; out < to; out++) {
+        if (right >= to || (left < middle && fromDigits[left]! <= fromDigits[right]!)) {
+          toDigits[out] = fromDigits[left]!
+          toOrder[out] = fromOrder[left++]!
+        } else {
+          toDigits[out] = fromDigits[right]!
+          toOrder[out] = fromOrder[right++]!
+        }
+      }
+    }
+    const swapOrder = fromOrder
+    const swapDigits = fromDigits
+    fromOrder = toOrder
+    fromDigits = toDigits
+    toOrder = swapOrder
+    toDigits = swapDigits
+  }
+  if (fromOrder !== order) {
+    order.set(fromOrder.subarray(start, end), start)
+    digits.set(fromDigits.subarray(start, end), start)
+  }
+}
+
 /** Records as bytes, and where each begins. */
 export class Rows {
   readonly kind: Kind
@@ -112,6 +180,10 @@ export class Rows {
   offset = new Uint32Array(256)
   high = new Uint32Array(256)
   low = new Uint32Array(256)
+  /** Bytes of each key. */
+  size = new Uint32Array(256)
+  /** Where the groups begin in what {@link sorted} gave; by hash only. */
+  starts = new Uint32Array(0)
   /** Decoded keys, for an order that bytes do not have. */
   keys: Array<unknown> = []
 
@@ -122,7 +194,7 @@ export class Rows {
 
   /** Bytes held: the blocks, the arrays, and three times their encoded size for decoded keys. */
   get held(): number {
-    return this.bytes + 20 * this.where.length + (this.kind.name === "order" ? 2 * this.bytes + 32 * this.count : 0)
+    return this.bytes + 24 * this.where.length + (this.kind.name === "order" ? 2 * this.bytes + 32 * this.count : 0)
   }
 
   add(block: Block, input: number): void {
@@ -139,6 +211,7 @@ export class Rows {
         this.offset = grow(this.offset)
         this.high = grow(this.high)
         this.low = grow(this.low)
+        this.size = grow(this.size)
       }
       const start = reader.position
       const n = this.count++
@@ -148,10 +221,14 @@ export class Rows {
       else if (keyed) {
         skipPlain(reader)
         const end = reader.position
-        prefixOf(kind, reader, start, end)
-        reader.position = end
+        if (kind.name === "hash") hashBytes(block.bytes, start, end)
+        else {
+          prefixOf(kind, reader, start, end)
+          reader.position = end
+        }
         this.high[n] = prefix.high
         this.low[n] = prefix.low
+        this.size[n] = end - start
       }
       if (valued) skipPlain(reader)
     }
@@ -177,10 +254,19 @@ export class Rows {
 
   /** The records in order, equal keys as they came. */
   sorted(): Uint32Array {
-    const { count } = this
-    let from = new Uint32Array(count)
-    for (let i = 0; i < count; i++) from[i] = i
-    // Insertion within short pieces, then merges: stable, and an order that contradicts itself cannot lead it astray.
+    switch (this.kind.name) {
+      case "hash":
+        return this.grouped()
+      case "string":
+        return this.byDigits()
+      default:
+        return this.byComparing(Uint32Array.from({ length: this.count }, (_, i) => i))
+    }
+  }
+
+  // By merges: stable, and an order that contradicts itself cannot lead it astray.
+  private byComparing(from: Uint32Array<ArrayBuffer>): Uint32Array {
+    const count = from.length
     const PIECE = 12
     for (let start = 0; start < count; start += PIECE) {
       const end = Math.min(start + PIECE, count)
@@ -219,6 +305,112 @@ export class Rows {
     return from
   }
 
+  private sameKey(i: number, j: number): boolean {
+    const size = this.size[i]!
+    if (size !== this.size[j]) return false
+    const bytesI = this.blocks[this.where[i]!]!
+    const bytesJ = this.blocks[this.where[j]!]!
+    const startI = this.offset[i]!
+    const startJ = this.offset[j]!
+    for (let k = 0; k < size; k++) if (bytesI[startI + k] !== bytesJ[startJ + k]) return false
+    return true
+  }
+
+  // Every record finds its group in a hash table, only the groups are sorted, and the records are then dealt out.
+  private grouped(): Uint32Array {
+    const { count, high, low } = this
+    let size = 1024
+    while (size < 2 * count) size *= 2
+    const mask = size - 1
+    const slots = new Int32Array(size).fill(-1)
+    const groupOf = new Int32Array(count)
+    const leaders: Array<number> = []
+    const sizes: Array<number> = []
+    for (let i = 0; i < count; i++) {
+      let slot = low[i]! & mask
+      for (;;) {
+        const group = slots[slot]!
+        if (group < 0) {
+          slots[slot] = groupOf[i] = leaders.length
+          leaders.push(i)
+          sizes.push(1)
+          break
+        }
+        const leader = leaders[group]!
+        if (low[leader] === low[i] && high[leader] === high[i] && this.sameKey(leader, i)) {
+          groupOf[i] = group
+          sizes[group]!++
+          break
+        }
+        slot = (slot + 1) & mask
+      }
+    }
+    const next = new Uint32Array(leaders.length)
+    const starts = new Uint32Array(leaders.length)
+    let at = 0
+    let n = 0
+    for (const leader of this.byComparing(Uint32Array.from(leaders))) {
+      const group = groupOf[leader]!
+      next[group] = starts[n++] = at
+      at += sizes[group]!
+    }
+    this.starts = starts
+    const order = new Uint32Array(count)
+    for (let i = 0; i < count; i++) order[next[groupOf[i]!]!++] = i
+    return order
+  }
+
+  // Strings, six bytes at a time: numbers are sorted, and only records that are equal so far are looked at again.
+  private byDigits(): Uint32Array {
+    const { count } = this
+    const order = new Uint32Array(count)
+    const digits = new Float64Array(count)
+    for (let i = 0; i < count; i++) {
+      order[i] = i
+      digits[i] = this.high[i]! * 65536 + (this.low[i]! >>> 16)
+    }
+    const spare = new Uint32Array(count)
+    const spareDigits = new Float64Array(count)
+    const reader = new Reader(Buffer.alloc(0))
+    // Ranges of records that are equal up to a depth.
+    const todo: Array<readonly [start: number, end: number, depth: number]> = [[0, count, 0]]
+    for (let range = todo.pop(); range !== undefined; range = todo.pop()) {
+      const [start, end, depth] = range
+      if (depth > 0) {
+        let ended = 0
+        for (let i = start; i < end; i++) {
+          const n = order[i]!
+          point(reader, this.blocks[this.where[n]!]!, this.offset[n]!)
+          const length = asciiLength(reader)
+          // Only characters of one byte may be compared by bytes beyond the first eight.
+          if (length < 0) {
+            ended = -1
+            break
+          }
+          if (length <= depth) ended++
+          digits[i] = digitAt(reader.bytes, reader.position + depth, Math.min(length - depth, 6))
+        }
+        if (ended !== 0) {
+          // Strings that end here differ in zeros at the end at most: rare enough to be compared as a whole, as are others.
+          order.set(this.byComparing(order.slice(start, end)), start)
+          continue
+        }
+      }
+      sortDigits(order, digits, spare, spareDigits, start, end)
+      for (let i = start; i < end;) {
+        const digit = digits[i]!
+        let j = i + 1
+        while (j < end && digits[j] === digit) j++
+        if (j - i > 1) {
+          if (j - i < 4) order.set(this.byComparing(order.slice(i, j)), i)
+          else todo.push([i, j, depth + 6])
+        }
+        i = j
+      }
+    }
+    return order
+  }
+
   clear(): void {
     this.count = 0
     this.bytes = 0
@@ -229,6 +421,7 @@ export class Rows {
     this.offset = new Uint32Array(256)
     this.high = new Uint32Array(256)
     this.low = new Uint32Array(256)
+    this.size = new Uint32Array(256)
   }
 }
 
@@ -429,7 +622,7 @@ export class Sorter {
   add(block: Block, input: number, from: string): Effect.Effect<void, Reason> {
     return Effect.suspend(() => {
       // What the next block adds is claimed before it comes.
-      const spill = this.rows.count > 0 && !this.claim.resize(this.rows.held + 2 * block.bytes.length + 20 * block.rows)
+      const spill = this.rows.count > 0 && !this.claim.resize(this.rows.held + 2 * block.bytes.length + 24 * block.rows)
       const take = Effect.suspend(() => {
         const fault = trapMalformed(() => this.rows.add(block, input), from)
         if (fault !== undefined) return Effect.fail(fault)
