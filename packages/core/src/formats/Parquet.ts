@@ -136,8 +136,10 @@ export const metadata = Effect.fn("Parquet.metadata")(function*(path: string | R
   }))
 })
 
-// What one batch should hold at most: pages before compression, which for plain encoded numbers is what they take in memory.
-const batchBytes = 64 * 1024 * 1024
+// A row group is one batch, but for those larger than this: pages before compression, which for plain encoded numbers is
+// what they take in memory. These are decoded in slices.
+const wholeBytes = 96 * 1024 * 1024
+const sliceBytes = 64 * 1024 * 1024
 
 // The input of the decoder, put together here again and again while it is small: new memory costs more than the copy.
 const maxScratch = 64 * 1024 * 1024
@@ -171,7 +173,8 @@ const readRowGroup = Effect.fnUntraced(function*(
   const ranges = Footer.rangesOf(group, wanted)
   let pieces = yield* Effect.forEach(ranges, (range) =>
     Effect.mapError(storage.readRange(path, range.offset, range.length), storageFailed(format, path)), { concurrency: 4 })
-  const step = Math.max(1, Math.ceil(group.rows / Math.ceil(Footer.plainLength(group, wanted) / batchBytes)))
+  const bytes = Footer.plainLength(group, wanted)
+  const step = Math.max(1, Math.ceil(group.rows / (bytes > wholeBytes ? Math.ceil(bytes / sliceBytes) : 1)))
 
   const slice = (firstRow: number): Effect.Effect<ReadonlyArray<Arrow.RecordBatch>, FormatError> =>
     Effect.try({
@@ -232,6 +235,9 @@ const decode = (
   const group = footer.rowGroups[index]
   const ranges = group === undefined ? [] : Footer.rangesOf(group, names)
   const pieces = ranges.map((range) => Vectors.chunkOf(range, read, bytes))
+  for (const column of slice.firstRow === 0 ? group?.columns ?? [] : []) {
+    if (names.has(column.path[0] ?? "")) Vectors.verify(Vectors.chunkOf(column, ranges, pieces))
+  }
   const options = { batchSize: slice.rows, limit: slice.rows, offset: slice.firstRow }
   const input = joined(Footer.rowGroupFile(footer, index, ranges, pieces))
   // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.
@@ -317,7 +323,10 @@ const makeSource = <A>(options: {
   resolve: Effect.fn("Parquet.resolve")(function*(split) {
     const libraries = yield* load
     const statuses = yield* expand(format, options.paths)
-    const files = yield* Effect.forEach(statuses, (status) => open(libraries, status), { concurrency: 16 })
+    const opened = yield* Effect.forEach(statuses, (status) => open(libraries, status), { concurrency: 16 })
+    // A writer of batches that was given none knows no columns.
+    const some = opened.filter((file) => file.footer.rows > 0 || file.schema.fields.length > 0)
+    const files = some.length === 0 ? opened : some
     const read = yield* options.read(libraries, files)
     const units = yield* Effect.forEach(files, (file) => unitsOf(file, options.columns), { concurrency: 16 })
     const byPath = new Map(files.map((file) => [file.status.path, file]))

@@ -29,7 +29,7 @@ export const python = candidates.find((path) =>
 )
 
 export const runPython = (script: string, ...args: ReadonlyArray<string>): string => {
-  const result = spawnSync(python ?? "python3", ["-c", script, ...args], { encoding: "utf8" })
+  const result = spawnSync(python ?? "python3", ["-c", script, ...args], { encoding: "utf8", maxBuffer: 2 ** 26 })
   if (result.status !== 0) throw new Error(result.stderr)
   return result.stdout
 }

@@ -56,7 +56,7 @@ const strip = (ast: SchemaAST.AST, optional: boolean): Target => {
 }
 
 /** No transformation and no check anywhere: what the getter gives is what the schema asks for. */
-const isDirect = (ast: SchemaAST.AST): boolean => {
+export const isDirect = (ast: SchemaAST.AST): boolean => {
   if (ast.encoding !== undefined || ast.checks !== undefined) return false
   switch (ast._tag) {
     case "Union":

@@ -20,7 +20,12 @@ export interface ColumnChunk {
   readonly values: number
   /** Parquet's number of the compression. */
   readonly codec: number
+  /** `undefined`, as `min` and `max`, where the writer did not say. */
   readonly nullCount: number | undefined
+  /** No value is less. Plain encoded, and ordered as the column's logical type says. */
+  readonly min: Uint8Array | undefined
+  /** No value is greater. */
+  readonly max: Uint8Array | undefined
 }
 
 export interface RowGroup {
@@ -64,7 +69,8 @@ const columnMetaData = {
   bloomOffset: 14,
   bloomLength: 15
 } as const
-const nullCount = 3
+// Minimum and maximum before format version 2.4 had no defined order.
+const statistic = { nullCount: 3, max: 5, min: 6 } as const
 
 const equals = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
@@ -97,7 +103,9 @@ const columnOf = (chunk: Thrift.Struct): ColumnChunk => {
     plainLength: Thrift.int(meta, columnMetaData.uncompressed) ?? length,
     values: Thrift.int(meta, columnMetaData.values) ?? 0,
     codec: Thrift.int(meta, columnMetaData.codec) ?? -1,
-    nullCount: statistics === undefined ? undefined : Thrift.int(statistics, nullCount)
+    nullCount: statistics && Thrift.int(statistics, statistic.nullCount),
+    min: statistics && Thrift.binary(statistics, statistic.min),
+    max: statistics && Thrift.binary(statistics, statistic.max)
   }
 }
 
@@ -218,10 +226,6 @@ export const emptyFile = (footer: Footer): Uint8Array =>
  */
 export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMessage: Uint8Array): Footer => {
   const elements = Thrift.structs(footer.struct, fileMetaData.schema)
-  const nameOf = (element: Thrift.Struct): string => {
-    const name = element.get(schemaElement.name)
-    return name?.type === 8 ? Buffer.from(name.value).toString("utf8") : ""
-  }
   const kept: Array<Thrift.Struct> = []
   let top = 0
   for (let at = 1; at < elements.length;) {
@@ -232,7 +236,7 @@ export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMess
       open += (element === undefined ? 0 : Thrift.int(element, schemaElement.children) ?? 0) - 1
     }
     const element = elements[at]
-    if (element !== undefined && columns.has(nameOf(element))) {
+    if (element !== undefined && columns.has(Thrift.text(element, schemaElement.name))) {
       kept.push(...elements.slice(at, end))
       top++
     }

@@ -22,11 +22,6 @@ export interface VectorColumn {
   readonly maxLevel: number
 }
 
-const nameOf = (element: Thrift.Struct): string => {
-  const name = element.get(schema.name)
-  return name?.type === 8 ? Buffer.from(name.value).toString("utf8") : ""
-}
-
 /** The top-level columns that are lists of 32-bit floats. */
 export const vectorColumns = (footer: Thrift.Struct): ReadonlyMap<string, VectorColumn> => {
   const all = Thrift.structs(footer, schema.elements)
@@ -46,7 +41,7 @@ export const vectorColumns = (footer: Thrift.Struct): ReadonlyMap<string, Vector
     if (Thrift.int(outer, schema.children) !== 1 || Thrift.int(leaf, schema.type) !== float) continue
     const nullable = first !== required
     const nullableItems = third !== required
-    columns.set(nameOf(outer), {
+    columns.set(Thrift.text(outer, schema.name), {
       elements,
       nullable,
       nullableItems,
@@ -141,6 +136,7 @@ interface Page {
   readonly header: Thrift.Struct
   readonly type: number
   readonly plainLength: number
+  readonly crc: number | undefined
   readonly body: Uint8Array
 }
 
@@ -156,7 +152,7 @@ export function* pagesOf(chunk: Uint8Array): Generator<Page> {
     const body = chunk.subarray(at, at + length)
     const crc = Thrift.int(header, page.crc)
     if (crc !== undefined && zlib.crc32(body) !== crc >>> 0) throw corrupt("has a page with a wrong checksum")
-    yield { header, type: Thrift.int(header, page.type) ?? -1, plainLength, body }
+    yield { header, type: Thrift.int(header, page.type) ?? -1, plainLength, crc, body }
     at += length
   }
 }
@@ -297,6 +293,11 @@ export const decodeVectors = (
   if (used !== values.length || row !== rows || offsets[0] !== 0) throw corrupt("has fewer values than its metadata says")
   offsets[rows] = used
   return { offsets, values }
+}
+
+/** Checks the pages of a column chunk, if they have checksums. */
+export const verify = (chunk: Uint8Array): void => {
+  for (const { crc } of pagesOf(chunk)) if (crc === undefined) return
 }
 
 /** The bytes of a column, or of some next to each other, in those that were read. */
@@ -464,7 +465,7 @@ export const encodeVectors = (
       count += levels
     }
   }
-  const strings = elements.map((element) => Thrift.utf8(nameOf(element)))
+  const strings = elements.map((element) => Thrift.utf8(Thrift.text(element, schema.name)))
   const metadata: Thrift.Struct = new Map([
     [1, Thrift.i32(float)],
     [2, { type: 9, element: 5, value: [Thrift.i32(plainEncoding), Thrift.i32(3)] }],

@@ -3,6 +3,7 @@ import type * as Arrow from "apache-arrow"
 import { Array as Arr, Effect, Result, Schema, SchemaAST, Stream } from "effect"
 import { type FormatError, Unencodable } from "../../FormatError.ts"
 import * as Vector from "../../Vector.ts"
+import { isDirect } from "./arrowRows.ts"
 import { fail } from "./inputs.ts"
 import * as Footer from "./parquetFooter.ts"
 import * as Vectors from "./parquetVectors.ts"
@@ -379,7 +380,9 @@ export const encodeRows = <A, E, R>(
       if (type === undefined || own === undefined) {
         return yield* unencodable("has a type that Parquet cannot hold", name)
       }
-      const encode = encoded === property.type ? undefined : Schema.encodeUnknownResult(own as Schema.Codec<unknown>)
+      // The builder of 32-bit integers has their check.
+      const direct = isDirect(property.type) || parquetType(inner.ast) === "int32"
+      const encode = direct ? undefined : Schema.encodeUnknownResult(own as Schema.Codec<unknown>)
       plans.push({
         name,
         field: new arrow.Field(name, type, inner.nullable || SchemaAST.isOptional(property.type)),

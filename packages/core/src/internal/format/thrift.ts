@@ -204,6 +204,14 @@ export const int = (fields: Struct, id: number): number | undefined => {
     : undefined
 }
 
+export const binary = (fields: Struct, id: number): Uint8Array | undefined => {
+  const field = fields.get(id)
+  return field !== undefined && field.type === 8 ? field.value : undefined
+}
+
+/** A string; empty where it is missing. */
+export const text = (fields: Struct, id: number): string => Buffer.from(binary(fields, id) ?? []).toString("utf8")
+
 /** The elements of a list; none where it is missing. */
 export const list = (fields: Struct, id: number): ReadonlyArray<Field> => {
   const field = fields.get(id)
