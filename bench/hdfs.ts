@@ -49,7 +49,7 @@ const jobs: Record<string, Effect.Effect<unknown, unknown, HdfsClient.HdfsClient
     client.write(
       "/bench/written",
       NodeStream.fromReadable({ evaluate: () => Fs.createReadStream(values.local, { highWaterMark: 256 * 1024 }) }),
-      { overwrite: true }
+      { overwrite: true, replication: 1, blockSize: 128 * 1024 * 1024 }
     )
   ),
   read: Effect.flatMap(HdfsClient.HdfsClient, (client) => {
@@ -114,7 +114,7 @@ const timed = <E>(effect: Effect.Effect<unknown, E>) =>
   })
 
 const median = (numbers: ReadonlyArray<number>) =>
-  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
+  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
 
 const compare = Effect.gen(function* () {
   const cluster = yield* HadoopCluster.make({ replication: 1, blockSize: 128 * 1024 * 1024 })

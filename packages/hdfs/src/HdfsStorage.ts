@@ -12,7 +12,7 @@
  *
  * @since 0.1.0
  */
-import { type Backend, type FileStatus, layerSchemes, makeLocal, makeMemory, Storage } from "@sluice/core/Storage"
+import { type Backend, type FileStatus, layerSchemes, makeLocal, makeMemory, type Storage } from "@sluice/core/Storage"
 import * as S from "@sluice/core/StorageError"
 import { Effect, Glob, Layer, Stream } from "effect"
 import { HdfsClient } from "./HdfsClient.ts"
@@ -160,7 +160,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
         Stream.fromIterable(
           entries
             .map((status) => ({ segments: [...directory, status.pathSuffix], status }))
-            .sort((a, b) => compareNames(a.status.pathSuffix, b.status.pathSuffix))
+            .toSorted((a, b) => compareNames(a.status.pathSuffix, b.status.pathSuffix))
         )
       )
     ).pipe(
