@@ -41,6 +41,8 @@ export * as Shuffle from "./Shuffle.ts"
 /** @since 0.1.0 */
 export * as Format from "./Format.ts"
 /** @since 0.1.0 */
+export * as Vector from "./Vector.ts"
+/** @since 0.1.0 */
 export * as Origin from "./Origin.ts"
 /** @since 0.1.0 */
 export * as Storage from "./Storage.ts"

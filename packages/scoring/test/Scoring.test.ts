@@ -44,7 +44,7 @@ describe("Scoring.score", () => {
           const scored = yield* Dataset.fromIterable(rowsOf(99), { partitions: 3 }).pipe(
             Scoring.score(score),
             Dataset.provide(Scorer.layer({ endpoints: [server.url] })),
-            Dataset.collect(),
+            Dataset.collect,
             (action) => onEngine(action)
           )
           for (const row of scored) assert.strictEqual(row.score, row.id)
@@ -62,7 +62,7 @@ describe("Scoring.score", () => {
             Scoring.score(score),
             Dataset.map(({ id }) => id),
             Dataset.provide(Scorer.layer({ endpoints: [server.url] })),
-            Dataset.collect(),
+            Dataset.collect,
             (action) => onEngine(action)
           )
           if (ordered) assert.deepStrictEqual(scored, [0, 1, 2, 3, 4, 5])
