@@ -691,7 +691,14 @@ export const make: (options: {
     // A DataNode may still be opening the file when the request is given up, so it is looked for more than once.
     const clean = Effect.gen(function* () {
       for (let attempts = 0; attempts < 5; attempts++) {
-        if (yield* remove(temporary)) return
+        const gone = yield* remove(temporary).pipe(
+          // Below a file nothing can have been written.
+          Effect.catchIf(
+            (error) => error.reason._tag === "NotADirectory",
+            () => Effect.succeed(true)
+          )
+        )
+        if (gone) return
         yield* Effect.sleep(Duration.millis(50 * 2 ** attempts))
       }
     }).pipe(
