@@ -15,7 +15,10 @@ const [folder = "", only = ""] = process.argv.slice(2)
 const CHUNK = Number(process.env.CHUNK ?? 1024)
 const REDUCERS = 8
 
-const files = fs.readdirSync(folder).map((name) => path.join(folder, name)).sort()
+const files = fs
+  .readdirSync(folder)
+  .map((name) => path.join(folder, name))
+  .sort()
 const lines = (file: string): Stream.Stream<string> =>
   Stream.suspend(() => {
     const text = fs.readFileSync(file, "latin1")
@@ -35,7 +38,7 @@ const lines = (file: string): Stream.Stream<string> =>
   })
 
 const timed = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const start = performance.now()
     const cpu = process.cpuUsage()
     const value = yield* effect
@@ -53,7 +56,10 @@ const codec = Effect.sync(() => {
     ["lines", text],
     ["words", text.flatMap((line) => line.split(" ")).slice(0, 500_000)],
     ["[word, 1]", text.flatMap((line) => line.split(" ").map((word) => [word, 1])).slice(0, 500_000)],
-    ["{id, name, score, tags}", text.map((line, id) => ({ id, name: line.slice(0, 12), score: id / 7, tags: ["a", "b"] }))],
+    [
+      "{id, name, score, tags}",
+      text.map((line, id) => ({ id, name: line.slice(0, 12), score: id / 7, tags: ["a", "b"] }))
+    ],
     ["Float32Array(100)", Array.from({ length: 50_000 }, (_, i) => new Float32Array(100).fill(i))]
   ]
   for (const [name, values] of samples) {
@@ -73,7 +79,8 @@ const codec = Effect.sync(() => {
       const bytes = blocks.reduce((sum, block) => sum + block.length, 0)
       start = performance.now()
       let count = 0
-      for (const block of blocks) for (const reader = new Reader(block); reader.position < reader.end; count++) Codec.plain.read(reader)
+      for (const block of blocks)
+        for (const reader = new Reader(block); reader.position < reader.end; count++) Codec.plain.read(reader)
       const decode = performance.now() - start
       start = performance.now()
       const packed: Array<Buffer> = []
@@ -85,7 +92,9 @@ const codec = Effect.sync(() => {
       if (run === 0) continue
       const rate = (ms: number) => `${(values.length / ms / 1000).toFixed(1)} M/s`.padStart(9)
       const mb = (ms: number) => `${(bytes / ms / 1000).toFixed(0)} MB/s`.padStart(9)
-      console.log(`${name.padEnd(24)} encode ${rate(encode)} ${mb(encode)}   decode ${rate(decode)} ${mb(decode)}   v8 (1000 rows) ${rate(v8encode)} ${rate(v8decode)}`)
+      console.log(
+        `${name.padEnd(24)} encode ${rate(encode)} ${mb(encode)}   decode ${rate(decode)} ${mb(decode)}   v8 (1000 rows) ${rate(v8encode)} ${rate(v8decode)}`
+      )
     }
   }
 })
@@ -95,13 +104,20 @@ type Wire<Row, K, V> = Shuffle.Exchange<Row, K, V>
 const string = Codec.plain as unknown as Codec.Codec<string>
 const number = Codec.plain as unknown as Codec.Codec<number>
 
-const mapSide = (task: (file: string, map: number) => Effect.Effect<Shuffle.MapStatus, Shuffle.ShuffleError, Shuffle.Shuffle>) =>
-  Effect.forEach(files, task)
+const mapSide = (
+  task: (file: string, map: number) => Effect.Effect<Shuffle.MapStatus, Shuffle.ShuffleError, Shuffle.Shuffle>
+) => Effect.forEach(files, task)
 
-const each = <A, E, R>(statuses: ReadonlyArray<Shuffle.MapStatus>, read: (slice: Shuffle.Slice) => Effect.Effect<A, E, R>) =>
-  Effect.forEach(Array.from({ length: REDUCERS }, (_, from) => ({ statuses, from, to: from + 1 })), read)
+const each = <A, E, R>(
+  statuses: ReadonlyArray<Shuffle.MapStatus>,
+  read: (slice: Shuffle.Slice) => Effect.Effect<A, E, R>
+) =>
+  Effect.forEach(
+    Array.from({ length: REDUCERS }, (_, from) => ({ statuses, from, to: from + 1 })),
+    read
+  )
 
-const wordCount = Effect.gen(function*() {
+const wordCount = Effect.gen(function* () {
   const wire: Wire<readonly [string, number], string, number> = {
     id: "bench-words",
     operator: "reduceByKey",
@@ -111,20 +127,39 @@ const wordCount = Effect.gen(function*() {
     keyOf: (row) => row[0],
     valueOf: (row) => row[1]
   }
-  const sum: Shuffle.Aggregator<number, number> = { create: (n) => n, mergeValue: (a, b) => a + b, mergeCombiners: (a, b) => a + b, codec: number }
+  const sum: Shuffle.Aggregator<number, number> = {
+    create: (n) => n,
+    mergeValue: (a, b) => a + b,
+    mergeCombiners: (a, b) => a + b,
+    codec: number
+  }
   const pairs = (file: string) =>
     Stream.mapArray(lines(file), (rows) => {
       const out: Array<readonly [string, number]> = []
       for (const row of rows) for (const word of row.split(" ")) if (word !== "") out.push([word, 1])
       return out as [readonly [string, number], ...Array<readonly [string, number]>]
     })
-  const statuses = yield* timed("word count, map", mapSide((file, map) => Shuffle.writeCombined(wire, sum, { map, attempt: 0 }, pairs(file))))
-  const counts = yield* timed("word count, reduce", each(statuses, (slice) =>
-    Stream.runFold(Shuffle.aggregate(wire, sum, slice, { combined: true, make: (_, n) => n }), () => 0, (a, b) => a + b)))
-  console.log(counts.reduce((a, b) => a + b, 0), "words")
+  const statuses = yield* timed(
+    "word count, map",
+    mapSide((file, map) => Shuffle.writeCombined(wire, sum, { map, attempt: 0 }, pairs(file)))
+  )
+  const counts = yield* timed(
+    "word count, reduce",
+    each(statuses, (slice) =>
+      Stream.runFold(
+        Shuffle.aggregate(wire, sum, slice, { combined: true, make: (_, n) => n }),
+        () => 0,
+        (a, b) => a + b
+      )
+    )
+  )
+  console.log(
+    counts.reduce((a, b) => a + b, 0),
+    "words"
+  )
 })
 
-const group = Effect.gen(function*() {
+const group = Effect.gen(function* () {
   const wire: Wire<string, string, string> = {
     id: "bench-group",
     operator: "groupByKey",
@@ -134,16 +169,30 @@ const group = Effect.gen(function*() {
     keyOf: (row) => row.slice(0, 6),
     valueOf: (row) => row
   }
-  const statuses = yield* timed("group, map", mapSide((file, map) => Shuffle.write(wire, { map, attempt: 0 }, lines(file))))
-  const counts = yield* timed("group, reduce", each(statuses, (slice) => Stream.runCount(Shuffle.group(wire, slice))))
-  console.log(counts.reduce((a, b) => a + b, 0), "groups")
+  const statuses = yield* timed(
+    "group, map",
+    mapSide((file, map) => Shuffle.write(wire, { map, attempt: 0 }, lines(file)))
+  )
+  const counts = yield* timed(
+    "group, reduce",
+    each(statuses, (slice) => Stream.runCount(Shuffle.group(wire, slice)))
+  )
+  console.log(
+    counts.reduce((a, b) => a + b, 0),
+    "groups"
+  )
 })
 
-const sort = Effect.gen(function*() {
-  const sample = yield* timed("sort, sample", Effect.map(
-    Effect.forEach(files, (file) => Stream.runCollect(Stream.filter(Stream.zipWithIndex(lines(file)), ([, i]) => i % 1000 === 0))),
-    (all) => all.flat().map(([line]) => line)
-  ))
+const sort = Effect.gen(function* () {
+  const sample = yield* timed(
+    "sort, sample",
+    Effect.map(
+      Effect.forEach(files, (file) =>
+        Stream.runCollect(Stream.filter(Stream.zipWithIndex(lines(file)), ([, i]) => i % 1000 === 0))
+      ),
+      (all) => all.flat().map(([line]) => line)
+    )
+  )
   const wire: Wire<string, string, undefined> = {
     id: "bench-sort",
     operator: "sortBy",
@@ -153,27 +202,44 @@ const sort = Effect.gen(function*() {
     keyOf: (row) => row,
     valueOf: () => undefined
   }
-  const statuses = yield* timed("sort, map", mapSide((file, map) => Shuffle.write(wire, { map, attempt: 0 }, lines(file))))
-  const counts = yield* timed("sort, reduce", each(statuses, (slice) =>
-    Effect.gen(function*() {
-      let last = ""
-      let count = 0
-      yield* Stream.runForEachArray(Shuffle.sort(wire, Order.String, slice, (key) => key), (rows) =>
-        Effect.sync(() => {
-          for (const row of rows) {
-            if (row < last) throw new Error("not in order")
-            last = row
-            count++
-          }
-        }))
-      return count
-    })))
-  console.log(counts.reduce((a, b) => a + b, 0), "lines")
+  const statuses = yield* timed(
+    "sort, map",
+    mapSide((file, map) => Shuffle.write(wire, { map, attempt: 0 }, lines(file)))
+  )
+  const counts = yield* timed(
+    "sort, reduce",
+    each(statuses, (slice) =>
+      Effect.gen(function* () {
+        let last = ""
+        let count = 0
+        yield* Stream.runForEachArray(
+          Shuffle.sort(wire, Order.String, slice, (key) => key),
+          (rows) =>
+            Effect.sync(() => {
+              for (const row of rows) {
+                if (row < last) throw new Error("not in order")
+                last = row
+                count++
+              }
+            })
+        )
+        return count
+      })
+    )
+  )
+  console.log(
+    counts.reduce((a, b) => a + b, 0),
+    "lines"
+  )
 })
 
-const all = Effect.gen(function*() {
+const all = Effect.gen(function* () {
   if (wanted("codec")) yield* codec
-  if (wanted("lines")) yield* timed("lines alone", Effect.forEach(files, (file) => Stream.runDrain(lines(file))))
+  if (wanted("lines"))
+    yield* timed(
+      "lines alone",
+      Effect.forEach(files, (file) => Stream.runDrain(lines(file)))
+    )
   if (wanted("wordcount")) yield* timed("word count", wordCount)
   if (wanted("group")) yield* timed("group", group)
   if (wanted("sort")) yield* timed("sort", sort)

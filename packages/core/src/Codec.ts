@@ -104,7 +104,8 @@ export const encode: {
       throw thrown
     }
     return Effect.succeed(writer.take())
-  }))
+  })
+)
 
 /**
  * The value of bytes that {@link encode} made. Bytes that nothing made fail, they are never read as a wrong value's.
@@ -128,4 +129,5 @@ export const decode: {
       }
       throw thrown
     }
-  }))
+  })
+)

@@ -119,7 +119,7 @@ export const range = <K>(options: {
   const sorted = [...options.sample].sort(order)
   const bounds: Array<K> = []
   for (let i = 1; i < options.partitions; i++) {
-    const key = sorted[Math.ceil(i * sorted.length / options.partitions) - 1]
+    const key = sorted[Math.ceil((i * sorted.length) / options.partitions) - 1]
     // Equal bounds would leave a partition without keys, and so would the greatest key as a bound.
     if (key === undefined || order(key, sorted[sorted.length - 1]!) >= 0) continue
     if (bounds.length === 0 || order(bounds[bounds.length - 1]!, key) < 0) bounds.push(key)
@@ -178,7 +178,9 @@ export const equals = (self: Partitioner<never>, that: Partitioner<never>): bool
   switch (self._tag) {
     case "Hash":
       // Codecs of schemas share an id but not their bytes.
-      return that._tag === "Hash" && (self.codec === that.codec || self.codec.id === "plain" && that.codec.id === "plain")
+      return (
+        that._tag === "Hash" && (self.codec === that.codec || (self.codec.id === "plain" && that.codec.id === "plain"))
+      )
     case "Range":
       return that._tag === "Range" && self.order === that.order && Equal.equals(self.bounds, that.bounds)
     case "Custom":

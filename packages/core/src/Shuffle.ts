@@ -7,14 +7,37 @@
  *
  * @since 0.1.0
  */
-import { Array as Arr, Cause, Context, Deferred, Effect, Layer, type Order, type Pull, Random, Schema, Scope, Stream } from "effect"
+import {
+  Array as Arr,
+  Cause,
+  Context,
+  Deferred,
+  Effect,
+  Layer,
+  type Order,
+  type Pull,
+  Random,
+  Schema,
+  Scope,
+  Stream
+} from "effect"
 import { type Codec, none } from "./Codec.ts"
 import { type Block, Blocks } from "./internal/shuffle/blocks.ts"
 import { Reader, Refused, Writer } from "./internal/shuffle/bytes.ts"
 import * as memoryBudget from "./internal/shuffle/memory.ts"
 import { Allowance, Output } from "./internal/shuffle/output.ts"
 import { hashBytes, prefix, refusal, skipPlain } from "./internal/shuffle/plain.ts"
-import { byHash, byOrder, type Cursor, type Kind, type Layout, type Merge, type Rows, Sorter, trapMalformed } from "./internal/shuffle/sorter.ts"
+import {
+  byHash,
+  byOrder,
+  type Cursor,
+  type Kind,
+  type Layout,
+  type Merge,
+  type Rows,
+  Sorter,
+  trapMalformed
+} from "./internal/shuffle/sorter.ts"
 import * as stores from "./internal/shuffle/store.ts"
 import type { Claim, Memory, Store } from "./internal/shuffle/store.ts"
 import { Table } from "./internal/shuffle/table.ts"
@@ -144,29 +167,38 @@ export class Missing extends Schema.TaggedError<Missing>("@sluice/core/ShuffleEr
 }
 
 /** A row cannot be encoded. */
-export class CodecFailed extends Schema.TaggedError<CodecFailed>("@sluice/core/ShuffleError/CodecFailed")("CodecFailed", {
-  /** Where in the row, as in `row.user.onClick`. */
-  path: Schema.String,
-  /** What was met there, as in `function`. */
-  found: Schema.String
-}) {
+export class CodecFailed extends Schema.TaggedError<CodecFailed>("@sluice/core/ShuffleError/CodecFailed")(
+  "CodecFailed",
+  {
+    /** Where in the row, as in `row.user.onClick`. */
+    path: Schema.String,
+    /** What was met there, as in `function`. */
+    found: Schema.String
+  }
+) {
   override get message(): string {
     return `${this.path}: ${this.found} cannot be encoded`
   }
 }
 
 /** The values of a group larger than memory were asked for after the next group had been taken. */
-export class GroupPassed extends Schema.TaggedError<GroupPassed>("@sluice/core/ShuffleError/GroupPassed")("GroupPassed", {}) {
+export class GroupPassed extends Schema.TaggedError<GroupPassed>("@sluice/core/ShuffleError/GroupPassed")(
+  "GroupPassed",
+  {}
+) {
   override get message(): string {
     return "the values of a group that does not fit into memory can be read once, before the next group is taken"
   }
 }
 
 /** The file system failed in another way. */
-export class Unavailable extends Schema.TaggedError<Unavailable>("@sluice/core/ShuffleError/Unavailable")("Unavailable", {
-  file: Schema.String,
-  detail: Schema.String
-}) {
+export class Unavailable extends Schema.TaggedError<Unavailable>("@sluice/core/ShuffleError/Unavailable")(
+  "Unavailable",
+  {
+    file: Schema.String,
+    detail: Schema.String
+  }
+) {
   override get message(): string {
     return `${this.file}: ${this.detail}`
   }
@@ -201,17 +233,23 @@ export class ShuffleError extends Schema.TaggedError<ShuffleError>("@sluice/core
  * @category services
  * @since 0.1.0
  */
-export class Shuffle extends Context.Service<Shuffle, {
-  /** Deletes the map outputs of a shuffle. */
-  readonly remove: (shuffle: string) => Effect.Effect<void>
-  readonly store: Store
-  readonly memory: Memory
-}>()("@sluice/core/Shuffle") {}
+export class Shuffle extends Context.Service<
+  Shuffle,
+  {
+    /** Deletes the map outputs of a shuffle. */
+    readonly remove: (shuffle: string) => Effect.Effect<void>
+    readonly store: Store
+    readonly memory: Memory
+  }
+>()("@sluice/core/Shuffle") {}
 
 // Puts what an operator needs around its work: an exclusive claim on memory, released with the scope, and errors with a name.
-const claimed = Effect.fnUntraced(function*(operator: string) {
+const claimed = Effect.fnUntraced(function* (operator: string) {
   const { memory, store } = yield* Shuffle
-  const claim = yield* Effect.acquireRelease(Effect.sync(() => memory.claim()), (held) => Effect.sync(held.release))
+  const claim = yield* Effect.acquireRelease(
+    Effect.sync(() => memory.claim()),
+    (held) => Effect.sync(held.release)
+  )
   const scope = yield* Effect.scope
   const spill = (shuffle: string, name: string) => Scope.provide(store.create(shuffle, name), scope)
   return { memory, store, claim, spill, fail: (reason: Reason) => new ShuffleError({ operator, reason }) }
@@ -299,45 +337,56 @@ export const write = <Row, K, V, E, R>(
   task: { readonly map: number; readonly attempt: number },
   rows: Stream.Stream<Row, E, R>
 ): Effect.Effect<MapStatus, E | ShuffleError, R | Shuffle> =>
-  Effect.scoped(Effect.gen(function*() {
-    const { claim, fail, memory, spill, store } = yield* claimed(exchange.operator)
-    const name = outputName(task, yield* unique)
-    const output = new Output(memory.blockBytes, store, spill(exchange.id, name))
-    const allowance = new Allowance(claim, memory.total)
-    const record = recorder(output, exchange, exchange.value, task.map)
-    const { keyOf, valueOf } = exchange
-    const take = (chunk: ReadonlyArray<Row>, from: number): number => {
-      let i = from
-      return encoding(() => chunk[i], () => {
-        while (i < chunk.length) {
-          const row = chunk[i]!
-          record(keyOf(row), valueOf(row))
-          i++
-          if (!allowance.allows(output.held)) break
-        }
-        return i
-      })
-    }
-    const takeAll = (chunk: ReadonlyArray<Row>, from: number): Effect.Effect<void, Reason> =>
-      Effect.flatMap(guarded(() => take(chunk, from)), (next) => {
-        if (next === chunk.length && allowance.allows(output.held)) return Effect.void
-        return Effect.andThen(
-          output.pass,
-          Effect.suspend(() => {
-            allowance.clear()
-            return next === chunk.length ? Effect.void : takeAll(chunk, next)
-          })
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { claim, fail, memory, spill, store } = yield* claimed(exchange.operator)
+      const name = outputName(task, yield* unique)
+      const output = new Output(memory.blockBytes, store, spill(exchange.id, name))
+      const allowance = new Allowance(claim, memory.total)
+      const record = recorder(output, exchange, exchange.value, task.map)
+      const { keyOf, valueOf } = exchange
+      const take = (chunk: ReadonlyArray<Row>, from: number): number => {
+        let i = from
+        return encoding(
+          () => chunk[i],
+          () => {
+            while (i < chunk.length) {
+              const row = chunk[i]!
+              record(keyOf(row), valueOf(row))
+              i++
+              if (!allowance.allows(output.held)) break
+            }
+            return i
+          }
         )
-      })
-    yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeAll(chunk, 0), fail))
-    return yield* Effect.mapError(output.finish(exchange.id, task), fail)
-  }))
+      }
+      const takeAll = (chunk: ReadonlyArray<Row>, from: number): Effect.Effect<void, Reason> =>
+        Effect.flatMap(
+          guarded(() => take(chunk, from)),
+          (next) => {
+            if (next === chunk.length && allowance.allows(output.held)) return Effect.void
+            return Effect.andThen(
+              output.pass,
+              Effect.suspend(() => {
+                allowance.clear()
+                return next === chunk.length ? Effect.void : takeAll(chunk, next)
+              })
+            )
+          }
+        )
+      yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeAll(chunk, 0), fail))
+      return yield* Effect.mapError(output.finish(exchange.id, task), fail)
+    })
+  )
 
-// Rows between two measurements of a table, which grow by this share.
+// Rows between two measurements of a table at first, and the share by which they grow.
 const MEASURE = { every: 1024, share: 0.25 }
 
+// A budget that a thousand rows may exceed is looked after row by row.
+const rowsBetween = (memory: Memory): number => (memory.total < 1024 * 1024 ? 1 : MEASURE.every)
+
 const measured = (memory: Memory, claim: Claim) => {
-  const every = memory.total < 1024 * 1024 ? 16 : MEASURE.every
+  const every = rowsBetween(memory)
   let seen = 0
   let next = every
   return {
@@ -370,61 +419,75 @@ export const writeCombined = <Row, K, V, C, E, R>(
   task: { readonly map: number; readonly attempt: number },
   rows: Stream.Stream<Row, E, R>
 ): Effect.Effect<MapStatus, E | ShuffleError, R | Shuffle> =>
-  Effect.scoped(Effect.gen(function*() {
-    const { claim, fail, memory, spill, store } = yield* claimed(exchange.operator)
-    const name = outputName(task, yield* unique)
-    const output = new Output(memory.blockBytes, store, spill(exchange.id, name))
-    const record = recorder(output, exchange, aggregator.codec, task.map)
-    const table = new Table<K, V, C>(exchange.key, aggregator)
-    const measure = measured(memory, claim)
-    const { keyOf, valueOf } = exchange
-    const every = memory.total < 1024 * 1024 ? 16 : 1024
-    // Where the table is full it goes out as it is: the reduce side merges what it finds more than once.
-    const drain = Effect.suspend(() => {
-      let i = 0
-      const some: Effect.Effect<void, Reason> = Effect.suspend(() =>
-        Effect.flatMap(
-          guarded(() => {
-            encoding(() => [table.keys[i], table.values[i]], () => {
-              while (i < table.size && output.held < memory.total) {
-                record(table.keys[i]! as K, table.values[i]!)
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { claim, fail, memory, spill, store } = yield* claimed(exchange.operator)
+      const name = outputName(task, yield* unique)
+      const output = new Output(memory.blockBytes, store, spill(exchange.id, name))
+      const record = recorder(output, exchange, aggregator.codec, task.map)
+      const table = new Table<K, V, C>(exchange.key, aggregator)
+      const measure = measured(memory, claim)
+      const { keyOf, valueOf } = exchange
+      const every = rowsBetween(memory)
+      // Where the table is full it goes out as it is: the reduce side merges what it finds more than once.
+      const drain = Effect.suspend(() => {
+        let i = 0
+        const some: Effect.Effect<void, Reason> = Effect.suspend(() =>
+          Effect.flatMap(
+            guarded(() => {
+              encoding(
+                () => [table.keys[i], table.values[i]],
+                () => {
+                  while (i < table.size && output.held < memory.total) {
+                    record(table.keys[i]! as K, table.values[i]!)
+                    i++
+                  }
+                }
+              )
+            }),
+            () => (i < table.size ? Effect.andThen(output.pass, some) : output.pass)
+          )
+        )
+        return Effect.andThen(
+          some,
+          Effect.sync(() => {
+            table.clear()
+            measure.clear()
+          })
+        )
+      })
+      const take = (chunk: ReadonlyArray<Row>, from: number): { readonly next: number; readonly full: boolean } => {
+        let i = from
+        return encoding(
+          () => chunk[i],
+          () => {
+            while (i < chunk.length) {
+              const start = i
+              const end = Math.min(chunk.length, i + every)
+              while (i < end) {
+                const row = chunk[i]!
+                table.mergeValue(keyOf(row), valueOf(row), i)
                 i++
               }
-            })
-          }),
-          () => i < table.size ? Effect.andThen(output.pass, some) : output.pass
-        )
-      )
-      return Effect.andThen(some, Effect.sync(() => {
-        table.clear()
-        measure.clear()
-      }))
-    })
-    const take = (chunk: ReadonlyArray<Row>, from: number): { readonly next: number; readonly full: boolean } => {
-      let i = from
-      return encoding(() => chunk[i], () => {
-        while (i < chunk.length) {
-          const start = i
-          const end = Math.min(chunk.length, i + every)
-          while (i < end) {
-            const row = chunk[i]!
-            table.mergeValue(keyOf(row), valueOf(row), i)
-            i++
+              if (measure.full(table, end - start)) return { next: i, full: true }
+            }
+            return { next: i, full: false }
           }
-          if (measure.full(table, end - start)) return { next: i, full: true }
-        }
-        return { next: i, full: false }
-      })
-    }
-    const takeAll = (chunk: ReadonlyArray<Row>, from: number): Effect.Effect<void, Reason> =>
-      Effect.flatMap(guarded(() => take(chunk, from)), ({ full, next }) => {
-        if (!full) return Effect.void
-        return next === chunk.length ? drain : Effect.andThen(drain, takeAll(chunk, next))
-      })
-    yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeAll(chunk, 0), fail))
-    yield* Effect.mapError(drain, fail)
-    return yield* Effect.mapError(output.finish(exchange.id, task), fail)
-  }))
+        )
+      }
+      const takeAll = (chunk: ReadonlyArray<Row>, from: number): Effect.Effect<void, Reason> =>
+        Effect.flatMap(
+          guarded(() => take(chunk, from)),
+          ({ full, next }) => {
+            if (!full) return Effect.void
+            return next === chunk.length ? drain : Effect.andThen(drain, takeAll(chunk, next))
+          }
+        )
+      yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeAll(chunk, 0), fail))
+      yield* Effect.mapError(drain, fail)
+      return yield* Effect.mapError(output.finish(exchange.id, task), fail)
+    })
+  )
 
 // --- the reduce side
 
@@ -442,21 +505,23 @@ const forEachBlock = <E>(
   slice: Slice,
   take: (block: Block, file: string) => Effect.Effect<void, E>
 ): Effect.Effect<void, E | Lost> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const statuses = [...slice.statuses].sort((x, y) => x.map - y.map)
     for (const status of statuses) {
       const ranges = rangesOf(status, slice)
       if (ranges.length === 0) continue
       const lost = (reason: Reason): Lost => ({ reason, status })
-      yield* Effect.scoped(Effect.gen(function*() {
-        const source = yield* Effect.mapError(store.open(status), lost)
-        const blocks = new Blocks(source, ranges)
-        for (;;) {
-          const block = yield* Effect.mapError(blocks.next, lost)
-          if (block === undefined) return
-          yield* take(block, status.file)
-        }
-      }))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const source = yield* Effect.mapError(store.open(status), lost)
+          const blocks = new Blocks(source, ranges)
+          for (;;) {
+            const block = yield* Effect.mapError(blocks.next, lost)
+            if (block === undefined) return
+            yield* take(block, status.file)
+          }
+        })
+      )
     }
   })
 
@@ -489,13 +554,15 @@ const isLost = (failure: Reason | Lost): failure is Lost => "status" in failure
 const pulling = <A, E, R>(
   make: Effect.Effect<Effect.Effect<ReadonlyArray<A> | undefined, E>, E, R>
 ): Stream.Stream<A, E, Exclude<R, Scope.Scope>> =>
-  Stream.unwrap(Effect.map(make, (next) => {
-    const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E> = Effect.flatMap(next, (values) => {
-      if (values === undefined) return Cause.done()
-      return Arr.isReadonlyArrayNonEmpty(values) ? Effect.succeed(values) : pull
+  Stream.unwrap(
+    Effect.map(make, (next) => {
+      const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E> = Effect.flatMap(next, (values) => {
+        if (values === undefined) return Cause.done()
+        return Arr.isReadonlyArrayNonEmpty(values) ? Effect.succeed(values) : pull
+      })
+      return Stream.fromPull(Effect.succeed(pull))
     })
-    return Stream.fromPull(Effect.succeed(pull))
-  }))
+  )
 
 /**
  * Rows in the order of the map tasks, and as each wrote them. `make` turns a key and a value into the row.
@@ -513,19 +580,21 @@ export const read = <K, V, B>(
     const ranges = rangesOf(status, slice)
     if (ranges.length === 0) return Stream.empty
     const fail = (reason: Reason) => lostError(wire.operator, { reason, status })
-    return pulling(Effect.gen(function*() {
-      const { store } = yield* Shuffle
-      const blocks = new Blocks(yield* Effect.mapError(store.open(status), fail), ranges)
-      return Effect.flatMap(Effect.mapError(blocks.next, fail), (block) => {
-        if (block === undefined) return Effect.succeed(undefined)
-        const rows: Array<B> = []
-        const fault = trapMalformed(() => {
-          const reader = new Reader(block.bytes)
-          for (let i = 0; i < block.rows; i++) rows.push(make(wire.key.read(reader), wire.value.read(reader)))
-        }, status.file)
-        return fault === undefined ? Effect.succeed(rows) : Effect.fail(fail(fault))
+    return pulling(
+      Effect.gen(function* () {
+        const { store } = yield* Shuffle
+        const blocks = new Blocks(yield* Effect.mapError(store.open(status), fail), ranges)
+        return Effect.flatMap(Effect.mapError(blocks.next, fail), (block) => {
+          if (block === undefined) return Effect.succeed(undefined)
+          const rows: Array<B> = []
+          const fault = trapMalformed(() => {
+            const reader = new Reader(block.bytes)
+            for (let i = 0; i < block.rows; i++) rows.push(make(wire.key.read(reader), wire.value.read(reader)))
+          }, status.file)
+          return fault === undefined ? Effect.succeed(rows) : Effect.fail(fail(fault))
+        })
       })
-    }))
+    )
   })
 }
 
@@ -548,7 +617,7 @@ const drained = <B>(merge: Merge, take: (cursor: Cursor, rows: Array<B>) => void
     return some
   })
 
-const loaded = Effect.fnUntraced(function*(
+const loaded = Effect.fnUntraced(function* (
   operator: string,
   kind: Kind,
   layout: Layout,
@@ -567,7 +636,7 @@ const loaded = Effect.fnUntraced(function*(
   for (const [input, { slice }] of inputs.entries()) {
     yield* Effect.mapError(
       forEachBlock(store, slice, (block, file) => sorter.add(block, input, file)),
-      (failure) => isLost(failure) ? lostError(operator, failure) : fail(failure)
+      (failure) => (isLost(failure) ? lostError(operator, failure) : fail(failure))
     )
   }
   return { sorter, fail }
@@ -586,40 +655,43 @@ export const sort = <K, V, B>(
   slice: Slice,
   make: (key: K, value: V) => B
 ): Stream.Stream<B, ShuffleError, Shuffle> =>
-  pulling(Effect.gen(function*() {
-    const { fail, sorter } = yield* loaded(
-      wire.operator,
-      byOrder(order),
-      layoutOf(wire.key, [wire.value]),
-      [{ shuffle: wire.id, slice }]
-    )
-    const reader = new Reader(Buffer.alloc(0))
-    if (sorter.runs.length === 0) {
-      const { rows: held } = sorter
-      const sorted = held.sorted()
-      let at = 0
-      return Effect.sync((): ReadonlyArray<B> | undefined => {
-        if (at >= sorted.length) return undefined
-        const rows: Array<B> = []
-        for (const stop = Math.min(sorted.length, at + CHUNK); at < stop; at++) {
-          const n = sorted[at]!
-          reader.bytes = held.blocks[held.where[n]!]!
-          reader.end = reader.bytes.length
-          reader.position = held.offset[n]!
+  pulling(
+    Effect.gen(function* () {
+      const { fail, sorter } = yield* loaded(wire.operator, byOrder(order), layoutOf(wire.key, [wire.value]), [
+        { shuffle: wire.id, slice }
+      ])
+      const reader = new Reader(Buffer.alloc(0))
+      if (sorter.runs.length === 0) {
+        const { rows: held } = sorter
+        const sorted = held.sorted()
+        let at = 0
+        return Effect.sync((): ReadonlyArray<B> | undefined => {
+          if (at >= sorted.length) return undefined
+          const rows: Array<B> = []
+          for (const stop = Math.min(sorted.length, at + CHUNK); at < stop; at++) {
+            const n = sorted[at]!
+            reader.bytes = held.blocks[held.where[n]!]!
+            reader.end = reader.bytes.length
+            reader.position = held.offset[n]!
+            rows.push(make(wire.key.read(reader), wire.value.read(reader)))
+          }
+          return rows
+        })
+      }
+      const merge = yield* Effect.mapError(sorter.merged, fail)
+      const next = drained<B>(
+        merge,
+        (cursor, rows) => {
+          reader.bytes = cursor.bytes
+          reader.end = cursor.end
+          reader.position = cursor.start
           rows.push(make(wire.key.read(reader), wire.value.read(reader)))
-        }
-        return rows
-      })
-    }
-    const merge = yield* Effect.mapError(sorter.merged, fail)
-    const next = drained<B>(merge, (cursor, rows) => {
-      reader.bytes = cursor.bytes
-      reader.end = cursor.end
-      reader.position = cursor.start
-      rows.push(make(wire.key.read(reader), wire.value.read(reader)))
-    }, wire.id)
-    return Effect.mapError(next, fail)
-  }))
+        },
+        wire.id
+      )
+      return Effect.mapError(next, fail)
+    })
+  )
 
 /**
  * One row for every key. With `combined`, of what {@link writeCombined} wrote; otherwise of what {@link write} wrote.
@@ -633,97 +705,117 @@ export const aggregate = <K, V, C, B>(
   slice: Slice,
   options: { readonly combined: boolean; readonly make: (key: K, combined: C) => B }
 ): Stream.Stream<B, ShuffleError, Shuffle> =>
-  pulling(Effect.gen(function*() {
-    const { claim, fail, memory, spill, store } = yield* claimed(wire.operator)
-    const table = new Table<K, V, C>(wire.key, aggregator)
-    const measure = measured(memory, claim)
-    const sorter = new Sorter({
-      kind: byHash,
-      layout: layoutOf(wire.key, [aggregator.codec]),
-      // The table has the budget; its entries pass through the sorter on their way to the disk.
-      claim: { resize: () => true, release: () => {} },
-      store,
-      blockBytes: memory.blockBytes,
-      create: spill(wire.id, `run-${(yield* unique).toString(16)}`)
-    })
-    const toSorter = Effect.suspend(() => {
-      let i = 0
-      const some: Effect.Effect<void, Reason> = Effect.suspend(() => {
-        const writer = new Writer(memory.blockBytes + 4096)
-        let rows = 0
-        const encoded = guarded(() =>
-          encoding(() => [table.keys[i], table.values[i]], () => {
-            while (i < table.size && writer.position < memory.blockBytes) {
-              writer.canonical = true
-              writer.depth = 0
-              wire.key.write(table.keys[i]! as K, writer)
-              writer.canonical = false
-              aggregator.codec.write(table.values[i]!, writer)
-              i++
-              rows++
-            }
+  pulling(
+    Effect.gen(function* () {
+      const { claim, fail, memory, spill, store } = yield* claimed(wire.operator)
+      const table = new Table<K, V, C>(wire.key, aggregator)
+      const measure = measured(memory, claim)
+      const sorter = new Sorter({
+        kind: byHash,
+        layout: layoutOf(wire.key, [aggregator.codec]),
+        // The table has the budget; its entries pass through the sorter on their way to the disk.
+        claim: { resize: () => true, release: () => {} },
+        store,
+        blockBytes: memory.blockBytes,
+        create: spill(wire.id, `run-${(yield* unique).toString(16)}`)
+      })
+      const toSorter = Effect.suspend(() => {
+        let i = 0
+        const some: Effect.Effect<void, Reason> = Effect.suspend(() => {
+          const writer = new Writer(memory.blockBytes + 4096)
+          let rows = 0
+          const encoded = guarded(() =>
+            encoding(
+              () => [table.keys[i], table.values[i]],
+              () => {
+                while (i < table.size && writer.position < memory.blockBytes) {
+                  writer.canonical = true
+                  writer.depth = 0
+                  wire.key.write(table.keys[i]! as K, writer)
+                  writer.canonical = false
+                  aggregator.codec.write(table.values[i]!, writer)
+                  i++
+                  rows++
+                }
+              }
+            )
+          )
+          return Effect.flatMap(encoded, () =>
+            rows === 0 ? Effect.void : Effect.andThen(sorter.add({ bytes: writer.take(), rows }, 0, wire.id), some)
+          )
+        })
+        return Effect.andThen(
+          some,
+          Effect.sync(() => {
+            table.clear()
+            measure.clear()
           })
         )
-        return Effect.flatMap(encoded, () =>
-          rows === 0 ? Effect.void : Effect.andThen(sorter.add({ bytes: writer.take(), rows }, 0, wire.id), some))
       })
-      return Effect.andThen(some, Effect.sync(() => {
-        table.clear()
-        measure.clear()
-      }))
-    })
-    yield* Effect.mapError(
-      forEachBlock(store, slice, (block, file) =>
-        Effect.suspend(() => {
-          const reader = new Reader(block.bytes)
-          const fault = trapMalformed(() => {
-            for (let i = 0; i < block.rows; i++) {
-              const key = wire.key.read(reader)
-              if (options.combined) table.mergeCombined(key, aggregator.codec.read(reader), i)
-              else table.mergeValue(key, wire.value.read(reader), i)
-            }
-          }, file)
-          if (fault !== undefined) return Effect.fail<Reason>(fault)
-          return Effect.flatMap(
-            guarded(() => encoding(() => table.values, () => measure.full(table, block.rows))),
-            (full) => full ? Effect.andThen(toSorter, sorter.spill) : Effect.void
-          )
-        })),
-      (failure) => isLost(failure) ? lostError(wire.operator, failure) : fail(failure)
-    )
-    if (sorter.runs.length === 0) {
-      let i = 0
-      return Effect.sync((): ReadonlyArray<B> | undefined => {
-        if (i >= table.size) return undefined
-        const rows: Array<B> = []
-        for (const end = Math.min(table.size, i + CHUNK); i < end; i++) rows.push(options.make(table.keys[i]! as K, table.values[i]!))
-        return rows
-      })
-    }
-    yield* Effect.mapError(Effect.andThen(toSorter, sorter.spill), fail)
-    const merge = yield* Effect.mapError(sorter.merged, fail)
-    const reader = new Reader(Buffer.alloc(0))
-    let open: { readonly key: K; combined: C; readonly at: Key } | undefined
-    const next = drained<B>(merge, (cursor, rows) => {
-      reader.bytes = cursor.bytes
-      reader.end = cursor.end
-      if (open !== undefined && open.at.equals(cursor)) {
-        reader.position = cursor.keyEnd
-        open.combined = aggregator.mergeCombiners(open.combined, aggregator.codec.read(reader))
-        return
+      yield* Effect.mapError(
+        forEachBlock(store, slice, (block, file) =>
+          Effect.suspend(() => {
+            const reader = new Reader(block.bytes)
+            const fault = trapMalformed(() => {
+              for (let i = 0; i < block.rows; i++) {
+                const key = wire.key.read(reader)
+                if (options.combined) table.mergeCombined(key, aggregator.codec.read(reader), i)
+                else table.mergeValue(key, wire.value.read(reader), i)
+              }
+            }, file)
+            if (fault !== undefined) return Effect.fail<Reason>(fault)
+            return Effect.flatMap(
+              guarded(() =>
+                encoding(
+                  () => table.values,
+                  () => measure.full(table, block.rows)
+                )
+              ),
+              (full) => (full ? Effect.andThen(toSorter, sorter.spill) : Effect.void)
+            )
+          })
+        ),
+        (failure) => (isLost(failure) ? lostError(wire.operator, failure) : fail(failure))
+      )
+      if (sorter.runs.length === 0) {
+        let i = 0
+        return Effect.sync((): ReadonlyArray<B> | undefined => {
+          if (i >= table.size) return undefined
+          const rows: Array<B> = []
+          for (const end = Math.min(table.size, i + CHUNK); i < end; i++)
+            rows.push(options.make(table.keys[i]! as K, table.values[i]!))
+          return rows
+        })
       }
-      if (open !== undefined) rows.push(options.make(open.key, open.combined))
-      reader.position = cursor.start
-      const key = wire.key.read(reader)
-      open = { key, combined: aggregator.codec.read(reader), at: new Key(cursor) }
-    }, wire.id)
-    return Effect.map(Effect.mapError(next, fail), (rows) => {
-      if (rows !== undefined || open === undefined) return rows
-      const last = options.make(open.key, open.combined)
-      open = undefined
-      return [last]
+      yield* Effect.mapError(Effect.andThen(toSorter, sorter.spill), fail)
+      const merge = yield* Effect.mapError(sorter.merged, fail)
+      const reader = new Reader(Buffer.alloc(0))
+      let open: { readonly key: K; combined: C; readonly at: Key } | undefined
+      const next = drained<B>(
+        merge,
+        (cursor, rows) => {
+          reader.bytes = cursor.bytes
+          reader.end = cursor.end
+          if (open !== undefined && open.at.equals(cursor)) {
+            reader.position = cursor.keyEnd
+            open.combined = aggregator.mergeCombiners(open.combined, aggregator.codec.read(reader))
+            return
+          }
+          if (open !== undefined) rows.push(options.make(open.key, open.combined))
+          reader.position = cursor.start
+          const key = wire.key.read(reader)
+          open = { key, combined: aggregator.codec.read(reader), at: new Key(cursor) }
+        },
+        wire.id
+      )
+      return Effect.map(Effect.mapError(next, fail), (rows) => {
+        if (rows !== undefined || open === undefined) return rows
+        const last = options.make(open.key, open.combined)
+        open = undefined
+        return [last]
+      })
     })
-  }))
+  )
 
 // A key that outlives the block of its cursor.
 class Key {
@@ -737,14 +829,18 @@ class Key {
   }
   equals(cursor: Cursor): boolean {
     const { bytes } = this
-    if (cursor.high !== this.high || cursor.low !== this.low || cursor.keyEnd - cursor.start !== bytes.length) return false
+    if (cursor.high !== this.high || cursor.low !== this.low || cursor.keyEnd - cursor.start !== bytes.length)
+      return false
     for (let i = 0; i < bytes.length; i++) if (bytes[i] !== cursor.bytes[cursor.start + i]) return false
     return true
   }
 }
 
 // The operators below treat the values of different inputs alike, as bytes with the codec of their input.
-const layoutOf = <K>(key: Codec<K>, values: ReadonlyArray<{ readonly id: string }>): Layout => ({ key: erase(key), values: values.map(erase) })
+const layoutOf = <K>(key: Codec<K>, values: ReadonlyArray<{ readonly id: string }>): Layout => ({
+  key: erase(key),
+  values: values.map(erase)
+})
 
 const erase = (codec: { readonly id: string }): Codec<unknown> => codec as Codec<unknown>
 
@@ -778,9 +874,9 @@ export interface Input<in out K, in out V> {
  * @category reduce side
  * @since 0.1.0
  */
-export const cogroup = <K, const Values extends ReadonlyArray<unknown>>(
-  inputs: { readonly [I in keyof Values]: Input<K, Values[I]> }
-): Stream.Stream<
+export const cogroup = <K, const Values extends ReadonlyArray<unknown>>(inputs: {
+  readonly [I in keyof Values]: Input<K, Values[I]>
+}): Stream.Stream<
   readonly [K, { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }],
   ShuffleError,
   Shuffle
@@ -788,7 +884,9 @@ export const cogroup = <K, const Values extends ReadonlyArray<unknown>>(
   const all: ReadonlyArray<Input<K, unknown>> = inputs
   // One stream for each input, in their order: what the mapped type says.
   type Group = readonly [K, { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }]
-  return pulling(Effect.map(groups(all), (next) => next as Effect.Effect<ReadonlyArray<Group> | undefined, ShuffleError>))
+  return pulling(
+    Effect.map(groups(all), (next) => next as Effect.Effect<ReadonlyArray<Group> | undefined, ShuffleError>)
+  )
 }
 
 type Values = Stream.Stream<unknown, ShuffleError>
@@ -796,33 +894,40 @@ type Values = Stream.Stream<unknown, ShuffleError>
 // An array made when the stream runs. There is one for every group, so what it costs to make one counts (`Stream.suspend` keeps
 // each in a weak map).
 const lazy = (make: () => ReadonlyArray<unknown>): Values =>
-  Stream.fromPull(Effect.sync(() => {
-    let done = false
-    return Effect.suspend(() => {
-      if (done) return Cause.done()
-      done = true
-      const values = make()
-      return Arr.isReadonlyArrayNonEmpty(values) ? Effect.succeed(values) : Cause.done()
+  Stream.fromPull(
+    Effect.sync(() => {
+      let done = false
+      return Effect.suspend(() => {
+        if (done) return Cause.done()
+        done = true
+        const values = make()
+        return Arr.isReadonlyArrayNonEmpty(values) ? Effect.succeed(values) : Cause.done()
+      })
     })
-  }))
+  )
 
 // Values that lie one after another in a buffer.
 const decoded = (codec: Codec<unknown>, bytes: Buffer, count: number): Values =>
-  count === 0 ? Stream.empty : lazy(() => {
-    const reader = new Reader(bytes)
-    const values: Array<unknown> = []
-    for (let i = 0; i < count; i++) values.push(codec.read(reader))
-    return values
-  })
+  count === 0
+    ? Stream.empty
+    : lazy(() => {
+        const reader = new Reader(bytes)
+        const values: Array<unknown> = []
+        for (let i = 0; i < count; i++) values.push(codec.read(reader))
+        return values
+      })
 
-const groups = Effect.fnUntraced(function*<K>(inputs: ReadonlyArray<Input<K, unknown>>) {
+const groups = Effect.fnUntraced(function* <K>(inputs: ReadonlyArray<Input<K, unknown>>) {
   const wires = inputs.map(({ wire }) => wire)
   const [first] = wires
   if (first === undefined) return Effect.succeed(undefined)
   const { fail, sorter } = yield* loaded(
     first.operator,
     byHash,
-    layoutOf(first.key, wires.map(({ value }) => value)),
+    layoutOf(
+      first.key,
+      wires.map(({ value }) => value)
+    ),
     inputs.map(({ slice, wire }) => ({ shuffle: wire.id, slice }))
   )
   const reader = new Reader(Buffer.alloc(0))
@@ -860,9 +965,8 @@ const groupsInMemory = <K>(
       return items
     }
     if (to - from <= CHUNK) return lazy(() => decode(from, to))
-    return Stream.flatMap(
-      Stream.range(0, Math.ceil((to - from) / CHUNK) - 1),
-      (chunk) => Stream.fromArray(decode(from + chunk * CHUNK, Math.min(to, from + (chunk + 1) * CHUNK)))
+    return Stream.flatMap(Stream.range(0, Math.ceil((to - from) / CHUNK) - 1), (chunk) =>
+      Stream.fromArray(decode(from + chunk * CHUNK, Math.min(to, from + (chunk + 1) * CHUNK)))
     )
   }
   const { starts } = rows
@@ -928,24 +1032,26 @@ const groupsOnDisk = <K>(
       }
       return Effect.succeed(items.length > 0 ? items : undefined)
     })
-    return Stream.unwrap(Effect.gen(function*() {
-      if (group.passed || group.reading !== undefined || [...group.begun].some((begun) => begun >= input)) {
-        return yield* fail(new GroupPassed({}))
-      }
-      group.begun.add(input)
-      const done = group.reading = yield* Deferred.make<void>()
-      yield* Effect.addFinalizer(() =>
-        Effect.suspend(() => {
-          group.reading = undefined
-          return Deferred.succeed(done, undefined)
-        })
-      )
-      return Stream.concat(gathered, pulling(Effect.succeed(Effect.mapError(some, fail))))
-    }))
+    return Stream.unwrap(
+      Effect.gen(function* () {
+        if (group.passed || group.reading !== undefined || [...group.begun].some((begun) => begun >= input)) {
+          return yield* fail(new GroupPassed({}))
+        }
+        group.begun.add(input)
+        const done = (group.reading = yield* Deferred.make<void>())
+        yield* Effect.addFinalizer(() =>
+          Effect.suspend(() => {
+            group.reading = undefined
+            return Deferred.succeed(done, undefined)
+          })
+        )
+        return Stream.concat(gathered, pulling(Effect.succeed(Effect.mapError(some, fail))))
+      })
+    )
   }
 
   const pass = (group: Large): Effect.Effect<void, Reason> =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       // Lets a fiber that was given the group begin with it.
       yield* Effect.yieldNow
       while (group.reading !== undefined) yield* Deferred.await(group.reading)
@@ -955,7 +1061,7 @@ const groupsOnDisk = <K>(
       }
     })
 
-  return Effect.gen(function*() {
+  return Effect.gen(function* () {
     if (large !== undefined) {
       yield* pass(large)
       large = undefined
@@ -980,8 +1086,8 @@ const groupsOnDisk = <K>(
       const gathered = wires.map(({ value }, input) => decoded(value, writers[input]!.take(), counts[input]!))
       total += bytes
       if (merge.current !== undefined && key.equals(merge.current)) {
-        const group = large = new Large(key)
-        chunk.push([k, gathered.map((values, input) => input < last ? values : live(group, input, values))])
+        const group = (large = new Large(key))
+        chunk.push([k, gathered.map((values, input) => (input < last ? values : live(group, input, values)))])
         break
       }
       chunk.push([k, gathered])
@@ -1035,7 +1141,7 @@ export const layerDisk = (
 ): Layer.Layer<Shuffle, ShuffleError> =>
   Layer.effect(
     Shuffle,
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const directory = yield* Effect.mapError(
         stores.directory(options.directory),
         (reason) => new ShuffleError({ operator: "Shuffle", reason })
@@ -1053,10 +1159,13 @@ export const layerDisk = (
 export const layerUnavailable = (reason: Reason): Layer.Layer<Shuffle> =>
   Layer.succeed(
     Shuffle,
-    serviceOf({
-      create: () => Effect.fail(reason),
-      open: () => Effect.fail(reason),
-      remove: () => Effect.void,
-      compress: () => false
-    }, {})
+    serviceOf(
+      {
+        create: () => Effect.fail(reason),
+        open: () => Effect.fail(reason),
+        remove: () => Effect.void,
+        compress: () => false
+      },
+      {}
+    )
   )

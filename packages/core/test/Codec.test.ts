@@ -28,7 +28,10 @@ const anything = fc.anything({
 
 describe("Codec", () => {
   it("gives back any plain value", () => {
-    fc.assert(fc.property(anything, (value) => assert.deepStrictEqual(roundTrip(Codec.plain, value), value)), { numRuns: 1000 })
+    fc.assert(
+      fc.property(anything, (value) => assert.deepStrictEqual(roundTrip(Codec.plain, value), value)),
+      { numRuns: 1000 }
+    )
   })
 
   it("gives back strings of every kind, lone surrogates too", () => {
@@ -38,11 +41,29 @@ describe("Codec", () => {
         assert.strictEqual(roundTrip(Codec.plain, value), value)
       }
     }
-    fc.assert(fc.property(fc.string({ unit: "binary" }), (value) => assert.strictEqual(roundTrip(Codec.plain, value), value)))
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (value) => assert.strictEqual(roundTrip(Codec.plain, value), value))
+    )
   })
 
   it("gives back numbers at the edges", () => {
-    const numbers = [0, -0, 1, -1, NaN, Infinity, -Infinity, 2 ** 30, -(2 ** 30), 2 ** 30 - 1, 2 ** 31, -(2 ** 31), 2 ** 53, 5e-324, 0.1]
+    const numbers = [
+      0,
+      -0,
+      1,
+      -1,
+      NaN,
+      Infinity,
+      -Infinity,
+      2 ** 30,
+      -(2 ** 30),
+      2 ** 30 - 1,
+      2 ** 31,
+      -(2 ** 31),
+      2 ** 53,
+      5e-324,
+      0.1
+    ]
     for (const value of numbers) assert.isTrue(Object.is(roundTrip(Codec.plain, value), value), String(value))
     for (const value of [0n, -1n, 2n ** 63n, -(2n ** 63n), 2n ** 200n, -(2n ** 200n)]) {
       assert.strictEqual(roundTrip(Codec.plain, value), value)
@@ -71,7 +92,7 @@ describe("Codec", () => {
   })
 
   it.effect("names the field that cannot be encoded", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       class Point {
         readonly x = 1
       }
@@ -90,10 +111,11 @@ describe("Codec", () => {
       const cycle: Array<unknown> = []
       cycle.push(cycle)
       assert.match((yield* Effect.flip(Codec.encode(cycle, Codec.plain))).found, /cycle/)
-    }))
+    })
+  )
 
   it.effect("takes class instances with a schema, and says what the schema refuses", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       class Person extends Schema.Class<Person>("Person")({ name: Schema.String, born: Schema.Date }) {}
       const codec = Codec.fromSchema(Person)
       const person = new Person({ name: "Ada", born: new Date(0) })
@@ -104,7 +126,8 @@ describe("Codec", () => {
       assert.match(wrong.message, /schema refuses/)
       const bytes = yield* Codec.encode({ name: 1 }, Codec.plain)
       assert.strictEqual((yield* Effect.flip(Codec.decode(bytes, codec)))._tag, "CodecError")
-    }))
+    })
+  )
 
   it("fails on bytes that are cut off or wrong, and never loops or takes more memory than they have", () => {
     fc.assert(
@@ -127,7 +150,20 @@ describe("Codec", () => {
 
   it("writes equal keys as equal bytes", () => {
     assert.strictEqual(canonical({ a: 1, b: -0 }), canonical({ b: 0, a: 1 }))
-    assert.strictEqual(canonical(new Map([[{ x: 1, y: 2 }, 1], [{ x: 2, y: 2 }, 2]])), canonical(new Map([[{ y: 2, x: 2 }, 2], [{ y: 2, x: 1 }, 1]])))
+    assert.strictEqual(
+      canonical(
+        new Map([
+          [{ x: 1, y: 2 }, 1],
+          [{ x: 2, y: 2 }, 2]
+        ])
+      ),
+      canonical(
+        new Map([
+          [{ y: 2, x: 2 }, 2],
+          [{ y: 2, x: 1 }, 1]
+        ])
+      )
+    )
     assert.strictEqual(canonical(new Set([1, 2, 3])), canonical(new Set([3, 1, 2])))
     assert.strictEqual(canonical([new Date(5), 1n]), canonical([new Date(5), 1n]))
     const values = [1, 1n, "1", true, null, undefined, [1], { 0: 1 }, new Date(1), NaN, "NaN"]

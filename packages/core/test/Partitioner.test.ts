@@ -16,11 +16,17 @@ describe("Partitioner", () => {
   it("sends keys that are equal to the same partition", () => {
     const hash = Partitioner.hash(1_000_003)
     const pairs: ReadonlyArray<readonly [unknown, unknown]> = [
-      [{ a: 1, b: 2 }, { b: 2, a: 1 }],
+      [
+        { a: 1, b: 2 },
+        { b: 2, a: 1 }
+      ],
       [0, -0],
       [NaN, Number("x")],
       [new Date(7), new Date(7)],
-      [["x", 1n], ["x", 1n]],
+      [
+        ["x", 1n],
+        ["x", 1n]
+      ],
       [new Set(["x", "y"]), new Set(["y", "x"])]
     ]
     for (const [a, b] of pairs) assert.strictEqual(hash.partition(a), hash.partition(b))
@@ -28,7 +34,12 @@ describe("Partitioner", () => {
   })
 
   it("spreads keys evenly", () => {
-    for (const key of [(i: number): unknown => i, (i: number) => `key-${i}`, (i: number) => i * 1024, (i: number) => [i, "x"]]) {
+    for (const key of [
+      (i: number): unknown => i,
+      (i: number) => `key-${i}`,
+      (i: number) => i * 1024,
+      (i: number) => [i, "x"]
+    ]) {
       const hash = Partitioner.hash(64)
       const counts = new Array<number>(64).fill(0)
       for (let i = 0; i < 64_000; i++) counts[hash.partition(key(i))]!++
@@ -39,19 +50,31 @@ describe("Partitioner", () => {
 
   it("splits by order, every key of a partition at most any of the next", () => {
     fc.assert(
-      fc.property(fc.array(fc.integer()), fc.array(fc.integer()), fc.integer({ min: 1, max: 20 }), (sample, keys, partitions) => {
-        const range = Partitioner.range({ partitions, sample, order: Order.Number })
-        assert.isAtMost(range.partitions, partitions)
-        const sorted = [...keys].sort(Order.Number).map(range.partition)
-        assert.deepStrictEqual(sorted, [...sorted].sort((x, y) => x - y))
-        for (const partition of sorted) assert.isTrue(partition >= 0 && partition < range.partitions)
-        assert.strictEqual(new Set(sample.map(range.partition)).size, sample.length === 0 ? 0 : range.partitions)
-      })
+      fc.property(
+        fc.array(fc.integer()),
+        fc.array(fc.integer()),
+        fc.integer({ min: 1, max: 20 }),
+        (sample, keys, partitions) => {
+          const range = Partitioner.range({ partitions, sample, order: Order.Number })
+          assert.isAtMost(range.partitions, partitions)
+          const sorted = [...keys].sort(Order.Number).map(range.partition)
+          assert.deepStrictEqual(
+            sorted,
+            [...sorted].sort((x, y) => x - y)
+          )
+          for (const partition of sorted) assert.isTrue(partition >= 0 && partition < range.partitions)
+          assert.strictEqual(new Set(sample.map(range.partition)).size, sample.length === 0 ? 0 : range.partitions)
+        }
+      )
     )
   })
 
   it("splits a sample of equal weights into even parts", () => {
-    const range = Partitioner.range({ partitions: 8, sample: Array.from({ length: 800 }, (_, i) => i), order: Order.Number })
+    const range = Partitioner.range({
+      partitions: 8,
+      sample: Array.from({ length: 800 }, (_, i) => i),
+      order: Order.Number
+    })
     assert.deepStrictEqual(range.bounds, [99, 199, 299, 399, 499, 599, 699])
   })
 
@@ -60,12 +83,24 @@ describe("Partitioner", () => {
     const range = (sample: ReadonlyArray<number>) => Partitioner.range({ partitions: 2, sample, order })
     assert.isTrue(Partitioner.equals(Partitioner.hash(4), Partitioner.hash(4)))
     assert.isFalse(Partitioner.equals(Partitioner.hash(4), Partitioner.hash(5)))
-    assert.isFalse(Partitioner.equals(Partitioner.hash(4), Partitioner.hash(4, { codec: { ...Codec.plain, id: "schema" } })))
+    assert.isFalse(
+      Partitioner.equals(Partitioner.hash(4), Partitioner.hash(4, { codec: { ...Codec.plain, id: "schema" } }))
+    )
     assert.isTrue(Partitioner.equals(range([1, 2, 3]), range([1, 2, 3])))
     assert.isFalse(Partitioner.equals(range([1, 2, 3]), range([4, 5, 6])))
     const one = Partitioner.make("first", 4, (key: string) => key.length)
-    assert.isTrue(Partitioner.equals(one, Partitioner.make("first", 4, (key: string) => key.length)))
-    assert.isFalse(Partitioner.equals(one, Partitioner.make("last", 4, (key: string) => key.length)))
+    assert.isTrue(
+      Partitioner.equals(
+        one,
+        Partitioner.make("first", 4, (key: string) => key.length)
+      )
+    )
+    assert.isFalse(
+      Partitioner.equals(
+        one,
+        Partitioner.make("last", 4, (key: string) => key.length)
+      )
+    )
     assert.isFalse(Partitioner.equals(Partitioner.roundRobin(4), Partitioner.roundRobin(4)))
   })
 })

@@ -42,10 +42,14 @@ export const storedLength = (stored: Stored): number => HEADER + stored.payload.
 export const store = (block: Block, compress: boolean): Effect.Effect<Stored> =>
   compress && block.bytes.length > 256
     ? Effect.callback((resume) => {
-      zlib.zstdCompress(block.bytes, { ...level, chunkSize: block.bytes.length + 1024 }, (error, packed) => {
-        resume(Effect.sync(() => frame(block, error !== null || packed.length >= block.bytes.length ? block.bytes : packed)))
+        zlib.zstdCompress(block.bytes, { ...level, chunkSize: block.bytes.length + 1024 }, (error, packed) => {
+          resume(
+            Effect.sync(() =>
+              frame(block, error !== null || packed.length >= block.bytes.length ? block.bytes : packed)
+            )
+          )
+        })
       })
-    })
     : Effect.sync(() => frame(block, block.bytes))
 
 // Bytes read from a file at once unless told.
@@ -83,10 +87,13 @@ export class Blocks {
   }
 
   private fill(length: number, end: number): Effect.Effect<void, Reason> {
-    return Effect.map(this.source.read(this.position, Math.max(length, Math.min(this.windowBytes, end - this.position))), (bytes) => {
-      this.window = bytes
-      this.windowOffset = this.position
-    })
+    return Effect.map(
+      this.source.read(this.position, Math.max(length, Math.min(this.windowBytes, end - this.position))),
+      (bytes) => {
+        this.window = bytes
+        this.windowOffset = this.position
+      }
+    )
   }
 
   next: Effect.Effect<Block | undefined, Reason> = Effect.suspend(() => {

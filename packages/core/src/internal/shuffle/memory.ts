@@ -16,7 +16,7 @@ export const make = (options: Pick<Memory, "total" | "blockBytes">): Memory => {
       return {
         resize: (bytes) => {
           const share = options.total / claims
-          if (bytes > own && (bytes > share || held - own + bytes > options.total && bytes > share / 4)) return false
+          if (bytes > own && (bytes > share || (held - own + bytes > options.total && bytes > share / 4))) return false
           held += bytes - own
           own = bytes
           return true

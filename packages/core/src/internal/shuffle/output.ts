@@ -73,7 +73,7 @@ export class Output {
   }
 
   /** Writes all buckets in the order of their partitions. */
-  readonly pass: Effect.Effect<void, Reason> = Effect.gen({ self: this }, function*() {
+  readonly pass: Effect.Effect<void, Reason> = Effect.gen({ self: this }, function* () {
     const blocks: Array<{ readonly partition: number; readonly block: Block }> = []
     for (const partition of [...this.buckets.keys()].sort((x, y) => x - y)) {
       const { rows, sealed, writer } = this.buckets.get(partition)!
@@ -88,7 +88,9 @@ export class Output {
     for (let start = 0; start < blocks.length; start += BATCH) {
       const batch = blocks.slice(start, start + BATCH)
       const compress = this.store.compress()
-      const stored: ReadonlyArray<Stored> = yield* Effect.forEach(batch, ({ block }) => store(block, compress), { concurrency: 4 })
+      const stored: ReadonlyArray<Stored> = yield* Effect.forEach(batch, ({ block }) => store(block, compress), {
+        concurrency: 4
+      })
       yield* file.append(stored.flatMap(({ header, payload }) => [header, payload]))
       batch.forEach(({ partition }, index) => {
         const { bytes, rows } = stored[index]!
@@ -113,7 +115,7 @@ export class Output {
 
   /** Writes what is left and keeps the file. */
   finish(shuffle: string, task: { readonly map: number; readonly attempt: number }): Effect.Effect<MapStatus, Reason> {
-    return Effect.gen({ self: this }, function*() {
+    return Effect.gen({ self: this }, function* () {
       yield* this.pass
       if (this.file !== undefined) yield* this.file.keep
       return {

@@ -98,7 +98,12 @@ const writeDouble = (value: number, writer: Writer): void => {
 
 const writeNumber = (value: number, writer: Writer): void => {
   writer.ensure(9)
-  if ((value | 0) === value && value < 0x40000000 && value >= -0x40000000 && (value !== 0 || writer.canonical || !Object.is(value, -0))) {
+  if (
+    (value | 0) === value &&
+    value < 0x40000000 &&
+    value >= -0x40000000 &&
+    (value !== 0 || writer.canonical || !Object.is(value, -0))
+  ) {
     const { bytes } = writer
     let rest = ((value << 1) ^ (value >> 31)) >>> 0
     bytes[writer.position++] = INT
@@ -173,7 +178,7 @@ const namesOf = (header: Buffer): ReadonlyArray<string> => {
 }
 
 const shapeOf = (names: ReadonlyArray<string>): Shape => {
-  const sorted = names.map((_, index) => index).sort((a, b) => names[a]! < names[b]! ? -1 : 1)
+  const sorted = names.map((_, index) => index).sort((a, b) => (names[a]! < names[b]! ? -1 : 1))
   return {
     names,
     header: headerOf(names),
@@ -285,7 +290,11 @@ const writeObject = (value: object, writer: Writer): void => {
     writer.ensure(1)
     writer.bytes[writer.position++] = SET
     writer.varint(value.size)
-    if (writer.canonical) writeUnordered([...value].map((item) => [item]), writer)
+    if (writer.canonical)
+      writeUnordered(
+        [...value].map((item) => [item]),
+        writer
+      )
     else for (const item of value) writePlain(item, writer)
   } else if (ArrayBuffer.isView(value)) {
     const kind = views.findIndex((view) => value instanceof view)
@@ -328,7 +337,11 @@ export const writePlain = (value: unknown, writer: Writer): void => {
 }
 
 /** Where in the value the first thing lies that {@link writePlain} refuses: `["user", "onClick"]`. */
-const locate = (value: unknown, path: string, depth = 0): { readonly path: string; readonly found: string } | undefined => {
+const locate = (
+  value: unknown,
+  path: string,
+  depth = 0
+): { readonly path: string; readonly found: string } | undefined => {
   if (typeof value === "function" || typeof value === "symbol") return { path, found: `a ${typeof value}` }
   if (typeof value !== "object" || value === null) return undefined
   if (depth >= MAX_DEPTH) return { path, found: `data nested deeper than ${MAX_DEPTH} levels, or a cycle,` }
@@ -341,7 +354,15 @@ const locate = (value: unknown, path: string, depth = 0): { readonly path: strin
   }
   if (Array.isArray(value)) return first(value.map((item, index) => [`[${index}]`, item] as const))
   if (value instanceof Map) {
-    return first([...value].flatMap(([key, item]) => [[".key", key], [`.get(${String(key)})`, item]] as const))
+    return first(
+      [...value].flatMap(
+        ([key, item]) =>
+          [
+            [".key", key],
+            [`.get(${String(key)})`, item]
+          ] as const
+      )
+    )
   }
   if (value instanceof Set) return first([...value].map((item) => [".item", item] as const))
   if (Option.isOption(value)) return Option.isSome(value) ? locate(value.value, `${path}.value`, depth + 1) : undefined
@@ -350,7 +371,12 @@ const locate = (value: unknown, path: string, depth = 0): { readonly path: strin
       ? { path, found: "a field whose name is a symbol" }
       : first(Object.entries(value).map(([name, item]) => [`.${name}`, item] as const))
   }
-  if (value instanceof Date || value instanceof ArrayBuffer || views.some((view) => value instanceof view) || value instanceof Uint8Array) {
+  if (
+    value instanceof Date ||
+    value instanceof ArrayBuffer ||
+    views.some((view) => value instanceof view) ||
+    value instanceof Uint8Array
+  ) {
     return undefined
   }
   return { path, found: describe(value) }
@@ -358,7 +384,9 @@ const locate = (value: unknown, path: string, depth = 0): { readonly path: strin
 
 /** What to tell of a value that was refused. */
 export const refusal = (refused: Refused, row: unknown): { readonly path: string; readonly found: string } =>
-  refused.path === undefined ? locate(row, "row") ?? { path: "row", found: refused.found } : { path: `row${refused.path}`, found: refused.found }
+  refused.path === undefined
+    ? (locate(row, "row") ?? { path: "row", found: refused.found })
+    : { path: `row${refused.path}`, found: refused.found }
 
 // --- reading
 
@@ -375,7 +403,11 @@ const readShape = (reader: Reader): Shape => {
   }
   const header = Buffer.from(bytes.subarray(start, start + length))
   const names = namesOf(header)
-  return remember(readShapes, { names, header, sorted: [], sortedHeader: header, dangerous: names.includes("__proto__") }, -1)
+  return remember(
+    readShapes,
+    { names, header, sorted: [], sortedHeader: header, dangerous: names.includes("__proto__") },
+    -1
+  )
 }
 
 const readView = (reader: Reader): unknown => {
@@ -432,7 +464,8 @@ const readNested = (tag: number, reader: Reader): unknown => {
         for (let i = 0; i < names.length; i++) {
           const name = names[i]!
           const item = readPlain(reader)
-          if (dangerous) Object.defineProperty(object, name, { value: item, enumerable: true, configurable: true, writable: true })
+          if (dangerous)
+            Object.defineProperty(object, name, { value: item, enumerable: true, configurable: true, writable: true })
           else object[name] = item
         }
         value = object
@@ -597,8 +630,8 @@ export const stringPrefix = (reader: Reader): void => {
     const safe = Buffer.from(text.replace(/[\ud800-\uffff][^]*/, ""), "utf8")
     const end = safe.length < 8 && /[\ud800-\uffff]/.test(text) ? safe.length : -1
     for (let i = 0; i < 4; i++) {
-      high = (high << 8) | (i === end ? 0xee : safe[i] ?? 0)
-      low = (low << 8) | (i + 4 === end ? 0xee : safe[i + 4] ?? 0)
+      high = (high << 8) | (i === end ? 0xee : (safe[i] ?? 0))
+      low = (low << 8) | (i + 4 === end ? 0xee : (safe[i + 4] ?? 0))
     }
   } else {
     if (tag !== ASCII && tag !== UTF8) throw new Malformed("a key that should be a string is not")
@@ -625,7 +658,7 @@ export const stringPrefix = (reader: Reader): void => {
 }
 
 /** Moves to the characters of an encoded string and gives their number; -1 where they have not one byte each. */
-export const asciiLength = (reader: Reader): number => reader.byte() === ASCII ? reader.varint() : -1
+export const asciiLength = (reader: Reader): number => (reader.byte() === ASCII ? reader.varint() : -1)
 
 /** Compares two encoded strings by their UTF-16 units, as `<` does. */
 export const compareStrings = (a: Reader, b: Reader): number => {

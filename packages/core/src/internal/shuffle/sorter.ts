@@ -4,7 +4,16 @@ import { none } from "../../Codec.ts"
 import { Corrupt, type Reason } from "../../Shuffle.ts"
 import { type Block, Blocks, type Stored, store, storedLength } from "./blocks.ts"
 import { Malformed, Reader, Writer } from "./bytes.ts"
-import { asciiLength, compareStrings, hashBytes, numberPrefix, prefix, readPlain, skipPlain, stringPrefix } from "./plain.ts"
+import {
+  asciiLength,
+  compareStrings,
+  hashBytes,
+  numberPrefix,
+  prefix,
+  readPlain,
+  skipPlain,
+  stringPrefix
+} from "./plain.ts"
 import type { Claim, SpillFile, Store } from "./store.ts"
 
 /** How keys are put in order. */
@@ -101,8 +110,10 @@ const grow = (array: Uint32Array): Uint32Array<ArrayBuffer> => {
 
 const digitAt = (bytes: Uint8Array, at: number, length: number): number => {
   if (length >= 6) {
-    return ((bytes[at]! << 8) | bytes[at + 1]!) * 4294967296 +
+    return (
+      ((bytes[at]! << 8) | bytes[at + 1]!) * 4294967296 +
       (((bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!) >>> 0)
+    )
   }
   let digit = 0
   for (let i = 0; i < 6; i++) digit = digit * 256 + (i < length ? bytes[at + i]! : 0)
@@ -650,7 +661,7 @@ export class Sorter {
   private writeRun(merge: Merge): Effect.Effect<Run, Reason> {
     const { blockBytes } = this
     const many = this.rows.layout.values.length > 1
-    return Effect.gen({ self: this }, function*() {
+    return Effect.gen({ self: this }, function* () {
       const file = this.file ?? (this.file = yield* this.create)
       const offset = this.length
       let writer = new Writer(blockBytes + 4096)
@@ -685,16 +696,20 @@ export class Sorter {
   }
 
   private open(file: SpillFile, runs: ReadonlyArray<Run>, merge: Merge): Effect.Effect<void, Reason> {
-    return Effect.forEach(runs, (run, rank) => {
-      const cursor = new Cursor(rank, this.rows, undefined, new Blocks(file, [run], 2 * this.blockBytes))
-      return Effect.map(cursor.load, (more) => {
-        if (more) merge.push(cursor)
-      })
-    }, { discard: true })
+    return Effect.forEach(
+      runs,
+      (run, rank) => {
+        const cursor = new Cursor(rank, this.rows, undefined, new Blocks(file, [run], 2 * this.blockBytes))
+        return Effect.map(cursor.load, (more) => {
+          if (more) merge.push(cursor)
+        })
+      },
+      { discard: true }
+    )
   }
 
   /** All records in order. */
-  readonly merged: Effect.Effect<Merge, Reason> = Effect.gen({ self: this }, function*() {
+  readonly merged: Effect.Effect<Merge, Reason> = Effect.gen({ self: this }, function* () {
     const merge = new Merge()
     const { file } = this
     if (file !== undefined) {
@@ -718,7 +733,11 @@ export const trapMalformed = (read: () => void, file: string): Corrupt | undefin
     return undefined
   } catch (thrown) {
     if (thrown instanceof Malformed) {
-      return new Corrupt({ file, offset: 0, detail: `${thrown.detail}; was it written by another version of the program?` })
+      return new Corrupt({
+        file,
+        offset: 0,
+        detail: `${thrown.detail}; was it written by another version of the program?`
+      })
     }
     throw thrown
   }

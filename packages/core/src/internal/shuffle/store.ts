@@ -53,7 +53,8 @@ export const memory = (compression: "auto" | "zstd" | "none"): Store => {
     read: (offset, length) => {
       const file = files.get(name)
       if (file === undefined) return Effect.fail(new Missing({ file: name }))
-      if (offset + length > file.length) return Effect.fail(new Corrupt({ file: name, offset, detail: "the file ends here" }))
+      if (offset + length > file.length)
+        return Effect.fail(new Corrupt({ file: name, offset, detail: "the file ends here" }))
       const bytes = Buffer.allocUnsafe(length)
       let start = 0
       for (const part of file.parts) {
@@ -125,35 +126,46 @@ const writeAll = (file: string, fd: number, parts: ReadonlyArray<Uint8Array>): E
     // The system takes 1024 parts at once.
     const now = parts.slice(0, 1024)
     const wanted = now.reduce((sum, part) => sum + part.length, 0)
-    return Effect.flatMap(call<number>(file, (done) => fs.writev(fd, now, done)), (written) => {
-      if (written === wanted && now.length === parts.length) return Effect.void
-      // A short write is how a disk that is filling up shows first: what is left is written again, and then it fails.
-      let left = written
-      let first = 0
-      while (first < now.length && left >= now[first]!.length) left -= now[first++]!.length
-      const rest = parts.slice(first)
-      if (left > 0 && rest[0] !== undefined) rest[0] = rest[0].subarray(left)
-      return writeAll(file, fd, rest)
-    })
+    return Effect.flatMap(
+      call<number>(file, (done) => fs.writev(fd, now, done)),
+      (written) => {
+        if (written === wanted && now.length === parts.length) return Effect.void
+        // A short write is how a disk that is filling up shows first: what is left is written again, and then it fails.
+        let left = written
+        let first = 0
+        while (first < now.length && left >= now[first]!.length) left -= now[first++]!.length
+        const rest = parts.slice(first)
+        if (left > 0 && rest[0] !== undefined) rest[0] = rest[0].subarray(left)
+        return writeAll(file, fd, rest)
+      }
+    )
   })
 
 // From the page cache, a synchronous read is cheaper than the way to a thread and back: 0.2 ms for a megabyte.
 const SMALL = 64 * 1024
 
-const readAll = (file: string, fd: number, offset: number, length: number, cached: boolean): Effect.Effect<Buffer, Reason> => {
+const readAll = (
+  file: string,
+  fd: number,
+  offset: number,
+  length: number,
+  cached: boolean
+): Effect.Effect<Buffer, Reason> => {
   const bytes = Buffer.allocUnsafeSlow(length)
   const from = (done: number): Effect.Effect<Buffer, Reason> => {
     if (done === length) return Effect.succeed(bytes)
-    const read = length > SMALL && !cached
-      ? call<number>(file, (resume) => fs.read(fd, bytes, done, length - done, offset + done, resume))
-      : Effect.try({
-        try: () => fs.readSync(fd, bytes, done, length - done, offset + done),
-        catch: (error) => reason(file, error as NodeJS.ErrnoException)
-      })
+    const read =
+      length > SMALL && !cached
+        ? call<number>(file, (resume) => fs.read(fd, bytes, done, length - done, offset + done, resume))
+        : Effect.try({
+            try: () => fs.readSync(fd, bytes, done, length - done, offset + done),
+            catch: (error) => reason(file, error as NodeJS.ErrnoException)
+          })
     return Effect.flatMap(read, (count) =>
       count === 0
         ? Effect.fail(new Corrupt({ file, offset: offset + done, detail: "the file ends here" }))
-        : from(done + count))
+        : from(done + count)
+    )
   }
   return from(0)
 }
@@ -168,11 +180,14 @@ export const disk = (directory: string, compression: "auto" | "zstd" | "none"): 
   let bytes = 0
   const open = (file: string, flags: string) =>
     Effect.acquireRelease(
-      Effect.try({ try: () => fs.openSync(file, flags, 0o600), catch: (error) => reason(file, error as NodeJS.ErrnoException) }),
+      Effect.try({
+        try: () => fs.openSync(file, flags, 0o600),
+        catch: (error) => reason(file, error as NodeJS.ErrnoException)
+      }),
       close
     )
   return {
-    create: Effect.fnUntraced(function*(shuffle, name) {
+    create: Effect.fnUntraced(function* (shuffle, name) {
       const folder = path.join(directory, shuffle)
       const file = path.join(folder, name)
       let kept = false
@@ -220,10 +235,11 @@ export const disk = (directory: string, compression: "auto" | "zstd" | "none"): 
           // A shuffle of which nothing was written has no folder.
           return
         }
-        for (const entry of entries) bytes -= fs.statSync(path.join(folder, entry), { throwIfNoEntry: false })?.size ?? 0
+        for (const entry of entries)
+          bytes -= fs.statSync(path.join(folder, entry), { throwIfNoEntry: false })?.size ?? 0
         fs.rmSync(folder, { recursive: true, force: true })
       }),
-    compress: () => compression === "zstd" || compression === "auto" && bytes > CACHED
+    compress: () => compression === "zstd" || (compression === "auto" && bytes > CACHED)
   }
 }
 
@@ -268,7 +284,7 @@ const sweep = (parent: string): void => {
 }
 
 /** A directory of this process, deleted with the scope. Those of processes that are gone are deleted at once. */
-export const directory = Effect.fnUntraced(function*(parent: string = os.tmpdir()) {
+export const directory = Effect.fnUntraced(function* (parent: string = os.tmpdir()) {
   const suffix = (yield* Random.nextIntBetween(0, 0xffffffff)).toString(16).padStart(8, "0")
   const own = path.join(parent, `${PREFIX}${process.pid}-${suffix}`)
   yield* Effect.acquireRelease(
@@ -277,7 +293,10 @@ export const directory = Effect.fnUntraced(function*(parent: string = os.tmpdir(
         fs.mkdirSync(parent, { recursive: true })
         sweep(parent)
         fs.mkdirSync(own, { mode: 0o700 })
-        fs.writeFileSync(path.join(own, OWNER), JSON.stringify({ pid: process.pid, started: startOf(process.pid) ?? "" }))
+        fs.writeFileSync(
+          path.join(own, OWNER),
+          JSON.stringify({ pid: process.pid, started: startOf(process.pid) ?? "" })
+        )
       },
       catch: (error) => reason(own, error as NodeJS.ErrnoException)
     }),

@@ -170,7 +170,8 @@ export class Table<K, V, C> {
     }
     const mean = sum / count
     let heavy = 0
-    if (step > 1) for (const index of new Set(this.recent)) if (index < size) heavy += Math.max(0, this.sizeOf(index) - 16 * mean)
+    if (step > 1)
+      for (const index of new Set(this.recent)) if (index < size) heavy += Math.max(0, this.sizeOf(index) - 16 * mean)
     return size * (ENTRY + mean) + this.keyBytes + heavy
   }
 
