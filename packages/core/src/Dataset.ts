@@ -32,17 +32,20 @@ import * as Csv from "./formats/Csv.ts"
 import * as JsonLines from "./formats/JsonLines.ts"
 import * as Parquet from "./formats/Parquet.ts"
 import * as Text from "./formats/Text.ts"
+import { action, all, eachArray, mapAction, type Rows } from "./internal/dataset/action.ts"
 import { type Dataset, fromPlan, isDataset, narrow } from "./internal/dataset/model.ts"
 import { estimateBytes } from "./internal/estimate.ts"
-import type { TaskRuntime } from "./internal/task/runtime.ts"
-import { type JobError, type Reason, ResultTooLarge } from "./JobError.ts"
+import { type JobError, ResultTooLarge } from "./JobError.ts"
 import * as Plan from "./Plan.ts"
 import type { TaskContext } from "./TaskContext.ts"
 
 export { type Dataset, isDataset } from "./internal/dataset/model.ts"
 export type { KeyOptions, PairOptions } from "./internal/dataset/exchange.ts"
+export * from "./internal/dataset/caching.ts"
 export * from "./internal/dataset/joins.ts"
 export * from "./internal/dataset/keyed.ts"
+export * from "./internal/dataset/partitions.ts"
+export * from "./internal/dataset/stats.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Constructors
@@ -666,42 +669,6 @@ export const provideService: {
 // Actions
 // ---------------------------------------------------------------------------------------------------------------------
 
-type Rows<A, E, R> = Stream.Stream<A, E, R>
-
-// An action whose tasks yield `U` and whose driver folds the results into a state, in the order of the partitions or not.
-const action = <A, E, R, U, B, E2 = never, R2 = never>(self: Dataset<A, E, R>, options: {
-  readonly name: string
-  readonly task: (rows: Rows<A, E, R>, task: TaskRuntime) => Effect.Effect<U, E | E2, R | R2>
-  readonly drive: (run: {
-    readonly partitions: number
-    readonly tasks: (
-      partitions: ReadonlyArray<number>,
-      onResult: (partition: number, result: U) => Effect.Effect<void, Reason>
-    ) => Effect.Effect<void, unknown>
-  }) => Effect.Effect<B, unknown>
-}): Action<B, E | E2, R | R2> =>
-  new Action({
-    name: options.name,
-    plan: self.plan,
-    // `rows` is what the plan yields: `Dataset`'s types say that these are an `A`, `E` and `R`.
-    task: (rows, task) => options.task(rows as Rows<A, E, R>, task),
-    drive: (run) =>
-      options.drive({
-        partitions: run.partitions,
-        tasks: (partitions, onResult) =>
-          run.tasks(partitions, (partition, result) => onResult(partition, result as U))
-      })
-  })
-
-const all = (partitions: number): ReadonlyArray<number> => Array.from({ length: partitions }, (_, index) => index)
-
-const eachArray = <A, E, R>(rows: Rows<A, E, R>, task: TaskContext, f: (values: ReadonlyArray<A>) => void) =>
-  Stream.runForEachArray(rows, (values) =>
-    Effect.sync(() => {
-      task.metrics.rowsOut += values.length
-      f(values)
-    }))
-
 /**
  * All elements in the order of their partitions, in the driver's memory.
  *
@@ -903,13 +870,6 @@ export const take: {
       })
     })
 )
-
-const mapAction = <A, B, E, R>(self: Action<A, E, R>, name: string, f: (value: A) => B): Action<B, E, R> =>
-  new Action({
-    ...self.spec,
-    name,
-    drive: (run) => Effect.map(self.spec.drive(run), (value) => f(value as A))
-  })
 
 /**
  * The first element, if there is one.

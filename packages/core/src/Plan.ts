@@ -34,8 +34,9 @@ export type Operator =
   | {
     readonly _tag: "Sample"
     readonly fraction: number
-    /** Without replacement: takes the rows whose random number is in `from..from + fraction`. Default 0. */
+    /** Without replacement: the rows whose random number is at least `from` (default 0) and below `upTo` (default `fraction`). */
     readonly from?: number | undefined
+    readonly upTo?: number | undefined
     readonly seed: number
     readonly withReplacement: boolean
   }

@@ -358,35 +358,24 @@ export const aggregateByKey: {
  * @category aggregating
  * @since 0.1.0
  */
-export const groupByKey: {
-  <K, V, E, R>(
-    self: Dataset<readonly [K, V], E, R>,
-    options?: PairOptions<K, V>
-  ): Dataset<readonly [K, Stream.Stream<V>], E, R>
-  <K, V>(
-    options: PairOptions<K, V>
-  ): <E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, Stream.Stream<V>], E, R>
-} = dual(
-  (args) => isDataset(args[0]),
-  <K, V, E, R>(
-    self: Dataset<readonly [K, V], E, R>,
-    options?: PairOptions<K, V>
-  ): Dataset<readonly [K, Stream.Stream<V>], E, R> => {
-    const key = codecOr(options?.key)
-    const side = pairSide("groupByKey", key, codecOr(options?.value))
-    return exchange({
-      name: "groupByKey",
-      inputs: [written(self, side, true)],
-      partitioning: partitioningOf(options, key),
-      keyed: true,
-      read: ([source], task) =>
-        source === undefined ? Stream.empty : Stream.map(
-          Shuffle.group(wireOf(side, source), source.slice),
-          ([k, values]): readonly [K, Stream.Stream<V>] => [k, abortOn(values, task)]
-        )
-    })
-  }
-)
+export const groupByKey = <K, V, E, R>(
+  self: Dataset<readonly [K, V], E, R>,
+  options?: PairOptions<K, V>
+): Dataset<readonly [K, Stream.Stream<V>], E, R> => {
+  const key = codecOr(options?.key)
+  const side = pairSide("groupByKey", key, codecOr(options?.value))
+  return exchange({
+    name: "groupByKey",
+    inputs: [written(self, side, true)],
+    partitioning: partitioningOf(options, key),
+    keyed: true,
+    read: ([source], task) =>
+      source === undefined ? Stream.empty : Stream.map(
+        Shuffle.group(wireOf(side, source), source.slice),
+        ([k, values]): readonly [K, Stream.Stream<V>] => [k, abortOn(values, task)]
+      )
+  })
+}
 
 /**
  * The elements of each key a function gives, as {@link groupByKey}.
@@ -414,6 +403,19 @@ export const groupBy: {
 )
 
 /**
+ * How pairs are encoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EncodeOptions<in out K, in out V> {
+  /** Default `Codec.plain`. */
+  readonly key?: Codec.Codec<K> | undefined
+  /** Default `Codec.plain`. */
+  readonly value?: Codec.Codec<V> | undefined
+}
+
+/**
  * Moves every pair to the partition its key belongs to. What is partitioned so already stays where it is.
  *
  * @category partitioning
@@ -421,20 +423,19 @@ export const groupBy: {
  */
 export const partitionBy: {
   <K>(
-    partitioner: Partitioner.Partitioner<K>,
-    options?: Omit<PairOptions<K, never>, "partitioner" | "partitions" | "value">
+    partitioner: Partitioner.Partitioner<K>
   ): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     partitioner: Partitioner.Partitioner<K>,
-    options?: Omit<PairOptions<K, V>, "partitioner" | "partitions">
+    options?: EncodeOptions<K, V>
   ): Dataset<readonly [K, V], E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     partitioner: Partitioner.Partitioner<K>,
-    options?: Omit<PairOptions<K, V>, "partitioner" | "partitions">
+    options?: EncodeOptions<K, V>
   ): Dataset<readonly [K, V], E, R> => {
     const side = pairSide("partitionBy", codecOr(options?.key), codecOr(options?.value))
     return exchange({
@@ -507,7 +508,7 @@ export const repartitionAndSortWithinPartitions: {
     self: Dataset<readonly [K, V], E, R>,
     partitioner: Partitioner.Partitioner<K>,
     order: Order.Order<K>,
-    options?: Omit<PairOptions<K, V>, "partitioner" | "partitions">
+    options?: EncodeOptions<K, V>
   ): Dataset<readonly [K, V], E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -515,7 +516,7 @@ export const repartitionAndSortWithinPartitions: {
     self: Dataset<readonly [K, V], E, R>,
     partitioner: Partitioner.Partitioner<K>,
     order: Order.Order<K>,
-    options?: Omit<PairOptions<K, V>, "partitioner" | "partitions">
+    options?: EncodeOptions<K, V>
   ): Dataset<readonly [K, V], E, R> => {
     const side = pairSide("repartitionAndSortWithinPartitions", codecOr(options?.key), codecOr(options?.value))
     return exchange({
@@ -593,15 +594,26 @@ const rangePartitioning = <A, K>(
 })
 
 /**
- * How many partitions a sorted dataset has, and how its rows are encoded.
+ * How many partitions a sorted dataset has, and how what it is sorted by is encoded.
  *
  * @category models
  * @since 0.1.0
  */
-export interface SortOptions<in out K, in out V> {
+export interface SortKeyOptions<in out K> {
   /** At most this many, fewer where there are fewer different keys. Default: as many as there are. */
   readonly partitions?: number | undefined
+  /** Default `Codec.plain`. */
   readonly key?: Codec.Codec<K> | undefined
+}
+
+/**
+ * {@link SortKeyOptions}, and how the rows or values are encoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SortOptions<in out K, in out V> extends SortKeyOptions<K> {
+  /** Default `Codec.plain`. */
   readonly value?: Codec.Codec<V> | undefined
 }
 
@@ -692,19 +704,19 @@ export const sortBy: {
 export const sort: {
   <A>(
     order: Order.Order<A>,
-    options?: Omit<SortOptions<A, never>, "value">
+    options?: SortKeyOptions<A>
   ): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
   <A, E, R>(
     self: Dataset<A, E, R>,
     order: Order.Order<A>,
-    options?: Omit<SortOptions<A, never>, "value">
+    options?: SortKeyOptions<A>
   ): Dataset<A, E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <A, E, R>(
     self: Dataset<A, E, R>,
     order: Order.Order<A>,
-    options?: Omit<SortOptions<A, never>, "value">
+    options?: SortKeyOptions<A>
   ): Dataset<A, E, R> =>
     sortWith(
       self,
@@ -725,7 +737,7 @@ export const sort: {
 export const sortByKey: {
   <K>(
     order: Order.Order<K>,
-    options?: Omit<SortOptions<K, never>, "value">
+    options?: SortKeyOptions<K>
   ): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
@@ -755,39 +767,33 @@ export const sortByKey: {
  * @category sets
  * @since 0.1.0
  */
-export const distinct: {
-  <A, E, R>(self: Dataset<A, E, R>, options?: KeyOptions<A>): Dataset<A, E, R>
-  <A>(options: KeyOptions<A>): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
-} = dual(
-  (args) => isDataset(args[0]),
-  <A, E, R>(self: Dataset<A, E, R>, options?: KeyOptions<A>): Dataset<A, E, R> => {
-    const key = codecOr(options?.key)
-    const side: Side<A, A, undefined> = {
-      operator: "distinct",
-      key,
-      value: Codec.none,
-      keyOf: (row) => row,
-      valueOf: () => undefined
-    }
-    const nothing: Shuffle.Aggregator<undefined, undefined> = {
-      create: () => undefined,
-      mergeValue: () => undefined,
-      mergeCombiners: () => undefined,
-      codec: Codec.none
-    }
-    return exchange({
-      name: "distinct",
-      detail: "combined before",
-      inputs: [combined(self, side, nothing, false)],
-      partitioning: partitioningOf(options, key),
-      keyed: false,
-      read: ([source]) =>
-        source === undefined
-          ? Stream.empty
-          : Shuffle.aggregate(wireOf(side, source), nothing, source.slice, { combined: true, make: (row) => row })
-    })
+export const distinct = <A, E, R>(self: Dataset<A, E, R>, options?: KeyOptions<A>): Dataset<A, E, R> => {
+  const key = codecOr(options?.key)
+  const side: Side<A, A, undefined> = {
+    operator: "distinct",
+    key,
+    value: Codec.none,
+    keyOf: (row) => row,
+    valueOf: () => undefined
   }
-)
+  const nothing: Shuffle.Aggregator<undefined, undefined> = {
+    create: () => undefined,
+    mergeValue: () => undefined,
+    mergeCombiners: () => undefined,
+    codec: Codec.none
+  }
+  return exchange({
+    name: "distinct",
+    detail: "combined before",
+    inputs: [combined(self, side, nothing, false)],
+    partitioning: partitioningOf(options, key),
+    keyed: false,
+    read: ([source]) =>
+      source === undefined
+        ? Stream.empty
+        : Shuffle.aggregate(wireOf(side, source), nothing, source.slice, { combined: true, make: (row) => row })
+  })
+}
 
 const setOf = <A, E, R, B, E2, R2>(
   name: string,

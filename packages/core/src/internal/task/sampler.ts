@@ -26,7 +26,13 @@ export const sampler = (
   partition: number
 ): () => number => {
   const next = uniform(operator.seed, partition)
-  if (!operator.withReplacement) return () => next() < operator.fraction ? 1 : 0
+  if (!operator.withReplacement) {
+    const { from = 0, upTo = operator.fraction } = operator
+    return () => {
+      const n = next()
+      return n >= from && n < upTo ? 1 : 0
+    }
+  }
   const limit = Math.exp(-operator.fraction)
   return () => {
     let n = 0
