@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import { Schema, SchemaAST } from "effect"
+import { Schema, type SchemaAST } from "effect"
 
 const representation = "@sluice/core/Vector/Float32"
 
@@ -16,10 +16,10 @@ const representation = "@sluice/core/Vector/Float32"
  * @category schemas
  * @since 0.1.0
  */
-export const Float32 = Schema.declare(
-  (input): input is Float32Array => input instanceof Float32Array,
-  { expected: "a Float32Array", identifier: representation }
-)
+export const Float32 = Schema.declare((input): input is Float32Array => input instanceof Float32Array, {
+  expected: "a Float32Array",
+  identifier: representation
+})
 
 /**
  * Schema of a `Float32Array` of exactly `length` elements.
@@ -28,10 +28,11 @@ export const Float32 = Schema.declare(
  * @since 0.1.0
  */
 export const float32 = (length: number) =>
-  Schema.declare(
-    (input): input is Float32Array => input instanceof Float32Array && input.length === length,
-    { expected: `a Float32Array of ${length} elements`, identifier: representation, length }
-  )
+  Schema.declare((input): input is Float32Array => input instanceof Float32Array && input.length === length, {
+    expected: `a Float32Array of ${length} elements`,
+    identifier: representation,
+    length
+  })
 
 /**
  * What a schema made here demands: `undefined` where the schema is none of them.

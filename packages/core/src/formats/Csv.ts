@@ -10,11 +10,11 @@ import { parse } from "csv-parse/sync"
 import { Effect, Result, Schema, Stream } from "effect"
 import type { Source, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, SchemaMismatch, Unencodable } from "../FormatError.ts"
-import { compress } from "../internal/format/encode.ts"
-import { bytesSource, detail, fingerprint } from "../internal/format/files.ts"
-import { fail, toPaths } from "../internal/format/inputs.ts"
-import { decodePiece, isGzip, readPieces } from "../internal/format/lines.ts"
-import { absence, codecOf, decodeRows } from "../internal/format/rows.ts"
+import { compress } from "../internal/formats/encode.ts"
+import { bytesSource, detail, fingerprint } from "../internal/formats/files.ts"
+import { fail, toPaths } from "../internal/formats/inputs.ts"
+import { decodePiece, isGzip, readPieces } from "../internal/formats/lines.ts"
+import { absence, codecOf, decodeRows } from "../internal/formats/rows.ts"
 import type { FileStatus } from "../Storage.ts"
 
 const format = "csv"
@@ -72,26 +72,28 @@ const fieldsOf = (schema: Schema.Struct<Schema.Struct.Fields>): ReadonlyArray<Fi
     const codec = Schema.toCodecStringTree(codecOf(own))
     const decode = Schema.decodeUnknownResult(codec)
     const encode = Schema.encodeUnknownResult(codec)
-    return [{
-      name,
-      nullable,
-      optional,
-      decode: (text) => {
-        if (text === "" && nullable) return Result.succeed(null)
-        if (text === "" && optional) return Result.succeed(undefined)
-        return Result.mapError(decode(text), (error) => error.message)
-      },
-      encode: (value) => {
-        if (value === null || value === undefined) {
-          return nullable || optional ? Result.succeed("") : Result.fail("is null or missing")
+    return [
+      {
+        name,
+        nullable,
+        optional,
+        decode: (text) => {
+          if (text === "" && nullable) return Result.succeed(null)
+          if (text === "" && optional) return Result.succeed(undefined)
+          return Result.mapError(decode(text), (error) => error.message)
+        },
+        encode: (value) => {
+          if (value === null || value === undefined) {
+            return nullable || optional ? Result.succeed("") : Result.fail("is null or missing")
+          }
+          const result = encode(value)
+          if (Result.isFailure(result)) return Result.fail(result.failure.message)
+          return typeof result.success === "string"
+            ? Result.succeed(result.success)
+            : Result.fail("is no single value; CSV has no nested types")
         }
-        const result = encode(value)
-        if (Result.isFailure(result)) return Result.fail(result.failure.message)
-        return typeof result.success === "string"
-          ? Result.succeed(result.success)
-          : Result.fail("is no single value; CSV has no nested types")
       }
-    }]
+    ]
   })
 
 /**
@@ -110,7 +112,7 @@ export const source = <const Fields extends Schema.Struct.Fields>(
   const fields = fieldsOf(schema)
   const header = options?.header ?? true
   const delimiter = options?.delimiter ?? ","
-  const quote = options?.quote ?? "\""
+  const quote = options?.quote ?? '"'
   const multiline = options?.multiline ?? true
   const cutOptions = (path: string) => ({
     format,
@@ -122,28 +124,42 @@ export const source = <const Fields extends Schema.Struct.Fields>(
   const parsePiece = (path: string, offset: number, text: string) =>
     Effect.try({
       try: (): Array<Array<string>> =>
-        parse(text, { delimiter, quote, relax_column_count: true, skip_empty_lines: true, record_delimiter: ["\r\n", "\n", "\r"] }),
+        parse(text, {
+          delimiter,
+          quote,
+          relax_column_count: true,
+          skip_empty_lines: true,
+          record_delimiter: ["\r\n", "\n", "\r"]
+        }),
       catch: (error) =>
         fail(format, path, new Corrupt({ offset, detail: error instanceof Error ? error.message : String(error) }))
     })
 
-  const records = (part: { readonly path: string; readonly offset: number; readonly length: number }, file: FileStatus) =>
+  const records = (
+    part: { readonly path: string; readonly offset: number; readonly length: number },
+    file: FileStatus
+  ) =>
     Stream.mapEffect(readPieces(part, file, cutOptions(part.path)), (piece) =>
       Effect.flatMap(decodePiece(piece, cutOptions(part.path), "utf-8"), (text) =>
-        parsePiece(part.path, piece.offset, text)))
+        parsePiece(part.path, piece.offset, text)
+      )
+    )
 
   /** The columns of each file, checked against the schema. */
-  const prepare = Effect.fnUntraced(function*(files: ReadonlyArray<FileStatus>) {
+  const prepare = Effect.fnUntraced(function* (files: ReadonlyArray<FileStatus>) {
     const headers = new Map<string, ReadonlyArray<string>>()
     for (const file of files) {
       if (!header) {
-        headers.set(file.path, fields.map((field) => field.name))
+        headers.set(
+          file.path,
+          fields.map((field) => field.name)
+        )
         continue
       }
       const first = yield* records({ path: file.path, offset: 0, length: Math.min(file.length, 64 * 1024) }, file).pipe(
         Stream.runHead
       )
-      const names = first._tag === "Some" ? first.value[0] ?? [] : []
+      const names = first._tag === "Some" ? (first.value[0] ?? []) : []
       headers.set(file.path, names)
       if (file.length === 0) continue
       const missing = fields.find((field) => !field.optional && !names.includes(field.name))
@@ -227,9 +243,9 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
   const fields = fieldsOf(schema)
   const delimiter = options?.delimiter ?? ","
   const needsQuote = (text: string) => text.includes(delimiter) || /["\r\n]|^\s|\s$/.test(text)
-  const cell = (text: string) => needsQuote(text) ? `"${text.replaceAll("\"", "\"\"")}"` : text
+  const cell = (text: string) => (needsQuote(text) ? `"${text.replaceAll('"', '""')}"` : text)
   // One empty cell would be an empty line, which readers skip.
-  const line = (cells: ReadonlyArray<string>) => cells.length === 1 && cells[0] === "" ? "\"\"" : cells.join(delimiter)
+  const line = (cells: ReadonlyArray<string>) => (cells.length === 1 && cells[0] === "" ? '""' : cells.join(delimiter))
   return {
     format,
     extension: options?.compression === "gzip" ? ".csv.gz" : ".csv",
@@ -250,9 +266,8 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
         }
         return Effect.succeed([out] as const)
       })
-      const head = options?.header ?? true
-        ? Stream.succeed(line(fields.map((field) => cell(field.name))) + "\n")
-        : Stream.empty
+      const head =
+        (options?.header ?? true) ? Stream.succeed(line(fields.map((field) => cell(field.name))) + "\n") : Stream.empty
       return Stream.concat(head, text).pipe(compress(options?.compression))
     }
   }

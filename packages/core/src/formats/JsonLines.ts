@@ -9,11 +9,11 @@
 import { Effect, Result, Schema, Stream } from "effect"
 import type { Source, Writer } from "../Format.ts"
 import { type FormatError, Unencodable } from "../FormatError.ts"
-import { compress } from "../internal/format/encode.ts"
-import { bytesSource, detail, fingerprint } from "../internal/format/files.ts"
-import { fail, toPaths } from "../internal/format/inputs.ts"
-import { isGzip, readLines } from "../internal/format/lines.ts"
-import { decodeRows } from "../internal/format/rows.ts"
+import { compress } from "../internal/formats/encode.ts"
+import { bytesSource, detail, fingerprint } from "../internal/formats/files.ts"
+import { fail, toPaths } from "../internal/formats/inputs.ts"
+import { isGzip, readLines } from "../internal/formats/lines.ts"
+import { decodeRows } from "../internal/formats/rows.ts"
 import * as Origin from "../Origin.ts"
 
 /**
@@ -75,7 +75,8 @@ export const source = <A, I>(
           decode,
           (line) => line,
           options?.onInvalidRow ?? "fail"
-        ))
+        )
+      )
   })
 }
 

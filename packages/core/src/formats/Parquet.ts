@@ -10,14 +10,14 @@ import type * as Arrow from "apache-arrow"
 import { Effect, Schema, Stream } from "effect"
 import type { FilePart, Source, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, InvalidRow, SchemaMismatch } from "../FormatError.ts"
-import { compileRows, describe, type RowReader } from "../internal/format/arrowRows.ts"
-import { detail, fingerprint, toResolved } from "../internal/format/files.ts"
-import { expand, fail, storageFailed, toPaths } from "../internal/format/inputs.ts"
-import * as Footer from "../internal/format/parquetFooter.ts"
-import * as Vectors from "../internal/format/parquetVectors.ts"
-import { encodeBatches, type EncodeOptions, encodeRows } from "../internal/format/parquetWrite.ts"
-import { pack, type Unit } from "../internal/format/splits.ts"
-import { type Libraries, load } from "../internal/format/wasm.ts"
+import { compileRows, describe, type RowReader } from "../internal/formats/arrowRows.ts"
+import { detail, fingerprint, toResolved } from "../internal/formats/files.ts"
+import { expand, fail, storageFailed, toPaths } from "../internal/formats/inputs.ts"
+import * as Footer from "../internal/formats/parquetFooter.ts"
+import * as Vectors from "../internal/formats/parquetVectors.ts"
+import { encodeBatches, type EncodeOptions, encodeRows } from "../internal/formats/parquetWrite.ts"
+import { pack, type Unit } from "../internal/formats/splits.ts"
+import { type Libraries, load } from "../internal/formats/wasm.ts"
 import * as Origin from "../Origin.ts"
 import { type FileStatus, Storage } from "../Storage.ts"
 import * as TaskContext from "../TaskContext.ts"
@@ -81,12 +81,14 @@ interface OpenFile {
   readonly vectors: ReadonlyMap<string, Vectors.VectorColumn>
 }
 
-const corrupt = (path: string) => (error: unknown): FormatError =>
-  fail(format, path, new Corrupt({ detail: error instanceof Error ? error.message : String(error) }))
+const corrupt =
+  (path: string) =>
+  (error: unknown): FormatError =>
+    fail(format, path, new Corrupt({ detail: error instanceof Error ? error.message : String(error) }))
 
 const tailBytes = 64 * 1024
 
-const open = Effect.fnUntraced(function*(libraries: Libraries, status: FileStatus) {
+const open = Effect.fnUntraced(function* (libraries: Libraries, status: FileStatus) {
   const storage = yield* Storage
   const { length, path } = status
   if (length < 12) {
@@ -103,9 +105,10 @@ const open = Effect.fnUntraced(function*(libraries: Libraries, status: FileStatu
   const footerLength = Footer.footerLength(tail.subarray(tail.length - Footer.trailerBytes), length)
   if (typeof footerLength === "string") return yield* fail(format, path, new Corrupt({ detail: footerLength }))
   const fromEnd = footerLength + Footer.trailerBytes
-  const bytes = fromEnd <= tail.length
-    ? tail.subarray(tail.length - fromEnd, tail.length - Footer.trailerBytes)
-    : yield* read(length - fromEnd, footerLength)
+  const bytes =
+    fromEnd <= tail.length
+      ? tail.subarray(tail.length - fromEnd, tail.length - Footer.trailerBytes)
+      : yield* read(length - fromEnd, footerLength)
   return yield* Effect.try({
     try: (): OpenFile => {
       const footer = Footer.parse(bytes, length)
@@ -123,7 +126,7 @@ const open = Effect.fnUntraced(function*(libraries: Libraries, status: FileStatu
  * @category getters
  * @since 0.1.0
  */
-export const metadata = Effect.fn("Parquet.metadata")(function*(path: string | ReadonlyArray<string>) {
+export const metadata = Effect.fn("Parquet.metadata")(function* (path: string | ReadonlyArray<string>) {
   const libraries = yield* load
   const files = yield* expand(format, toPaths(path))
   const opened = yield* Effect.forEach(files, (file) => open(libraries, file), { concurrency: 16 })
@@ -157,7 +160,7 @@ const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
 }
 
 /** The batches of a row group: those of each call of the decoder together, the rows of one with those before it. */
-const readRowGroup = Effect.fnUntraced(function*(
+const readRowGroup = Effect.fnUntraced(function* (
   libraries: Libraries,
   file: OpenFile,
   index: number,
@@ -166,13 +169,17 @@ const readRowGroup = Effect.fnUntraced(function*(
   const storage = yield* Storage
   const { path } = file.status
   const group = file.footer.rowGroups[index]
-  if (group === undefined) return yield* fail(format, path, new Corrupt({ detail: `has no row group ${index} any more` }))
+  if (group === undefined)
+    return yield* fail(format, path, new Corrupt({ detail: `has no row group ${index} any more` }))
   const asked = columns === undefined ? undefined : new Set(columns)
   const fields = file.schema.fields.filter((field) => asked === undefined || asked.has(field.name))
   const wanted = new Set(fields.map((field) => field.name))
   const ranges = Footer.rangesOf(group, wanted)
-  let pieces = yield* Effect.forEach(ranges, (range) =>
-    Effect.mapError(storage.readRange(path, range.offset, range.length), storageFailed(format, path)), { concurrency: 4 })
+  let pieces = yield* Effect.forEach(
+    ranges,
+    (range) => Effect.mapError(storage.readRange(path, range.offset, range.length), storageFailed(format, path)),
+    { concurrency: 4 }
+  )
   const bytes = Footer.plainLength(group, wanted)
   const step = Math.max(1, Math.ceil(group.rows / (bytes > wholeBytes ? Math.ceil(bytes / sliceBytes) : 1)))
 
@@ -183,14 +190,19 @@ const readRowGroup = Effect.fnUntraced(function*(
         // Vectors are decoded whole.
         const vectors = rows === group.rows ? vectorsOf(libraries, file, group, fields, ranges, pieces) : new Map()
         const rest = fields.filter((field) => !vectors.has(field.name))
-        const others = rest.length === 0
-          ? undefined
-          : decode(libraries, file, index, new Set(rest.map((field) => field.name)), ranges, pieces, { rows, firstRow })
+        const others =
+          rest.length === 0
+            ? undefined
+            : decode(libraries, file, index, new Set(rest.map((field) => field.name)), ranges, pieces, {
+                rows,
+                firstRow
+              })
         // The stream keeps this function until the last batch is done with.
         if (firstRow + rows === group.rows) pieces = []
-        const batch = vectors.size === 0 && others !== undefined
-          ? others
-          : assemble(libraries, file, fields, rows, (name) => vectors.get(name) ?? others?.getChild(name)?.data[0])
+        const batch =
+          vectors.size === 0 && others !== undefined
+            ? others
+            : assemble(libraries, file, fields, rows, (name) => vectors.get(name) ?? others?.getChild(name)?.data[0])
         if (batch.numRows !== rows) throw new Error(`row group ${index} has ${batch.numRows} rows, not ${rows}`)
         return [Origin.attach(batch, { path, rowGroup: index, firstRow, kept: undefined })]
       },
@@ -235,7 +247,7 @@ const decode = (
   const group = footer.rowGroups[index]
   const ranges = group === undefined ? [] : Footer.rangesOf(group, names)
   const pieces = ranges.map((range) => Vectors.chunkOf(range, read, bytes))
-  for (const column of slice.firstRow === 0 ? group?.columns ?? [] : []) {
+  for (const column of slice.firstRow === 0 ? (group?.columns ?? []) : []) {
     if (names.has(column.path[0] ?? "")) Vectors.verify(Vectors.chunkOf(column, ranges, pieces))
   }
   const options = { batchSize: slice.rows, limit: slice.rows, offset: slice.firstRow }
@@ -270,7 +282,10 @@ const starts = (rows: number, step: number): ReadonlyArray<number> =>
 const projected = (libraries: Libraries, file: OpenFile, wanted: ReadonlySet<string>): Footer.Footer => {
   if (file.schema.fields.every((field) => wanted.has(field.name))) return file.footer
   const { Schema, Table, tableToIPC } = libraries.arrow
-  const schema = new Schema(file.schema.fields.filter((field) => wanted.has(field.name)), file.schema.metadata)
+  const schema = new Schema(
+    file.schema.fields.filter((field) => wanted.has(field.name)),
+    file.schema.metadata
+  )
   return Footer.project(file.footer, wanted, tableToIPC(new Table(schema), "stream"))
 }
 
@@ -285,7 +300,7 @@ const batchesOf = (
     Stream.flatMap((index) => Stream.unwrap(readRowGroup(libraries, file, index, columns)))
   )
 
-const unitsOf = Effect.fnUntraced(function*(file: OpenFile, columns: ReadonlyArray<string> | undefined) {
+const unitsOf = Effect.fnUntraced(function* (file: OpenFile, columns: ReadonlyArray<string> | undefined) {
   const storage = yield* Storage
   const { path } = file.status
   const blocks = yield* Effect.mapError(storage.blocks(path), storageFailed(format, path))
@@ -320,7 +335,7 @@ const makeSource = <A>(options: {
   partitions: undefined,
   columns: options.columns,
   project: options.project,
-  resolve: Effect.fn("Parquet.resolve")(function*(split) {
+  resolve: Effect.fn("Parquet.resolve")(function* (split) {
     const libraries = yield* load
     const statuses = yield* expand(format, options.paths)
     const opened = yield* Effect.forEach(statuses, (status) => open(libraries, status), { concurrency: 16 })
@@ -330,10 +345,14 @@ const makeSource = <A>(options: {
     const read = yield* options.read(libraries, files)
     const units = yield* Effect.forEach(files, (file) => unitsOf(file, options.columns), { concurrency: 16 })
     const byPath = new Map(files.map((file) => [file.status.path, file]))
-    return toResolved(pack(units.flat(), split), (part) => {
-      const file = byPath.get(part.path)
-      return file === undefined ? Stream.empty : read(file, part)
-    }, options.rowsOf)
+    return toResolved(
+      pack(units.flat(), split),
+      (part) => {
+        const file = byPath.get(part.path)
+        return file === undefined ? Stream.empty : read(file, part)
+      },
+      options.rowsOf
+    )
   })
 })
 
@@ -352,7 +371,7 @@ export const batches = (path: string | ReadonlyArray<string>, options?: BatchOpt
     columns,
     project: (columns) => batches(path, { columns }),
     rowsOf: (batch) => batch.numRows,
-    read: Effect.fnUntraced(function*(libraries, files) {
+    read: Effect.fnUntraced(function* (libraries, files) {
       for (const file of files) {
         const missing = columns?.find((name) => !file.schema.fields.some((field) => field.name === name))
         if (missing === undefined) continue
@@ -381,7 +400,12 @@ export const source = <const Fields extends Schema.Struct.Fields>(
   schema: Schema.Struct<Fields>,
   options?: ParquetOptions
 ): Source<Schema.Struct<Fields>["Type"]> =>
-  rowSource(toPaths(path), schema, schema.ast.propertySignatures.map((field) => String(field.name)), options)
+  rowSource(
+    toPaths(path),
+    schema,
+    schema.ast.propertySignatures.map((field) => String(field.name)),
+    options
+  )
 
 const rowSource = <const Fields extends Schema.Struct.Fields>(
   paths: ReadonlyArray<string>,
@@ -400,7 +424,7 @@ const rowSource = <const Fields extends Schema.Struct.Fields>(
     }),
     columns,
     project: (columns) => rowSource(paths, schema, columns, options),
-    read: Effect.fnUntraced(function*(libraries, files) {
+    read: Effect.fnUntraced(function* (libraries, files) {
       const readers = new Map<OpenFile, RowReader<A>>()
       for (const file of files) {
         const reader = compileRows(schema, file.schema, only)
@@ -409,11 +433,13 @@ const rowSource = <const Fields extends Schema.Struct.Fields>(
       }
       return (file: OpenFile, part: FilePart) => {
         const reader = readers.get(file)
-        return reader === undefined ? Stream.empty : batchesOf(libraries, file, part, reader.columns).pipe(
-          Stream.flattenIterable,
-          Stream.rechunk(1),
-          Stream.flatMap((batch) => rowsOfBatch(reader, batch, options?.onInvalidRow ?? "fail"))
-        )
+        return reader === undefined
+          ? Stream.empty
+          : batchesOf(libraries, file, part, reader.columns).pipe(
+              Stream.flattenIterable,
+              Stream.rechunk(1),
+              Stream.flatMap((batch) => rowsOfBatch(reader, batch, options?.onInvalidRow ?? "fail"))
+            )
       }
     })
   })
@@ -430,10 +456,11 @@ const rowsOfBatch = <A>(
   Stream.suspend(() => {
     const read = reader.open(batch)
     return Stream.mapEffect(Stream.fromIterable(starts(batch.numRows, chunkRows)).pipe(Stream.rechunk(1)), (from) =>
-      toRows(read, batch, from, onInvalidRow))
+      toRows(read, batch, from, onInvalidRow)
+    )
   })
 
-const toRows = Effect.fnUntraced(function*<A>(
+const toRows = Effect.fnUntraced(function* <A>(
   read: ReturnType<RowReader<A>["open"]>,
   batch: Arrow.RecordBatch,
   from: number,
@@ -528,4 +555,4 @@ export {
    * @since 0.1.0
    */
   Int32
-} from "../internal/format/parquetWrite.ts"
+} from "../internal/formats/parquetWrite.ts"

@@ -10,10 +10,10 @@
 import { Effect, Stream } from "effect"
 import type { Source, Writer } from "../Format.ts"
 import { type FormatError, Unencodable } from "../FormatError.ts"
-import { compress } from "../internal/format/encode.ts"
-import { bytesSource, detail } from "../internal/format/files.ts"
-import { fail, toPaths } from "../internal/format/inputs.ts"
-import { isGzip, readLines } from "../internal/format/lines.ts"
+import { compress } from "../internal/formats/encode.ts"
+import { bytesSource, detail } from "../internal/formats/files.ts"
+import { fail, toPaths } from "../internal/formats/inputs.ts"
+import { isGzip, readLines } from "../internal/formats/lines.ts"
 
 /**
  * How text is read.
@@ -81,7 +81,9 @@ export const writer = (options?: TextWriterOptions): Writer<string> => ({
           fail(
             "text",
             "",
-            new Unencodable({ detail: `a line with a line break in it cannot be read back: ${JSON.stringify(bad.slice(0, 80))}` })
+            new Unencodable({
+              detail: `a line with a line break in it cannot be read back: ${JSON.stringify(bad.slice(0, 80))}`
+            })
           )
         )
       }),

@@ -11,41 +11,53 @@ const inMemory = it.layer(Storage.layerMemory)
 describe("Csv", () => {
   inMemory((it) => {
     it.effect("reads quoted fields, line breaks and empty fields, by column name", () =>
-      Effect.gen(function*() {
-        yield* put("memory:///a.csv", "name,id,more,note\r\n\"a \"\"b\"\",\nc\",1,x,\r\nd,2.5,y,n\r\n")
+      Effect.gen(function* () {
+        yield* put("memory:///a.csv", 'name,id,more,note\r\n"a ""b"",\nc",1,x,\r\nd,2.5,y,n\r\n')
         assert.deepStrictEqual(yield* readAll(Csv.source("memory:///a.csv", Row)), [
-          { id: 1, name: "a \"b\",\nc", note: null },
+          { id: 1, name: 'a "b",\nc', note: null },
           { id: 2.5, name: "d", note: "n" }
         ])
-      }))
+      })
+    )
 
     it.effect("cuts files without multi-line fields", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const rows = Array.from({ length: 50 }, (_, id) => ({ id, name: `n${id}`, note: null }))
         yield* write("memory:///b.csv", Csv.writer(Row), rows)
-        const splits = yield* readSplits(Csv.source("memory:///b.csv", Row, { multiline: false }), { splitBytes: 64, openCostBytes: 0 })
+        const splits = yield* readSplits(Csv.source("memory:///b.csv", Row, { multiline: false }), {
+          splitBytes: 64,
+          openCostBytes: 0
+        })
         assert.isAbove(splits.length, 3)
         assert.deepStrictEqual(splits.flat(), rows)
-      }))
+      })
+    )
 
     it.effect("names a missing column before any row and the row that does not decode", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         yield* put("memory:///c.csv", "id,nom,note\n1,a,\n")
-        const mismatch = yield* Effect.flip(Csv.source("memory:///c.csv", Row).resolve({ splitBytes: 1e6, openCostBytes: 0 }))
+        const mismatch = yield* Effect.flip(
+          Csv.source("memory:///c.csv", Row).resolve({ splitBytes: 1e6, openCostBytes: 0 })
+        )
         assert.match(mismatch.message, /no column "name".*id, nom, note/)
         yield* put("memory:///d.csv", "id,name,note\n1,a,\nx,b,\n")
         const { reason } = yield* Effect.flip(readAll(Csv.source("memory:///d.csv", Row)))
         assert.strictEqual(reason._tag === "InvalidRow" ? reason.row : undefined, 1)
-        yield* put("memory:///e.csv", "id,name,note\n1,\"a,\n")
+        yield* put("memory:///e.csv", 'id,name,note\n1,"a,\n')
         assert.strictEqual((yield* Effect.flip(readAll(Csv.source("memory:///e.csv", Row)))).reason._tag, "Corrupt")
-      }))
+      })
+    )
 
     it.effect("writes what it reads", () =>
-      Effect.gen(function*() {
-        const rows = [{ id: -1.5, name: " a,\"\r\n", note: null }, { id: 2, name: "", note: "x" }]
+      Effect.gen(function* () {
+        const rows = [
+          { id: -1.5, name: ' a,"\r\n', note: null },
+          { id: 2, name: "", note: "x" }
+        ]
         yield* write("memory:///f.csv", Csv.writer(Row), rows)
         assert.deepStrictEqual(yield* readAll(Csv.source("memory:///f.csv", Row)), rows)
-      }))
+      })
+    )
   })
 })
 
@@ -54,20 +66,29 @@ describe("JsonLines", () => {
     const Event = Schema.Struct({ at: Schema.Date, big: Schema.BigInt, tags: Schema.Array(Schema.String) })
 
     it.effect("writes what it reads, across splits", () =>
-      Effect.gen(function*() {
-        const rows = Array.from({ length: 20 }, (_, i) => ({ at: new Date(i * 1e9), big: 2n ** 70n + BigInt(i), tags: [`${i}`] }))
+      Effect.gen(function* () {
+        const rows = Array.from({ length: 20 }, (_, i) => ({
+          at: new Date(i * 1e9),
+          big: 2n ** 70n + BigInt(i),
+          tags: [`${i}`]
+        }))
         yield* write("memory:///a.jsonl", JsonLines.writer(Event), rows)
-        const splits = yield* readSplits(JsonLines.source("memory:///a.jsonl", Event), { splitBytes: 100, openCostBytes: 0 })
+        const splits = yield* readSplits(JsonLines.source("memory:///a.jsonl", Event), {
+          splitBytes: 100,
+          openCostBytes: 0
+        })
         assert.isAbove(splits.length, 3)
         assert.deepStrictEqual(splits.flat(), rows)
-      }))
+      })
+    )
 
     it.effect("names the line that is no JSON", () =>
-      Effect.gen(function*() {
-        yield* put("memory:///b.jsonl", "{\"a\":1}\n{oops\n")
+      Effect.gen(function* () {
+        yield* put("memory:///b.jsonl", '{"a":1}\n{oops\n')
         const source = JsonLines.source("memory:///b.jsonl", Schema.Struct({ a: Schema.Number }))
         const { reason } = yield* Effect.flip(readAll(source))
         assert.strictEqual(reason._tag === "InvalidRow" ? reason.row : undefined, 1)
-      }))
+      })
+    )
   })
 })

@@ -1,17 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
-import { cut, pack } from "../../src/internal/format/splits.ts"
+import { cut, pack } from "../../src/internal/formats/splits.ts"
 import type { FileStatus } from "../../src/Storage.ts"
 
 const file = (path: string, length: number): FileStatus => ({ path, type: "file", length, modified: 1 })
 const options = { splitBytes: 100, openCostBytes: 10 }
 const plan = (...files: ReadonlyArray<FileStatus>) =>
-  pack(files.flatMap((file) => cut(file, [], { ...options, splittable: true })), options)
+  pack(
+    files.flatMap((file) => cut(file, [], { ...options, splittable: true })),
+    options
+  )
 const shape = (splits: ReturnType<typeof plan>) =>
   splits.map((split) => split.parts.map((part) => `${part.path}@${part.offset}+${part.length}`))
 
 describe("split planning", () => {
   it("cuts big files and packs what is left with the next, in input order", () => {
-    assert.deepStrictEqual(shape(plan(file("a", 250), file("b", 20))), [["a@0+100"], ["a@100+100"], ["a@200+50", "b@0+20"]])
+    assert.deepStrictEqual(shape(plan(file("a", 250), file("b", 20))), [
+      ["a@0+100"],
+      ["a@100+100"],
+      ["a@200+50", "b@0+20"]
+    ])
   })
 
   it("counts the opening of small files", () => {
@@ -22,11 +29,16 @@ describe("split planning", () => {
   })
 
   it("does not cut what cannot be cut", () => {
-    assert.deepStrictEqual(shape(pack(cut(file("a.gz", 250), [], { ...options, splittable: false }), options)), [["a.gz@0+250"]])
+    assert.deepStrictEqual(shape(pack(cut(file("a.gz", 250), [], { ...options, splittable: false }), options)), [
+      ["a.gz@0+250"]
+    ])
   })
 
   it("names hosts by their bytes", () => {
-    const blocks = [{ offset: 0, length: 30, hosts: ["x", "y"] }, { offset: 30, length: 70, hosts: ["z", "y"] }]
+    const blocks = [
+      { offset: 0, length: 30, hosts: ["x", "y"] },
+      { offset: 30, length: 70, hosts: ["z", "y"] }
+    ]
     const [split] = pack(cut(file("a", 100), blocks, { ...options, splittable: true }), options)
     assert.deepStrictEqual(split?.hosts, ["y", "z", "x"])
   })

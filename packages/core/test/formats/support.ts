@@ -8,24 +8,30 @@ export const options: SplitOptions = { splitBytes: 128 * 1024 * 1024, openCostBy
 
 export const put = (path: string, content: string | Uint8Array) =>
   Effect.flatMap(Storage, (storage) =>
-    storage.write(path, Stream.succeed(typeof content === "string" ? Buffer.from(content) : content), { overwrite: true }))
+    storage.write(path, Stream.succeed(typeof content === "string" ? Buffer.from(content) : content), {
+      overwrite: true
+    })
+  )
 
 /** The rows of each split. */
 export const readSplits = <A>(source: Source<A>, splitOptions: SplitOptions = options) =>
   Effect.flatMap(source.resolve(splitOptions), ({ splits }) =>
-    Effect.forEach(splits, (split) => Stream.runCollect(split.read)))
+    Effect.forEach(splits, (split) => Stream.runCollect(split.read))
+  )
 
 export const readAll = <A>(source: Source<A>, splitOptions?: SplitOptions) =>
   Effect.map(readSplits(source, splitOptions), (splits) => splits.flat())
 
 export const write = <A>(path: string, writer: Writer<A>, rows: ReadonlyArray<A>) =>
-  Effect.flatMap(Storage, (storage) => storage.write(path, writer.encode(Stream.fromIterable(rows)), { overwrite: true }))
+  Effect.flatMap(Storage, (storage) =>
+    storage.write(path, writer.encode(Stream.fromIterable(rows)), { overwrite: true })
+  )
 
 const candidates = [process.env["SLUICE_PYTHON"], `${import.meta.dirname}/../../../../.ci/venv/bin/python`]
 
 /** A Python that has pyarrow and duckdb, if there is one. */
-export const python = candidates.find((path) =>
-  path !== undefined && fs.existsSync(path) && spawnSync(path, ["-c", "import pyarrow, duckdb"]).status === 0
+export const python = candidates.find(
+  (path) => path !== undefined && fs.existsSync(path) && spawnSync(path, ["-c", "import pyarrow, duckdb"]).status === 0
 )
 
 export const runPython = (script: string, ...args: ReadonlyArray<string>): string => {

@@ -1,4 +1,4 @@
-"""Writes the golden files beside this script: one table in every codec and page version, and its rows as JSON.
+"""Writes the golden files beside this script: one table in every codec and page version, and its rows as JSON Lines.
 
     python make.py          (pyarrow 26)
 """
@@ -102,4 +102,4 @@ for codec, version in versions.items():
 ns = table["ns"].cast(pa.timestamp("ms")).to_pylist()
 records = table.drop(["ns"]).to_pylist()
 rows = [row({**record, "ns": value}) for record, value in zip(records, ns)]
-(here / "rows.json").write_text("[\n" + ",\n".join(json.dumps(r) for r in rows) + "\n]\n")
+(here / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))

@@ -1,5 +1,5 @@
 /** Decoding rows one by one, where some may be bad. */
-import { Effect, Result, Schema, SchemaAST } from "effect"
+import { Effect, Result, type Schema, SchemaAST } from "effect"
 import { type FormatError, InvalidRow } from "../../FormatError.ts"
 import * as Origin from "../../Origin.ts"
 import * as TaskContext from "../../TaskContext.ts"
@@ -12,7 +12,7 @@ export const codecOf = (schema: Schema.Constraint): Schema.Codec<unknown, unknow
   schema as Schema.Codec<unknown, unknown>
 
 /** Decodes an array of raw rows, whose first is row `firstRow`. */
-export const decodeRows = Effect.fnUntraced(function*<Raw, A>(
+export const decodeRows = Effect.fnUntraced(function* <Raw, A>(
   format: string,
   path: string,
   firstRow: number,

@@ -128,24 +128,26 @@ const safe = (value: bigint): number => {
   return number
 }
 
-const bits = (bytes: Uint8Array, index: number): boolean => ((bytes[index >> 3] ?? 0) >> (index & 7) & 1) === 1
+const bits = (bytes: Uint8Array, index: number): boolean => (((bytes[index >> 3] ?? 0) >> (index & 7)) & 1) === 1
 
 // Milliseconds in a unit of Arrow's `TimeUnit` (second, millisecond, microsecond, nanosecond), as a ratio.
-const toMillis = (unit: number) => (value: bigint): number =>
-  unit === 0 ? Number(value) * 1000 : unit === 1 ? Number(value) : Number(value) / (unit === 2 ? 1e3 : 1e6)
+const toMillis =
+  (unit: number) =>
+  (value: bigint): number =>
+    unit === 0 ? Number(value) * 1000 : unit === 1 ? Number(value) : Number(value) / (unit === 2 ? 1e3 : 1e6)
 
 const offsetsOf = (data: Arrow.Data): ((index: number) => number) => {
   const offsets: ArrayLike<number | bigint> = data.valueOffsets
   return (index) => Number(offsets[index])
 }
 
-const bytesGetter = (data: Arrow.Data): (index: number) => Uint8Array => {
+const bytesGetter = (data: Arrow.Data): ((index: number) => Uint8Array) => {
   const offset = offsetsOf(data)
   const values: Uint8Array = data.values
   return (index) => values.subarray(offset(index), offset(index + 1))
 }
 
-const textGetter = (data: Arrow.Data): (index: number) => string => {
+const textGetter = (data: Arrow.Data): ((index: number) => string) => {
   const bytes: Uint8Array = data.values
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const offsets: ArrayLike<number | bigint> = data.valueOffsets
@@ -173,8 +175,12 @@ const any: Target = { ast: Schema.Unknown.ast, nullable: true, absent: null }
 
 const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefined => {
   const vector = Vector.of(ast)
-  const loose = ast._tag === "Unknown" || ast._tag === "Any" || ast._tag === "Union" || ast._tag === "Literal"
-    || (ast._tag === "Declaration" && vector === undefined && !isDate(ast) && !isBytes(ast))
+  const loose =
+    ast._tag === "Unknown" ||
+    ast._tag === "Any" ||
+    ast._tag === "Union" ||
+    ast._tag === "Literal" ||
+    (ast._tag === "Declaration" && vector === undefined && !isDate(ast) && !isBytes(ast))
   const wants = (tag: SchemaAST.AST["_tag"]): boolean => loose || ast._tag === tag
   const typeId: number = type.typeId
   switch (typeId) {
@@ -183,16 +189,18 @@ const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | unde
       if (ast._tag === "Number") {
         return wide
           ? (data) => {
-            const values: BigInt64Array = data.values
-            return (index) => safe(values[index] ?? 0n)
-          }
+              const values: BigInt64Array = data.values
+              return (index) => safe(values[index] ?? 0n)
+            }
           : numbers
       }
       if (ast._tag === "BigInt") {
-        return wide ? numbers : (data) => {
-          const values: Int32Array = data.values
-          return (index) => BigInt(values[index] ?? 0)
-        }
+        return wide
+          ? numbers
+          : (data) => {
+              const values: Int32Array = data.values
+              return (index) => BigInt(values[index] ?? 0)
+            }
       }
       return loose ? numbers : undefined
     }
@@ -205,10 +213,10 @@ const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | unde
     case Bool:
       return wants("Boolean")
         ? (data) => {
-          const values: Uint8Array = data.values
-          const offset = data.offset
-          return (index) => bits(values, offset + index)
-        }
+            const values: Uint8Array = data.values
+            const offset = data.offset
+            return (index) => bits(values, offset + index)
+          }
         : undefined
     case Utf8:
     case LargeUtf8:
@@ -224,9 +232,9 @@ const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | unde
       const width = "byteWidth" in type && typeof type.byteWidth === "number" ? type.byteWidth : 0
       return loose || isBytes(ast)
         ? (data) => {
-          const values: Uint8Array = data.values
-          return (index) => values.subarray(index * width, (index + 1) * width)
-        }
+            const values: Uint8Array = data.values
+            return (index) => values.subarray(index * width, (index + 1) * width)
+          }
         : undefined
     }
     case Decimal: {
@@ -244,10 +252,11 @@ const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | unde
         const get = unscaled(data)
         return (index) => decimalString(get(index), scale)
       }
-      if (ast._tag === "Number") return (data) => {
-        const get = text(data)
-        return (index) => Number(get(index))
-      }
+      if (ast._tag === "Number")
+        return (data) => {
+          const get = text(data)
+          return (index) => Number(get(index))
+        }
       if (ast._tag === "BigInt") return scale === 0 ? unscaled : undefined
       return wants("String") ? text : undefined
     }
@@ -262,10 +271,14 @@ const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | unde
     case Timestamp: {
       const scale = toMillis("unit" in type && typeof type.unit === "number" ? type.unit : 1)
       if (ast._tag === "BigInt") return numbers
-      return dates((data) => {
-        const values: BigInt64Array = data.values
-        return (index) => scale(values[index] ?? 0n)
-      }, ast, loose)
+      return dates(
+        (data) => {
+          const values: BigInt64Array = data.values
+          return (index) => scale(values[index] ?? 0n)
+        },
+        ast,
+        loose
+      )
     }
     case Time:
     case Duration:
@@ -275,9 +288,8 @@ const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | unde
     case FixedSizeList: {
       const item = type.children[0]?.type
       if (item === undefined) return undefined
-      const width = typeId === FixedSizeList && "listSize" in type && typeof type.listSize === "number"
-        ? type.listSize
-        : undefined
+      const width =
+        typeId === FixedSizeList && "listSize" in type && typeof type.listSize === "number" ? type.listSize : undefined
       if (vector !== undefined) return vectors(item, width, vector.length)
       if (ast._tag !== "Arrays" && !loose) return undefined
       const rest = ast._tag === "Arrays" ? ast.rest[0] : undefined
@@ -306,12 +318,13 @@ const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | unde
     }
     case Struct: {
       if (ast._tag !== "Objects" && !loose) return undefined
-      const fields = ast._tag === "Objects" && ast.propertySignatures.length > 0
-        ? ast.propertySignatures.map((field) => ({
-          name: String(field.name),
-          target: strip(field.type, SchemaAST.isOptional(field.type))
-        }))
-        : type.children.map((field) => ({ name: field.name, target: any }))
+      const fields =
+        ast._tag === "Objects" && ast.propertySignatures.length > 0
+          ? ast.propertySignatures.map((field) => ({
+              name: String(field.name),
+              target: strip(field.type, SchemaAST.isOptional(field.type))
+            }))
+          : type.children.map((field) => ({ name: field.name, target: any }))
       const compiled: Array<readonly [name: string, child: number, get: Compiled]> = []
       for (const { name, target } of fields) {
         const child = type.children.findIndex((field) => field.name === name)
@@ -369,17 +382,19 @@ const dates = (
   }
 }
 
-const lists = (item: Compiled, width: number | undefined): Compiled => (data) => {
-  const child = data.children[0]
-  if (child === undefined) return () => []
-  const get = item(child)
-  const offset = width === undefined ? offsetsOf(data) : (index: number) => index * width
-  return (index) => {
-    const out: Array<unknown> = []
-    for (let i = offset(index), end = offset(index + 1); i < end; i++) out.push(get(i))
-    return out
+const lists =
+  (item: Compiled, width: number | undefined): Compiled =>
+  (data) => {
+    const child = data.children[0]
+    if (child === undefined) return () => []
+    const get = item(child)
+    const offset = width === undefined ? offsetsOf(data) : (index: number) => index * width
+    return (index) => {
+      const out: Array<unknown> = []
+      for (let i = offset(index), end = offset(index + 1); i < end; i++) out.push(get(i))
+      return out
+    }
   }
-}
 
 const vectors = (item: Arrow.DataType, width: number | undefined, length: number | undefined): Compiled | undefined => {
   const typeId: number = item.typeId
@@ -389,16 +404,20 @@ const vectors = (item: Arrow.DataType, width: number | undefined, length: number
   return (data) => {
     const child = data.children[0]
     if (child === undefined) return () => new Float32Array(0)
-    const checked = child.nullCount === 0 ? undefined : (from: number, to: number): void => {
-      for (let i = from; i < to; i++) if (!child.getValid(i)) throw new BadValue("has a null inside a vector")
-    }
+    const checked =
+      child.nullCount === 0
+        ? undefined
+        : (from: number, to: number): void => {
+            for (let i = from; i < to; i++) if (!child.getValid(i)) throw new BadValue("has a null inside a vector")
+          }
     const raw: Float32Array | Float64Array | Uint16Array = child.values
     // Other widths are converted once a batch; a list of float32 is the column's own memory.
-    const values = raw instanceof Float32Array
-      ? raw
-      : isFloat && item.precision === 0
-      ? Float32Array.from(raw, halfToNumber)
-      : Float32Array.from(raw)
+    const values =
+      raw instanceof Float32Array
+        ? raw
+        : isFloat && item.precision === 0
+          ? Float32Array.from(raw, halfToNumber)
+          : Float32Array.from(raw)
     if (width !== undefined) {
       return (index) => {
         checked?.(index * width, (index + 1) * width)
@@ -507,7 +526,8 @@ export const compileRows = <S extends Schema.Struct<Schema.Struct.Fields>>(
       const getters = columns.map((column): Getter => {
         const at = batch.schema.fields.findIndex((field) => field.name === column.name)
         const data = batch.data.children[at]
-        const get: Getter = column.compiled === undefined || data === undefined ? () => undefined : column.compiled(data)
+        const get: Getter =
+          column.compiled === undefined || data === undefined ? () => undefined : column.compiled(data)
         const decode = column.decode
         return decode === undefined ? get : (index) => decode(get(index))
       })
@@ -518,7 +538,7 @@ export const compileRows = <S extends Schema.Struct<Schema.Struct.Fields>>(
   }
 }
 
-const decodeWith = (schema: Schema.Constraint): (value: unknown) => unknown => {
+const decodeWith = (schema: Schema.Constraint): ((value: unknown) => unknown) => {
   const decode = Schema.decodeUnknownResult(schema as Schema.Codec<unknown>)
   return (value) => {
     const result = decode(value)

@@ -51,7 +51,7 @@ const hostsOf = (units: ReadonlyArray<Unit>): ReadonlyArray<string> => {
       for (const host of block.hosts) bytes.set(host, (bytes.get(host) ?? 0) + to - from)
     }
   }
-  return [...bytes].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([host]) => host)
+  return [...bytes].toSorted((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([host]) => host)
 }
 
 const labelOf = (parts: ReadonlyArray<FilePart>, files: ReadonlyArray<FileStatus>): string => {
@@ -59,11 +59,14 @@ const labelOf = (parts: ReadonlyArray<FilePart>, files: ReadonlyArray<FileStatus
   const file = files[0]
   if (part === undefined || file === undefined) return "empty"
   const groups = part.rowGroups
-  const range = groups !== undefined
-    ? groups.length <= 1 ? `[${groups.join()}]` : `[${groups[0]}..${groups[groups.length - 1]}]`
-    : part.length === file.length
-    ? ""
-    : `[${part.offset}..${part.offset + part.length}]`
+  const range =
+    groups !== undefined
+      ? groups.length <= 1
+        ? `[${groups.join()}]`
+        : `[${groups[0]}..${groups[groups.length - 1]}]`
+      : part.length === file.length
+        ? ""
+        : `[${part.offset}..${part.offset + part.length}]`
   const more = parts.length === 1 ? "" : ` and ${parts.length - 1} more`
   return `${baseName(part.path)}${range}${more}`
 }

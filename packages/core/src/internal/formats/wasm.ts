@@ -1,12 +1,14 @@
 /** The two libraries behind Parquet, loaded when first needed: they cost a process 150 ms that reads none. */
 import { createRequire } from "node:module"
+import type * as Arrow from "apache-arrow"
 import { Effect } from "effect"
+import type * as ParquetWasm from "parquet-wasm/node"
 import { provide } from "./arrowRows.ts"
 
-type Wasm = typeof import("parquet-wasm/node")
+type Wasm = typeof ParquetWasm
 
 export interface Libraries {
-  readonly arrow: typeof import("apache-arrow")
+  readonly arrow: typeof Arrow
   /** Runs a synchronous use of the codec. Nothing of the codec may leave it. */
   readonly codec: <A>(use: (wasm: Wasm) => A) => A
 }
@@ -41,9 +43,10 @@ const codec = <A>(use: (wasm: Wasm) => A): A => {
 
 let libraries: Promise<Libraries> | undefined
 
-export const load: Effect.Effect<Libraries> = Effect.promise(() =>
-  libraries ??= import("apache-arrow").then((arrow) => {
-    provide((data) => arrow.makeVector(data))
-    return { arrow, codec }
-  })
+export const load: Effect.Effect<Libraries> = Effect.promise(
+  () =>
+    (libraries ??= import("apache-arrow").then((arrow) => {
+      provide((data) => arrow.makeVector(data))
+      return { arrow, codec }
+    }))
 )

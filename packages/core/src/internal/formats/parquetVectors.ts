@@ -30,7 +30,7 @@ export const vectorColumns = (footer: Thrift.Struct): ReadonlyMap<string, Vector
     let end = at
     for (let open = 1; open > 0 && end < all.length; end++) {
       const element = all[end]
-      open += (element === undefined ? 0 : Thrift.int(element, schema.children) ?? 0) - 1
+      open += (element === undefined ? 0 : (Thrift.int(element, schema.children) ?? 0)) - 1
     }
     const elements = all.slice(at, end)
     at = end
@@ -71,7 +71,7 @@ const runs = (
   let left = count
   while (left > 0) {
     let header = 0
-    for (let shift = 0;; shift += 7) {
+    for (let shift = 0; ; shift += 7) {
       const byte = bytes[at++]
       if (byte === undefined || at > end || shift > 28) throw corrupt("ends in the middle of its levels")
       header += (byte & 0x7f) * 2 ** shift
@@ -79,7 +79,7 @@ const runs = (
     }
     if (header % 2 === 1) {
       const length = Math.min(left, (header - 1) * 4)
-      if (at + Math.ceil(length * width / 8) > end) throw corrupt("ends in the middle of its levels")
+      if (at + Math.ceil((length * width) / 8) > end) throw corrupt("ends in the middle of its levels")
       if (width === 1) {
         let i = 0
         for (; i + 8 <= length; i += 8) {
@@ -105,7 +105,7 @@ const runs = (
         held >>>= width
         bits -= width
       }
-      at += (header - 1) / 2 * width
+      at += ((header - 1) / 2) * width
       left -= length
     } else {
       const size = (width + 7) >> 3
@@ -184,7 +184,7 @@ const floatsOf = (bytes: Uint8Array): Float32Array => {
 }
 
 const plainEncoding = 0
-const dictionaryEncodings: ReadonlyArray<number | undefined> = [2, 8]
+const dictionaryEncodings: ReadonlySet<number | undefined> = new Set([2, 8])
 
 // More than this is not decoded in one piece.
 const maxValues = 64 * 1024 * 1024
@@ -275,7 +275,7 @@ export const decodeVectors = (
       const size = count * 4
       if (at + size > bytes.length) throw corrupt("has fewer values than its metadata says")
       out.set(bytes.subarray(at, at + size), used * 4)
-    } else if (dictionaryEncodings.includes(encoding) && dictionary !== undefined) {
+    } else if (dictionaryEncodings.has(encoding) && dictionary !== undefined) {
       const known = dictionary
       const width = bytes[at] ?? 0
       if (width > 24) return undefined
@@ -290,7 +290,8 @@ export const decodeVectors = (
     }
     used += count
   }
-  if (used !== values.length || row !== rows || offsets[0] !== 0) throw corrupt("has fewer values than its metadata says")
+  if (used !== values.length || row !== rows || offsets[0] !== 0)
+    throw corrupt("has fewer values than its metadata says")
   offsets[rows] = used
   return { offsets, values }
 }
@@ -301,13 +302,9 @@ export const verify = (chunk: Uint8Array): void => {
 }
 
 /** The bytes of a column, or of some next to each other, in those that were read. */
-export const chunkOf = (
-  column: Range,
-  ranges: ReadonlyArray<Range>,
-  pieces: ReadonlyArray<Uint8Array>
-): Uint8Array => {
-  const i = ranges.findIndex((range) =>
-    column.offset >= range.offset && column.offset + column.length <= range.offset + range.length
+export const chunkOf = (column: Range, ranges: ReadonlyArray<Range>, pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const i = ranges.findIndex(
+    (range) => column.offset >= range.offset && column.offset + column.length <= range.offset + range.length
   )
   const range = ranges[i]
   const piece = pieces[i]
@@ -402,11 +399,12 @@ export const encodeVectors = (
   compression: keyof typeof codecs
 ): EncodedColumn | undefined => {
   if (compression === "snappy" && data.some((part) => repeats(part.values))) return undefined
-  const compress = compression === "zstd"
-    ? (bytes: Uint8Array) => zlib.zstdCompressSync(bytes)
-    : compression === "gzip"
-    ? (bytes: Uint8Array) => zlib.gzipSync(bytes)
-    : undefined
+  const compress =
+    compression === "zstd"
+      ? (bytes: Uint8Array) => zlib.zstdCompressSync(bytes)
+      : compression === "gzip"
+        ? (bytes: Uint8Array) => zlib.gzipSync(bytes)
+        : undefined
   const repetition = new Levels(1)
   const definition = new Levels(maxLevel === 1 ? 1 : 2)
   const empty = nullable ? 1 : 0
@@ -454,7 +452,12 @@ export const encodeVectors = (
           [
             page.data,
             Thrift.structField(
-              new Map([[1, Thrift.i32(levels)], [2, Thrift.i32(plainEncoding)], [3, Thrift.i32(3)], [4, Thrift.i32(3)]])
+              new Map([
+                [1, Thrift.i32(levels)],
+                [2, Thrift.i32(plainEncoding)],
+                [3, Thrift.i32(3)],
+                [4, Thrift.i32(3)]
+              ])
             )
           ]
         ])

@@ -96,21 +96,23 @@ const cutRecords = <E, R>(
         held.push(buffer)
         heldBytes += buffer.length
       }
-      return heldBytes <= options.maxBytes ? Effect.succeed(pieces) : Effect.fail(
-        fail(
-          options.format,
-          options.path,
-          new Corrupt({
-            offset: position,
-            detail: `the record that begins here is longer than ${options.maxBytes} bytes; if it is right, raise the limit`
-          })
-        )
-      )
+      return heldBytes <= options.maxBytes
+        ? Effect.succeed(pieces)
+        : Effect.fail(
+            fail(
+              options.format,
+              options.path,
+              new Corrupt({
+                offset: position,
+                detail: `the record that begins here is longer than ${options.maxBytes} bytes; if it is right, raise the limit`
+              })
+            )
+          )
     }
 
     return Stream.mapEffect(bytes, push).pipe(
       Stream.concat(
-        Stream.suspend(() => heldBytes === 0 ? Stream.empty : Stream.succeed([take(Buffer.alloc(0), 0)]))
+        Stream.suspend(() => (heldBytes === 0 ? Stream.empty : Stream.succeed([take(Buffer.alloc(0), 0)])))
       ),
       emit
     )
@@ -150,11 +152,9 @@ const readOwned = (
       return brokenAtCr ? [] : [chunk.subarray(at)]
     }
 
-    const body = storage.read(part.path, { offset: part.offset, length: part.length }).pipe(
-      Stream.mapError(toError),
-      Stream.map(skip),
-      emit
-    )
+    const body = storage
+      .read(part.path, { offset: part.offset, length: part.length })
+      .pipe(Stream.mapError(toError), Stream.map(skip), emit)
 
     const tail = Stream.suspend(() => {
       if (end >= file.length || skipping) return Stream.empty
@@ -162,43 +162,50 @@ const readOwned = (
       let position = end
       let size = tailBytes
       let closedAtCr = false
-      return emit(Stream.paginate(undefined, () => {
-        const length = Math.min(size, file.length - position)
-        return Effect.map(Effect.mapError(storage.readRange(part.path, position, length), toError), (bytes) => {
-          let chunk = toBuffer(bytes)
-          position += length
-          size = Math.min(size * 2, maxTailBytes)
-          const done = (found: Buffer): readonly [ReadonlyArray<ReadonlyArray<Uint8Array>>, Option.Option<undefined>] => [
-            [[found]],
-            Option.none()
-          ]
-          if (closedAtCr) return done(chunk.subarray(0, chunk[0] === LF ? 1 : 0))
-          if (skipLf) {
-            skipLf = false
-            if (chunk[0] === LF) return done(chunk.subarray(0, 0))
-          }
-          const at = afterFirstBreak(chunk)
-          if (at > 0) {
-            if (at < chunk.length || chunk[at - 1] === LF || position >= file.length) return done(chunk.subarray(0, at))
-            closedAtCr = true
-          }
-          return [[[chunk]], position < file.length ? Option.some(undefined) : Option.none()] as const
+      return emit(
+        Stream.paginate(undefined, () => {
+          const length = Math.min(size, file.length - position)
+          return Effect.map(Effect.mapError(storage.readRange(part.path, position, length), toError), (bytes) => {
+            let chunk = toBuffer(bytes)
+            position += length
+            size = Math.min(size * 2, maxTailBytes)
+            const done = (
+              found: Buffer
+            ): readonly [ReadonlyArray<ReadonlyArray<Uint8Array>>, Option.Option<undefined>] => [
+              [[found]],
+              Option.none()
+            ]
+            if (closedAtCr) return done(chunk.subarray(0, chunk[0] === LF ? 1 : 0))
+            if (skipLf) {
+              skipLf = false
+              if (chunk[0] === LF) return done(chunk.subarray(0, 0))
+            }
+            const at = afterFirstBreak(chunk)
+            if (at > 0) {
+              if (at < chunk.length || chunk[at - 1] === LF || position >= file.length)
+                return done(chunk.subarray(0, at))
+              closedAtCr = true
+            }
+            return [[[chunk]], position < file.length ? Option.some(undefined) : Option.none()] as const
+          })
         })
-      }))
+      )
     })
     return Stream.concat(body, tail)
   })
 
-const gunzip = (options: CutOptions) => <E, R>(bytes: Stream.Stream<Uint8Array, E, R>) =>
-  NodeStream.pipeThroughDuplex(bytes, {
-    evaluate: () => createGunzip({ chunkSize: 256 * 1024 }),
-    onError: (error) =>
-      fail(
-        options.format,
-        options.path,
-        new Corrupt({ detail: `not readable as gzip: ${error instanceof Error ? error.message : String(error)}` })
-      )
-  })
+const gunzip =
+  (options: CutOptions) =>
+  <E, R>(bytes: Stream.Stream<Uint8Array, E, R>) =>
+    NodeStream.pipeThroughDuplex(bytes, {
+      evaluate: () => createGunzip({ chunkSize: 256 * 1024 }),
+      onError: (error) =>
+        fail(
+          options.format,
+          options.path,
+          new Corrupt({ detail: `not readable as gzip: ${error instanceof Error ? error.message : String(error)}` })
+        )
+    })
 
 /** The records of a part, cut at record ends, without the byte order mark. */
 export const readPieces = (
@@ -206,13 +213,15 @@ export const readPieces = (
   file: FileStatus,
   options: CutOptions
 ): Stream.Stream<Piece, FormatError, Storage> =>
-  Stream.unwrap(Effect.map(Storage, (storage) => {
-    const toError = storageFailed(options.format, part.path)
-    const bytes = isGzip(part.path)
-      ? gunzip(options)(Stream.mapError(storage.read(part.path), toError))
-      : readOwned(storage, part, file, toError)
-    return Stream.map(cutRecords(bytes, part.offset, options), withoutMark)
-  }))
+  Stream.unwrap(
+    Effect.map(Storage, (storage) => {
+      const toError = storageFailed(options.format, part.path)
+      const bytes = isGzip(part.path)
+        ? gunzip(options)(Stream.mapError(storage.read(part.path), toError))
+        : readOwned(storage, part, file, toError)
+      return Stream.map(cutRecords(bytes, part.offset, options), withoutMark)
+    })
+  )
 
 const withoutMark = (piece: Piece): Piece =>
   piece.offset === 0 && piece.bytes[0] === 0xef && piece.bytes[1] === 0xbb && piece.bytes[2] === 0xbf
@@ -239,15 +248,15 @@ export const decodePiece = (
   encoding === "replace" || isUtf8(piece.bytes)
     ? Effect.succeed(piece.bytes.toString("utf8"))
     : Effect.fail(
-      fail(
-        options.format,
-        options.path,
-        new Corrupt({
-          offset: piece.offset + firstInvalid(piece.bytes),
-          detail: "not UTF-8; pass encoding \"replace\" to read such bytes as U+FFFD"
-        })
+        fail(
+          options.format,
+          options.path,
+          new Corrupt({
+            offset: piece.offset + firstInvalid(piece.bytes),
+            detail: 'not UTF-8; pass encoding "replace" to read such bytes as U+FFFD'
+          })
+        )
       )
-    )
 
 /** The lines of a text, without their breaks. */
 export const splitLines = (text: string): Array<string> => {
@@ -279,5 +288,6 @@ export const readLines = (
         Origin.attach(lines, { path: part.path, rowGroup: undefined, firstRow: row, kept: undefined })
         row += lines.length
         return lines
-      }))
+      })
+    )
   })

@@ -141,7 +141,7 @@ const maxGap = 1024 * 1024
 export const rangesOf = (group: RowGroup, columns: ReadonlySet<string> | undefined): ReadonlyArray<Range> => {
   const wanted = group.columns
     .filter((column) => columns === undefined || columns.has(column.path[0] ?? ""))
-    .sort((a, b) => a.offset - b.offset)
+    .toSorted((a, b) => a.offset - b.offset)
   const ranges: Array<Range> = []
   for (const column of wanted) {
     const last = ranges[ranges.length - 1]
@@ -158,7 +158,7 @@ export const rangesOf = (group: RowGroup, columns: ReadonlySet<string> | undefin
 /** Bytes of the pages of the wanted columns of a row group before compression. */
 export const plainLength = (group: RowGroup, columns: ReadonlySet<string> | undefined): number =>
   group.columns.reduce(
-    (sum, column) => columns === undefined || columns.has(column.path[0] ?? "") ? sum + column.plainLength : sum,
+    (sum, column) => (columns === undefined || columns.has(column.path[0] ?? "") ? sum + column.plainLength : sum),
     1
   )
 
@@ -174,29 +174,33 @@ const moved = (group: Thrift.Struct, by: (offset: number) => number): Thrift.Str
     [rowGroup.ordinal, undefined],
     [
       rowGroup.columns,
-      Thrift.structList(Thrift.structs(group, rowGroup.columns).map((chunk) => {
-        const meta = Thrift.struct(chunk, columnChunk.metaData)
-        return Thrift.set(chunk, [
-          [columnChunk.fileOffset, Thrift.i64(0)],
-          [columnChunk.offsetIndexOffset, undefined],
-          [columnChunk.offsetIndexLength, undefined],
-          [columnChunk.columnIndexOffset, undefined],
-          [columnChunk.columnIndexLength, undefined],
-          [
-            columnChunk.metaData,
-            meta === undefined ? undefined : {
-              type: 12,
-              value: Thrift.set(meta, [
-                shifted(meta, columnMetaData.dataPage, by),
-                shifted(meta, columnMetaData.indexPage, by),
-                shifted(meta, columnMetaData.dictionaryPage, by),
-                [columnMetaData.bloomOffset, undefined],
-                [columnMetaData.bloomLength, undefined]
-              ])
-            }
-          ]
-        ])
-      }))
+      Thrift.structList(
+        Thrift.structs(group, rowGroup.columns).map((chunk) => {
+          const meta = Thrift.struct(chunk, columnChunk.metaData)
+          return Thrift.set(chunk, [
+            [columnChunk.fileOffset, Thrift.i64(0)],
+            [columnChunk.offsetIndexOffset, undefined],
+            [columnChunk.offsetIndexLength, undefined],
+            [columnChunk.columnIndexOffset, undefined],
+            [columnChunk.columnIndexLength, undefined],
+            [
+              columnChunk.metaData,
+              meta === undefined
+                ? undefined
+                : {
+                    type: 12,
+                    value: Thrift.set(meta, [
+                      shifted(meta, columnMetaData.dataPage, by),
+                      shifted(meta, columnMetaData.indexPage, by),
+                      shifted(meta, columnMetaData.dictionaryPage, by),
+                      [columnMetaData.bloomOffset, undefined],
+                      [columnMetaData.bloomLength, undefined]
+                    ])
+                  }
+            ]
+          ])
+        })
+      )
     ]
   ])
 
@@ -217,8 +221,7 @@ const close = (footer: Thrift.Struct): Buffer => {
 }
 
 /** A file of no rows with the schema of another. */
-export const emptyFile = (footer: Footer): Uint8Array =>
-  Buffer.concat([magic, close(withRowGroups(footer.struct, []))])
+export const emptyFile = (footer: Footer): Uint8Array => Buffer.concat([magic, close(withRowGroups(footer.struct, []))])
 
 /**
  * The footer of the same file with only some of its top-level columns: the decoder has no other way to skip the rest.
@@ -233,7 +236,7 @@ export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMess
     let end = at
     for (let open = 1; open > 0 && end < elements.length; end++) {
       const element = elements[end]
-      open += (element === undefined ? 0 : Thrift.int(element, schemaElement.children) ?? 0) - 1
+      open += (element === undefined ? 0 : (Thrift.int(element, schemaElement.children) ?? 0)) - 1
     }
     const element = elements[at]
     if (element !== undefined && columns.has(Thrift.text(element, schemaElement.name))) {
@@ -321,7 +324,11 @@ export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>
      * The bytes that the output grows by: those of a file with the other columns of one row group, and of `extra`.
      * Throws `ThriftError` where `file` is no Parquet file.
      */
-    append: (file: Uint8Array | undefined, rows: number, extra: ReadonlyArray<ExtraColumn>): ReadonlyArray<Uint8Array> => {
+    append: (
+      file: Uint8Array | undefined,
+      rows: number,
+      extra: ReadonlyArray<ExtraColumn>
+    ): ReadonlyArray<Uint8Array> => {
       const pieces: Array<Uint8Array> = position === 0 ? [magic] : []
       if (position === 0) position = magic.length
       const columns = new Map<string, Array<Thrift.Struct>>()
@@ -352,7 +359,10 @@ export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>
       for (const column of extra) {
         const metadata = Thrift.set(column.metadata, [[columnMetaData.dataPage, Thrift.i64(position)]])
         columns.set(column.name, [
-          new Map([[columnChunk.fileOffset, Thrift.i64(0)], [columnChunk.metaData, Thrift.structField(metadata)]])
+          new Map([
+            [columnChunk.fileOffset, Thrift.i64(0)],
+            [columnChunk.metaData, Thrift.structField(metadata)]
+          ])
         ])
         pieces.push(...column.pieces)
         position += column.length
@@ -360,16 +370,20 @@ export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>
       if (rows === 0) return pieces
       const all = names.flatMap((name) => columns.get(name) ?? [])
       const size = (id: number) =>
-        Thrift.i64(all.reduce((sum, chunk) => {
-          const metadata = Thrift.struct(chunk, columnChunk.metaData)
-          return sum + (metadata === undefined ? 0 : Thrift.int(metadata, id) ?? 0)
-        }, 0))
-      groups.push(Thrift.set(group, [
-        [rowGroup.columns, Thrift.structList(all)],
-        [rowGroup.plainLength, size(columnMetaData.uncompressed)],
-        [rowGroup.length, size(columnMetaData.compressed)],
-        [rowGroup.fileOffset, undefined]
-      ]))
+        Thrift.i64(
+          all.reduce((sum, chunk) => {
+            const metadata = Thrift.struct(chunk, columnChunk.metaData)
+            return sum + (metadata === undefined ? 0 : (Thrift.int(metadata, id) ?? 0))
+          }, 0)
+        )
+      groups.push(
+        Thrift.set(group, [
+          [rowGroup.columns, Thrift.structList(all)],
+          [rowGroup.plainLength, size(columnMetaData.uncompressed)],
+          [rowGroup.length, size(columnMetaData.compressed)],
+          [rowGroup.fileOffset, undefined]
+        ])
+      )
       return pieces
     },
     /** The footer of all that was appended. */

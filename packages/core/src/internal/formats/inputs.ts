@@ -7,8 +7,10 @@ import type { StorageError } from "../../StorageError.ts"
 export const fail = (format: string, path: string, reason: Reason): FormatError =>
   new FormatError({ format, path, reason })
 
-export const storageFailed = (format: string, path: string) => (error: StorageError): FormatError =>
-  fail(format, path, new StorageFailed({ error }))
+export const storageFailed =
+  (format: string, path: string) =>
+  (error: StorageError): FormatError =>
+    fail(format, path, new StorageFailed({ error }))
 
 export const toPaths = (paths: string | ReadonlyArray<string>): ReadonlyArray<string> =>
   typeof paths === "string" ? [paths] : paths
@@ -30,17 +32,16 @@ const some = (names: ReadonlyArray<string>): string =>
  * The data files of a path: the file itself; of a directory its files and those of its `key=value` folders; of a glob the
  * same for each match. Names that begin with `_` or `.` are no data.
  */
-export const expand = Effect.fn("Format.expand")(function*(format: string, paths: ReadonlyArray<string>) {
+export const expand = Effect.fn("Format.expand")(function* (format: string, paths: ReadonlyArray<string>) {
   const storage = yield* Storage
-  const list = (path: string) =>
-    Effect.mapError(Stream.runCollect(storage.list(path)), storageFailed(format, path))
+  const list = (path: string) => Effect.mapError(Stream.runCollect(storage.list(path)), storageFailed(format, path))
 
   const files: Array<FileStatus> = []
   for (const path of paths) {
     const before = files.length
     const skipped: Array<string> = []
 
-    const directory = Effect.fnUntraced(function*(path: string, prefix: string) {
+    const directory = Effect.fnUntraced(function* (path: string, prefix: string) {
       const pending: Array<readonly [path: string, prefix: string]> = [[path, prefix]]
       let next: readonly [path: string, prefix: string] | undefined
       while ((next = pending.shift()) !== undefined) {
@@ -77,7 +78,8 @@ export const expand = Effect.fn("Format.expand")(function*(format: string, paths
     const status = yield* Effect.mapError(storage.stat(path), (error) =>
       error.reason._tag === "NotFound"
         ? fail(format, path, new NoInput({ detail: "no such file or directory" }))
-        : storageFailed(format, path)(error))
+        : storageFailed(format, path)(error)
+    )
     if (status.type === "file") {
       files.push(status)
     } else {

@@ -27,7 +27,9 @@ const isNested = (field: Arrow.Field): boolean => (field.type.children?.length ?
 
 /** Whether there are floats in a list or a struct: mostly vectors. */
 const holdsFloats = (arrow: Libraries["arrow"], field: Arrow.Field): boolean =>
-  (field.type.children ?? []).some((child: Arrow.Field) => arrow.DataType.isFloat(child.type) || holdsFloats(arrow, child))
+  (field.type.children ?? []).some(
+    (child: Arrow.Field) => arrow.DataType.isFloat(child.type) || holdsFloats(arrow, child)
+  )
 
 const toFile = ({ arrow, codec }: Libraries, table: Arrow.Table, options: EncodeOptions): Uint8Array => {
   const ipc = arrow.tableToIPC(table, "stream")
@@ -52,7 +54,10 @@ const toFile = ({ arrow, codec }: Libraries, table: Arrow.Table, options: Encode
 }
 
 /** Vectors that need no codec, as {@link Vectors.encodeVectors} takes them. */
-const vectorData = ({ DataType }: Libraries["arrow"], column: Arrow.Vector): ReadonlyArray<Vectors.VectorData> | undefined => {
+const vectorData = (
+  { DataType }: Libraries["arrow"],
+  column: Arrow.Vector
+): ReadonlyArray<Vectors.VectorData> | undefined => {
   const parts: Array<Vectors.VectorData> = []
   for (const data of column.data) {
     const child: Arrow.Data | undefined = data.children[0]
@@ -86,9 +91,8 @@ const makeEncoder = (libraries: Libraries, schema: Arrow.Schema, options: Encode
         if (encoded !== undefined) extra.push(encoded)
       }
       const rest = names.filter((name) => extra.every((column) => column.name !== name))
-      const file = rest.length === 0
-        ? undefined
-        : toFile(libraries, extra.length === 0 ? table : table.select(rest), options)
+      const file =
+        rest.length === 0 ? undefined : toFile(libraries, extra.length === 0 ? table : table.select(rest), options)
       return appender.append(file, table.numRows, extra)
     },
     close: appender.close
@@ -112,8 +116,8 @@ const encodeTables = <E, R>(
         return encoder.append(table)
       })
     return Stream.mapEffect(tables, append).pipe(
-      Stream.concat(Stream.suspend(() => encoder === undefined ? Stream.fromEffect(append(empty())) : Stream.empty)),
-      Stream.concat(Stream.fromEffect(attempt(() => encoder === undefined ? [] : [encoder.close()]))),
+      Stream.concat(Stream.suspend(() => (encoder === undefined ? Stream.fromEffect(append(empty())) : Stream.empty))),
+      Stream.concat(Stream.fromEffect(attempt(() => (encoder === undefined ? [] : [encoder.close()])))),
       Stream.filter(Arr.isReadonlyArrayNonEmpty),
       Stream.flattenArray
     )
@@ -123,35 +127,37 @@ export const encodeBatches = <E, R>(
   batches: Stream.Stream<Arrow.RecordBatch, E, R>,
   options: EncodeOptions
 ): Stream.Stream<Uint8Array, E | FormatError, R> =>
-  Stream.unwrap(Effect.map(load, (libraries) => {
-    let held: Array<Arrow.RecordBatch> = []
-    let rows = 0
-    let bytes = 0
-    let schema: string | undefined
-    const flush = () =>
-      Effect.sync(() => {
-        if (held.length === 0) return undefined
-        const table = new libraries.arrow.Table(held)
-        held = []
-        rows = 0
-        bytes = 0
-        return table
-      })
-    const add = (batch: Arrow.RecordBatch): Effect.Effect<Arrow.Table | undefined, FormatError> => {
-      const its = String(batch.schema)
-      schema ??= its
-      if (schema !== its) return Effect.fail(unencodable(`a batch of ${its} after one of ${schema}`))
-      held.push(batch)
-      rows += batch.numRows
-      bytes += batch.data.byteLength
-      return rows >= options.rowGroupRows || bytes >= options.rowGroupBytes ? flush() : Effect.succeed(undefined)
-    }
-    const tables = Stream.mapEffect(batches, add).pipe(
-      Stream.concat(Stream.fromEffect(Effect.suspend(flush))),
-      Stream.filter((table) => table !== undefined)
-    )
-    return encodeTables(libraries, tables, () => new libraries.arrow.Table(), options)
-  }))
+  Stream.unwrap(
+    Effect.map(load, (libraries) => {
+      let held: Array<Arrow.RecordBatch> = []
+      let rows = 0
+      let bytes = 0
+      let schema: string | undefined
+      const flush = () =>
+        Effect.sync(() => {
+          if (held.length === 0) return undefined
+          const table = new libraries.arrow.Table(held)
+          held = []
+          rows = 0
+          bytes = 0
+          return table
+        })
+      const add = (batch: Arrow.RecordBatch): Effect.Effect<Arrow.Table | undefined, FormatError> => {
+        const its = String(batch.schema)
+        schema ??= its
+        if (schema !== its) return Effect.fail(unencodable(`a batch of ${its} after one of ${schema}`))
+        held.push(batch)
+        rows += batch.numRows
+        bytes += batch.data.byteLength
+        return rows >= options.rowGroupRows || bytes >= options.rowGroupBytes ? flush() : Effect.succeed(undefined)
+      }
+      const tables = Stream.mapEffect(batches, add).pipe(
+        Stream.concat(Stream.fromEffect(Effect.suspend(flush))),
+        Stream.filter((table) => table !== undefined)
+      )
+      return encodeTables(libraries, tables, () => new libraries.arrow.Table(), options)
+    })
+  )
 
 interface ColumnBuilder {
   readonly field: Arrow.Field
@@ -204,8 +210,8 @@ const typeOf = (arrow: Libraries["arrow"], ast: SchemaAST.AST): Arrow.DataType |
       return typeof ast.literal === "string"
         ? new arrow.Utf8()
         : typeof ast.literal === "number"
-        ? new arrow.Float64()
-        : new arrow.Bool()
+          ? new arrow.Float64()
+          : new arrow.Bool()
     case "Union":
       return ast.types.every((type) => type._tag === "Literal" && typeof type.literal === "string")
         ? new arrow.Utf8()
@@ -233,49 +239,65 @@ const typeOf = (arrow: Libraries["arrow"], ast: SchemaAST.AST): Arrow.DataType |
   }
 }
 
-const numberColumn = (
-  { arrow }: Libraries,
+interface Nulls {
+  readonly nullCount: number
+  readonly nullBitmap?: Uint8Array
+}
+
+const nullsOf = ({ arrow }: Libraries, valid: ReadonlyArray<boolean> | undefined): Nulls =>
+  valid === undefined
+    ? { nullCount: 0 }
+    : {
+        nullCount: valid.reduce((count, there) => (there ? count : count + 1), 0),
+        nullBitmap: arrow.util.packBools(valid)
+      }
+
+interface Values<A> {
+  readonly length: number
+  readonly BYTES_PER_ELEMENT: number
+  [index: number]: A
+  set(values: ArrayLike<A>): void
+}
+
+const valueColumn = <A extends number | bigint, V extends Values<A>>(
+  libraries: Libraries,
   field: Arrow.Field,
-  make: (length: number) => Float32Array | Float64Array | Int32Array | BigInt64Array,
-  check: (value: unknown) => string | undefined
+  options: {
+    readonly make: (length: number) => V
+    readonly check: (value: unknown) => A
+    readonly toData: (values: V, rows: Nulls & { readonly length: number }) => Arrow.Data
+  }
 ): ColumnBuilder => {
-  let values = make(1024)
+  let values = options.make(1024)
   let valid: Array<boolean> | undefined
   let length = 0
   return {
     field,
     add: (value) => {
       if (length === values.length) {
-        const bigger = make(length * 2)
-        bigger.set(values as never)
+        const bigger = options.make(length * 2)
+        bigger.set(values)
         values = bigger
       }
-      if (value === null || value === undefined) {
-        if (!field.nullable) throw new Error("is null or missing")
-        valid ??= Array.from({ length }, () => true)
-      } else {
-        const wrong = check(value)
-        if (wrong !== undefined) throw new Error(wrong)
-        values[length] = value as never
-      }
-      valid?.push(value !== null && value !== undefined)
+      const there = value !== null && value !== undefined
+      if (there) values[length] = options.check(value)
+      else if (!field.nullable) throw new Error("is null or missing")
+      else valid ??= Array.from({ length }, () => true)
+      valid?.push(there)
       length++
       return values.BYTES_PER_ELEMENT
     },
-    finish: () =>
-      arrow.makeData({
-        type: field.type,
-        length,
-        data: values.subarray(0, length),
-        ...(valid === undefined ? {} : {
-          nullBitmap: arrow.util.packBools(valid),
-          nullCount: valid.reduce((count, there) => there ? count : count + 1, 0)
-        })
-      } as never)
+    finish: () => options.toData(values, { length, ...nullsOf(libraries, valid) })
   }
 }
 
-const vectorColumn = ({ arrow }: Libraries, field: Arrow.Field, exact: number | undefined): ColumnBuilder => {
+const vectorColumn = (
+  libraries: Libraries,
+  field: Arrow.Field,
+  type: Arrow.List,
+  exact: number | undefined
+): ColumnBuilder => {
+  const { arrow } = libraries
   let values = new Float32Array(16 * 1024)
   let offsets = new Int32Array(1024)
   let valid: Array<boolean> | undefined
@@ -314,22 +336,18 @@ const vectorColumn = ({ arrow }: Libraries, field: Arrow.Field, exact: number | 
     },
     finish: () => {
       const child = arrow.makeData({ type: new arrow.Float32(), length: used, data: values.subarray(0, used) })
-      return arrow.makeData({
-        type: field.type,
-        length,
-        valueOffsets: offsets.subarray(0, length + 1),
-        child,
-        ...(valid === undefined ? {} : {
-          nullBitmap: arrow.util.packBools(valid),
-          nullCount: valid.reduce((count, there) => there ? count : count + 1, 0)
-        })
-      } as never)
+      const valueOffsets = offsets.subarray(0, length + 1)
+      return arrow.makeData({ type, length, valueOffsets, child, ...nullsOf(libraries, valid) })
     }
   }
 }
 
 const sizeOf = (value: unknown): number =>
-  typeof value === "string" || value instanceof Uint8Array ? value.length + 4 : Array.isArray(value) ? value.length * 8 : 8
+  typeof value === "string" || value instanceof Uint8Array
+    ? value.length + 4
+    : Array.isArray(value)
+      ? value.length * 8
+      : 8
 
 const anyColumn = ({ arrow }: Libraries, field: Arrow.Field): ColumnBuilder => {
   const builder = arrow.makeBuilder({ type: field.type, nullValues: [null, undefined] })
@@ -344,20 +362,57 @@ const anyColumn = ({ arrow }: Libraries, field: Arrow.Field): ColumnBuilder => {
   }
 }
 
+const aNumber = (value: unknown): number => {
+  if (typeof value !== "number") throw new Error("is no number")
+  return value
+}
+
+const anInt32 = (value: unknown): number => {
+  if (typeof value === "number" && (value | 0) === value) return value
+  throw new Error(`is ${String(value)}, no 32-bit integer`)
+}
+
+const anInt64 = (value: unknown): bigint => {
+  if (typeof value === "bigint" && BigInt.asIntN(64, value) === value) return value
+  throw new Error(`is ${String(value)}, no 64-bit integer`)
+}
+
 const columnBuilder = (libraries: Libraries, field: Arrow.Field, ast: SchemaAST.AST): ColumnBuilder => {
+  const { arrow } = libraries
+  const { type } = field
   const vector = Vector.of(ast)
-  if (vector !== undefined) return vectorColumn(libraries, field, vector.length)
-  const number = (value: unknown) => typeof value === "number" ? undefined : "is no number"
+  if (vector !== undefined && arrow.DataType.isList(type)) return vectorColumn(libraries, field, type, vector.length)
   if (ast._tag === "Number") {
-    const type = parquetType(ast)
-    if (type === "float") return numberColumn(libraries, field, (length) => new Float32Array(length), number)
-    if (type !== "int32") return numberColumn(libraries, field, (length) => new Float64Array(length), number)
-    return numberColumn(libraries, field, (length) => new Int32Array(length), (value) =>
-      typeof value === "number" && (value | 0) === value ? undefined : `is ${String(value)}, no 32-bit integer`)
+    switch (parquetType(ast)) {
+      case "float":
+        return valueColumn(libraries, field, {
+          make: (length) => new Float32Array(length),
+          check: aNumber,
+          toData: (data, rows) =>
+            arrow.makeData({ type: new arrow.Float32(), data: data.subarray(0, rows.length), ...rows })
+        })
+      case "int32":
+        return valueColumn(libraries, field, {
+          make: (length) => new Int32Array(length),
+          check: anInt32,
+          toData: (data, rows) =>
+            arrow.makeData({ type: new arrow.Int32(), data: data.subarray(0, rows.length), ...rows })
+        })
+      default:
+        return valueColumn(libraries, field, {
+          make: (length) => new Float64Array(length),
+          check: aNumber,
+          toData: (data, rows) =>
+            arrow.makeData({ type: new arrow.Float64(), data: data.subarray(0, rows.length), ...rows })
+        })
+    }
   }
   if (ast._tag === "BigInt") {
-    return numberColumn(libraries, field, (length) => new BigInt64Array(length), (value) =>
-      typeof value === "bigint" && BigInt.asIntN(64, value) === value ? undefined : `is ${String(value)}, no 64-bit integer`)
+    return valueColumn(libraries, field, {
+      make: (length) => new BigInt64Array(length),
+      check: anInt64,
+      toData: (data, rows) => arrow.makeData({ type: new arrow.Int64(), data: data.subarray(0, rows.length), ...rows })
+    })
   }
   return anyColumn(libraries, field)
 }
@@ -367,85 +422,97 @@ export const encodeRows = <A, E, R>(
   schema: Schema.Struct<Schema.Struct.Fields>,
   options: EncodeOptions
 ): Stream.Stream<Uint8Array, E | FormatError, R> =>
-  Stream.unwrap(Effect.gen(function*() {
-    const libraries = yield* load
-    const { arrow } = libraries
-    const plans: Array<{ readonly name: string; readonly field: Arrow.Field; readonly ast: SchemaAST.AST; readonly encode: ((value: unknown) => unknown) | undefined }> = []
-    for (const property of schema.ast.propertySignatures) {
-      const name = String(property.name)
-      const own = schema.fields[name]
-      const encoded = SchemaAST.toEncoded(property.type)
-      const inner = unwrapNull(encoded)
-      const type = typeOf(arrow, inner.ast)
-      if (type === undefined || own === undefined) {
-        return yield* unencodable("has a type that Parquet cannot hold", name)
-      }
-      // The builder of 32-bit integers has their check.
-      const direct = isDirect(property.type) || parquetType(inner.ast) === "int32"
-      const encode = direct ? undefined : Schema.encodeUnknownResult(own as Schema.Codec<unknown>)
-      plans.push({
-        name,
-        field: new arrow.Field(name, type, inner.nullable || SchemaAST.isOptional(property.type)),
-        ast: inner.ast,
-        encode: encode === undefined ? undefined : (value) => {
-          const result = encode(value)
-          if (Result.isFailure(result)) throw new Error(result.failure.message)
-          return result.success
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const libraries = yield* load
+      const { arrow } = libraries
+      const plans: Array<{
+        readonly name: string
+        readonly field: Arrow.Field
+        readonly ast: SchemaAST.AST
+        readonly encode: ((value: unknown) => unknown) | undefined
+      }> = []
+      for (const property of schema.ast.propertySignatures) {
+        const name = String(property.name)
+        const own = schema.fields[name]
+        const encoded = SchemaAST.toEncoded(property.type)
+        const inner = unwrapNull(encoded)
+        const type = typeOf(arrow, inner.ast)
+        if (type === undefined || own === undefined) {
+          return yield* unencodable("has a type that Parquet cannot hold", name)
         }
-      })
-    }
-    const arrowSchema = new arrow.Schema(plans.map((plan) => plan.field))
-    const builders = () => plans.map((plan) => columnBuilder(libraries, plan.field, plan.ast))
-    const toTable = (columns: ReadonlyArray<ColumnBuilder>, length: number): Arrow.Table => {
-      const data = arrow.makeData({
-        type: new arrow.Struct(arrowSchema.fields),
-        length,
-        nullCount: 0,
-        children: columns.map((column) => column.finish())
-      })
-      return new arrow.Table([new arrow.RecordBatch(arrowSchema, data)])
-    }
-    let columns = builders()
-    let count = 0
-    let bytes = 0
-    let column = ""
-    const flush = () => {
-      const table = count === 0 ? undefined : toTable(columns, count)
-      columns = builders()
-      count = 0
-      bytes = 0
-      return table
-    }
-    const add = (chunk: ReadonlyArray<A>) =>
-      Effect.try({
-        try: () => {
-          const full: Array<Arrow.Table> = []
-          for (const row of chunk) {
-            const record = row as Readonly<Record<string, unknown>>
-            for (let c = 0; c < plans.length; c++) {
-              const plan = plans[c]
-              if (plan === undefined) continue
-              column = plan.name
-              const value = record[plan.name]
-              bytes += columns[c]?.add(plan.encode === undefined ? value : plan.encode(value)) ?? 0
+        // The builder of 32-bit integers has their check.
+        const direct = isDirect(property.type) || parquetType(inner.ast) === "int32"
+        const encode = direct ? undefined : Schema.encodeUnknownResult(own as Schema.Codec<unknown>)
+        plans.push({
+          name,
+          field: new arrow.Field(name, type, inner.nullable || SchemaAST.isOptional(property.type)),
+          ast: inner.ast,
+          encode:
+            encode === undefined
+              ? undefined
+              : (value) => {
+                  const result = encode(value)
+                  if (Result.isFailure(result)) throw new Error(result.failure.message)
+                  return result.success
+                }
+        })
+      }
+      const arrowSchema = new arrow.Schema(plans.map((plan) => plan.field))
+      const builders = () => plans.map((plan) => columnBuilder(libraries, plan.field, plan.ast))
+      const toTable = (columns: ReadonlyArray<ColumnBuilder>, length: number): Arrow.Table => {
+        const data = arrow.makeData({
+          type: new arrow.Struct(arrowSchema.fields),
+          length,
+          nullCount: 0,
+          children: columns.map((column) => column.finish())
+        })
+        return new arrow.Table([new arrow.RecordBatch(arrowSchema, data)])
+      }
+      let columns = builders()
+      let count = 0
+      let bytes = 0
+      let column = ""
+      const flush = () => {
+        const table = count === 0 ? undefined : toTable(columns, count)
+        columns = builders()
+        count = 0
+        bytes = 0
+        return table
+      }
+      const add = (chunk: ReadonlyArray<A>) =>
+        Effect.try({
+          try: () => {
+            const full: Array<Arrow.Table> = []
+            for (const row of chunk) {
+              const record = row as Readonly<Record<string, unknown>>
+              for (let c = 0; c < plans.length; c++) {
+                const plan = plans[c]
+                if (plan === undefined) continue
+                column = plan.name
+                const value = record[plan.name]
+                bytes += columns[c]?.add(plan.encode === undefined ? value : plan.encode(value)) ?? 0
+              }
+              count++
+              if (count >= options.rowGroupRows || bytes >= options.rowGroupBytes) {
+                const table = flush()
+                if (table !== undefined) full.push(table)
+              }
             }
-            count++
-            if (count >= options.rowGroupRows || bytes >= options.rowGroupBytes) {
-              const table = flush()
-              if (table !== undefined) full.push(table)
-            }
-          }
-          return full
-        },
-        catch: (error) => unencodable(error instanceof Error ? error.message : String(error), column)
-      })
-    const tables = Stream.chunks(rows).pipe(
-      Stream.mapEffect(add),
-      Stream.concat(Stream.sync(() => {
-        const table = flush()
-        return table === undefined ? [] : [table]
-      })),
-      Stream.flattenIterable
-    )
-    return encodeTables(libraries, tables, () => toTable(builders(), 0), options)
-  }))
+            return full
+          },
+          catch: (error) => unencodable(error instanceof Error ? error.message : String(error), column)
+        })
+      const tables = Stream.chunks(rows).pipe(
+        Stream.mapEffect(add),
+        Stream.concat(
+          Stream.sync(() => {
+            const table = flush()
+            return table === undefined ? [] : [table]
+          })
+        ),
+        Stream.flattenIterable
+      )
+      return encodeTables(libraries, tables, () => toTable(builders(), 0), options)
+    })
+  )

@@ -23,7 +23,7 @@ export const toResolved = <A>(
     hosts: split.hosts,
     ...(rowsOf === undefined ? {} : { rowsOf }),
     read: Stream.fromArray(split.parts.map((part, i) => [part, split.files[i]] as const)).pipe(
-      Stream.flatMap(([part, file]) => file === undefined ? Stream.empty : emit(read(part, file)))
+      Stream.flatMap(([part, file]) => (file === undefined ? Stream.empty : emit(read(part, file))))
     )
   }))
 })
@@ -33,9 +33,10 @@ export const detail = (
   paths: ReadonlyArray<string>,
   settings: Readonly<Record<string, string | number | boolean | ReadonlyArray<string> | undefined>>
 ): string => {
-  const set = Object.keys(settings).sort().filter((key) => settings[key] !== undefined).map((key) =>
-    `${key}=${JSON.stringify(settings[key])}`
-  )
+  const set = Object.keys(settings)
+    .toSorted()
+    .filter((key) => settings[key] !== undefined)
+    .map((key) => `${key}=${JSON.stringify(settings[key])}`)
   return [paths.join(", "), ...set].join(" ")
 }
 
@@ -44,7 +45,7 @@ export const fingerprint = (value: unknown): string =>
   createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12)
 
 /** Lists the files and cuts those that can be cut. */
-export const planByBytes = Effect.fnUntraced(function*(
+export const planByBytes = Effect.fnUntraced(function* (
   format: string,
   paths: ReadonlyArray<string>,
   options: SplitOptions,
@@ -52,11 +53,15 @@ export const planByBytes = Effect.fnUntraced(function*(
 ) {
   const storage = yield* Storage
   const files = yield* expand(format, paths)
-  const units = yield* Effect.forEach(files, (file) =>
-    Effect.map(
-      Effect.mapError(storage.blocks(file.path), storageFailed(format, file.path)),
-      (blocks): ReadonlyArray<Unit> => cut(file, blocks, { ...options, splittable: splittable(file) })
-    ), { concurrency: 16 })
+  const units = yield* Effect.forEach(
+    files,
+    (file) =>
+      Effect.map(
+        Effect.mapError(storage.blocks(file.path), storageFailed(format, file.path)),
+        (blocks): ReadonlyArray<Unit> => cut(file, blocks, { ...options, splittable: splittable(file) })
+      ),
+    { concurrency: 16 }
+  )
   return { files, planned: pack(units.flat(), options) }
 })
 
@@ -69,13 +74,17 @@ export const bytesSource = <A, P = void>(options: {
   readonly splittable: (file: FileStatus) => boolean
   /** What is known and must hold before the first row is read. */
   readonly prepare: (files: ReadonlyArray<FileStatus>) => Effect.Effect<P, FormatError, Storage>
-  readonly read: (part: FilePart, file: FileStatus, prepared: P) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
+  readonly read: (
+    part: FilePart,
+    file: FileStatus,
+    prepared: P
+  ) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
 }): Source<A> => ({
   name: options.name,
   detail: options.detail,
   partitions: undefined,
   columns: options.columns,
-  resolve: Effect.fn("Format.resolve")(function*(split) {
+  resolve: Effect.fn("Format.resolve")(function* (split) {
     const { files, planned } = yield* planByBytes(options.name, options.paths, split, options.splittable)
     const prepared = yield* options.prepare(files)
     return toResolved(planned, (part, file) => options.read(part, file, prepared))

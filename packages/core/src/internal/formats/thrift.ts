@@ -54,7 +54,7 @@ class Reader {
   }
   take(length: number): Uint8Array {
     if (this.at + length > this.bytes.length) throw new ThriftError("ends too early")
-    return this.bytes.subarray(this.at, this.at += length)
+    return this.bytes.subarray(this.at, (this.at += length))
   }
   struct(depth: number): Struct {
     if (depth > maxDepth) throw new ThriftError("is nested too deeply")
@@ -135,7 +135,7 @@ const writeBytes = (out: Array<number>, bytes: Uint8Array): void => {
 
 const writeStruct = (out: Array<number>, fields: Struct): void => {
   let last = 0
-  for (const [id, field] of [...fields].sort((a, b) => a[0] - b[0])) {
+  for (const [id, field] of [...fields].toSorted((a, b) => a[0] - b[0])) {
     const delta = id - last
     if (delta > 0 && delta < 16) {
       out.push((delta << 4) | field.type)
@@ -153,7 +153,7 @@ const writeValue = (out: Array<number>, field: Field): void => {
   switch (field.type) {
     case 1:
     case 2:
-    // falls through: one byte each
+      // falls through: one byte each
       out.push(field.type)
       break
     case 3:
@@ -219,7 +219,7 @@ export const list = (fields: Struct, id: number): ReadonlyArray<Field> => {
 }
 
 export const structs = (fields: Struct, id: number): ReadonlyArray<Struct> =>
-  list(fields, id).flatMap((field) => field.type === 12 ? [field.value] : [])
+  list(fields, id).flatMap((field) => (field.type === 12 ? [field.value] : []))
 
 export const struct = (fields: Struct, id: number): Struct | undefined => {
   const field = fields.get(id)
@@ -227,7 +227,10 @@ export const struct = (fields: Struct, id: number): Struct | undefined => {
 }
 
 /** A copy with one field set, or removed where `field` is `undefined`. */
-export const set = (fields: Struct, changes: ReadonlyArray<readonly [id: number, field: Field | undefined]>): Struct => {
+export const set = (
+  fields: Struct,
+  changes: ReadonlyArray<readonly [id: number, field: Field | undefined]>
+): Struct => {
   const copy = new Map(fields)
   for (const [id, field] of changes) {
     if (field === undefined) copy.delete(id)
