@@ -164,7 +164,7 @@ describe("examples", () => {
       const path = yield* Path.Path
       const fs = yield* FileSystem.FileSystem
       const here = path.dirname(example("x"))
-      const names = (yield* fs.readDirectory(here)).filter((name) => /^\d\d_.*\.ts$/.test(name))
+      const names = (yield* fs.readDirectory(here)).filter((name) => /^0[1-9]_.*\.ts$/.test(name))
       assert.isAtLeast(names.length, 4)
       yield* Effect.forEach(names, (name) =>
         Effect.gen(function*() {
