@@ -1,0 +1,65 @@
+import { Dataset, type Format, Optimizer, Plan } from "@sluice/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+
+interface Row {
+  readonly a: number
+  readonly b: number
+  readonly c: number
+}
+
+/** A source that can read columns, and says which it reads. */
+const columnar = (columns: ReadonlyArray<string> = ["a", "b", "c"]): Format.Source<Row> => ({
+  name: "columnar",
+  detail: columns.join("+"),
+  partitions: 1,
+  columns,
+  resolve: () => Effect.succeed({ splits: [] }),
+  project: (kept) => columnar(kept)
+})
+
+const optimised = <A, E, R>(self: Dataset.Dataset<A, E, R>) => Plan.print(Optimizer.optimize(self.plan))
+
+const rows = Dataset.fromSource(columnar())
+
+describe("Optimizer", () => {
+  it("pruneColumns: a select above a source is the source's", () => {
+    assert.strictEqual(optimised(Dataset.select<Row, "a">("a")(rows)), "Read columnar a")
+  })
+
+  it("mergeSelects: the later of two selects counts", () => {
+    assert.strictEqual(optimised(rows.pipe(Dataset.select("a", "b"), Dataset.select("b"))), "Read columnar b")
+  })
+
+  it("pushSelectDown: through sample, union and coalesce", () => {
+    const sample = Dataset.sample(rows, { fraction: 0.5, seed: 1 })
+    assert.strictEqual(
+      optimised(Dataset.union(sample, rows).pipe(Dataset.coalesce(1), Dataset.select("c"))),
+      ["Coalesce to 1", "  Union of 2", "    Sample 0.5 seed 1", "      Read columnar c", "    Read columnar c"].join("\n")
+    )
+  })
+
+  it("a select stays above a step that may look at other columns", () => {
+    assert.strictEqual(
+      optimised(rows.pipe(Dataset.filter((row) => row.b > 1), Dataset.select("a"))),
+      ["Select a", "  Filter", "    Read columnar a+b+c"].join("\n")
+    )
+  })
+
+  it("flattenUnions: a union of unions is one", () => {
+    const one = Dataset.range(0, 1)
+    assert.strictEqual(
+      optimised(Dataset.union(Dataset.union(one, one), Dataset.union(one, one))).split("\n")[0],
+      "Union of 4"
+    )
+  })
+
+  it("leaves a plan alone that no rule fits, and its own result", () => {
+    const plan = rows.pipe(Dataset.map((row) => row.a), Dataset.filter((n) => n > 1)).plan
+    assert.strictEqual(Plan.print(Optimizer.optimize(plan)), Plan.print(plan))
+    for (const dataset of [rows.pipe(Dataset.select("a")), Dataset.union(rows, Dataset.union(rows, rows))]) {
+      const once = Optimizer.optimize(dataset.plan)
+      assert.strictEqual(Plan.print(Optimizer.optimize(once)), Plan.print(once))
+    }
+  })
+})
