@@ -116,7 +116,7 @@ export const range = <K>(options: {
   readonly order: Order.Order<K>
 }): RangePartitioner<K> => {
   const { order } = options
-  const sorted = [...options.sample].sort(order)
+  const sorted = options.sample.toSorted(order)
   const bounds: Array<K> = []
   for (let i = 1; i < options.partitions; i++) {
     const key = sorted[Math.ceil((i * sorted.length) / options.partitions) - 1]

@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays */
 import {
   Array as Arr,
   Cause,
@@ -25,6 +26,7 @@ import { type Codec, none } from "./Codec.ts"
 import { type Block, Blocks } from "./internal/shuffle/blocks.ts"
 import { Reader, Refused, Writer } from "./internal/shuffle/bytes.ts"
 import * as memoryBudget from "./internal/shuffle/memory.ts"
+import { type Aggregator, CodecFailed, GroupPassed, type MapStatus, Reason } from "./internal/shuffle/model.ts"
 import { Allowance, Output } from "./internal/shuffle/output.ts"
 import { hashBytes, prefix, refusal, skipPlain } from "./internal/shuffle/plain.ts"
 import {
@@ -42,6 +44,18 @@ import * as stores from "./internal/shuffle/store.ts"
 import type { Claim, Memory, Store } from "./internal/shuffle/store.ts"
 import { Table } from "./internal/shuffle/table.ts"
 import type { Partitioner } from "./Partitioner.ts"
+
+export {
+  type Aggregator,
+  CodecFailed,
+  Corrupt,
+  GroupPassed,
+  MapStatus,
+  Missing,
+  NoSpace,
+  Reason,
+  Unavailable
+} from "./internal/shuffle/model.ts"
 
 /**
  * What crosses: all that the reduce side has to know.
@@ -72,57 +86,6 @@ export interface Exchange<in out Row, in out K, in out V> extends Wire<K, V> {
 }
 
 /**
- * How values of one key become one. The functions may change their first argument and return it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Aggregator<in out V, in out C> {
-  readonly create: (value: V) => C
-  readonly mergeValue: (combined: C, value: V) => C
-  readonly mergeCombiners: (self: C, that: C) => C
-  /** Encodes what is combined. */
-  readonly codec: Codec<C>
-}
-
-/**
- * What a map task wrote, and where: plain data.
- *
- * @category models
- * @since 0.1.0
- */
-export const MapStatus = Schema.Struct({
-  /** Id of the exchange. */
-  shuffle: Schema.String,
-  /** Partition of the map stage. */
-  map: Schema.Number,
-  attempt: Schema.Number,
-  /** The data file; for the memory layer a name. */
-  file: Schema.String,
-  /**
-   * The reduce partition of each segment of the file; the arrays below run along it. Segments ascend by partition in every pass;
-   * a task that spilled made several passes.
-   */
-  partitions: Schema.Array(Schema.Number),
-  /** Where each begins in the file. */
-  offsets: Schema.Array(Schema.Number),
-  /** Bytes of each in the file. */
-  lengths: Schema.Array(Schema.Number),
-  /** Rows (or combined keys) of each. */
-  rows: Schema.Array(Schema.Number),
-  /** Encoded bytes of each before compression: what the reduce side has to hold. */
-  bytes: Schema.Array(Schema.Number)
-})
-
-/**
- * What a map task wrote, and where: plain data.
- *
- * @category models
- * @since 0.1.0
- */
-export type MapStatus = typeof MapStatus.Type
-
-/**
  * What a reduce task reads: the partitions `from` (inclusive) to `to` (exclusive) of some map outputs. One partition of all outputs as
  * a rule; several when small ones are coalesced; part of the outputs when a skewed one is split.
  *
@@ -134,81 +97,6 @@ export interface Slice {
   readonly from: number
   readonly to: number
 }
-
-/** The disk, or the budget of the memory layer, is full. */
-export class NoSpace extends Schema.TaggedError<NoSpace>("@sluice/core/ShuffleError/NoSpace")("NoSpace", {
-  file: Schema.String,
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return `no space left for ${this.file}: ${this.detail}`
-  }
-}
-
-/** A file is not what was written: its checksum or its length is wrong. */
-export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/ShuffleError/Corrupt")("Corrupt", {
-  file: Schema.String,
-  /** Byte of the file at which the bad block begins. */
-  offset: Schema.Number,
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return `${this.file} is corrupt at byte ${this.offset}: ${this.detail}`
-  }
-}
-
-/** A file is not there any more. */
-export class Missing extends Schema.TaggedError<Missing>("@sluice/core/ShuffleError/Missing")("Missing", {
-  file: Schema.String
-}) {
-  override get message(): string {
-    return `${this.file} is missing`
-  }
-}
-
-/** A row cannot be encoded. */
-export class CodecFailed extends Schema.TaggedError<CodecFailed>("@sluice/core/ShuffleError/CodecFailed")(
-  "CodecFailed",
-  {
-    /** Where in the row, as in `row.user.onClick`. */
-    path: Schema.String,
-    /** What was met there, as in `function`. */
-    found: Schema.String
-  }
-) {
-  override get message(): string {
-    return `${this.path}: ${this.found} cannot be encoded`
-  }
-}
-
-/** The values of a group larger than memory were asked for after the next group had been taken. */
-export class GroupPassed extends Schema.TaggedError<GroupPassed>("@sluice/core/ShuffleError/GroupPassed")(
-  "GroupPassed",
-  {}
-) {
-  override get message(): string {
-    return "the values of a group that does not fit into memory can be read once, before the next group is taken"
-  }
-}
-
-/** The file system failed in another way. */
-export class Unavailable extends Schema.TaggedError<Unavailable>("@sluice/core/ShuffleError/Unavailable")(
-  "Unavailable",
-  {
-    file: Schema.String,
-    detail: Schema.String
-  }
-) {
-  override get message(): string {
-    return `${this.file}: ${this.detail}`
-  }
-}
-
-/** What can be wrong. */
-export const Reason = Schema.Union([NoSpace, Corrupt, Missing, CodecFailed, GroupPassed, Unavailable])
-
-/** What can be wrong. */
-export type Reason = typeof Reason.Type
 
 /**
  * A shuffle failed.
@@ -506,7 +394,7 @@ const forEachBlock = <E>(
   take: (block: Block, file: string) => Effect.Effect<void, E>
 ): Effect.Effect<void, E | Lost> =>
   Effect.gen(function* () {
-    const statuses = [...slice.statuses].sort((x, y) => x.map - y.map)
+    const statuses = slice.statuses.toSorted((x, y) => x.map - y.map)
     for (const status of statuses) {
       const ranges = rangesOf(status, slice)
       if (ranges.length === 0) continue
@@ -575,7 +463,7 @@ export const read = <K, V, B>(
   slice: Slice,
   make: (key: K, value: V) => B
 ): Stream.Stream<B, ShuffleError, Shuffle> => {
-  const statuses = [...slice.statuses].sort((x, y) => x.map - y.map)
+  const statuses = slice.statuses.toSorted((x, y) => x.map - y.map)
   return Stream.flatMap(Stream.fromArray(statuses), (status) => {
     const ranges = rangesOf(status, slice)
     if (ranges.length === 0) return Stream.empty

@@ -1,6 +1,6 @@
 import * as zlib from "node:zlib"
 import { Effect } from "effect"
-import { Corrupt, type Reason } from "../../Shuffle.ts"
+import { Corrupt, type Reason } from "./model.ts"
 import type { Source } from "./store.ts"
 
 // A block in a file: magic, bytes stored, bytes of the rows, rows, 1 if compressed, crc32 of the five and of what is stored.

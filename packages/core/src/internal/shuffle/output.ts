@@ -1,5 +1,6 @@
+/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays; a check for each byte would cost */
 import { Effect } from "effect"
-import type { MapStatus, Reason } from "../../Shuffle.ts"
+import type { MapStatus, Reason } from "./model.ts"
 import { type Block, type Stored, store, storedLength } from "./blocks.ts"
 import { Writer } from "./bytes.ts"
 import type { Claim, SpillFile, Store } from "./store.ts"
@@ -75,7 +76,7 @@ export class Output {
   /** Writes all buckets in the order of their partitions. */
   readonly pass: Effect.Effect<void, Reason> = Effect.gen({ self: this }, function* () {
     const blocks: Array<{ readonly partition: number; readonly block: Block }> = []
-    for (const partition of [...this.buckets.keys()].sort((x, y) => x - y)) {
+    for (const partition of [...this.buckets.keys()].toSorted((x, y) => x - y)) {
       const { rows, sealed, writer } = this.buckets.get(partition)!
       for (const block of sealed) blocks.push({ partition, block })
       if (rows > 0) blocks.push({ partition, block: { bytes: writer.take(), rows } })

@@ -1,3 +1,4 @@
+/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays; a check for each byte would cost */
 import { Option } from "effect"
 import { Malformed, type Reader, Refused, type Writer } from "./bytes.ts"
 
@@ -178,7 +179,7 @@ const namesOf = (header: Buffer): ReadonlyArray<string> => {
 }
 
 const shapeOf = (names: ReadonlyArray<string>): Shape => {
-  const sorted = names.map((_, index) => index).sort((a, b) => (names[a]! < names[b]! ? -1 : 1))
+  const sorted = names.map((_, index) => index).toSorted((a, b) => (names[a]! < names[b]! ? -1 : 1))
   return {
     names,
     header: headerOf(names),
@@ -235,7 +236,7 @@ const writeUnordered = (entries: ReadonlyArray<ReadonlyArray<unknown>>, writer: 
     parts.push(Buffer.from(writer.bytes.subarray(start, writer.position)))
   }
   writer.position = start
-  for (const part of parts.sort(Buffer.compare)) writer.copy(part, 0, part.length)
+  for (const part of parts.toSorted(Buffer.compare)) writer.copy(part, 0, part.length)
 }
 
 const writeObject = (value: object, writer: Writer): void => {

@@ -1,7 +1,8 @@
+/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays; a check for each byte would cost */
 import { Effect, Order } from "effect"
 import type { Codec } from "../../Codec.ts"
 import { none } from "../../Codec.ts"
-import { Corrupt, type Reason } from "../../Shuffle.ts"
+import { Corrupt, type Reason } from "./model.ts"
 import { type Block, Blocks, type Stored, store, storedLength } from "./blocks.ts"
 import { Malformed, Reader, Writer } from "./bytes.ts"
 import {

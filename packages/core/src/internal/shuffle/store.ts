@@ -1,8 +1,9 @@
+/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays; a check for each byte would cost */
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Effect, Random, Schema, type Scope } from "effect"
-import { Corrupt, type MapStatus, Missing, NoSpace, type Reason, Unavailable } from "../../Shuffle.ts"
+import { Corrupt, type MapStatus, Missing, NoSpace, type Reason, Unavailable } from "./model.ts"
 
 /** Bytes that can be read by range. */
 export interface Source {

@@ -1,5 +1,6 @@
+/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays; a check for each byte would cost */
 import type { Codec } from "../../Codec.ts"
-import type { Aggregator } from "../../Shuffle.ts"
+import type { Aggregator } from "./model.ts"
 import { Writer } from "./bytes.ts"
 
 // What an entry costs besides the bytes of its key and its value: slots of a hash table and of two arrays, headers of objects.
