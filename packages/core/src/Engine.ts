@@ -237,6 +237,8 @@ export const make: Effect.Effect<
     const prepared = new Map<number, Effect.Effect<unknown, TaskFailure>>()
     const prepare = (stages: ReadonlyArray<number>): Effect.Effect<void, TaskFailure> =>
       Effect.forEach(stages, (id) => prepared.get(id) ?? Effect.void, { discard: true })
+    const losses = new Map<string, number>()
+
     // As `runTasks`, and where what a task reads of an earlier stage or a cache turns out to be lost, makes it again and goes on.
     const runStage = (
       stage: Stage.Stage,
@@ -253,7 +255,10 @@ export const make: Effect.Effect<
           })
         return Effect.catch(runTasks(stage, partitions, work, whenDone, round * attemptsARound), (failure) => {
           const lost = failure._tag === "Engine" && failure.reason._tag === "ShuffleFailed" ? failure.reason.lost : undefined
-          return lost === undefined || round + 1 >= maxRounds
+          const key = lost === undefined ? "" : `${lost.shuffle} ${lost.map}`
+          const times = (losses.get(key) ?? 0) + 1
+          losses.set(key, times)
+          return lost === undefined || times >= maxLosses
             ? Effect.fail(failure)
             : Effect.andThen(mend(stage, lost, round + 1), runStage(stage, [...left], work, onResult, round + 1))
         })
@@ -367,9 +372,9 @@ export const make: Effect.Effect<
   })
 })
 
-// Times that what a stage reads is made again before the job fails (Spark's consecutive stage attempts), and the distance of the
+// Times that the output of a map task may be lost before the job fails (as Spark's consecutive stage attempts), and the distance of the
 // numbers of attempts between them: a file is named by its attempt.
-const maxRounds = 4
+const maxLosses = 4
 const attemptsARound = 100
 
 const isTaskFailure = (u: unknown): u is TaskFailure =>

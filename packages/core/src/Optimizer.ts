@@ -81,14 +81,14 @@ export const pushSelectDown: Rule = {
 export const flattenUnions: Rule = {
   name: "flattenUnions",
   apply: (node) =>
-    node._tag === "Union" && node.inputs.some((input) => input._tag === "Union") && flatInputs(node) <= 1024
-      ? { ...node, inputs: node.inputs.flatMap((input) => input._tag === "Union" ? input.inputs : [input]) }
-      : node
+    node._tag === "Union" && node.inputs.some((input) => input._tag === "Union") ? flat(node) : node
 }
 
-// Bounded, because a union of a union with itself, time after time, has more inputs than memory has room for.
-const flatInputs = (node: Extract<Plan.Plan, { _tag: "Union" }>): number =>
-  node.inputs.reduce((sum, input) => sum + (input._tag === "Union" ? input.inputs.length : 1), 0)
+// A union of a union with itself, time after time, has more inputs than memory has room for: it stays as it is.
+const flat = (node: Extract<Plan.Plan, { _tag: "Union" }>): Plan.Plan => {
+  const inputs = node.inputs.flatMap((input) => input._tag === "Union" ? input.inputs : [input])
+  return inputs.length <= 64 || new Set(inputs).size === inputs.length ? { ...node, inputs } : node
+}
 
 /**
  * The rules, in the order they are applied.

@@ -5,7 +5,7 @@ import * as fc from "fast-check"
 
 /** An engine whose shuffle has this much memory: a few kilobytes make spilling the normal case. */
 export const engine = (memoryBytes: number, config: Partial<EngineConfig.EngineConfig> = {}) =>
-  Engine.layerWithShuffle.pipe(
+  Layer.fresh(Engine.layerWithShuffle).pipe(
     Layer.provide(Executor.layerLocal({ executors: [{ slots: 2 }] })),
     Layer.provideMerge(Layer.mergeAll(Storage.layer, Events.layer, Shuffle.layerMemory({ memoryBytes }))),
     Layer.provide(EngineConfig.layer(config))
