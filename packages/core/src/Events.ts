@@ -132,9 +132,12 @@ export const layer: Layer.Layer<Events> = Layer.effect(
   Events,
   Effect.gen(function*() {
     const pubsub = yield* Effect.acquireRelease(PubSub.sliding<Event>(10_000), PubSub.shutdown)
+    // Two events a task are a fifth of what a small task costs; without a listener they are for nobody.
+    let listeners = 0
+    const listening = Effect.acquireRelease(Effect.sync(() => listeners++), () => Effect.sync(() => listeners--))
     return Events.of({
-      publish: (event) => Effect.asVoid(PubSub.publish(pubsub, event)),
-      subscribe: Effect.map(PubSub.subscribe(pubsub), Stream.fromSubscription)
+      publish: (event) => Effect.suspend(() => listeners === 0 ? Effect.void : Effect.asVoid(PubSub.publish(pubsub, event))),
+      subscribe: Effect.andThen(listening, Effect.map(PubSub.subscribe(pubsub), Stream.fromSubscription))
     })
   })
 )
