@@ -130,5 +130,5 @@ describe("SIGKILL", () => {
       assert.isAtLeast(seen.moments, 50, JSON.stringify(seen))
       assert.isAbove(seen.before, 0, JSON.stringify(seen))
       assert.isAbove(seen.leftovers, 0, JSON.stringify(seen))
-    }).pipe(Effect.scoped, Effect.provide(Engine.layer)), 120_000)
+    }).pipe(Effect.scoped, Effect.provide(Engine.layer)), 60_000 + kills * 10_000)
 })
