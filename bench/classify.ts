@@ -42,14 +42,17 @@ const check = async (output: string): Promise<string> => {
   return (await run(python, ["-c", code, output])).stdout.trim()
 }
 
-const main = Effect.gen(function*() {
+const main = Effect.gen(function* () {
   const { endpoint } = yield* RealStack.make({ model, processes: 2 })
   const contenders: Array<readonly [name: string, run: (output: string) => Promise<Process>]> = [
-    ["sluice", (output) =>
-      example("02_classify.ts", [
-        ...["--input", input, "--output", output, "--endpoint", endpoint],
-        ...["--vector", "features", "--batch-rows", "1000", "--concurrency", "8"]
-      ])],
+    [
+      "sluice",
+      (output) =>
+        example("02_classify.ts", [
+          ...["--input", input, "--output", output, "--endpoint", endpoint],
+          ...["--vector", "features", "--batch-rows", "1000", "--concurrency", "8"]
+        ])
+    ],
     ["script", (output) => run(python, [rivals("script/classify.py"), input, output, endpoint])]
   ]
   if (!process.argv.includes("--no-spark")) {
@@ -62,7 +65,7 @@ const main = Effect.gen(function*() {
       const output = join(folder, `${name}-${round}`)
       const process = yield* Effect.promise(() => contender(output))
       // The first round fills the caches of files and code.
-      if (round > 0) times.set(name, [...times.get(name) ?? [], process])
+      if (round > 0) times.set(name, [...(times.get(name) ?? []), process])
       else answers.add(yield* Effect.promise(() => check(output)))
       rmSync(output, { recursive: true, force: true })
     }
@@ -85,8 +88,17 @@ try {
     ...Array.from(times, ([name, processes]) => {
       const all = processes.map((process) => process.seconds)
       const peak = Math.max(...processes.map((process) => process.peakBytes)) / 1e6
-      return name.padEnd(10) + median(all).toFixed(2).padStart(10) + Math.min(...all).toFixed(2).padStart(8) +
-        Math.max(...all).toFixed(2).padStart(8) + peak.toFixed(0).padStart(10)
+      return (
+        name.padEnd(10) +
+        median(all).toFixed(2).padStart(10) +
+        Math.min(...all)
+          .toFixed(2)
+          .padStart(8) +
+        Math.max(...all)
+          .toFixed(2)
+          .padStart(8) +
+        peak.toFixed(0).padStart(10)
+      )
     }),
     "",
     ...(times.has("spark") ? [`sluice / spark:  ${verdict(ratio("spark"), 0.25, "at most")}`] : []),

@@ -20,13 +20,14 @@ const features = 100
 const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"))
 const python = fileURLToPath(new URL(".venv/bin/python", import.meta.url))
 
-const main = Effect.gen(function*() {
+const main = Effect.gen(function* () {
   const service = yield* ModelService.spawn({ model: join(folder, "model.json"), delay: "20 millis", capacity: 8 })
   const process = yield* Effect.promise(() =>
     example("02_classify.ts", [
       ...["--input", join(folder, "vectors"), "--output", join(folder, "scored"), "--endpoint", service.endpoint],
       ...["--vector", "features", "--batch-rows", "1000", "--concurrency", "8"]
-    ]))
+    ])
+  )
   const stats = yield* service.stats
   if (stats.rows !== rows) return yield* Effect.die(new Error(`${stats.rows} of ${rows} rows were scored`))
   return { process, stats }
@@ -37,15 +38,25 @@ try {
   await run(python, [
     fileURLToPath(new URL("rivals/make-vectors.py", import.meta.url)),
     join(folder, "vectors"),
-    ...["--rows", String(rows), "--features", String(features), "--files", String(Math.max(4, Math.round(rows / 250_000)))]
+    ...[
+      "--rows",
+      String(rows),
+      "--features",
+      String(features),
+      "--files",
+      String(Math.max(4, Math.round(rows / 250_000)))
+    ]
   ])
   const { process, stats } = await Effect.runPromise(Effect.scoped(Effect.provide(main, NodeServices.layer)))
   const quarter = (index: number) => {
     const { samples } = process
-    return median(samples.slice(Math.floor(samples.length * index / 4), Math.floor(samples.length * (index + 1) / 4))) / 1e6
+    return (
+      median(samples.slice(Math.floor((samples.length * index) / 4), Math.floor((samples.length * (index + 1)) / 4))) /
+      1e6
+    )
   }
   publish("memory", [
-    `${rows.toLocaleString("en-US")} rows x ${features} floats (${(rows * features * 4 / 1e9).toFixed(1)} GB), 20 ms a request, 8 at once`,
+    `${rows.toLocaleString("en-US")} rows x ${features} floats (${((rows * features * 4) / 1e9).toFixed(1)} GB), 20 ms a request, 8 at once`,
     "",
     `seconds                        ${process.seconds.toFixed(1)} (service busy ${(stats.utilisation * 100).toFixed(0)} %)`,
     `resident memory by quarter     ${[0, 1, 2, 3].map((index) => quarter(index).toFixed(0)).join(", ")} MB (medians)`,

@@ -22,11 +22,14 @@ const stream = Stream.range(0, n - 1).pipe(
   Stream.runCount
 )
 
-const program = Effect.gen(function*() {
+const program = Effect.gen(function* () {
   const times = { dataset: [] as Array<number>, stream: [] as Array<number> }
   for (let round = 0; round <= rounds; round++) {
     const counts: Array<number> = []
-    for (const [name, effect] of [["dataset", dataset], ["stream", stream]] as const) {
+    for (const [name, effect] of [
+      ["dataset", dataset],
+      ["stream", stream]
+    ] as const) {
       const start = performance.now()
       counts.push(yield* effect)
       // The first round warms up, and is where the answers are compared.

@@ -19,9 +19,12 @@ publish("utilisation", [
   `${rows.toLocaleString("en-US")} rows, 1,000 a request; 50 ms a request, 8 at once`,
   "",
   `${"".padEnd(16)}${"seconds".padStart(9)}${"rows/s".padStart(10)}${"busy".padStart(8)}`,
-  ...table.map((way) =>
-    way.name.padEnd(16) + way.seconds.toFixed(2).padStart(9) + String(Math.round(way.rowsPerSecond)).padStart(10) +
-    way.utilisation.toFixed(3).padStart(8)
+  ...table.map(
+    (way) =>
+      way.name.padEnd(16) +
+      way.seconds.toFixed(2).padStart(9) +
+      String(Math.round(way.rowsPerSecond)).padStart(10) +
+      way.utilisation.toFixed(3).padStart(8)
   ),
   "",
   `async, 8 in flight, busy:  ${verdict(busy("async"), 0.95, "at least")}`,

@@ -57,7 +57,7 @@ const command = Command.make(
       Flag.withDefault(false)
     )
   },
-  Effect.fn("letters")(function*(options) {
+  Effect.fn("letters")(function* (options) {
     const { millis, value: manifest } = yield* Job.runReported(letters, {
       ...options,
       // The default output is this example's own.
@@ -70,10 +70,12 @@ const command = Command.make(
     const rows = Dataset.parquet(options.output, Row)
     const odd = yield* rows.pipe(
       Dataset.filter(({ text }) => text.trim().length >= 20),
-      Dataset.reduce((left, right) => left.score >= right.score ? left : right)
+      Dataset.reduce((left, right) => (left.score >= right.score ? left : right))
     )
     if (odd._tag === "Some") {
-      yield* Console.log(`most uneven line of at least 20 characters: ${odd.value.score.toFixed(4)}  ${odd.value.text.trim()}`)
+      yield* Console.log(
+        `most uneven line of at least 20 characters: ${odd.value.score.toFixed(4)}  ${odd.value.text.trim()}`
+      )
     }
   })
 ).pipe(Command.withDescription("Score every line of text by its letter frequencies"))

@@ -68,10 +68,7 @@ const command = Command.make(
       Flag.withDefault("features")
     ),
     batchRows: Flag.Int("batch-rows").pipe(Flag.withDescription("Rows of a request"), Flag.withDefault(1000)),
-    concurrency: Flag.Int("concurrency").pipe(
-      Flag.withDescription("Requests in flight at once"),
-      Flag.withDefault(8)
-    ),
+    concurrency: Flag.Int("concurrency").pipe(Flag.withDescription("Requests in flight at once"), Flag.withDefault(8)),
     threshold: Flag.Finite("threshold").pipe(
       Flag.withDescription("Adds a column class: whether the score is at least this"),
       Flag.optional
@@ -81,16 +78,17 @@ const command = Command.make(
       Flag.optional
     )
   },
-  Effect.fn("classify")(function*(options) {
+  Effect.fn("classify")(function* (options) {
     // 10 ms a request: about what a small model behind Flask takes.
-    const embedded = options.endpoint.length === 0
-      ? Option.some(yield* ModelService.spawn({ delay: "10 millis", capacity: options.concurrency }))
-      : Option.none()
+    const embedded =
+      options.endpoint.length === 0
+        ? Option.some(yield* ModelService.spawn({ delay: "10 millis", capacity: options.concurrency }))
+        : Option.none()
     const isDefault = Option.isNone(options.input)
     if (isDefault) yield* ensureDigits
     const ownOutput = isDefault && options.output === defaultOutput
     // The digits' model is wide: its own threshold makes classes that can be checked.
-    const threshold = Option.orElse(options.threshold, () => isDefault ? Option.some(0.5) : Option.none())
+    const threshold = Option.orElse(options.threshold, () => (isDefault ? Option.some(0.5) : Option.none()))
     const report = yield* Job.runReported(classify, {
       input: Option.getOrElse(options.input, () => digits),
       output: options.output,
@@ -101,28 +99,40 @@ const command = Command.make(
       vector: options.vector,
       batchRows: options.batchRows,
       concurrency: options.concurrency,
-      mode: Option.getOrElse(options.mode, () => ownOutput ? "overwrite" as const : "error-if-exists" as const),
+      mode: Option.getOrElse(options.mode, () => (ownOutput ? ("overwrite" as const) : ("error-if-exists" as const))),
       ...(Option.isSome(threshold) ? { threshold: threshold.value } : {})
     })
     const manifest = report.value
     const scoring = Report.fromTotals(report.totals)
     const seconds = report.millis / 1000
     const lines: Array<readonly [string, string]> = [
-      ["rows", `${manifest.rows.toLocaleString("en-US")} (${Math.round(manifest.rows / seconds).toLocaleString("en-US")} a second)`],
+      [
+        "rows",
+        `${manifest.rows.toLocaleString("en-US")} (${Math.round(manifest.rows / seconds).toLocaleString("en-US")} a second)`
+      ],
       ["seconds", seconds.toFixed(2)],
       ["requests", `${scoring.requests.toLocaleString("en-US")}, ${scoring.retries} retries`],
-      ["sent", `${Progress.formatBytes(scoring.bytesOut)}, ${(scoring.payloadEfficiency * 100).toFixed(1)} % of it vectors`],
+      [
+        "sent",
+        `${Progress.formatBytes(scoring.bytesOut)}, ${(scoring.payloadEfficiency * 100).toFixed(1)} % of it vectors`
+      ],
       ["received", Progress.formatBytes(scoring.bytesIn)],
       ["latency", `p50 ${scoring.latencyMillis.p50.toFixed(1)} ms, p99 ${scoring.latencyMillis.p99.toFixed(1)} ms`],
       ["written", `${manifest.files.length} files, ${Progress.formatBytes(manifest.bytes)} in ${options.output}`]
     ]
     if (Option.isSome(embedded)) {
       const stats = yield* embedded.value.stats
-      lines.push(["service", `busy ${(stats.utilisation * 100).toFixed(1)} % of the time between first and last request`])
+      lines.push([
+        "service",
+        `busy ${(stats.utilisation * 100).toFixed(1)} % of the time between first and last request`
+      ])
     }
     if (isDefault) {
       const { right, rows } = yield* heldOutAccuracy(options.output)
-      lines.push(["accuracy", `${(right / rows * 100).toFixed(2)} % of ${rows.toLocaleString("en-US")} held-out rows`])
+      lines.push([
+        "accuracy",
+        `${((right / rows) * 100).toFixed(2)} % of ${rows.toLocaleString("en-US")} held-out rows`
+      ])
     }
     for (const [name, text] of lines) yield* Console.log(`${name.padEnd(9)} ${text}`)
   }, Effect.scoped)

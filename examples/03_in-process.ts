@@ -23,11 +23,13 @@ const Payload = Schema.Struct({
 
 // Read where the tasks run, once per executor.
 const modelLayer = (path: string) =>
-  Layer.unwrap(Effect.gen(function*() {
-    const storage = yield* Storage.Storage
-    const json = yield* storage.read(path).pipe(Stream.decodeText(), Stream.mkString)
-    return Scorer.layerModel(Model.logisticRegression(yield* Model.decodeLogisticRegression(json)))
-  }))
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const storage = yield* Storage.Storage
+      const json = yield* storage.read(path).pipe(Stream.decodeText(), Stream.mkString)
+      return Scorer.layerModel(Model.logisticRegression(yield* Model.decodeLogisticRegression(json)))
+    })
+  )
 
 export const inProcess = Job.make("in-process", {
   payload: Payload,
@@ -63,15 +65,17 @@ const command = Command.make(
       Flag.withDefault(0.5)
     )
   },
-  Effect.fn("in-process")(function*(options) {
+  Effect.fn("in-process")(function* (options) {
     if (options.input === digits) yield* ensureDigits
     const { millis, value } = yield* Job.runReported(inProcess, options)
-    const rate = Math.round(value.rows / millis * 1000)
+    const rate = Math.round((value.rows / millis) * 1000)
     yield* Console.log(`rows      ${value.rows.toLocaleString("en-US")} (${rate.toLocaleString("en-US")} a second)`)
     yield* Console.log(`written   ${value.files.length} files in ${options.output}`)
     if (options.input === digits) {
       const { right, rows } = yield* heldOutAccuracy(options.output)
-      yield* Console.log(`accuracy  ${(right / rows * 100).toFixed(2)} % of ${rows.toLocaleString("en-US")} held-out rows`)
+      yield* Console.log(
+        `accuracy  ${((right / rows) * 100).toFixed(2)} % of ${rows.toLocaleString("en-US")} held-out rows`
+      )
     }
   })
 ).pipe(Command.withDescription("Score the vectors of Parquet files with a model in this process"))

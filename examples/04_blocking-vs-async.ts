@@ -32,23 +32,24 @@ const blocking = (rows: number, batchRows: number) =>
   vectors(rows).pipe(
     Dataset.mapPartitions((stream) =>
       Stream.mapEffect(Stream.grouped(stream, batchRows), (group) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           const scorer = yield* Scorer.Scorer
           const matrix = new Float32Array(group.length * features)
           group.forEach((row, i) => matrix.set(row.features, i * features))
           const scores = yield* scorer.score(Batch.make(matrix, features))
           return scores.length
-        }))
+        })
+      )
     ),
-    Dataset.fold(() => 0, (left, right) => left + right)
+    Dataset.fold(
+      () => 0,
+      (left, right) => left + right
+    )
   )
 
 /** Requests in flight as the scorer allows, for all partitions together. */
 const asynchronous = (rows: number, batchRows: number) =>
-  vectors(rows).pipe(
-    Scoring.score({ vector: "features", batch: { rows: batchRows } }),
-    Dataset.count
-  )
+  vectors(rows).pipe(Scoring.score({ vector: "features", batch: { rows: batchRows } }), Dataset.count)
 
 const ways = [
   { name: "blocking", slots: 1, inFlight: 1, action: blocking },
@@ -58,7 +59,7 @@ const ways = [
 ] as const
 
 /** Runs the job each way; yields a row of the table for each. */
-export const compare = Effect.fn("compare")(function*(options: {
+export const compare = Effect.fn("compare")(function* (options: {
   readonly rows: number
   readonly batchRows: number
   readonly concurrency: number
@@ -67,7 +68,7 @@ export const compare = Effect.fn("compare")(function*(options: {
   const service = yield* ModelService.spawn({ delay: options.delayMillis, capacity: options.concurrency })
   const scorer = (concurrency: number) => Scorer.layer({ endpoints: [service.endpoint], concurrency })
   return yield* Effect.forEach(ways, ({ action, inFlight, name, slots }) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* service.resetStats
       const engine = Engine.layerNoDeps.pipe(
         Layer.provide(Executor.layerLocal({ executors: [{ slots }] })),
@@ -80,7 +81,8 @@ export const compare = Effect.fn("compare")(function*(options: {
       const seconds = ((yield* Clock.currentTimeMillis) - started) / 1000
       const stats = yield* service.stats
       return { name, scored, seconds, rowsPerSecond: scored / seconds, utilisation: stats.utilisation }
-    }))
+    })
+  )
 }, Effect.scoped)
 
 const command = Command.make(
@@ -97,7 +99,7 @@ const command = Command.make(
       Flag.withDefault(50)
     )
   },
-  Effect.fn("blocking-vs-async")(function*(options) {
+  Effect.fn("blocking-vs-async")(function* (options) {
     const { batchRows, concurrency, delayMillis, rows } = options
     yield* Console.log(
       `${rows.toLocaleString("en-US")} rows, ${batchRows} a request; the service takes ${delayMillis} ms for each of ${concurrency} requests at once`
@@ -105,7 +107,8 @@ const command = Command.make(
     yield* Console.log(`${"".padEnd(14)}${"seconds".padStart(9)}${"rows/s".padStart(12)}${"service busy".padStart(15)}`)
     for (const way of yield* compare(options)) {
       yield* Console.log(
-        way.name.padEnd(14) + way.seconds.toFixed(2).padStart(9) +
+        way.name.padEnd(14) +
+          way.seconds.toFixed(2).padStart(9) +
           Math.round(way.rowsPerSecond).toLocaleString("en-US").padStart(12) +
           `${(way.utilisation * 100).toFixed(1)} %`.padStart(15)
       )

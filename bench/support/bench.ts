@@ -50,8 +50,8 @@ export const run = (command: string, args: ReadonlyArray<string>, env: NodeJS.Pr
     const timer = setInterval(() => child.pid !== undefined && samples.push(residentBytes(child.pid)), 250)
     let stdout = ""
     let stderr = ""
-    child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text)
-    child.stderr.setEncoding("utf8").on("data", (text: string) => stderr = (stderr + text).slice(-4000))
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text))
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr = (stderr + text).slice(-4000)))
     child.once("error", reject)
     child.once("close", (code) => {
       clearInterval(timer)
@@ -63,15 +63,23 @@ export const run = (command: string, args: ReadonlyArray<string>, env: NodeJS.Pr
 
 /** An example as its users run it, without npm around it. */
 export const example = (file: string, args: ReadonlyArray<string>): Promise<Process> =>
-  run(process.execPath, [
-    "--conditions=@sluice/source",
-    fileURLToPath(new URL(`../../examples/${file}`, import.meta.url)),
-    ...args
-  ], { NODE_COMPILE_CACHE: fileURLToPath(new URL("../../.cache/node", import.meta.url)) })
+  run(
+    process.execPath,
+    ["--conditions=@sluice/source", fileURLToPath(new URL(`../../examples/${file}`, import.meta.url)), ...args],
+    { NODE_COMPILE_CACHE: fileURLToPath(new URL("../../.cache/node", import.meta.url)) }
+  )
 
 /** Prints a result and, with `--write`, keeps it under `bench/results`. */
 export const publish = (name: string, lines: ReadonlyArray<string>): void => {
-  const text = [`# ${name}`, ...machine().split("\n").map((line) => `# ${line}`), "", ...lines, ""].join("\n")
+  const text = [
+    `# ${name}`,
+    ...machine()
+      .split("\n")
+      .map((line) => `# ${line}`),
+    "",
+    ...lines,
+    ""
+  ].join("\n")
   process.stdout.write(text)
   if (!process.argv.includes("--write")) return
   const folder = new URL("../results/", import.meta.url)

@@ -23,7 +23,7 @@ export const Digit = Schema.Struct({
 export const isHeldOut = ({ image }: { readonly image: number }): boolean => image % 5 === 0
 
 /** Writes `rows` digits as Parquet: row `id` is image `id % 1797`. */
-export const writeDigits = Effect.fn("writeDigits")(function*(path: string, rows: number) {
+export const writeDigits = Effect.fn("writeDigits")(function* (path: string, rows: number) {
   const images = yield* Dataset.csv(fileURLToPath(new URL("../data/digits.csv", import.meta.url)), Csv).pipe(
     Dataset.map((row) => ({
       label: row.label,
@@ -47,7 +47,7 @@ export const input = "out/digits"
 const rows = 200_000
 
 /** Makes the default input unless it is there: it is there as a whole, or not at all. */
-export const ensureDigits = Effect.gen(function*() {
+export const ensureDigits = Effect.gen(function* () {
   const storage = yield* Storage.Storage
   const there = yield* Effect.option(storage.stat(`${input}/_SUCCESS`))
   if (Option.isSome(there)) return

@@ -17,13 +17,16 @@ const spawn = (name: string, args: ReadonlyArray<string>, cwd: string) =>
   ChildProcess.make(process.execPath, ["--conditions=@sluice/source", example(name), ...args], { cwd })
 
 /** Runs an example to its end, as a user does from a folder of their own. */
-const run = Effect.fnUntraced(function*(name: string, args: ReadonlyArray<string>, cwd: string) {
+const run = Effect.fnUntraced(function* (name: string, args: ReadonlyArray<string>, cwd: string) {
   const child = yield* spawn(name, args, cwd)
-  const [code, stdout, stderr] = yield* Effect.all([
-    child.exitCode,
-    child.stdout.pipe(Stream.decodeText(), Stream.mkString),
-    child.stderr.pipe(Stream.decodeText(), Stream.mkString)
-  ], { concurrency: "unbounded" })
+  const [code, stdout, stderr] = yield* Effect.all(
+    [
+      child.exitCode,
+      child.stdout.pipe(Stream.decodeText(), Stream.mkString),
+      child.stderr.pipe(Stream.decodeText(), Stream.mkString)
+    ],
+    { concurrency: "unbounded" }
+  )
   return { code: Number(code), stdout, stderr }
 })
 
@@ -34,7 +37,7 @@ const entries = (path: string) => Effect.flatMap(FileSystem.FileSystem, (fs) => 
 const Scored = Schema.Struct({ id: Schema.Number, score: Schema.Number, class: Schema.Boolean })
 
 /** 5,000 vectors of 10 numbers in Parquet. */
-const vectors = Effect.fnUntraced(function*(path: string) {
+const vectors = Effect.fnUntraced(function* (path: string) {
   const rows = Array.from({ length: 5000 }, (_, id) => ({
     id,
     vec: Float32Array.from({ length: 10 }, (_, i) => Math.sin(id * 10 + i))
@@ -47,15 +50,16 @@ const vectors = Effect.fnUntraced(function*(path: string) {
 
 describe("examples", () => {
   it.live("01 letters scores The Devil's Dictionary", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cwd = yield* folder
       const { code, stderr, stdout } = yield* run("01_letters.ts", [], cwd)
       assert.strictEqual(code, 0, stderr)
       assert.match(stdout, /^8,525 lines scored in .* s: 1 Parquet files in out\/letters/)
-    }).pipe(Effect.scoped, Effect.provide(live)))
+    }).pipe(Effect.scoped, Effect.provide(live))
+  )
 
   it.live("01 letters reads a folder of text and appears as a whole", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cwd = yield* folder
       const fs = yield* FileSystem.FileSystem
       yield* fs.makeDirectory(`${cwd}/in`)
@@ -63,31 +67,40 @@ describe("examples", () => {
       yield* fs.writeFileString(`${cwd}/in/b.txt`, "1234")
       const { code, stderr } = yield* run("01_letters.ts", ["--input", "in", "--output", "out"], cwd)
       assert.strictEqual(code, 0, stderr)
-      const rows = yield* Dataset.parquet(`${cwd}/out`, Schema.Struct({ text: Schema.String, score: Schema.Number })).pipe(
-        Dataset.collect
+      const rows = yield* Dataset.parquet(
+        `${cwd}/out`,
+        Schema.Struct({ text: Schema.String, score: Schema.Number })
+      ).pipe(Dataset.collect)
+      assert.deepStrictEqual(
+        rows,
+        ["aaaa", "Hello, World", "1234"].map((text) => ({ text, score: letterScore(text) }))
       )
-      assert.deepStrictEqual(rows, ["aaaa", "Hello, World", "1234"].map((text) => ({ text, score: letterScore(text) })))
       // One letter only: 25 frequencies lie 1/26 away from the mean and one 25/26.
       assert.closeTo(rows[0]?.score ?? 0, Math.sqrt((25 * (1 / 26) ** 2 + (25 / 26) ** 2) / 26), 1e-12)
       assert.deepStrictEqual(yield* entries(cwd), ["in", "out"])
-    }).pipe(Effect.scoped, Effect.provide(live)))
+    }).pipe(Effect.scoped, Effect.provide(live))
+  )
 
-  it.live("02 classify scores 200,000 digits and is right about those that training never saw", () =>
-    Effect.gen(function*() {
-      const cwd = yield* folder
-      const { code, stderr, stdout } = yield* run("02_classify.ts", [], cwd)
-      assert.strictEqual(code, 0, stderr)
-      assert.match(stdout, /^rows +200,000 /m)
-      const accuracy = /^accuracy +([0-9.]+) % of 40,067 held-out rows/m.exec(stdout)
-      // The model's own report on the 360 held-out images is 95.28 %; 40,067 rows repeat them unevenly.
-      assert.closeTo(Number(accuracy?.[1]), 95.28, 0.1)
-      const again = yield* run("03_in-process.ts", [], cwd)
-      assert.strictEqual(again.code, 0, again.stderr)
-      assert.include(again.stdout, accuracy?.[0] ?? "no accuracy")
-    }).pipe(Effect.scoped, Effect.provide(live)), 90_000)
+  it.live(
+    "02 classify scores 200,000 digits and is right about those that training never saw",
+    () =>
+      Effect.gen(function* () {
+        const cwd = yield* folder
+        const { code, stderr, stdout } = yield* run("02_classify.ts", [], cwd)
+        assert.strictEqual(code, 0, stderr)
+        assert.match(stdout, /^rows +200,000 /m)
+        const accuracy = /^accuracy +([0-9.]+) % of 40,067 held-out rows/m.exec(stdout)
+        // The model's own report on the 360 held-out images is 95.28 %; 40,067 rows repeat them unevenly.
+        assert.closeTo(Number(accuracy?.[1]), 95.28, 0.1)
+        const again = yield* run("03_in-process.ts", [], cwd)
+        assert.strictEqual(again.code, 0, again.stderr)
+        assert.include(again.stdout, accuracy?.[0] ?? "no accuracy")
+      }).pipe(Effect.scoped, Effect.provide(live)),
+    90_000
+  )
 
   it.live("02 classify scores other vectors at a service given by its address", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cwd = yield* folder
       const model = Model.synthetic(10)
       const service = yield* ModelService.make({ model })
@@ -106,72 +119,102 @@ describe("examples", () => {
       const taken = yield* run("02_classify.ts", [...args, "--endpoint", service.url], cwd)
       assert.strictEqual(taken.code, 1)
       assert.match(taken.stderr, /error: classify: output out exists already\n +what to do: choose another path/)
-    }).pipe(Effect.scoped, Effect.provide(live)))
+    }).pipe(Effect.scoped, Effect.provide(live))
+  )
 
-  it.live("02 classify says what is wrong with its input or its service and leaves nothing behind", () =>
-    Effect.gen(function*() {
-      const cwd = yield* folder
-      yield* vectors(`${cwd}/in`)
-      const cases = [
-        [["--input", "nowhere"], /nowhere.*\n +what to do: check the path/],
-        [["--input", "in", "--vector", "features"], /no column "features".*vec/],
-        [["--input", "in", "--vector", "id"], /"id"/],
-        [["--input", "in", "--vector", "vec"], /127\.0\.0\.1:1\/score.*ECONNREFUSED/s]
-      ] as const
-      yield* Effect.forEach(cases, ([args, message]) =>
-        Effect.gen(function*() {
-          const { code, stderr } = yield* run(
-            "02_classify.ts",
-            [...args, "--output", "out", "--endpoint", "http://127.0.0.1:1"],
-            cwd
-          )
-          assert.strictEqual(code, 1, stderr)
-          assert.match(stderr, message)
-          assert.notMatch(stderr, /\n +at /, "no stack trace")
-        }), { concurrency: 2 })
-      assert.deepStrictEqual(yield* entries(cwd), ["in"])
-    }).pipe(Effect.scoped, Effect.provide(live)), 60_000)
+  it.live(
+    "02 classify says what is wrong with its input or its service and leaves nothing behind",
+    () =>
+      Effect.gen(function* () {
+        const cwd = yield* folder
+        yield* vectors(`${cwd}/in`)
+        const cases = [
+          [["--input", "nowhere"], /nowhere.*\n +what to do: check the path/],
+          [["--input", "in", "--vector", "features"], /no column "features".*vec/],
+          [["--input", "in", "--vector", "id"], /"id"/],
+          [["--input", "in", "--vector", "vec"], /127\.0\.0\.1:1\/score.*ECONNREFUSED/s]
+        ] as const
+        yield* Effect.forEach(
+          cases,
+          ([args, message]) =>
+            Effect.gen(function* () {
+              const { code, stderr } = yield* run(
+                "02_classify.ts",
+                [...args, "--output", "out", "--endpoint", "http://127.0.0.1:1"],
+                cwd
+              )
+              assert.strictEqual(code, 1, stderr)
+              assert.match(stderr, message)
+              assert.notMatch(stderr, /\n +at /, "no stack trace")
+            }),
+          { concurrency: 2 }
+        )
+        assert.deepStrictEqual(yield* entries(cwd), ["in"])
+      }).pipe(Effect.scoped, Effect.provide(live)),
+    60_000
+  )
 
-  it.live("02 classify stops on Ctrl-C without leftovers", () =>
-    Effect.gen(function*() {
-      const cwd = yield* folder
-      yield* vectors(`${cwd}/in`)
-      const service = yield* ModelService.make({ model: Model.synthetic(10), faults: [{ _tag: "Hang" }] })
-      const child = yield* spawn("02_classify.ts", [
-        ...["--input", "in", "--output", "out", "--vector", "vec", "--endpoint", service.url]
-      ], cwd)
-      // In the middle of the first requests: the service holds them and never answers.
-      yield* Effect.repeat(service.stats, {
-        schedule: Schedule.spaced("20 millis"),
-        until: (stats) => stats.openSockets > 0
-      })
-      yield* child.kill({ killSignal: "SIGINT" })
-      assert.strictEqual(Number(yield* child.exitCode), 130)
-      assert.deepStrictEqual(yield* entries(cwd), ["in"])
-    }).pipe(Effect.scoped, Effect.provide(live)), 60_000)
+  it.live(
+    "02 classify stops on Ctrl-C without leftovers",
+    () =>
+      Effect.gen(function* () {
+        const cwd = yield* folder
+        yield* vectors(`${cwd}/in`)
+        const service = yield* ModelService.make({ model: Model.synthetic(10), faults: [{ _tag: "Hang" }] })
+        const child = yield* spawn(
+          "02_classify.ts",
+          [...["--input", "in", "--output", "out", "--vector", "vec", "--endpoint", service.url]],
+          cwd
+        )
+        // In the middle of the first requests: the service holds them and never answers.
+        yield* Effect.repeat(service.stats, {
+          schedule: Schedule.spaced("20 millis"),
+          until: (stats) => stats.openSockets > 0
+        })
+        yield* child.kill({ killSignal: "SIGINT" })
+        assert.strictEqual(Number(yield* child.exitCode), 130)
+        assert.deepStrictEqual(yield* entries(cwd), ["in"])
+      }).pipe(Effect.scoped, Effect.provide(live)),
+    60_000
+  )
 
-  it.live("04 blocking-vs-async is faster the less it waits", () =>
-    Effect.gen(function*() {
-      const table = yield* compare({ rows: 16_000, batchRows: 500, concurrency: 8, delayMillis: 40 })
-      const [blocking, perPartition, async] = table.map((way) => way.seconds)
-      assert.deepStrictEqual(table.map((way) => way.scored), [16_000, 16_000, 16_000, 16_000])
-      assert.isBelow(perPartition ?? 0, blocking ?? 0)
-      assert.isBelow(async ?? 0, perPartition ?? 0)
-    }).pipe(Effect.provide(live)), 60_000)
+  it.live(
+    "04 blocking-vs-async is faster the less it waits",
+    () =>
+      Effect.gen(function* () {
+        const table = yield* compare({ rows: 16_000, batchRows: 500, concurrency: 8, delayMillis: 40 })
+        const [blocking, perPartition, async] = table.map((way) => way.seconds)
+        assert.deepStrictEqual(
+          table.map((way) => way.scored),
+          [16_000, 16_000, 16_000, 16_000]
+        )
+        assert.isBelow(perPartition ?? 0, blocking ?? 0)
+        assert.isBelow(async ?? 0, perPartition ?? 0)
+      }).pipe(Effect.provide(live)),
+    60_000
+  )
 
-  it.live("each prints its flags", () =>
-    Effect.gen(function*() {
-      const path = yield* Path.Path
-      const fs = yield* FileSystem.FileSystem
-      const here = path.dirname(example("x"))
-      const names = (yield* fs.readDirectory(here)).filter((name) => /^0[1-9]_.*\.ts$/.test(name))
-      assert.isAtLeast(names.length, 4)
-      yield* Effect.forEach(names, (name) =>
-        Effect.gen(function*() {
-          const { code, stdout } = yield* run(name, ["--help"], here)
-          assert.strictEqual(code, 0)
-          assert.match(stdout, /USAGE\n +\S+ \[flags\]/)
-          assert.match(stdout, /--\w+/)
-        }), { concurrency: 2 })
-    }).pipe(Effect.scoped, Effect.provide(live)), 60_000)
+  it.live(
+    "each prints its flags",
+    () =>
+      Effect.gen(function* () {
+        const path = yield* Path.Path
+        const fs = yield* FileSystem.FileSystem
+        const here = path.dirname(example("x"))
+        const names = (yield* fs.readDirectory(here)).filter((name) => /^0[1-9]_.*\.ts$/.test(name))
+        assert.isAtLeast(names.length, 4)
+        yield* Effect.forEach(
+          names,
+          (name) =>
+            Effect.gen(function* () {
+              const { code, stdout } = yield* run(name, ["--help"], here)
+              assert.strictEqual(code, 0)
+              assert.match(stdout, /USAGE\n +\S+ \[flags\]/)
+              assert.match(stdout, /--\w+/)
+            }),
+          { concurrency: 2 }
+        )
+      }).pipe(Effect.scoped, Effect.provide(live)),
+    60_000
+  )
 })

@@ -18,14 +18,18 @@ describe("README", () => {
   it("links only to files that there are", () => {
     const links = [...read("README.md").matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, path]) => path ?? "")
     for (const path of links) {
-      assert.doesNotThrow(() => {
-        try {
-          read(path)
-        } catch (error) {
-          // A folder is there too.
-          if (!(error instanceof Error && "code" in error && error.code === "EISDIR")) throw error
-        }
-      }, undefined, path)
+      assert.doesNotThrow(
+        () => {
+          try {
+            read(path)
+          } catch (error) {
+            // A folder is there too.
+            if (!(error instanceof Error && "code" in error && error.code === "EISDIR")) throw error
+          }
+        },
+        undefined,
+        path
+      )
     }
   })
 })
