@@ -183,26 +183,39 @@ const readRowGroup = Effect.fnUntraced(function* (
   const bytes = Footer.plainLength(group, wanted)
   const step = Math.max(1, Math.ceil(group.rows / (bytes > wholeBytes ? Math.ceil(bytes / sliceBytes) : 1)))
 
+  let decoders: ReadonlyMap<string, (rows: number) => Arrow.Data | undefined> | undefined
+  // The other columns of a row group that is read in slices, where they fit: the decoder starts anew for each slice.
+  let others: Arrow.RecordBatch | undefined
+
   const slice = (firstRow: number): Effect.Effect<ReadonlyArray<Arrow.RecordBatch>, FormatError> =>
     Effect.try({
       try: () => {
         const rows = Math.min(step, group.rows - firstRow)
-        // Vectors are decoded whole.
-        const vectors = rows === group.rows ? vectorsOf(libraries, file, group, fields, ranges, pieces) : new Map()
-        const rest = fields.filter((field) => !vectors.has(field.name))
-        const others =
-          rest.length === 0
-            ? undefined
-            : decode(libraries, file, index, new Set(rest.map((field) => field.name)), ranges, pieces, {
-                rows,
-                firstRow
-              })
+        if (decoders === undefined) {
+          decoders = vectorDecoders(libraries, file, group, fields, ranges, pieces, step)
+          const names = new Set([...wanted].filter((name) => decoders?.has(name) !== true))
+          if (rows < group.rows && names.size > 0 && Footer.plainLength(group, names) <= wholeBytes) {
+            others = decode(libraries, file, index, names, ranges, pieces, { rows: group.rows, firstRow })
+          }
+        }
+        const found = new Map<string, Arrow.Data>()
+        for (const { name } of fields) {
+          const data = decoders.get(name)?.(rows) ?? others?.getChild(name)?.data[0]?.slice(firstRow, rows)
+          if (data !== undefined) found.set(name, data)
+        }
+        const missing = new Set([...wanted].filter((name) => !found.has(name)))
+        const rest =
+          missing.size === 0 ? undefined : decode(libraries, file, index, missing, ranges, pieces, { rows, firstRow })
         // The stream keeps this function until the last batch is done with.
-        if (firstRow + rows === group.rows) pieces = []
+        if (firstRow + rows === group.rows) {
+          pieces = []
+          decoders = undefined
+          others = undefined
+        }
         const batch =
-          vectors.size === 0 && others !== undefined
-            ? others
-            : assemble(libraries, file, fields, rows, (name) => vectors.get(name) ?? others?.getChild(name)?.data[0])
+          found.size === 0 && rest !== undefined
+            ? rest
+            : assemble(libraries, file, fields, rows, (name) => found.get(name) ?? rest?.getChild(name)?.data[0])
         if (batch.numRows !== rows) throw new Error(`row group ${index} has ${batch.numRows} rows, not ${rows}`)
         return [Origin.attach(batch, { path, rowGroup: index, firstRow, kept: undefined })]
       },
@@ -211,27 +224,35 @@ const readRowGroup = Effect.fnUntraced(function* (
   return Stream.mapEffect(Stream.fromIterable(starts(group.rows, step)).pipe(Stream.rechunk(1)), slice)
 })
 
-const vectorsOf = (
+/** For each column of vectors the function that reads its next rows. */
+const vectorDecoders = (
   { arrow }: Libraries,
   file: OpenFile,
   group: Footer.RowGroup,
   fields: ReadonlyArray<Arrow.Field>,
   ranges: ReadonlyArray<Footer.Range>,
-  pieces: ReadonlyArray<Uint8Array>
-): ReadonlyMap<string, Arrow.Data> => {
-  const found = new Map<string, Arrow.Data>()
+  pieces: ReadonlyArray<Uint8Array>,
+  step: number
+): ReadonlyMap<string, (rows: number) => Arrow.Data | undefined> => {
+  const decoders = new Map<string, (rows: number) => Arrow.Data | undefined>()
   for (const { name, type } of fields) {
     const shape = file.vectors.get(name)
     const column = group.columns.find((column) => column.path[0] === name)
     if (shape === undefined || column === undefined || !arrow.DataType.isList(type)) continue
     const item = type.children[0]?.type
     if (item === undefined || !arrow.DataType.isFloat(item)) continue
-    const vectors = Vectors.decodeVectors(Vectors.chunkOf(column, ranges, pieces), column, shape, group.rows)
-    if (vectors === undefined) continue
-    const child = arrow.makeData({ type: new arrow.Float32(), length: vectors.values.length, data: vectors.values })
-    found.set(name, arrow.makeData({ type, length: group.rows, nullCount: 0, valueOffsets: vectors.offsets, child }))
+    const chunk = Vectors.chunkOf(column, ranges, pieces)
+    const decoder = Vectors.makeVectorDecoder(chunk, column, shape, group.rows, step)
+    if (decoder === undefined) continue
+    decoders.set(name, (rows) => {
+      const vectors = decoder.next(rows)
+      if (vectors === undefined) return undefined
+      const { offsets: valueOffsets, values: data } = vectors
+      const child = arrow.makeData({ type: new arrow.Float32(), length: data.length, data })
+      return arrow.makeData({ type, length: rows, nullCount: 0, valueOffsets, child })
+    })
   }
-  return found
+  return decoders
 }
 
 const decode = (

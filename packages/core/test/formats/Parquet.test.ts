@@ -370,7 +370,7 @@ describe("Parquet", () => {
       Effect.gen(function* () {
         const L = Schema.Struct({ a: Schema.Number, big: Schema.Uint8Array, v: Vector.Float32 })
         const big = new Uint8Array(1024 * 1024)
-        const many = Array.from({ length: 100 }, (_, a) => ({ a, big, v: Float32Array.of(a) }))
+        const many = Array.from({ length: 100 }, (_, a) => ({ a, big, v: new Float32Array(a % 5).fill(a + 0.5) }))
         const storage = yield* Storage.Storage
         const bytes = encodeRows(Stream.fromIterable(many), L, {
           compression: "snappy",
@@ -388,6 +388,15 @@ describe("Parquet", () => {
           batches.map((batch) => Origin.of(batch)?.firstRow),
           [0, 50]
         )
+        const values = batches.flatMap((batch) =>
+          Array.from({ length: batch.numRows }, (_, i) => [
+            batch.getChild("a")?.get(i),
+            Array.from(batch.getChild("v")?.get(i))
+          ])
+        )
+        assert.deepStrictEqual(values, plain(many.map(({ a, v }) => [a, v])))
+        const typed = yield* readAll(Parquet.source("memory:///l.parquet", L))
+        assert.deepStrictEqual(plain(typed.map(({ a, v }) => [a, v])), values)
         const Some = Schema.Struct({ a: Schema.Number, v: Vector.Float32 })
         assert.deepStrictEqual(
           yield* readAll(Parquet.source("memory:///l.parquet", Some)),

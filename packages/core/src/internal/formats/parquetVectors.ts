@@ -189,54 +189,73 @@ const dictionaryEncodings: ReadonlySet<number | undefined> = new Set([2, 8])
 // More than this is not decoded in one piece.
 const maxValues = 64 * 1024 * 1024
 
-/** The vectors of a column chunk, or `undefined` where the codec has to be asked. */
-export const decodeVectors = (
+/** Decodes the vectors of a column chunk in order, some rows at a time; `undefined` where the codec has to be asked. */
+export interface VectorDecoder {
+  readonly next: (rows: number) => Vectors | undefined
+}
+
+/** `step`: how many rows will be asked for at a time. */
+export const makeVectorDecoder = (
   chunk: Uint8Array,
   column: ColumnChunk,
   { maxLevel }: VectorColumn,
-  rows: number
-): Vectors | undefined => {
-  if (column.values > maxValues || column.values < rows || rows === 0) return undefined
-  const values = new Float32Array(column.values)
-  const out = new Uint8Array(values.buffer)
-  const offsets = new Int32Array(rows + 1)
+  rows: number,
+  step: number
+): VectorDecoder | undefined => {
+  if (column.values < rows || column.values >= 2 ** 31 || rows === 0) return undefined
+  // Of a slice some more than its share: pages end where they end.
+  const capacity = step >= rows ? column.values : Math.ceil((column.values / rows) * step * 1.1)
+  if (capacity > maxValues) return undefined
+  const pages = pagesOf(chunk)
   const levelWidth = maxLevel === 1 ? 1 : 2
-  let row = 0
+  // Where each row starts, counted from the first value of the chunk; `values` holds those from `base` on.
+  const startsOf = new Int32Array(rows + 1)
+  let values = new Float32Array(capacity)
+  let base = 0
   let used = 0
+  let row = 0
+  let given = 0
+  let position = 0
+  let ended = false
+  let plainVectors = true
   let dictionary: Float32Array | undefined
-  let whole = true
 
   const repetition = (level: number, length: number): void => {
     if (level === 0) {
       if (row + length > rows) throw corrupt("has more rows than its row group")
-      for (let i = 0; i < length; i++) offsets[row++] = position++
+      for (let i = 0; i < length; i++) startsOf[row++] = position++
     } else {
       position += length
     }
   }
   const definition = (level: number): void => {
-    if (level !== maxLevel) whole = false
+    if (level !== maxLevel) plainVectors = false
   }
-  let position = 0
+  const reserve = (count: number): void => {
+    if (used - base + count <= values.length) return
+    const bigger = new Float32Array(Math.max(used - base + count, Math.ceil(values.length * 1.5)))
+    bigger.set(values.subarray(0, used - base))
+    values = bigger
+  }
 
-  for (const { body, header, plainLength, type } of pagesOf(chunk)) {
+  /** Whether the page could be decoded here. */
+  const readPage = ({ body, header, plainLength, type }: Page): boolean => {
     if (plainLength > column.plainLength) throw corrupt("has a page that is larger than it")
     if (type === dictionaryPage) {
       const bytes = plain(column.codec, body, plainLength)
-      if (bytes === undefined) return undefined
-      dictionary = floatsOf(bytes)
-      continue
+      dictionary = bytes === undefined ? undefined : floatsOf(bytes)
+      return bytes !== undefined
     }
-    if (type !== dataPage && type !== dataPageV2) continue
+    if (type !== dataPage && type !== dataPageV2) return true
     const v2 = type === dataPageV2
     const own = Thrift.struct(header, v2 ? page.dataV2 : page.data)
     const count = own === undefined ? undefined : Thrift.int(own, 1)
-    if (own === undefined || count === undefined || count < 0 || used + count > values.length) {
+    if (own === undefined || count === undefined || count < 0 || used + count > column.values) {
       throw corrupt("has more values than its metadata says")
     }
     const encoding = Thrift.int(own, v2 ? 4 : 2)
-    let bytes: Uint8Array
-    let at: number
+    let bytes: Uint8Array | undefined
+    let at = 0
     position = used
     if (v2) {
       const definitionLength = Thrift.int(own, 5) ?? 0
@@ -248,52 +267,83 @@ export const decodeVectors = (
       runs(body, 0, repetitionLength, 1, count, repetition)
       runs(body, repetitionLength, levels, levelWidth, count, definition)
       const compressed = own.get(7)?.type !== 2
-      const data = plain(compressed ? column.codec : codecs.none, body.subarray(levels), plainLength - levels)
-      if (data === undefined) return undefined
-      bytes = data
-      at = 0
+      bytes = plain(compressed ? column.codec : codecs.none, body.subarray(levels), plainLength - levels)
     } else {
-      const data = plain(column.codec, body, plainLength)
-      if (data === undefined) return undefined
-      bytes = data
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+      // Levels that are not run lengths went out of use before lists came into it.
+      if (Thrift.int(own, 3) !== 3 || Thrift.int(own, 4) !== 3) return false
+      bytes = plain(column.codec, body, plainLength)
+      if (bytes === undefined) return false
+      const page = bytes
+      const view = new DataView(page.buffer, page.byteOffset, page.length)
       const level = (from: number): number => {
-        if (from + 4 > bytes.length) throw corrupt("ends in the middle of its levels")
+        if (from + 4 > page.length) throw corrupt("ends in the middle of its levels")
         const end = from + 4 + view.getUint32(from, true)
-        if (end > bytes.length) throw corrupt("has levels that are longer than their page")
+        if (end > page.length) throw corrupt("has levels that are longer than their page")
         return end
       }
-      // Levels packed without a length are older than Parquet 1.0's first release that wrote lists.
-      if (Thrift.int(own, 3) !== 3 || Thrift.int(own, 4) !== 3) return undefined
       const repetitionEnd = level(0)
-      runs(bytes, 4, repetitionEnd, 1, count, repetition)
+      runs(page, 4, repetitionEnd, 1, count, repetition)
       at = level(repetitionEnd)
-      runs(bytes, repetitionEnd + 4, at, levelWidth, count, definition)
+      runs(page, repetitionEnd + 4, at, levelWidth, count, definition)
     }
-    if (!whole) return undefined
+    if (bytes === undefined || !plainVectors) return false
+    reserve(count)
     if (encoding === plainEncoding) {
       const size = count * 4
       if (at + size > bytes.length) throw corrupt("has fewer values than its metadata says")
-      out.set(bytes.subarray(at, at + size), used * 4)
+      new Uint8Array(values.buffer).set(bytes.subarray(at, at + size), (used - base) * 4)
     } else if (dictionaryEncodings.has(encoding) && dictionary !== undefined) {
       const known = dictionary
+      const out = values
       const width = bytes[at] ?? 0
-      if (width > 24) return undefined
-      let to = used
+      if (width > 24) return false
+      let to = used - base
       runs(bytes, at + 1, bytes.length, width, count, (index, length) => {
         const value = known[index]
         if (value === undefined) throw corrupt("names a value that its dictionary does not have")
-        for (let i = 0; i < length; i++) values[to++] = value
+        for (let i = 0; i < length; i++) out[to++] = value
       })
     } else {
-      return undefined
+      return false
     }
     used += count
+    return true
   }
-  if (used !== values.length || row !== rows || offsets[0] !== 0)
-    throw corrupt("has fewer values than its metadata says")
-  offsets[rows] = used
-  return { offsets, values }
+
+  return {
+    next: (count) => {
+      if (!plainVectors) return undefined
+      const last = given + count
+      // A row ends where the next one starts.
+      while (!ended && row <= last) {
+        const next = pages.next()
+        if (next.done === true) {
+          ended = true
+          startsOf[rows] = used
+          if (used !== column.values || row !== rows || startsOf[0] !== 0) {
+            throw corrupt("has fewer values than its metadata says")
+          }
+        } else if (!readPage(next.value)) {
+          plainVectors = false
+          return undefined
+        }
+      }
+      const offsets = startsOf.subarray(given, last + 1)
+      const end = offsets[count] ?? used
+      const found = {
+        offsets: base === 0 ? offsets : offsets.map((start) => start - base),
+        values: values.subarray(0, end - base)
+      }
+      given = last
+      if (last < rows) {
+        const rest = values.subarray(end - base, used - base)
+        values = new Float32Array(Math.max(capacity, rest.length))
+        values.set(rest)
+        base = end
+      }
+      return found
+    }
+  }
 }
 
 /** Checks the pages of a column chunk, if they have checksums. */
