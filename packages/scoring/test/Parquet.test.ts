@@ -1,0 +1,79 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Dataset, Engine, Vector } from "@sluice/core"
+import * as Parquet from "@sluice/core/formats/Parquet"
+import { Model, ScoreError, Scorer, Scoring } from "@sluice/scoring"
+import { Effect, Schema } from "effect"
+
+const features = 8
+const Row = Schema.Struct({ id: Schema.Number, features: Vector.Float32 })
+
+/** 20,000 vectors in row groups of 5,000, one of which has another length. */
+const write = (path: string, bad: number) =>
+  Dataset.range(0, 20_000).pipe(
+    Dataset.map((id) => ({ id, features: new Float32Array(id === bad ? features - 1 : features).fill(id) })),
+    Dataset.writeParquet(path, Row, { rowGroupRows: 5000 })
+  )
+
+const scorer = Scorer.layerModel(Model.logisticRegression({ nFeatures: features, weights: Array(features).fill(0), bias: 0 }))
+
+const expectRow = (error: unknown) => {
+  assert.instanceOf(error, ScoreError.ScoreError)
+  assert.strictEqual(error.reason._tag, "VectorLength")
+  const [range] = error.rows
+  assert.match(range?.path ?? "", /part-00000-.*\.parquet$/)
+  assert.deepInclude(range, { rowGroup: 2, first: 2345, last: 2345 })
+  assert.match(error.message, /row group 2/)
+  assert.match(error.message, /2345/)
+}
+
+describe("scoring Parquet", () => {
+  it.effect("names the file, row group and row of a vector of another length, scoring rows", () =>
+    Effect.gen(function*() {
+      yield* write("memory:///vectors", 12_345)
+      const error = yield* Dataset.parquet("memory:///vectors", Row).pipe(
+        // Rows that were filtered out before do not shift the count.
+        Dataset.filter(({ id }) => id % 2 === 1),
+        Scoring.score({ vector: "features" }),
+        Dataset.count,
+        Effect.provide(scorer),
+        Effect.flip
+      )
+      expectRow(error)
+    }).pipe(Effect.provide(Engine.layer)))
+
+  it.effect("names them scoring record batches", () =>
+    Effect.gen(function*() {
+      yield* write("memory:///vectors", 12_345)
+      const error = yield* Dataset.parquetBatches("memory:///vectors").pipe(
+        Scoring.scoreBatches({ vector: "features" }),
+        Dataset.writeParquetBatches("memory:///scored"),
+        Effect.provide(scorer),
+        Effect.flip
+      )
+      expectRow(error)
+    }).pipe(Effect.provide(Engine.layer)))
+
+  it.effect("scores every row of record batches, once and in place", () =>
+    Effect.gen(function*() {
+      yield* write("memory:///vectors", -1)
+      const manifest = yield* Dataset.parquetBatches("memory:///vectors").pipe(
+        Scoring.scoreBatches({ vector: "features", batch: { rows: 777 }, threshold: 0.5 }),
+        Dataset.writeParquetBatches("memory:///scored"),
+        Effect.provide(scorer)
+      )
+      assert.strictEqual(manifest.rows, 20_000)
+      const scored = yield* Dataset.collect(
+        Dataset.parquet(
+          "memory:///scored",
+          Schema.Struct({ id: Schema.Number, features: Vector.Float32, score: Parquet.Float32, class: Schema.Boolean })
+        )
+      )
+      assert.strictEqual(scored.length, 20_000)
+      for (const [index, row] of scored.entries()) {
+        assert.strictEqual(row.id, index)
+        assert.strictEqual(row.features[0], index)
+        assert.strictEqual(row.score, 0.5)
+        assert.isTrue(row.class)
+      }
+    }).pipe(Effect.provide(Engine.layer)))
+})
