@@ -40,6 +40,7 @@ const program = Effect.gen(function* () {
     (folder) => Effect.promise(() => fs.rm(folder, { recursive: true }))
   )
   const file = path.join(folder, "vectors.parquet")
+  const copy = path.join(folder, "copy.parquet")
   const text = path.join(folder, "lines.txt")
   const values = Float32Array.from({ length: width * 1000 }, (_, i) => Math.fround(Math.sin(i)))
   const make = Stream.range(0, rows - 1, 4096).pipe(
@@ -70,6 +71,10 @@ const program = Effect.gen(function* () {
     Effect.flatMap(batches, (n) => check("batches", n, rows)),
     mb(rows * (width * 4 + 8))
   )
+  const copied = Effect.flatMap(all(Parquet.batches(file)), (stream) =>
+    storage.write(copy, Parquet.batchWriter().encode(stream), { overwrite: true })
+  )
+  yield* timed("copy batches", copied, mb(rows * (width * 4 + 8)))
   const typed = (columns: typeof Row) =>
     Effect.flatMap(all(Parquet.source(file, columns)), (stream) =>
       Stream.runFold(

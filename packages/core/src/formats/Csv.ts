@@ -10,6 +10,7 @@ import { parse } from "csv-parse/sync"
 import { Effect, Result, Schema, Stream } from "effect"
 import type { Source, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, SchemaMismatch, Unencodable } from "../FormatError.ts"
+import { typeName } from "../internal/formats/arrowRows.ts"
 import { compress } from "../internal/formats/encode.ts"
 import { bytesSource, detail, fingerprint } from "../internal/formats/files.ts"
 import { fail, toPaths } from "../internal/formats/inputs.ts"
@@ -57,6 +58,8 @@ export interface CsvWriterOptions {
 
 interface Field {
   readonly name: string
+  /** What the schema asks for, in a word. */
+  readonly type: string
   readonly decode: (text: string) => Result.Result<unknown, string>
   readonly encode: (value: unknown) => Result.Result<string, string>
   readonly optional: boolean
@@ -75,6 +78,7 @@ const fieldsOf = (schema: Schema.Struct<Schema.Struct.Fields>): ReadonlyArray<Fi
     return [
       {
         name,
+        type: typeName(property.type),
         nullable,
         optional,
         decode: (text) => {
@@ -167,7 +171,7 @@ export const source = <const Fields extends Schema.Struct.Fields>(
         return yield* fail(
           format,
           file.path,
-          new SchemaMismatch({ column: missing.name, expected: "a column", available: names })
+          new SchemaMismatch({ column: missing.name, expected: missing.type, available: names })
         )
       }
     }

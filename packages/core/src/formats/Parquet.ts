@@ -1,8 +1,13 @@
 /**
  * Parquet files, as rows typed by a `Schema` or as Arrow record batches.
  *
- * A split is a run of row groups. One row group is in memory at a time; only the columns asked for are read, each row
- * group with as few ranged reads as can be. The schema is fitted to each file's own before the first row is read.
+ * A split is a run of row groups. One row group is in memory at a time, as it is in the file and decoded; one of more than
+ * 96 MiB of pages before compression is decoded in slices of about 64 MiB, so that what is held is its compressed bytes and
+ * two slices. Only the columns asked for are read, each row group with as few ranged reads as can be. The schema is fitted
+ * to each file's own before the first row is read.
+ *
+ * Vectors (`list<float>` without nulls) are copied out of their pages once and lie next to each other, a row group in one
+ * buffer. They are written plain, without dictionary and statistics, and uncompressed where Snappy would find nothing.
  *
  * @since 0.1.0
  */
@@ -68,7 +73,7 @@ export interface BatchOptions {
  * @since 0.1.0
  */
 export interface ParquetWriterOptions {
-  /** Default `"snappy"`. */
+  /** Default `"snappy"`, which leaves vectors as they are where it would find nothing to compress. */
   readonly compression?: "snappy" | "zstd" | "gzip" | "none" | undefined
   /** Most rows of a row group. Default 1 Mi; a row group also ends at about 64 MiB. */
   readonly rowGroupRows?: number | undefined

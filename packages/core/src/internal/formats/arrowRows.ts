@@ -111,6 +111,9 @@ const expectedName = (ast: SchemaAST.AST): string => {
   }
 }
 
+/** What a schema asks for, in a word or two. */
+export const typeName = (ast: SchemaAST.AST): string => expectedName(strip(ast, false).ast)
+
 const pow10 = (scale: number): bigint => 10n ** BigInt(scale)
 
 const decimalString = (unscaled: bigint, scale: number): string => {
