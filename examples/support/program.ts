@@ -4,12 +4,19 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Engine, Progress } from "@sluice/core"
+import { Engine, Events, Executor, Progress } from "@sluice/core"
+import * as HdfsSchemes from "@sluice/hdfs/HdfsSchemes"
 import { Cause, Effect, Layer, Predicate, Result, Runtime } from "effect"
 import { CliError } from "effect/cli"
 
-/** An engine in this process that shows what it does. */
-export const layer = Progress.layer().pipe(Layer.provideMerge(Engine.layer), Layer.provideMerge(NodeServices.layer))
+/** An engine in this process on local files and HDFS, whose client is loaded with the first path that needs it. */
+export const engine = Engine.layerNoDeps.pipe(
+  Layer.provide(Executor.layerLocal()),
+  Layer.provideMerge(Layer.mergeAll(HdfsSchemes.layer, Events.layer))
+)
+
+/** The same, and it shows what it does. */
+export const layer = Progress.layer().pipe(Layer.provideMerge(engine), Layer.provideMerge(NodeServices.layer))
 
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.sync(() => {
@@ -25,10 +32,7 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
 
 /** Runs a command as the main program: exit code 0, 1 after an error, 130 after Ctrl-C. */
 export const runMain = <E>(program: Effect.Effect<void, E, Layer.Success<typeof layer>>): void =>
-  NodeRuntime.runMain(
-    program.pipe(
-      Effect.provide(layer),
-      Effect.tapCause(report)
-    ),
-    { disableErrorReporting: true, teardown: Runtime.defaultTeardown }
-  )
+  NodeRuntime.runMain(program.pipe(Effect.provide(layer), Effect.tapCause(report)), {
+    disableErrorReporting: true,
+    teardown: Runtime.defaultTeardown
+  })

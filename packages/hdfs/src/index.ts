@@ -40,6 +40,13 @@ export * as HdfsError from "./HdfsError.ts"
 export * as HdfsModel from "./HdfsModel.ts"
 
 /**
+ * `hdfs:` paths of any cluster, connected at the first use.
+ *
+ * @since 0.1.0
+ */
+export * as HdfsSchemes from "./HdfsSchemes.ts"
+
+/**
  * HDFS as a backend of Sluice's `Storage`.
  *
  * @since 0.1.0

@@ -1,0 +1,99 @@
+/**
+ * `hdfs:`, `webhdfs:` and `swebhdfs:` paths of any cluster, connected when the first of them is used.
+ *
+ * Where `HdfsStorage` is one cluster with settings as values, this takes the cluster from the path and the environment: what a
+ * program wants whose paths come from its user. Until such a path is used it costs nothing, the client is not even loaded.
+ *
+ * **Details**
+ *
+ * `hdfs:///name` is on the cluster of `HDFS_NAMENODES` or `HADOOP_CONF_DIR`. An authority that is one of that cluster's names
+ * (nameservice, NameNode host) means it too; another nameservice of `HADOOP_CONF_DIR` means that one; anything else is the HTTP
+ * address of a NameNode: `hdfs://host:9870/name` (`swebhdfs:` for HTTPS; without a port 9870, or 9871). Each cluster has one
+ * client. The user is `HADOOP_USER_NAME`, or whoever the token in `HADOOP_TOKEN_FILE_LOCATION` is for.
+ *
+ * @since 0.1.0
+ */
+import { type Backend, makeLocal, makeMemory, makeSchemes, Storage } from "@sluice/core/Storage"
+import { InvalidPath, StorageError, Unsupported } from "@sluice/core/StorageError"
+import { Effect, Layer, Scope, Semaphore, Stream } from "effect"
+
+/**
+ * Makes the backend, for `Storage.layerSchemes({ hdfs: HdfsSchemes.make, file: Storage.makeLocal })`. Connections end with the
+ * scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<Backend, never, Scope.Scope> = Effect.gen(function* () {
+  const scope = yield* Effect.scope
+  const lock = yield* Semaphore.make(1)
+  const byAuthority = new Map<string, Backend>()
+  const byNameNodes = new Map<string, Backend>()
+
+  const connect = Effect.fnUntraced(function* (secure: boolean, authority: string, key: string) {
+    const known = byAuthority.get(key)
+    if (known !== undefined) return known
+    const module = yield* Effect.promise(() => import("./internal/connect.ts"))
+    const options = yield* module.resolve(secure, authority)
+    const cluster = options.nameNodes.join(",")
+    const backend = byNameNodes.get(cluster) ?? (yield* Scope.provide(module.connect(options), scope))
+    byNameNodes.set(cluster, backend)
+    byAuthority.set(key, backend)
+    return backend
+  })
+
+  const pick = (operation: string, path: string): Effect.Effect<Backend, StorageError> =>
+    Effect.suspend(() => {
+      const [, scheme = "", authority = ""] = /^(\w+):(?:\/\/([^/]*))?/.exec(path) ?? []
+      const secure = scheme.toLowerCase() === "swebhdfs"
+      const key = `${secure} ${authority}`
+      const known = byAuthority.get(key)
+      if (known !== undefined) return Effect.succeed(known)
+      return lock
+        .withPermits(1)(connect(secure, authority, key))
+        .pipe(
+          Effect.mapError(
+            (error) => new StorageError({ operation, path, reason: new InvalidPath({ detail: error.message }) })
+          )
+        )
+    })
+
+  return {
+    list: (path) => Stream.unwrap(Effect.map(pick("list", path), (backend) => backend.list(path))),
+    stat: (path) => Effect.flatMap(pick("stat", path), (backend) => backend.stat(path)),
+    read: (path, range) => Stream.unwrap(Effect.map(pick("read", path), (backend) => backend.read(path, range))),
+    readRange: (path, offset, length) =>
+      Effect.flatMap(pick("readRange", path), (backend) => backend.readRange(path, offset, length)),
+    write: (path, bytes, options) =>
+      Effect.flatMap(pick("write", path), (backend) => backend.write(path, bytes, options)),
+    rename: Effect.fnUntraced(function* (from, to) {
+      const source = yield* pick("rename", from)
+      if (source === (yield* pick("rename", to))) return yield* source.rename(from, to)
+      return yield* new StorageError({
+        operation: "rename",
+        path: from,
+        reason: new Unsupported({
+          detail: `cannot be renamed to another cluster (${to}); write it there and delete the source`
+        })
+      })
+    }),
+    delete: (path, options) => Effect.flatMap(pick("delete", path), (backend) => backend.delete(path, options)),
+    mkdirs: (path) => Effect.flatMap(pick("mkdirs", path), (backend) => backend.mkdirs(path)),
+    blocks: (path) => Effect.flatMap(pick("blocks", path), (backend) => backend.blocks(path))
+  }
+})
+
+/**
+ * `hdfs:`, `webhdfs:` and `swebhdfs:` of any cluster, besides `file:` and `memory:`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<Storage> = Layer.effect(
+  Storage,
+  Effect.flatMap(make, (backend) => {
+    // One for the three, so that a cluster has one client.
+    const hdfs = Effect.succeed(backend)
+    return makeSchemes({ hdfs, webhdfs: hdfs, swebhdfs: hdfs, file: makeLocal, memory: makeMemory })
+  })
+)

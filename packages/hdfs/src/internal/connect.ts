@@ -1,0 +1,69 @@
+import { Config, Effect, Layer, Option, type Scope } from "effect"
+import type { Backend } from "@sluice/core/Storage"
+import * as HdfsAuth from "../HdfsAuth.ts"
+import * as HdfsClient from "../HdfsClient.ts"
+import * as HdfsConfig from "../HdfsConfig.ts"
+import type { HdfsError } from "../HdfsError.ts"
+import * as HdfsStorage from "../HdfsStorage.ts"
+
+type Failure = HdfsConfig.HdfsConfigError | Config.ConfigError | HdfsError
+
+/** The cluster of the environment, `undefined` where it names none. */
+const ofEnvironment = Effect.gen(function* () {
+  const { confDir, nameNodes } = yield* HdfsConfig.config
+  if (Option.isSome(nameNodes)) return { nameNodes: nameNodes.value, authorities: [], confDir: undefined }
+  if (Option.isNone(confDir)) return undefined
+  return { ...(yield* HdfsConfig.fromHadoopConf(confDir.value)), confDir: confDir.value }
+})
+
+const withoutPort = (authority: string) => authority.replace(/:\d+$/, "")
+
+/**
+ * The cluster an authority means: the one of the environment by its names, another nameservice of its configuration folder, or
+ * else the WebHDFS address it is.
+ */
+export const resolve = Effect.fnUntraced(function* (
+  secure: boolean,
+  authority: string
+): Effect.fn.Return<HdfsConfig.Options, HdfsConfig.HdfsConfigError | Config.ConfigError> {
+  const own = yield* ofEnvironment
+  if (authority === "") {
+    if (own !== undefined) return own
+    return yield* new HdfsConfig.HdfsConfigError({
+      detail:
+        "no NameNode is known: name it in the path, hdfs://host:9870/name (its HTTP address), or set HADOOP_CONF_DIR to a " +
+        "folder with hdfs-site.xml, or HDFS_NAMENODES=http://host:9870"
+    })
+  }
+  if (own !== undefined) {
+    const names = [...own.authorities, ...own.nameNodes.map((each) => new URL(each).host)]
+    if (names.some((name) => name === authority || withoutPort(name) === withoutPort(authority))) return own
+    // A name without a dot or a port is a nameservice more probably than a host.
+    if (own.confDir !== undefined && /^[\w-]+$/.test(authority)) {
+      return yield* Effect.mapError(
+        HdfsConfig.fromHadoopConf(own.confDir, { nameservice: authority }),
+        ({ detail }) =>
+          new HdfsConfig.HdfsConfigError({
+            detail: `${detail}; for a host say its HTTP port: hdfs://${authority}:9870/`
+          })
+      )
+    }
+  }
+  const address = authority === withoutPort(authority) ? `${authority}:${secure ? 9871 : 9870}` : authority
+  if (!URL.canParse(`http://${address}`)) {
+    return yield* new HdfsConfig.HdfsConfigError({ detail: `${authority} is no host with an optional port` })
+  }
+  return { nameNodes: [`${secure ? "https" : "http"}://${address}`], authorities: [authority] }
+})
+
+/** A backend with a client of its own, for as long as the scope. */
+export const connect = Effect.fnUntraced(function* (
+  options: HdfsConfig.Options
+): Effect.fn.Return<Backend, Failure, Scope.Scope> {
+  const tokenFile = yield* Config.String("HADOOP_TOKEN_FILE_LOCATION").pipe(Config.option)
+  const auth = Option.isSome(tokenFile) ? HdfsAuth.layerTokenFile() : HdfsAuth.layerSimple()
+  const services = yield* Layer.build(
+    HdfsClient.layer.pipe(Layer.provide(auth), Layer.provideMerge(HdfsConfig.layer(options)))
+  )
+  return yield* Effect.provide(HdfsStorage.make, services)
+})
