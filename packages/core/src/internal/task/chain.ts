@@ -168,6 +168,30 @@ export const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => 
     return Effect.succeed(next)
   })
 
+// Where a step makes many elements of one, a whole array of the source would become one of millions, which outlive the young
+// generation: pieces of it do not.
+const PIECE = 512
+
+const pieces = (rows: Rows): Rows =>
+  Stream.transformPull(rows, (pull) => {
+    let values: ReadonlyArray<unknown> = []
+    let at = 0
+    const next: typeof pull = Effect.suspend(() => {
+      if (at >= values.length) {
+        return Effect.flatMap(pull, (array) => {
+          if (array.length <= PIECE) return Effect.succeed(array)
+          values = array
+          at = 0
+          return next
+        })
+      }
+      const piece = values.slice(at, at + PIECE)
+      at += PIECE
+      return Effect.succeed(piece as ReadonlyArray<unknown> as readonly [unknown, ...Array<unknown>])
+    })
+    return Effect.succeed(next)
+  })
+
 export const countRows = (rows: Rows, count: (n: number) => void): Rows =>
   Stream.mapArray(rows, (values) => {
     count(values.length)
@@ -263,8 +287,9 @@ export const compile = (
     const pure = group.filter(isPure)
     if (pure.length > 0) {
       const pass = compilePure(pure, guard)
+      const grows = pure.some((operator) => operator._tag === "FlatMap")
       backwards.push({
-        step: (rows, _, partition, drop) => mapArrays(rows, pass(partition, drop)),
+        step: (rows, _, partition, drop) => mapArrays(grows ? pieces(rows) : rows, pass(partition, drop)),
         operator: undefined
       })
       continue
