@@ -662,13 +662,13 @@ const sortWith = <A, E, R, K, V>(
 export const sortBy: {
   <A, K>(
     f: (value: A) => K,
-    order: Order.Order<NoInfer<K>>,
+    order: Order.Order<K>,
     options?: SortOptions<K, A>
   ): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
   <A, E, R, K>(
     self: Dataset<A, E, R>,
     f: (value: A) => K,
-    order: Order.Order<NoInfer<K>>,
+    order: Order.Order<K>,
     options?: SortOptions<K, A>
   ): Dataset<A, E, R>
 } = dual(
