@@ -354,7 +354,8 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
     features: expectation.features,
     concurrency,
     score: (batch) => {
-      const scored = semaphore.withPermit(attempts(batch))
+      // The request that waited for the permit goes out before this answer is made into rows: the service waits less.
+      const scored = Effect.tap(semaphore.withPermit(attempts(batch)), Effect.yieldNowWith(1))
       return tracerDisabled ? Effect.provideService(scored, HttpClient.TracerDisabledWhen, () => true) : scored
     },
     stats: Effect.clockWith((clock) => Effect.sync(() => meter.stats(now(clock))))
