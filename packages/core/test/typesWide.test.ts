@@ -25,9 +25,9 @@ describe("types of wide operations", () => {
     expectTypeOf(() => pairs.pipe(Dataset.values)).returns.toEqualTypeOf<Dataset.Dataset<number, Bad, A>>()
     expectTypeOf(() => pairs.pipe(Dataset.sampleByKey((key) => key.length, 1))).returns.toEqualTypeOf<Pairs<string, number>>()
     // @ts-expect-error: no pairs
-    Dataset.mapValues(numbers, (n) => n)
+    void (() => Dataset.mapValues(numbers, (n) => n))
     // @ts-expect-error: no pairs
-    Dataset.groupByKey(numbers)
+    void (() => Dataset.groupByKey(numbers))
   })
 
   it("aggregations", () => {
@@ -42,9 +42,9 @@ describe("types of wide operations", () => {
     expectTypeOf(() => numbers.pipe(Dataset.groupBy((n) => n > 0))).returns
       .toEqualTypeOf<Pairs<boolean, Stream.Stream<number>>>()
     // @ts-expect-error: the values are numbers
-    Dataset.reduceByKey(pairs, (a: string, b: string) => a + b)
+    void (() => Dataset.reduceByKey(pairs, (a: string, b: string) => a + b))
     // @ts-expect-error: a codec of other values
-    Dataset.reduceByKey(pairs, (a, b) => a + b, { value: Codec.fromSchema(Schema.String) })
+    void (() => Dataset.reduceByKey(pairs, (a, b) => a + b, { value: Codec.fromSchema(Schema.String) }))
   })
 
   it("joins unite E and R, and missing sides are options", () => {
@@ -60,7 +60,7 @@ describe("types of wide operations", () => {
     expectTypeOf(() => Dataset.cogroup(pairs, [dates, pairs])).returns
       .toEqualTypeOf<Both<string, readonly [Stream.Stream<number>, Stream.Stream<Date>, Stream.Stream<number>]>>()
     // @ts-expect-error: keys of another type
-    pairs.pipe(Dataset.join(byNumber))
+    void (() => pairs.pipe(Dataset.join(byNumber)))
   })
 
   it("orders", () => {
@@ -68,11 +68,11 @@ describe("types of wide operations", () => {
     expectTypeOf(() => numbers.pipe(Dataset.sort(Order.Number))).returns.toEqualTypeOf<typeof numbers>()
     expectTypeOf(() => numbers.pipe(Dataset.sortBy((n) => `${n}`, Order.String))).returns.toEqualTypeOf<typeof numbers>()
     // @ts-expect-error: the keys are strings
-    Dataset.sortByKey(pairs, Order.Number)
+    void (() => Dataset.sortByKey(pairs, Order.Number))
     // @ts-expect-error: the key is a number
-    Dataset.sortBy(numbers, (n) => n, Order.String)
+    void (() => Dataset.sortBy(numbers, (n) => n, Order.String))
     // @ts-expect-error: the elements are numbers
-    Dataset.takeOrdered(numbers, 1, Order.String)
+    void (() => Dataset.takeOrdered(numbers, 1, Order.String))
   })
 
   it("partitions, sets and zips", () => {
@@ -89,7 +89,7 @@ describe("types of wide operations", () => {
       .toEqualTypeOf<Dataset.Dataset<number, Bad | Worse, A | B>>()
     expectTypeOf(() => numbers.pipe(Dataset.cache)).returns.toEqualTypeOf<typeof numbers>()
     // @ts-expect-error: a partitioner of other keys
-    Dataset.partitionBy(pairs, Partitioner.make("odd", 2, (key: number) => key))
+    void (() => Dataset.partitionBy(pairs, Partitioner.make("odd", 2, (key: number) => key)))
   })
 
   it("actions", () => {
@@ -101,6 +101,6 @@ describe("types of wide operations", () => {
     expectTypeOf(() => pairs.pipe(Dataset.lookup("a"))).returns.toEqualTypeOf<Action.Action<Array<number>, Bad, A>>()
     expectTypeOf(() => Dataset.unpersist(numbers)).returns.toEqualTypeOf<Effect.Effect<void, never, Engine.Engine>>()
     // @ts-expect-error: no numbers
-    Dataset.sum(pairs)
+    void (() => Dataset.sum(pairs))
   })
 })
