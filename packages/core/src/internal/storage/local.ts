@@ -2,6 +2,7 @@ import { Effect, Random, Stream } from "effect"
 import { Buffer } from "node:buffer"
 import type { Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
 import process from "node:process"
 import type { Backend, FileStatus } from "../../Storage.ts"
 import * as StorageError from "../../StorageError.ts"
@@ -182,9 +183,28 @@ const readRange: Backend["readRange"] = Effect.fn("Storage.readRange")(function*
   return buffer
 }, Effect.scoped)
 
+/**
+ * Creates a directory and its parents. Node's own recursive `mkdir` never returns in /proc, where a new directory is ENOENT below
+ * a parent that is there, and calls a read-only file system ENOENT.
+ */
+const makeDirectories = async (path: string, tries = 5): Promise<void> => {
+  try {
+    await Fs.mkdir(path)
+  } catch (cause) {
+    const code = codeOf(cause)
+    if (code === "ENOENT" && tries > 0 && path !== "/") {
+      await makeDirectories(Path.dirname(path))
+      // Again and not once: a job that ends beside this one may have removed the empty parent.
+      return makeDirectories(path, tries - 1)
+    }
+    // Some file systems refuse with another code what is there already.
+    if (code === "ENOENT" || (await statOrAbsent(path))?.isDirectory() !== true) throw cause
+  }
+}
+
 /** Creates the parents of a path. */
 const ensureParent = (operation: string, path: string, segments: Segments) =>
-  attempt(operation, path, () => Fs.mkdir(native(segments.slice(0, -1)), { recursive: true })).pipe(
+  attempt(operation, path, () => makeDirectories(native(segments.slice(0, -1)))).pipe(
     // A file in the way is EEXIST when it is the last of the parents, ENOTDIR before.
     Effect.catchReason("StorageError", "AlreadyExists", () =>
       Effect.fail(fail(operation, path, new StorageError.NotADirectory()))
