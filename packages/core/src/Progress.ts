@@ -137,9 +137,12 @@ export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Even
           jobs.delete(event.job)
           erase()
           const { rowsRead, rowsOut } = event.totals
+          const time = formatSeconds(event.millis / 1000)
+          // Totals are those of tasks that ended well: after a failure they would say less than was shown before.
           output.write(
-            `${event.name}: ${event.outcome} after ${formatSeconds(event.millis / 1000)}, ` +
-              `${count(rowsRead)} rows read, ${count(rowsOut)} out\n`
+            event.outcome === "success"
+              ? `${event.name}: done in ${time}, ${count(rowsRead)} rows read, ${count(rowsOut)} out\n`
+              : `${event.name}: ${event.outcome === "failure" ? "failed" : "interrupted"} after ${time}\n`
           )
           return
         }

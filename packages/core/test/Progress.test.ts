@@ -52,7 +52,7 @@ describe("Progress", () => {
       assert.deepStrictEqual((yield* shown({ isTTY: false })).split("\n"), [
         "classify: set aside in.jsonl row 3: bad",
         "classify:  50 %, 5,000/10,000 rows, 48.8 KiB/97.7 KiB, 333 rows/s, 2/4 tasks, ETA 15 s",
-        "classify: success after 2:05 min, 10,000 rows read, 10,000 out",
+        "classify: done in 2:05 min, 10,000 rows read, 10,000 out",
         ""
       ])
     }))
@@ -64,8 +64,8 @@ describe("Progress", () => {
       // No guess before a second is over.
       assert.strictEqual(drawn[0], "classify:   0 %, 50/10,000 rows, 500 B/97.7 KiB, 100 rows/s, 0/4 tasks".slice(0, 59))
       assert.include(drawn[1], "classify:  25 %, 2,500/10,000 rows, 24.4 KiB/97.7 KiB")
-      assert.isTrue(drawn.every((line) => line.includes("set aside") || line.includes("success") || line.length < 60))
-      assert.isTrue(text.endsWith("\r\u001b[2Kclassify: success after 2:05 min, 10,000 rows read, 10,000 out\n"))
+      assert.isTrue(drawn.every((line) => line.includes("set aside") || line.includes("done") || line.length < 60))
+      assert.isTrue(text.endsWith("\r\u001b[2Kclassify: done in 2:05 min, 10,000 rows read, 10,000 out\n"))
     }))
 
   it.effect("names requests in flight, retries and ETA", () =>
