@@ -31,7 +31,7 @@ export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/J
       case "InvalidRow":
         return "mend the row, or read with onInvalidRow: \"deadLetter\" to set such rows aside"
       case "Corrupt":
-        return "the file was probably cut off while written; write it anew or leave it out"
+        return "mend the file, for example write it anew if it was cut off while written, or leave it out"
       default:
         return "check that the storage answers and that you may read the path"
     }
