@@ -277,8 +277,10 @@ export class ScoreError extends Schema.TaggedError<ScoreError>("@sluice/scoring/
 }) {
   override get message(): string {
     const rows = this.rows.length === 0 ? "" : `, ${this.rows.map(describeRange).join(" and ")}`
-    const attempt = this.attempt === 0 ? "" : `, attempt ${this.attempt}`
-    return `${this.endpoint}${attempt}${rows}: ${this.reason.message}`
+    // Rows that were never sent say nothing about the service.
+    return this.attempt === 0
+      ? `scoring${rows}: ${this.reason.message}`
+      : `${this.endpoint}, attempt ${this.attempt}${rows}: ${this.reason.message}`
   }
 
   /** HTTP status of the last answer, where there was one that was not a success. */

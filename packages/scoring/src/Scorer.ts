@@ -146,12 +146,12 @@ const setupError = (detail: string): ScoreError =>
   new ScoreError({ endpoint: "scorer", attempt: 0, rows: [], reason: new BadSetup({ detail }) })
 
 const parseEndpoint = (input: string | URL): Effect.Effect<URL, ScoreError> => {
-  const url = URL.parse(String(input))
-  // The text itself stays out of the message: an address that does not parse may hold a password.
-  if (url === null)
-    return Effect.fail(setupError("an endpoint is not a URL; expected one such as http://host:8080/score"))
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    return Effect.fail(setupError(`${nameOf(url)}: endpoints are http: or https:`))
+  const text = String(input)
+  const url = URL.parse(text)
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    // What stands before an @ may be a password, and the text need not parse as far as to tell.
+    const shown = text.includes("@") ? `...${text.slice(text.lastIndexOf("@"))}` : text
+    return Effect.fail(setupError(`the endpoint "${shown}" is no URL such as http://host:8080/score`))
   }
   return url.username === "" && url.password === ""
     ? Effect.succeed(url)

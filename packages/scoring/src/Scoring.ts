@@ -85,6 +85,19 @@ type Vector = Float32Array<ArrayBufferLike>
 const failure = (endpoint: string, rows: ScoreError["rows"], reason: Reason): ScoreError =>
   new ScoreError({ endpoint, attempt: 0, rows, reason })
 
+/** Fails on batch options that no batch could keep to. */
+const checkBatch = (options: BatchOptions | undefined, scorer: Scorer["Service"]): Effect.Effect<void, ScoreError> => {
+  const { bytes = 1, rows = 1 } = options ?? {}
+  if (!(Number.isInteger(rows) && rows > 0)) {
+    const detail = `batch.rows must be a whole number above 0, got ${rows}`
+    return Effect.fail(failure(scorer.describe, [], new BadSetup({ detail })))
+  }
+  if (!(bytes > 0)) {
+    return Effect.fail(failure(scorer.describe, [], new BadSetup({ detail: `batch.bytes must be above 0, got ${bytes}` })))
+  }
+  return Effect.void
+}
+
 const limitOf = (options: BatchOptions | undefined, features: number): number =>
   Math.max(
     1,
@@ -200,7 +213,9 @@ export const score: {
 
     const partition = (rows: Stream.Stream<A, E, R>, task: TaskContext) =>
       Stream.unwrap(
-        Effect.map(Scorer, (scorer) => {
+        Effect.gen(function* () {
+          const scorer = yield* Scorer
+          yield* checkBatch(options.batch, scorer)
           const groups = group(rows, {
             blocks: (values) => [values],
             size: (block: ReadonlyArray<A>) => block.length,
@@ -306,6 +321,7 @@ export const scoreBatches: {
       Stream.unwrap(
         Effect.gen(function* () {
           const scorer = yield* Scorer
+          yield* checkBatch(options.batch, scorer)
           const arrow = yield* Effect.promise(() => import("apache-arrow"))
 
           const open = Effect.fnUntraced(function* (record: RecordBatch): Effect.fn.Return<Pending, ScoreError> {

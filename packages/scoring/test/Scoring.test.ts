@@ -331,6 +331,21 @@ describe("Scoring.score", () => {
     })
   )
 
+  it.live.each([{ rows: 0 }, { rows: 1.5 }, { rows: Number.NaN }, { bytes: 0 }])("refuses batches of %j", (batch) =>
+    Effect.gen(function* () {
+      const server = yield* make(4)
+      const error = yield* Dataset.fromIterable(rowsOf(3)).pipe(
+        Scoring.score({ vector: "features", batch }),
+        Dataset.provide(Scorer.layer({ endpoints: [server.url] })),
+        Dataset.count,
+        Effect.flip,
+        (action) => onEngine(action)
+      )
+      assert.match(error.message, /^scoring: batch\.(rows|bytes) must be/)
+      assert.lengthOf(server.requests, 0)
+    })
+  )
+
   it.live("scores a dataset without rows", () =>
     Effect.gen(function* () {
       const count = yield* Dataset.fromIterable<Row>([]).pipe(
