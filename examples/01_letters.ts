@@ -65,7 +65,7 @@ const command = Command.make(
     })
     yield* Console.log(
       `${manifest.rows.toLocaleString("en-US")} lines scored in ${(millis / 1000).toFixed(2)} s: ` +
-        `${manifest.files.length} Parquet files in ${options.output}`
+        `Parquet files in ${options.output}: ${manifest.files.length}`
     )
     const rows = Dataset.parquet(options.output, Row)
     const odd = yield* rows.pipe(

@@ -56,7 +56,7 @@ const command = Command.make(
       Flag.optional
     ),
     output: Flag.String("output").pipe(
-      Flag.withDescription("Directory to write Parquet into"),
+      Flag.withDescription(`Directory to write Parquet into (default: ${defaultOutput})`),
       Flag.withDefault(defaultOutput)
     ),
     endpoint: Flag.String("endpoint").pipe(
@@ -64,11 +64,11 @@ const command = Command.make(
       Flag.between(0, 1000)
     ),
     vector: Flag.String("vector").pipe(
-      Flag.withDescription("Column that holds the vectors"),
+      Flag.withDescription("Column that holds the vectors (default: features)"),
       Flag.withDefault("features")
     ),
-    batchRows: Flag.Int("batch-rows").pipe(Flag.withDescription("Rows of a request"), Flag.withDefault(1000)),
-    concurrency: Flag.Int("concurrency").pipe(Flag.withDescription("Requests in flight at once"), Flag.withDefault(8)),
+    batchRows: Flag.Int("batch-rows").pipe(Flag.withDescription("Rows of a request (default: 1000)"), Flag.withDefault(1000)),
+    concurrency: Flag.Int("concurrency").pipe(Flag.withDescription("Requests in flight at once (default: 8)"), Flag.withDefault(8)),
     threshold: Flag.Finite("threshold").pipe(
       Flag.withDescription("Adds a column class: whether the score is at least this"),
       Flag.optional
@@ -118,7 +118,7 @@ const command = Command.make(
       ],
       ["received", Progress.formatBytes(scoring.bytesIn)],
       ["latency", `p50 ${scoring.latencyMillis.p50.toFixed(1)} ms, p99 ${scoring.latencyMillis.p99.toFixed(1)} ms`],
-      ["written", `${manifest.files.length} files, ${Progress.formatBytes(manifest.bytes)} in ${options.output}`]
+      ["written", `${Progress.formatBytes(manifest.bytes)} in ${options.output}, files: ${manifest.files.length}`]
     ]
     if (Option.isSome(embedded)) {
       const stats = yield* embedded.value.stats

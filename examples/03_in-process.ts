@@ -70,7 +70,7 @@ const command = Command.make(
     const { millis, value } = yield* Job.runReported(inProcess, options)
     const rate = Math.round((value.rows / millis) * 1000)
     yield* Console.log(`rows      ${value.rows.toLocaleString("en-US")} (${rate.toLocaleString("en-US")} a second)`)
-    yield* Console.log(`written   ${value.files.length} files in ${options.output}`)
+    yield* Console.log(`written   ${options.output}, files: ${value.files.length}`)
     if (options.input === digits) {
       const { right, rows } = yield* heldOutAccuracy(options.output)
       yield* Console.log(

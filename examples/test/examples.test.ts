@@ -54,7 +54,7 @@ describe("examples", () => {
       const cwd = yield* folder
       const { code, stderr, stdout } = yield* run("01_letters.ts", [], cwd)
       assert.strictEqual(code, 0, stderr)
-      assert.match(stdout, /^8,525 lines scored in .* s: 1 Parquet files in out\/letters/)
+      assert.match(stdout, /^8,525 lines scored in .* s: Parquet files in out\/letters: 1/)
     }).pipe(Effect.scoped, Effect.provide(live))
   )
 
