@@ -1,6 +1,9 @@
 import { Dataset } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
 import { engine, pairsOf } from "./wide.ts"
 
 const counted = (partitions: number, rows = 100) => {
@@ -68,4 +71,24 @@ describe("caching", () => {
       assert.strictEqual(runs, 2)
       assert.include(yield* Dataset.explain(sums), "2 of 2 partitions kept")
     }).pipe(Effect.provide(engine(1 << 20))))
+
+  it.live("a checkpoint is read instead of what made it, and its damage is noticed", () =>
+    Effect.gen(function*() {
+      const root = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-checkpoint-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => Fs.rmSync(root, { recursive: true })))
+      const { dataset, runs } = counted(3, 9000)
+      const rows = Dataset.map(dataset, (n) => ({ n, at: new Date(n) }))
+      const kept = yield* Dataset.checkpoint(rows, `${root}/kept`)
+      assert.strictEqual(runs.count, 3)
+      const read = yield* Dataset.collect(kept)
+      assert.deepStrictEqual(read, Array.from({ length: 9000 }, (_, n) => ({ n, at: new Date(n) })))
+      assert.strictEqual(runs.count, 3)
+      const file = Path.join(root, "kept", Fs.readdirSync(`${root}/kept`).find((name) => name.startsWith("part-00001"))!)
+      const bytes = Fs.readFileSync(file)
+      bytes[bytes.length - 5] = bytes[bytes.length - 5]! ^ 1
+      Fs.writeFileSync(file, bytes)
+      const error = yield* Effect.flip(Dataset.count(kept))
+      assert.strictEqual(error.reason._tag, "InputFailed")
+      assert.include(error.message, "checksum")
+    }).pipe(Effect.scoped, Effect.provide(engine(1 << 20))))
 })
