@@ -28,7 +28,10 @@ const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"))
 const input = join(folder, "text")
 
 const parts = (output: string): ReadonlyArray<string> =>
-  readdirSync(output).filter((name) => name.startsWith("part-")).toSorted().map((name) => readFileSync(join(output, name), "latin1"))
+  readdirSync(output)
+    .filter((name) => name.startsWith("part-"))
+    .toSorted()
+    .map((name) => readFileSync(join(output, name), "latin1"))
 
 const digest = (text: string): string => createHash("sha256").update(text, "latin1").digest("hex").slice(0, 12)
 
@@ -46,7 +49,14 @@ const jobs: ReadonlyArray<Job> = [
     file: "05_word-count.ts",
     rival: "WordCount",
     writes: true,
-    answer: (_, output) => digest(parts(output).flatMap((part) => part.split("\n")).filter(Boolean).toSorted().join("\n"))
+    answer: (_, output) =>
+      digest(
+        parts(output)
+          .flatMap((part) => part.split("\n"))
+          .filter(Boolean)
+          .toSorted()
+          .join("\n")
+      )
   },
   {
     name: "group",
@@ -55,7 +65,13 @@ const jobs: ReadonlyArray<Job> = [
     writes: false,
     answer: (process) => /groups (\d+)/.exec(process.stdout)?.[1] ?? "none"
   },
-  { name: "sort", file: "07_sort.ts", rival: "Sort", writes: true, answer: (_, output) => digest(parts(output).join("")) }
+  {
+    name: "sort",
+    file: "07_sort.ts",
+    rival: "Sort",
+    writes: true,
+    answer: (_, output) => digest(parts(output).join(""))
+  }
 ]
 
 try {
@@ -81,10 +97,17 @@ try {
     if (answers.size !== 1) throw new Error(`the answers to ${job.name} differ: ${[...answers].join(" | ")}`)
     const seconds = (processes: ReadonlyArray<Process>) => processes.map((process) => process.seconds)
     const show = (values: ReadonlyArray<number>) =>
-      median(values).toFixed(2).padStart(9) + Math.min(...values).toFixed(2).padStart(8) + Math.max(...values).toFixed(2).padStart(8)
+      median(values).toFixed(2).padStart(9) +
+      Math.min(...values)
+        .toFixed(2)
+        .padStart(8) +
+      Math.max(...values)
+        .toFixed(2)
+        .padStart(8)
     const ratio = median(ours.map((process, round) => process.seconds / (theirs[round]?.seconds ?? Number.NaN)))
     rows.push(
-      job.name.padEnd(12) + show(seconds(ours)) +
+      job.name.padEnd(12) +
+        show(seconds(ours)) +
         `${(Math.max(...ours.map((process) => process.peakBytes)) / 1e6).toFixed(0)} MB`.padStart(10) +
         (spark ? show(seconds(theirs)) + ratio.toFixed(2).padStart(9) : "")
     )
@@ -93,7 +116,7 @@ try {
     `${lines.toLocaleString("en-US")} lines of text in 8 files; whole processes, ${rounds} rounds in turn; answers equal`,
     "",
     `${"".padEnd(12)}${"sluice s".padStart(9)}${"min".padStart(8)}${"max".padStart(8)}${"peak".padStart(10)}` +
-    (spark ? `${"spark s".padStart(9)}${"min".padStart(8)}${"max".padStart(8)}${"ratio".padStart(9)}` : ""),
+      (spark ? `${"spark s".padStart(9)}${"min".padStart(8)}${"max".padStart(8)}${"ratio".padStart(9)}` : ""),
     ...rows
   ])
 } finally {

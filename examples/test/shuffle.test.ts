@@ -24,13 +24,15 @@ const within = <A, E>(use: (folder: string) => Effect.Effect<A, E, Engine.Engine
   })
 
 const parts = (output: string) =>
-  Fs.readdirSync(output).filter((name) => name.startsWith("part-")).toSorted()
+  Fs.readdirSync(output)
+    .filter((name) => name.startsWith("part-"))
+    .toSorted()
     .map((name) => Fs.readFileSync(Path.join(output, name), "utf8").split("\n").slice(0, -1))
 
 describe("examples that shuffle", () => {
   it.live("05 word count counts every word", () =>
     within((folder) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         yield* wordCount.action({ input, output: `${folder}/out`, overwrite: false })
         const counts = new Map<string, number>()
         for (const word of lines.flatMap((line) => line.split(" "))) {
@@ -40,28 +42,36 @@ describe("examples that shuffle", () => {
           parts(`${folder}/out`).flat().toSorted(),
           Array.from(counts, ([word, count]) => `${word}\t${count}`).toSorted()
         )
-      })))
+      })
+    )
+  )
 
   it.live("06 group finds the groups of the first six characters", () =>
     within(() =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         assert.strictEqual(yield* group.action({ input }), new Set(lines.map((line) => line.slice(0, 6))).size)
-      })))
+      })
+    )
+  )
 
   it.live("07 sort writes eight parts in order", () =>
     within((folder) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         yield* sort.action({ input, output: `${folder}/out`, overwrite: false })
         const written = parts(`${folder}/out`)
         assert.strictEqual(written.length, 8)
         assert.deepStrictEqual(written.flat(), lines.toSorted())
-      })))
+      })
+    )
+  )
 
   it.live("08 join finds the headwords used most, and moves nothing for the join", () =>
     within(() =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const [first] = yield* join.action({ input })
         assert.deepStrictEqual(first, { word: "MAN", count: 156, part: "n" })
         assert.include(yield* Dataset.explain(joined(input)), "in place already and in place already")
-      })))
+      })
+    )
+  )
 })

@@ -8,202 +8,350 @@ const on = <A, E>(name: string, effect: () => Effect.Effect<A, E, Engine.Engine>
   it.live(name, () => Effect.provide(effect(), roomy))
 
 const lists = <K, V, E, R>(groups: Dataset.Dataset<readonly [K, Stream.Stream<V>], E, R>) =>
-  Dataset.collect(Dataset.mapEffect(groups, ([key, values]) =>
-    Effect.map(Stream.runCollect(values), (list) => [key, list] as const)))
+  Dataset.collect(
+    Dataset.mapEffect(groups, ([key, values]) => Effect.map(Stream.runCollect(values), (list) => [key, list] as const))
+  )
 
 const pairs = partitioned(fc.tuple(smallKey, fc.integer({ min: -9, max: 9 })))
 
 describe("keyed operations", () => {
-  it.live("reduceByKey, foldByKey, aggregateByKey and combineByKey agree with arrays", () =>
-    holds(pairs, ({ dataset, rows }) =>
-      Effect.gen(function*() {
-        const groups = groupsOf(rows)
-        const sums = groups.map(([key, values]) => [key, values.reduce((a, b) => a + b)])
-        sameElements(yield* Dataset.collect(Dataset.reduceByKey(dataset, (a, b) => a + b)), sums)
-        sameElements(yield* Dataset.collect(Dataset.foldByKey(dataset, () => 0, (a, b) => a + b, { partitions: 3 })), sums)
-        sameElements(
-          (yield* Dataset.collect(Dataset.aggregateByKey(
-            dataset,
-            (): Array<number> => [],
-            (list, value) => [...list, value],
-            (a, b) => [...a, ...b]
-          ))).map(([key, list]) => [key, [...list].sort()]),
-          groups.map(([key, values]) => [key, [...values].sort()])
-        )
-        sameElements(
-          yield* Dataset.collect(Dataset.combineByKey(dataset, {
-            create: (value) => ({ sum: value, count: 1 }),
-            add: (state, value) => ({ sum: state.sum + value, count: state.count + 1 }),
-            merge: (a, b) => ({ sum: a.sum + b.sum, count: a.count + b.count })
-          })),
-          groups.map(([key, values]) => [key, { sum: values.reduce((a, b) => a + b), count: values.length }])
-        )
-      })), 60_000)
+  it.live(
+    "reduceByKey, foldByKey, aggregateByKey and combineByKey agree with arrays",
+    () =>
+      holds(pairs, ({ dataset, rows }) =>
+        Effect.gen(function* () {
+          const groups = groupsOf(rows)
+          const sums = groups.map(([key, values]) => [key, values.reduce((a, b) => a + b)])
+          sameElements(yield* Dataset.collect(Dataset.reduceByKey(dataset, (a, b) => a + b)), sums)
+          sameElements(
+            yield* Dataset.collect(
+              Dataset.foldByKey(
+                dataset,
+                () => 0,
+                (a, b) => a + b,
+                { partitions: 3 }
+              )
+            ),
+            sums
+          )
+          sameElements(
+            (yield* Dataset.collect(
+              Dataset.aggregateByKey(
+                dataset,
+                (): Array<number> => [],
+                (list, value) => [...list, value],
+                (a, b) => [...a, ...b]
+              )
+            )).map(([key, list]) => [key, [...list].sort()]),
+            groups.map(([key, values]) => [key, [...values].sort()])
+          )
+          sameElements(
+            yield* Dataset.collect(
+              Dataset.combineByKey(dataset, {
+                create: (value) => ({ sum: value, count: 1 }),
+                add: (state, value) => ({ sum: state.sum + value, count: state.count + 1 }),
+                merge: (a, b) => ({ sum: a.sum + b.sum, count: a.count + b.count })
+              })
+            ),
+            groups.map(([key, values]) => [key, { sum: values.reduce((a, b) => a + b), count: values.length }])
+          )
+        })
+      ),
+    60_000
+  )
 
-  it.live("groupByKey and groupBy agree with arrays, values in order", () =>
-    holds(pairs, ({ dataset, rows }) =>
-      Effect.gen(function*() {
-        const groups = groupsOf(rows)
-        sameElements(yield* lists(Dataset.groupByKey(dataset)), groups)
-        sameElements(
-          yield* lists(Dataset.groupBy(dataset, ([key]) => key, { partitions: 2 })),
-          groupsOf(rows.map((row) => [row[0], row] as const))
-        )
-      })), 60_000)
+  it.live(
+    "groupByKey and groupBy agree with arrays, values in order",
+    () =>
+      holds(pairs, ({ dataset, rows }) =>
+        Effect.gen(function* () {
+          const groups = groupsOf(rows)
+          sameElements(yield* lists(Dataset.groupByKey(dataset)), groups)
+          sameElements(
+            yield* lists(Dataset.groupBy(dataset, ([key]) => key, { partitions: 2 })),
+            groupsOf(rows.map((row) => [row[0], row] as const))
+          )
+        })
+      ),
+    60_000
+  )
 
-  it.live("mapValues, flatMapValues, keys, values, keyBy, countByKey and lookup agree with arrays", () =>
-    holds(pairs, ({ dataset, rows }) =>
-      Effect.gen(function*() {
-        const key = rows[0]?.[0] ?? 1
-        assert.deepStrictEqual(
-          yield* Dataset.collect(Dataset.mapValues(dataset, (n) => n * 2)),
-          rows.map(([k, n]) => [k, n * 2] as const)
-        )
-        assert.deepStrictEqual(
-          yield* Dataset.collect(Dataset.flatMapValues(dataset, (n) => [n, n])),
-          rows.flatMap(([k, n]) => [[k, n] as const, [k, n] as const])
-        )
-        assert.deepStrictEqual(yield* Dataset.collect(Dataset.keys(dataset)), rows.map(([k]) => k))
-        assert.deepStrictEqual(yield* Dataset.collect(Dataset.values(dataset)), rows.map(([, n]) => n))
-        assert.deepStrictEqual(
-          yield* Dataset.collect(Dataset.keyBy(dataset, ([, n]) => n)),
-          rows.map((row) => [row[1], row] as const)
-        )
-        const counts = yield* Dataset.countByKey(dataset)
-        for (const [k, values] of groupsOf(rows)) {
-          assert.deepStrictEqual(HashMap.get(counts, k), Option.some(values.length))
-        }
-        assert.deepStrictEqual(
-          yield* Dataset.lookup(dataset, key),
-          rows.filter(([k]) => Equal.equals(k, key)).map(([, n]) => n)
-        )
-      })), 60_000)
+  it.live(
+    "mapValues, flatMapValues, keys, values, keyBy, countByKey and lookup agree with arrays",
+    () =>
+      holds(pairs, ({ dataset, rows }) =>
+        Effect.gen(function* () {
+          const key = rows[0]?.[0] ?? 1
+          assert.deepStrictEqual(
+            yield* Dataset.collect(Dataset.mapValues(dataset, (n) => n * 2)),
+            rows.map(([k, n]) => [k, n * 2] as const)
+          )
+          assert.deepStrictEqual(
+            yield* Dataset.collect(Dataset.flatMapValues(dataset, (n) => [n, n])),
+            rows.flatMap(([k, n]) => [[k, n] as const, [k, n] as const])
+          )
+          assert.deepStrictEqual(
+            yield* Dataset.collect(Dataset.keys(dataset)),
+            rows.map(([k]) => k)
+          )
+          assert.deepStrictEqual(
+            yield* Dataset.collect(Dataset.values(dataset)),
+            rows.map(([, n]) => n)
+          )
+          assert.deepStrictEqual(
+            yield* Dataset.collect(Dataset.keyBy(dataset, ([, n]) => n)),
+            rows.map((row) => [row[1], row] as const)
+          )
+          const counts = yield* Dataset.countByKey(dataset)
+          for (const [k, values] of groupsOf(rows)) {
+            assert.deepStrictEqual(HashMap.get(counts, k), Option.some(values.length))
+          }
+          assert.deepStrictEqual(
+            yield* Dataset.lookup(dataset, key),
+            rows.filter(([k]) => Equal.equals(k, key)).map(([, n]) => n)
+          )
+        })
+      ),
+    60_000
+  )
 
   on("PairRDDFunctionsSuite: groupByKey with duplicates", () =>
-    Effect.gen(function*() {
-      const groups = yield* lists(Dataset.groupByKey(pairsOf([[1, 1], [1, 2], [1, 3], [1, 1], [2, 1]])))
-      sameElements(groups, [[1, [1, 2, 3, 1]], [2, [1]]])
-    }))
+    Effect.gen(function* () {
+      const groups = yield* lists(
+        Dataset.groupByKey(
+          pairsOf([
+            [1, 1],
+            [1, 2],
+            [1, 3],
+            [1, 1],
+            [2, 1]
+          ])
+        )
+      )
+      sameElements(groups, [
+        [1, [1, 2, 3, 1]],
+        [2, [1]]
+      ])
+    })
+  )
 
   on("PairRDDFunctionsSuite: groupByKey with negative key hash codes", () =>
-    Effect.gen(function*() {
-      const groups = yield* lists(Dataset.groupByKey(pairsOf([[-1, 1], [-1, 2], [-1, 3], [2, 1]])))
-      sameElements(groups, [[-1, [1, 2, 3]], [2, [1]]])
-    }))
+    Effect.gen(function* () {
+      const groups = yield* lists(
+        Dataset.groupByKey(
+          pairsOf([
+            [-1, 1],
+            [-1, 2],
+            [-1, 3],
+            [2, 1]
+          ])
+        )
+      )
+      sameElements(groups, [
+        [-1, [1, 2, 3]],
+        [2, [1]]
+      ])
+    })
+  )
 
   on("PairRDDFunctionsSuite: groupByKey with many output partitions", () =>
-    Effect.gen(function*() {
-      const groups = Dataset.groupByKey(pairsOf([[1, 1], [1, 2], [1, 3], [2, 1]]), { partitions: 10 })
-      sameElements(yield* lists(groups), [[1, [1, 2, 3]], [2, [1]]])
+    Effect.gen(function* () {
+      const groups = Dataset.groupByKey(
+        pairsOf([
+          [1, 1],
+          [1, 2],
+          [1, 3],
+          [2, 1]
+        ]),
+        { partitions: 10 }
+      )
+      sameElements(yield* lists(groups), [
+        [1, [1, 2, 3]],
+        [2, [1]]
+      ])
       assert.strictEqual((yield* Dataset.collect(Dataset.glom(Dataset.keys(groups)))).length, 10)
-    }))
+    })
+  )
 
   on("PairRDDFunctionsSuite: reduceByKey with a partitioner skips the shuffle", () =>
-    Effect.gen(function*() {
-      const keyed = Dataset.partitionBy(pairsOf([[1, 1], [1, 2], [1, 3], [1, 1], [0, 1]]), Partitioner.hash(2))
+    Effect.gen(function* () {
+      const keyed = Dataset.partitionBy(
+        pairsOf([
+          [1, 1],
+          [1, 2],
+          [1, 3],
+          [1, 1],
+          [0, 1]
+        ]),
+        Partitioner.hash(2)
+      )
       const sums = Dataset.reduceByKey(keyed, (a, b) => a + b)
-      sameElements(yield* Dataset.collect(sums), [[1, 7], [0, 1]])
+      sameElements(yield* Dataset.collect(sums), [
+        [1, 7],
+        [0, 1]
+      ])
       const plan = yield* Dataset.explain(sums)
       assert.include(plan, "reduceByKey by hash in 2, in place already")
       assert.notInclude(plan, "Stage 2")
-    }))
+    })
+  )
 
   on("PairRDDFunctionsSuite: foldByKey with mutable result type", () =>
-    Effect.gen(function*() {
-      const folded = pairsOf([[1, 1], [1, 2], [2, 9], [1, 3]]).pipe(
+    Effect.gen(function* () {
+      const folded = pairsOf([
+        [1, 1],
+        [1, 2],
+        [2, 9],
+        [1, 3]
+      ]).pipe(
         Dataset.mapValues((n) => [n]),
-        Dataset.foldByKey((): Array<number> => [], (left, right) => {
-          left.push(...right)
-          return left
-        })
+        Dataset.foldByKey(
+          (): Array<number> => [],
+          (left, right) => {
+            left.push(...right)
+            return left
+          }
+        )
       )
-      sameElements(yield* Dataset.collect(folded), [[1, [1, 2, 3]], [2, [9]]])
-      sameElements(yield* Dataset.collect(folded), [[1, [1, 2, 3]], [2, [9]]])
-    }))
+      sameElements(yield* Dataset.collect(folded), [
+        [1, [1, 2, 3]],
+        [2, [9]]
+      ])
+      sameElements(yield* Dataset.collect(folded), [
+        [1, [1, 2, 3]],
+        [2, [9]]
+      ])
+    })
+  )
 
   on("PairRDDFunctionsSuite: keys and values, lookup", () =>
-    Effect.gen(function*() {
-      const dataset = pairsOf([[1, "a"], [2, "b"], [1, "c"]])
+    Effect.gen(function* () {
+      const dataset = pairsOf([
+        [1, "a"],
+        [2, "b"],
+        [1, "c"]
+      ])
       assert.deepStrictEqual(yield* Dataset.lookup(dataset, 1), ["a", "c"])
       assert.deepStrictEqual(yield* Dataset.lookup(dataset, 5), [])
       assert.deepStrictEqual(yield* Dataset.lookup(Dataset.partitionBy(dataset, Partitioner.hash(3)), 2), ["b"])
-    }))
+    })
+  )
 
   on("PairRDDFunctionsSuite: sampleByKey", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const dataset = Dataset.range(0, 4000, { partitions: 4 }).pipe(Dataset.keyBy((n) => n % 2))
-      const sample = Dataset.sampleByKey(dataset, (key) => key === 0 ? 0.25 : 0, 3)
+      const sample = Dataset.sampleByKey(dataset, (key) => (key === 0 ? 0.25 : 0), 3)
       const taken = yield* Dataset.collect(sample)
       assert.isTrue(taken.every(([key]) => key === 0))
       assert.isAbove(taken.length, 400)
       assert.isBelow(taken.length, 600)
       assert.deepStrictEqual(yield* Dataset.collect(sample), taken)
-    }))
+    })
+  )
 
-  on("1, \"1\", 1n, true are different keys; NaN is one key, and so are 0 and -0", () =>
-    Effect.gen(function*() {
-      const rows: ReadonlyArray<readonly [unknown, number]> = [[1, 1], ["1", 1], [1n, 1], [true, 1], [NaN, 1], [NaN, 1], [0, 1], [-0, 1]]
-      const counts = yield* Dataset.collect(Dataset.reduceByKey(Dataset.fromIterable(rows, { partitions: 3 }), (a, b) => a + b))
-      sameElements(counts, [[1, 1], ["1", 1], [1n, 1], [true, 1], [NaN, 2], [0, 2]])
-    }))
+  on('1, "1", 1n, true are different keys; NaN is one key, and so are 0 and -0', () =>
+    Effect.gen(function* () {
+      const rows: ReadonlyArray<readonly [unknown, number]> = [
+        [1, 1],
+        ["1", 1],
+        [1n, 1],
+        [true, 1],
+        [NaN, 1],
+        [NaN, 1],
+        [0, 1],
+        [-0, 1]
+      ]
+      const counts = yield* Dataset.collect(
+        Dataset.reduceByKey(Dataset.fromIterable(rows, { partitions: 3 }), (a, b) => a + b)
+      )
+      sameElements(counts, [
+        [1, 1],
+        ["1", 1],
+        [1n, 1],
+        [true, 1],
+        [NaN, 2],
+        [0, 2]
+      ])
+    })
+  )
 
   on("structs, dates and tuples are compared by what they hold", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const rows = [
         [{ a: 1, b: [new Date(5), "x"] }, 1],
         [{ b: [new Date(5), "x"], a: 1 }, 2],
         [{ a: 1, b: [new Date(6), "x"] }, 4]
       ] as const
       const sums = yield* Dataset.collect(
-        Dataset.values(Dataset.reduceByKey(Dataset.fromIterable(rows, { partitions: 3 }), (a: number, b: number) => a + b))
+        Dataset.values(
+          Dataset.reduceByKey(Dataset.fromIterable(rows, { partitions: 3 }), (a: number, b: number) => a + b)
+        )
       )
       assert.deepStrictEqual(sums.sort(), [3, 4])
-    }))
+    })
+  )
 
   on("a combiner that throws ends the job with what it threw", () =>
-    Effect.gen(function*() {
-      const error = yield* Effect.flip(Dataset.collect(
-        Dataset.reduceByKey(pairsOf([[1, 1], [1, 2]]), (): number => {
-          throw new Error("no sum today")
-        })
-      ))
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        Dataset.collect(
+          Dataset.reduceByKey(
+            pairsOf([
+              [1, 1],
+              [1, 2]
+            ]),
+            (): number => {
+              throw new Error("no sum today")
+            }
+          )
+        )
+      )
       assert.instanceOf(error, JobError.JobError)
       assert.strictEqual(error.reason._tag, "OperatorDefect")
       assert.include(error.message, "no sum today")
-    }))
+    })
+  )
 
   on("a value that cannot be encoded is a typed error with operator and field", () =>
-    Effect.gen(function*() {
-      const error = yield* Effect.flip(Dataset.collect(
-        Dataset.groupByKey(pairsOf([[1, { name: "a", onClick: () => 1 }]]))
-      ))
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        Dataset.collect(Dataset.groupByKey(pairsOf([[1, { name: "a", onClick: () => 1 }]])))
+      )
       assert.strictEqual(error.reason._tag, "ShuffleFailed")
       assert.include(error.message, "groupByKey")
       assert.include(error.message, "onClick")
-    }))
+    })
+  )
 
   on("a failure of the program's own before a shuffle reaches the caller as it is", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const failing = Dataset.range(0, 10, { partitions: 2 }).pipe(
-        Dataset.mapEffect((n) => n === 7 ? Effect.fail("seven" as const) : Effect.succeed([n % 2, n] as const)),
+        Dataset.mapEffect((n) => (n === 7 ? Effect.fail("seven" as const) : Effect.succeed([n % 2, n] as const))),
         Dataset.reduceByKey((a, b) => a + b)
       )
       assert.strictEqual(yield* Effect.flip(Dataset.collect(failing)), "seven")
-    }))
+    })
+  )
 
   on("and a Catch after the shuffle handles it element by element", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const handled = Dataset.range(0, 10, { partitions: 2 }).pipe(
-        Dataset.mapEffect((n) => n % 5 === 2 ? Effect.fail(n) : Effect.succeed([n % 2, n] as const)),
+        Dataset.mapEffect((n) => (n % 5 === 2 ? Effect.fail(n) : Effect.succeed([n % 2, n] as const))),
         Dataset.reduceByKey((a, b) => a + b),
         Dataset.catch((n) => Effect.succeed([-1, n] as const))
       )
-      sameElements(yield* Dataset.collect(handled), [[0, 4 + 6 + 8 + 0], [1, 1 + 3 + 5 + 9], [-1, 2], [-1, 7]])
-    }))
+      sameElements(yield* Dataset.collect(handled), [
+        [0, 4 + 6 + 8 + 0],
+        [1, 1 + 3 + 5 + 9],
+        [-1, 2],
+        [-1, 7]
+      ])
+    })
+  )
 
   it.live("a group larger than the memory is a stream that is read to its end", () =>
     Effect.provide(
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const sizes = yield* Dataset.range(0, 20_000, { partitions: 4 }).pipe(
           Dataset.map((n) => [n % 10 < 6 ? "big" : `small ${n % 100}`, `value ${n}`] as const),
           Dataset.groupByKey,
@@ -211,14 +359,29 @@ describe("keyed operations", () => {
           Dataset.collect
         )
         assert.strictEqual(sizes.find(([key]) => key === "big")?.[1], 12_000)
-        assert.strictEqual(sizes.reduce((sum, [, n]) => sum + n, 0), 20_000)
+        assert.strictEqual(
+          sizes.reduce((sum, [, n]) => sum + n, 0),
+          20_000
+        )
       }),
       tight
-    ))
+    )
+  )
 
   on("a group that is skipped costs nothing and harms no other", () =>
-    Effect.gen(function*() {
-      const keys = yield* Dataset.collect(Dataset.keys(Dataset.groupByKey(pairsOf([["a", 1], ["b", 2], ["a", 3]]))))
+    Effect.gen(function* () {
+      const keys = yield* Dataset.collect(
+        Dataset.keys(
+          Dataset.groupByKey(
+            pairsOf([
+              ["a", 1],
+              ["b", 2],
+              ["a", 3]
+            ])
+          )
+        )
+      )
       assert.deepStrictEqual(keys.sort(Order.String), ["a", "b"])
-    }))
+    })
+  )
 })

@@ -14,7 +14,14 @@ const onDisk = <A, E>(
     const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-shuffled-"))
     const layer = Layer.fresh(Engine.layerWithShuffle).pipe(
       Layer.provide(Executor.layerLocal()),
-      Layer.provide(Layer.mergeAll(Storage.layer, Events.layer, Shuffle.layerDisk({ directory, ...options }), EngineConfig.layer({})))
+      Layer.provide(
+        Layer.mergeAll(
+          Storage.layer,
+          Events.layer,
+          Shuffle.layerDisk({ directory, ...options }),
+          EngineConfig.layer({})
+        )
+      )
     )
     return Effect.ensuring(
       Effect.provide(use(directory), layer),
@@ -29,90 +36,120 @@ const files = (directory: string): ReadonlyArray<string> =>
 
 const rows = Array.from({ length: 3000 }, (_, i) => [`key ${i % 50}`, i] as const)
 const sums = Dataset.reduceByKey(pairsOf(rows, 4), (a, b) => a + b)
-const expected = Array.from({ length: 50 }, (_, i) => [`key ${i}`, i * 60 + 50 * (59 * 60 / 2)] as const)
+const expected = Array.from({ length: 50 }, (_, i) => [`key ${i}`, i * 60 + 50 * ((59 * 60) / 2)] as const)
 
 describe("jobs that shuffle", () => {
   it.live("leave no files when they end well, fail or are interrupted", () =>
-    onDisk((directory) =>
-      Effect.gen(function*() {
-        sameElements(yield* Dataset.collect(sums), expected)
-        assert.deepStrictEqual(files(directory), [])
-        yield* Effect.flip(Dataset.collect(Dataset.mapEffect(sums, () => Effect.fail("late"))))
-        assert.deepStrictEqual(files(directory), [])
-        yield* Effect.timeoutOption(Dataset.collect(Dataset.mapEffect(sums, () => Effect.never)), 200)
-        assert.deepStrictEqual(files(directory), [])
-      }), { memoryBytes: 8 * 1024 }))
+    onDisk(
+      (directory) =>
+        Effect.gen(function* () {
+          sameElements(yield* Dataset.collect(sums), expected)
+          assert.deepStrictEqual(files(directory), [])
+          yield* Effect.flip(Dataset.collect(Dataset.mapEffect(sums, () => Effect.fail("late"))))
+          assert.deepStrictEqual(files(directory), [])
+          yield* Effect.timeoutOption(Dataset.collect(Dataset.mapEffect(sums, () => Effect.never)), 200)
+          assert.deepStrictEqual(files(directory), [])
+        }),
+      { memoryBytes: 8 * 1024 }
+    )
+  )
 
   it.live("a map output that is damaged is made again", () =>
     onDisk((directory) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         let harmed = 0
-        const lines = yield* Dataset.collect(Dataset.mapPartitions(sums, (sums, task) =>
-          Stream.unwrap(Effect.sync(() => {
-            // Before the first reduce task reads: a bit flips in one file, another is cut off.
-            if (harmed === 0 && task.attempt === 0) {
-              const [first, second] = files(directory)
-              const bytes = Fs.readFileSync(first!)
-              bytes[bytes.length - 3] = bytes[bytes.length - 3]! ^ 1
-              Fs.writeFileSync(first!, bytes)
-              Fs.truncateSync(second!, 10)
-              harmed = 2
-            }
-            return sums
-          }))))
+        const lines = yield* Dataset.collect(
+          Dataset.mapPartitions(sums, (sums, task) =>
+            Stream.unwrap(
+              Effect.sync(() => {
+                // Before the first reduce task reads: a bit flips in one file, another is cut off.
+                if (harmed === 0 && task.attempt === 0) {
+                  const [first, second] = files(directory)
+                  const bytes = Fs.readFileSync(first!)
+                  bytes[bytes.length - 3] = bytes[bytes.length - 3]! ^ 1
+                  Fs.writeFileSync(first!, bytes)
+                  Fs.truncateSync(second!, 10)
+                  harmed = 2
+                }
+                return sums
+              })
+            )
+          )
+        )
         assert.strictEqual(harmed, 2)
         sameElements(lines, expected)
-      })))
+      })
+    )
+  )
 
   it.live("files that are gone are made again, over two shuffles", () =>
     onDisk((directory) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         let harmed = false
         const sorted = Dataset.mapPartitions(Dataset.sortByKey(sums, Order.String), (sums) =>
-          Stream.unwrap(Effect.sync(() => {
-            if (!harmed) files(directory).forEach((file) => Fs.rmSync(file))
-            harmed = true
-            return sums
-          })))
-        assert.deepStrictEqual(yield* Dataset.collect(sorted), expected.toSorted(([a], [b]) => a < b ? -1 : 1))
+          Stream.unwrap(
+            Effect.sync(() => {
+              if (!harmed) files(directory).forEach((file) => Fs.rmSync(file))
+              harmed = true
+              return sums
+            })
+          )
+        )
+        assert.deepStrictEqual(
+          yield* Dataset.collect(sorted),
+          expected.toSorted(([a], [b]) => (a < b ? -1 : 1))
+        )
         assert.isTrue(harmed)
-      })))
+      })
+    )
+  )
 
   it.live("a cached partition whose file is damaged is computed again", () =>
     onDisk((directory) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const cached = Dataset.cache(sums, { storage: "disk" })
         sameElements(yield* Dataset.collect(cached), expected)
         files(directory).forEach((file) => Fs.truncateSync(file, 5))
         sameElements(yield* Dataset.collect(cached), expected)
         yield* Dataset.unpersist(cached)
         assert.deepStrictEqual(files(directory), [])
-      })))
+      })
+    )
+  )
 
   it.live("a folder that cannot be written fails the job, not the engine", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       assert.strictEqual(yield* Dataset.count(Dataset.range(0, 5)), 5)
       const error = yield* Effect.flip(Dataset.collect(sums))
       assert.strictEqual(error.reason._tag, "ShuffleFailed")
       assert.include(error.message, "no space")
-    }).pipe(Effect.provide(
-      Layer.fresh(Engine.layerWithShuffle).pipe(
-        Layer.provide(Executor.layerLocal()),
-        Layer.provide(Layer.mergeAll(
-          Storage.layer,
-          Events.layer,
-          Shuffle.layerUnavailable(new Shuffle.NoSpace({ file: "/nowhere", detail: "full" }))
-        ))
+    }).pipe(
+      Effect.provide(
+        Layer.fresh(Engine.layerWithShuffle).pipe(
+          Layer.provide(Executor.layerLocal()),
+          Layer.provide(
+            Layer.mergeAll(
+              Storage.layer,
+              Events.layer,
+              Shuffle.layerUnavailable(new Shuffle.NoSpace({ file: "/nowhere", detail: "full" }))
+            )
+          )
+        )
       )
-    )))
+    )
+  )
 
   it.live("what is written after a shuffle accounts for its rows", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const root = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-written-"))
       const lines = Dataset.map(Dataset.join(sums, sums), ([key, [left]]) => `${key}\t${left}`)
-      const manifest = yield* Dataset.writeText(Dataset.filter(lines, (line) => !line.startsWith("key 1")), `${root}/out`)
+      const manifest = yield* Dataset.writeText(
+        Dataset.filter(lines, (line) => !line.startsWith("key 1")),
+        `${root}/out`
+      )
       assert.strictEqual(manifest.rows, 39)
       assert.strictEqual(manifest.conservation.written, 39)
       Fs.rmSync(root, { recursive: true })
-    }).pipe(Effect.provide(roomy)))
+    }).pipe(Effect.provide(roomy))
+  )
 })

@@ -23,7 +23,9 @@ describe("types of wide operations", () => {
     expectTypeOf(() => Dataset.flatMapValues(pairs, (n) => [`${n}`])).returns.toEqualTypeOf<Pairs<string, string>>()
     expectTypeOf(() => Dataset.keys(pairs)).returns.toEqualTypeOf<Dataset.Dataset<string, Bad, A>>()
     expectTypeOf(() => pairs.pipe(Dataset.values)).returns.toEqualTypeOf<Dataset.Dataset<number, Bad, A>>()
-    expectTypeOf(() => pairs.pipe(Dataset.sampleByKey((key) => key.length, 1))).returns.toEqualTypeOf<Pairs<string, number>>()
+    expectTypeOf(() => pairs.pipe(Dataset.sampleByKey((key) => key.length, 1))).returns.toEqualTypeOf<
+      Pairs<string, number>
+    >()
     // @ts-expect-error: no pairs
     void (() => Dataset.mapValues(numbers, (n) => n))
     // @ts-expect-error: no pairs
@@ -32,15 +34,28 @@ describe("types of wide operations", () => {
 
   it("aggregations", () => {
     expectTypeOf(() => Dataset.reduceByKey(pairs, (a, b) => a + b)).returns.toEqualTypeOf<Pairs<string, number>>()
-    expectTypeOf(() => Dataset.foldByKey(pairs, () => 0, (a, b) => a + b)).returns.toEqualTypeOf<Pairs<string, number>>()
-    expectTypeOf(() => Dataset.aggregateByKey(pairs, () => "", (s, n) => s + n, (a, b) => a + b)).returns
-      .toEqualTypeOf<Pairs<string, string>>()
+    expectTypeOf(() =>
+      Dataset.foldByKey(
+        pairs,
+        () => 0,
+        (a, b) => a + b
+      )
+    ).returns.toEqualTypeOf<Pairs<string, number>>()
+    expectTypeOf(() =>
+      Dataset.aggregateByKey(
+        pairs,
+        () => "",
+        (s, n) => s + n,
+        (a, b) => a + b
+      )
+    ).returns.toEqualTypeOf<Pairs<string, string>>()
     expectTypeOf(() =>
       Dataset.combineByKey(pairs, { create: (n) => [n], add: (list, n) => [...list, n], merge: (a, b) => [...a, ...b] })
     ).returns.toEqualTypeOf<Pairs<string, Array<number>>>()
     expectTypeOf(() => pairs.pipe(Dataset.groupByKey)).returns.toEqualTypeOf<Pairs<string, Stream.Stream<number>>>()
-    expectTypeOf(() => numbers.pipe(Dataset.groupBy((n) => n > 0))).returns
-      .toEqualTypeOf<Pairs<boolean, Stream.Stream<number>>>()
+    expectTypeOf(() => numbers.pipe(Dataset.groupBy((n) => n > 0))).returns.toEqualTypeOf<
+      Pairs<boolean, Stream.Stream<number>>
+    >()
     // @ts-expect-error: the values are numbers
     void (() => Dataset.reduceByKey(pairs, (a: string, b: string) => a + b))
     // @ts-expect-error: a codec of other values
@@ -50,15 +65,19 @@ describe("types of wide operations", () => {
   it("joins unite E and R, and missing sides are options", () => {
     expectTypeOf(() => Dataset.join(pairs, dates)).returns.toEqualTypeOf<Both<string, readonly [number, Date]>>()
     expectTypeOf(() => pairs.pipe(Dataset.join(dates))).returns.toEqualTypeOf<Both<string, readonly [number, Date]>>()
-    expectTypeOf(() => pairs.pipe(Dataset.leftJoin(dates))).returns
-      .toEqualTypeOf<Both<string, readonly [number, Option.Option<Date>]>>()
-    expectTypeOf(() => Dataset.rightJoin(pairs, dates)).returns
-      .toEqualTypeOf<Both<string, readonly [Option.Option<number>, Date]>>()
-    expectTypeOf(() => Dataset.fullJoin(pairs, dates)).returns
-      .toEqualTypeOf<Both<string, readonly [Option.Option<number>, Option.Option<Date>]>>()
+    expectTypeOf(() => pairs.pipe(Dataset.leftJoin(dates))).returns.toEqualTypeOf<
+      Both<string, readonly [number, Option.Option<Date>]>
+    >()
+    expectTypeOf(() => Dataset.rightJoin(pairs, dates)).returns.toEqualTypeOf<
+      Both<string, readonly [Option.Option<number>, Date]>
+    >()
+    expectTypeOf(() => Dataset.fullJoin(pairs, dates)).returns.toEqualTypeOf<
+      Both<string, readonly [Option.Option<number>, Option.Option<Date>]>
+    >()
     expectTypeOf(() => pairs.pipe(Dataset.subtractByKey(dates))).returns.toEqualTypeOf<Both<string, number>>()
-    expectTypeOf(() => Dataset.cogroup(pairs, [dates, pairs])).returns
-      .toEqualTypeOf<Both<string, readonly [Stream.Stream<number>, Stream.Stream<Date>, Stream.Stream<number>]>>()
+    expectTypeOf(() => Dataset.cogroup(pairs, [dates, pairs])).returns.toEqualTypeOf<
+      Both<string, readonly [Stream.Stream<number>, Stream.Stream<Date>, Stream.Stream<number>]>
+    >()
     // @ts-expect-error: keys of another type
     void (() => pairs.pipe(Dataset.join(byNumber)))
   })
@@ -66,7 +85,9 @@ describe("types of wide operations", () => {
   it("orders", () => {
     expectTypeOf(() => pairs.pipe(Dataset.sortByKey(Order.String))).returns.toEqualTypeOf<Pairs<string, number>>()
     expectTypeOf(() => numbers.pipe(Dataset.sort(Order.Number))).returns.toEqualTypeOf<typeof numbers>()
-    expectTypeOf(() => numbers.pipe(Dataset.sortBy((n) => `${n}`, Order.String))).returns.toEqualTypeOf<typeof numbers>()
+    expectTypeOf(() => numbers.pipe(Dataset.sortBy((n) => `${n}`, Order.String))).returns.toEqualTypeOf<
+      typeof numbers
+    >()
     // @ts-expect-error: the keys are strings
     void (() => Dataset.sortByKey(pairs, Order.Number))
     // @ts-expect-error: the key is a number
@@ -76,28 +97,36 @@ describe("types of wide operations", () => {
   })
 
   it("partitions, sets and zips", () => {
-    expectTypeOf(() => pairs.pipe(Dataset.partitionBy(Partitioner.hash<string>(2)))).returns
-      .toEqualTypeOf<Pairs<string, number>>()
+    expectTypeOf(() => pairs.pipe(Dataset.partitionBy(Partitioner.hash<string>(2)))).returns.toEqualTypeOf<
+      Pairs<string, number>
+    >()
     expectTypeOf(() => numbers.pipe(Dataset.repartition(2), Dataset.distinct)).returns.toEqualTypeOf<typeof numbers>()
-    expectTypeOf(() => numbers.pipe(Dataset.cartesian(dates))).returns
-      .toEqualTypeOf<Dataset.Dataset<readonly [number, readonly [string, Date]], Bad | Worse, A | B>>()
-    expectTypeOf(() => Dataset.zip(numbers, dates)).returns
-      .toEqualTypeOf<Dataset.Dataset<readonly [number, readonly [string, Date]], Bad | Worse, A | B>>()
-    expectTypeOf(() => numbers.pipe(Dataset.glom)).returns
-      .toEqualTypeOf<Dataset.Dataset<ReadonlyArray<number>, Bad, A>>()
-    expectTypeOf(() => numbers.pipe(Dataset.subtract(dates))).returns
-      .toEqualTypeOf<Dataset.Dataset<number, Bad | Worse, A | B>>()
+    expectTypeOf(() => numbers.pipe(Dataset.cartesian(dates))).returns.toEqualTypeOf<
+      Dataset.Dataset<readonly [number, readonly [string, Date]], Bad | Worse, A | B>
+    >()
+    expectTypeOf(() => Dataset.zip(numbers, dates)).returns.toEqualTypeOf<
+      Dataset.Dataset<readonly [number, readonly [string, Date]], Bad | Worse, A | B>
+    >()
+    expectTypeOf(() => numbers.pipe(Dataset.glom)).returns.toEqualTypeOf<
+      Dataset.Dataset<ReadonlyArray<number>, Bad, A>
+    >()
+    expectTypeOf(() => numbers.pipe(Dataset.subtract(dates))).returns.toEqualTypeOf<
+      Dataset.Dataset<number, Bad | Worse, A | B>
+    >()
     expectTypeOf(() => numbers.pipe(Dataset.cache)).returns.toEqualTypeOf<typeof numbers>()
+    const odd = Partitioner.make("odd", 2, (key: number) => key)
     // @ts-expect-error: a partitioner of other keys
-    void (() => Dataset.partitionBy(pairs, Partitioner.make("odd", 2, (key: number) => key)))
+    void (() => Dataset.partitionBy(pairs, odd))
   })
 
   it("actions", () => {
     expectTypeOf(() => Dataset.sum(numbers)).returns.toEqualTypeOf<Action.Action<number, Bad, A>>()
-    expectTypeOf(() => numbers.pipe(Dataset.max(Order.Number))).returns
-      .toEqualTypeOf<Action.Action<Option.Option<number>, Bad, A>>()
-    expectTypeOf(() => Dataset.countByKey(pairs)).returns
-      .toEqualTypeOf<Action.Action<HashMap.HashMap<string, number>, Bad, A>>()
+    expectTypeOf(() => numbers.pipe(Dataset.max(Order.Number))).returns.toEqualTypeOf<
+      Action.Action<Option.Option<number>, Bad, A>
+    >()
+    expectTypeOf(() => Dataset.countByKey(pairs)).returns.toEqualTypeOf<
+      Action.Action<HashMap.HashMap<string, number>, Bad, A>
+    >()
     expectTypeOf(() => pairs.pipe(Dataset.lookup("a"))).returns.toEqualTypeOf<Action.Action<Array<number>, Bad, A>>()
     expectTypeOf(() => Dataset.unpersist(numbers)).returns.toEqualTypeOf<Effect.Effect<void, never, Engine.Engine>>()
     // @ts-expect-error: no numbers

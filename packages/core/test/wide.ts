@@ -23,20 +23,23 @@ export const holds = <A>(
   Effect.promise(() =>
     fc.assert(
       fc.asyncProperty(arbitrary, fc.boolean(), (value, small) =>
-        Effect.runPromise(Effect.provide(check(value), small ? tight : roomy))),
+        Effect.runPromise(Effect.provide(check(value), small ? tight : roomy))
+      ),
       { numRuns, seed: 20261122 }
     )
   )
 
 /** An array cut into partitions at random. */
 export const partitioned = <A>(value: fc.Arbitrary<A>, maxLength = 120) =>
-  fc.record({
-    rows: fc.array(value, { maxLength, size: "max" }),
-    partitions: fc.integer({ min: 0, max: 7 })
-  }).map(({ partitions, rows }) => ({
-    rows: partitions === 0 ? [] : rows,
-    dataset: Dataset.fromIterable(partitions === 0 ? [] : rows, { partitions })
-  }))
+  fc
+    .record({
+      rows: fc.array(value, { maxLength, size: "max" }),
+      partitions: fc.integer({ min: 0, max: 7 })
+    })
+    .map(({ partitions, rows }) => ({
+      rows: partitions === 0 ? [] : rows,
+      dataset: Dataset.fromIterable(partitions === 0 ? [] : rows, { partitions })
+    }))
 
 export const smallKey = fc.oneof(
   fc.integer({ min: -6, max: 6 }),
@@ -57,10 +60,12 @@ export const sameElements = (actual: ReadonlyArray<unknown>, expected: ReadonlyA
   assert.deepStrictEqual(left, [])
 }
 
-const bigints = (_: string, value: unknown) => typeof value === "bigint" ? `${value}n` : value
+const bigints = (_: string, value: unknown) => (typeof value === "bigint" ? `${value}n` : value)
 
 /** A plain-array model of grouping. */
-export const groupsOf = <K, V>(pairs: ReadonlyArray<readonly [K, V]>): ReadonlyArray<readonly [K, ReadonlyArray<V>]> => {
+export const groupsOf = <K, V>(
+  pairs: ReadonlyArray<readonly [K, V]>
+): ReadonlyArray<readonly [K, ReadonlyArray<V>]> => {
   const groups: Array<[K, Array<V>]> = []
   for (const [key, value] of pairs) {
     const group = groups.find(([other]) => Equal.equals(other, key))

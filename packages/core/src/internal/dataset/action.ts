@@ -8,17 +8,20 @@ import type { Dataset } from "./model.ts"
 export type Rows<A, E, R> = Stream.Stream<A, E, R>
 
 // An action whose tasks yield `U` and whose driver folds the results into a state, in the order of the partitions or not.
-export const action = <A, E, R, U, B, E2 = never, R2 = never>(self: Dataset<A, E, R>, options: {
-  readonly name: string
-  readonly task: (rows: Rows<A, E, R>, task: TaskRuntime) => Effect.Effect<U, E | E2, R | R2>
-  readonly drive: (run: {
-    readonly partitions: number
-    readonly tasks: (
-      partitions: ReadonlyArray<number>,
-      onResult: (partition: number, result: U) => Effect.Effect<void, Reason>
-    ) => Effect.Effect<void, unknown>
-  }) => Effect.Effect<B, unknown>
-}): Action<B, E | E2, R | R2> =>
+export const action = <A, E, R, U, B, E2 = never, R2 = never>(
+  self: Dataset<A, E, R>,
+  options: {
+    readonly name: string
+    readonly task: (rows: Rows<A, E, R>, task: TaskRuntime) => Effect.Effect<U, E | E2, R | R2>
+    readonly drive: (run: {
+      readonly partitions: number
+      readonly tasks: (
+        partitions: ReadonlyArray<number>,
+        onResult: (partition: number, result: U) => Effect.Effect<void, Reason>
+      ) => Effect.Effect<void, unknown>
+    }) => Effect.Effect<B, unknown>
+  }
+): Action<B, E | E2, R | R2> =>
   new Action({
     name: options.name,
     plan: self.plan,
@@ -27,19 +30,20 @@ export const action = <A, E, R, U, B, E2 = never, R2 = never>(self: Dataset<A, E
     drive: (run) =>
       options.drive({
         partitions: run.partitions,
-        tasks: (partitions, onResult) =>
-          run.tasks(partitions, (partition, result) => onResult(partition, result as U))
+        tasks: (partitions, onResult) => run.tasks(partitions, (partition, result) => onResult(partition, result as U))
       })
   })
 
-export const all = (partitions: number): ReadonlyArray<number> => Array.from({ length: partitions }, (_, index) => index)
+export const all = (partitions: number): ReadonlyArray<number> =>
+  Array.from({ length: partitions }, (_, index) => index)
 
 export const eachArray = <A, E, R>(rows: Rows<A, E, R>, task: TaskContext, f: (values: ReadonlyArray<A>) => void) =>
   Stream.runForEachArray(rows, (values) =>
     Effect.sync(() => {
       task.metrics.rowsOut += values.length
       f(values)
-    }))
+    })
+  )
 
 export const mapAction = <A, B, E, R>(self: Action<A, E, R>, name: string, f: (value: A) => B): Action<B, E, R> =>
   new Action({

@@ -61,5 +61,4 @@ export const cache = <A, E, R>(self: Dataset<A, E, R>, options?: CacheOptions<A>
  * @since 0.1.0
  */
 export const unpersist = <A, E, R>(self: Dataset<A, E, R>): Effect.Effect<void, never, Engine> =>
-  Effect.flatMap(Engine, (engine) =>
-    self.plan._tag === "Cache" ? engine.uncache(self.plan.handle) : Effect.void)
+  Effect.flatMap(Engine, (engine) => (self.plan._tag === "Cache" ? engine.uncache(self.plan.handle) : Effect.void))

@@ -32,49 +32,54 @@ const writerOf = <A>(codec: Codec.Codec<A>): Writer<A> => ({
           frame.set(bytes, HEADER)
           return frame
         })
-      ))
+      )
+    )
 })
 
 const readFrames = <A>(file: FileStatus, codec: Codec.Codec<A>): Stream.Stream<A, FormatError, Storage> =>
-  Stream.unwrap(Effect.map(Storage, (storage) => {
-    let at = 0
-    const corrupt = (detail: string) => fail(format, file.path, new Corrupt({ offset: at, detail }))
-    const range = (offset: number, length: number) =>
-      offset + length > file.length
-        ? Effect.fail(corrupt("the file ends here"))
-        : Effect.map(
-          Effect.mapError(storage.readRange(file.path, offset, length), storageFailed(format, file.path)),
-          (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-        )
-    const frame = Effect.gen(function*() {
-      if (at >= file.length) return yield* Cause.done()
-      const header = yield* range(at, HEADER)
-      const bytes = yield* range(at + HEADER, header.readUInt32LE(0))
-      if (crc32(bytes) !== header.readUInt32LE(4)) return yield* corrupt("the checksum is wrong")
-      const values = yield* Effect.mapError(Codec.decode(bytes, manyOf(codec)), (error) => corrupt(error.message))
-      at += HEADER + bytes.length
-      return [values] as const
+  Stream.unwrap(
+    Effect.map(Storage, (storage) => {
+      let at = 0
+      const corrupt = (detail: string) => fail(format, file.path, new Corrupt({ offset: at, detail }))
+      const range = (offset: number, length: number) =>
+        offset + length > file.length
+          ? Effect.fail(corrupt("the file ends here"))
+          : Effect.map(
+              Effect.mapError(storage.readRange(file.path, offset, length), storageFailed(format, file.path)),
+              (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+            )
+      const frame = Effect.gen(function* () {
+        if (at >= file.length) return yield* Cause.done()
+        const header = yield* range(at, HEADER)
+        const bytes = yield* range(at + HEADER, header.readUInt32LE(0))
+        if (crc32(bytes) !== header.readUInt32LE(4)) return yield* corrupt("the checksum is wrong")
+        const values = yield* Effect.mapError(Codec.decode(bytes, manyOf(codec)), (error) => corrupt(error.message))
+        at += HEADER + bytes.length
+        return [values] as const
+      })
+      return Stream.flattenIterable(Stream.fromPull(Effect.succeed(frame)))
     })
-    return Stream.flattenIterable(Stream.fromPull(Effect.succeed(frame)))
-  }))
+  )
 
 const sourceOf = <A>(path: string, codec: Codec.Codec<A>): Source<A> => ({
   name: format,
   detail: path,
   partitions: undefined,
   columns: undefined,
-  resolve: Effect.fnUntraced(function*() {
+  resolve: Effect.fnUntraced(function* () {
     const files = yield* expand(format, [path])
     return {
-      splits: files.toSorted((left, right) => left.path < right.path ? -1 : 1).map((file): Split<A> => ({
-        id: `${file.path} ${file.length}`,
-        label: baseName(file.path),
-        parts: [{ path: file.path, offset: 0, length: file.length }],
-        bytes: file.length,
-        rows: undefined,
-        hosts: [],
-        read: readFrames(file, codec)
-      }))
+      splits: files
+        .toSorted((left, right) => (left.path < right.path ? -1 : 1))
+        .map((file): Split<A> => ({
+          id: `${file.path} ${file.length}`,
+          label: baseName(file.path),
+          parts: [{ path: file.path, offset: 0, length: file.length }],
+          bytes: file.length,
+          rows: undefined,
+          hosts: [],
+          read: readFrames(file, codec)
+        }))
     } satisfies Resolved<A>
   })
 })

@@ -1,4 +1,4 @@
-import { Effect, Stream } from "effect"
+import { Effect, type Stream } from "effect"
 import * as Codec from "../../Codec.ts"
 import * as Partitioner from "../../Partitioner.ts"
 import type { BroadcastPlan, Exchange, ExchangeInput, ExchangeSource, Partitioning } from "../../Plan.ts"
@@ -35,7 +35,7 @@ export interface PairOptions<in out K, in out V> extends KeyOptions<K> {
 
 /** The codec given, or the one for plain data: what it does not take it refuses at run time, so it may stand for any type. */
 export const codecOr = <A>(codec: Codec.Codec<A> | undefined): Codec.Codec<A> =>
-  codec ?? Codec.plain as Codec.Codec<unknown> as Codec.Codec<A>
+  codec ?? (Codec.plain as Codec.Codec<unknown> as Codec.Codec<A>)
 
 /** Where the rows of an operation on keys go. */
 export const partitioningOf = <K>(options: KeyOptions<K> | undefined, codec: Codec.Codec<K>): Partitioning => {
@@ -43,7 +43,11 @@ export const partitioningOf = <K>(options: KeyOptions<K> | undefined, codec: Cod
   if (options?.partitions !== undefined) {
     return { _tag: "Fixed", partitioner: Partitioner.hash(options.partitions, { codec }) }
   }
-  return { _tag: "Hash", partitions: (upstream) => upstream, make: (partitions) => Partitioner.hash(partitions, { codec }) }
+  return {
+    _tag: "Hash",
+    partitions: (upstream) => upstream,
+    make: (partitions) => Partitioner.hash(partitions, { codec })
+  }
 }
 
 /** One side of an exchange: how its rows become keys and values. */

@@ -4,7 +4,19 @@ import type * as Codec from "../../Codec.ts"
 import type { BroadcastPlan } from "../../Plan.ts"
 import * as Shuffle from "../../Shuffle.ts"
 import { abortOn } from "../planner/wide.ts"
-import { codecOr, decodeMany, encodeMany, exchange, KeyMap, type KeyOptions, pairOf, pairSide, partitioningOf, wireOf, written } from "./exchange.ts"
+import {
+  codecOr,
+  decodeMany,
+  encodeMany,
+  exchange,
+  KeyMap,
+  type KeyOptions,
+  pairOf,
+  pairSide,
+  partitioningOf,
+  wireOf,
+  written
+} from "./exchange.ts"
 import { type Dataset, isDataset } from "./model.ts"
 
 /**
@@ -84,23 +96,29 @@ const probeWith = <K, T, S, B, E, R>(
         current.push(both(key, other, value))
         if (current.length < CHUNK) continue
         pieces ??= [out]
-        pieces.push(current = [])
+        pieces.push((current = []))
       }
     }
     return pieces === undefined ? Stream.fromArray(out) : Stream.fromArrays(...pieces)
   })
   if (built === undefined) return matches
-  return Stream.concat(matches, Stream.suspend(() =>
-    Stream.fromArray(
-      table.values().flatMap((entry) => entry.matched ? [] : entry.values.map((value) => built(entry.key, value)))
-    )))
+  return Stream.concat(
+    matches,
+    Stream.suspend(() =>
+      Stream.fromArray(
+        table.values().flatMap((entry) => (entry.matched ? [] : entry.values.map((value) => built(entry.key, value))))
+      )
+    )
+  )
 }
 
 const sizeOf = (slice: Shuffle.Slice): number =>
   slice.statuses.reduce(
     (sum, status) =>
-      sum + status.partitions.reduce(
-        (bytes, partition, index) => partition < slice.from || partition >= slice.to ? bytes : bytes + (status.bytes[index] ?? 0),
+      sum +
+      status.partitions.reduce(
+        (bytes, partition, index) =>
+          partition < slice.from || partition >= slice.to ? bytes : bytes + (status.bytes[index] ?? 0),
         0
       ),
     0
@@ -133,33 +151,46 @@ const joinOf = <K, V, W, B, E, R, E2, R2>(
     if (first === undefined || second === undefined) return Stream.empty
     const ofLeft = wireOf(left, first)
     const ofRight = wireOf(right, second)
-    return Stream.unwrap(Effect.gen(function*() {
-      const { memory } = yield* Shuffle.Shuffle
-      const sizes = [sizeOf(first.slice), sizeOf(second.slice)] as const
-      const claim = yield* Effect.acquireRelease(
-        Effect.sync(() => memory.claim()),
-        (claim) => Effect.sync(claim.release)
-      )
-      if (claim.resize(GROWTH * Math.min(...sizes))) {
-        return sizes[0] < sizes[1]
-          ? hashed(key, buildLeft, Shuffle.read(ofLeft, first.slice, pair), Shuffle.read(ofRight, second.slice, pair))
-          : hashed(key, buildRight, Shuffle.read(ofRight, second.slice, pair), Shuffle.read(ofLeft, first.slice, pair))
-      }
-      claim.release()
-      return Stream.flatMap(
-        Shuffle.cogroup<K, readonly [V, W]>([{ wire: ofLeft, slice: first.slice }, { wire: ofRight, slice: second.slice }]),
-        ([k, [vs, ws]]) => grouped(k, vs, ws, rows)
-      )
-    }))
+    return Stream.unwrap(
+      Effect.gen(function* () {
+        const { memory } = yield* Shuffle.Shuffle
+        const sizes = [sizeOf(first.slice), sizeOf(second.slice)] as const
+        const claim = yield* Effect.acquireRelease(
+          Effect.sync(() => memory.claim()),
+          (claim) => Effect.sync(claim.release)
+        )
+        if (claim.resize(GROWTH * Math.min(...sizes))) {
+          return sizes[0] < sizes[1]
+            ? hashed(key, buildLeft, Shuffle.read(ofLeft, first.slice, pair), Shuffle.read(ofRight, second.slice, pair))
+            : hashed(
+                key,
+                buildRight,
+                Shuffle.read(ofRight, second.slice, pair),
+                Shuffle.read(ofLeft, first.slice, pair)
+              )
+        }
+        claim.release()
+        return Stream.flatMap(
+          Shuffle.cogroup<K, readonly [V, W]>([
+            { wire: ofLeft, slice: first.slice },
+            { wire: ofRight, slice: second.slice }
+          ]),
+          ([k, [vs, ws]]) => grouped(k, vs, ws, rows)
+        )
+      })
+    )
   }
 
   const broadcast: BroadcastPlan = {
     sides: [rows.left === undefined, rows.right === undefined],
     collect: (side, small: Stream.Stream<readonly [K, V & W], unknown, unknown>) =>
-      Stream.runCollect(Stream.mapEffect(Stream.chunks(small), (chunk) =>
-        side === 0
-          ? encodeMany(name, pairOf(key, left.value), chunk)
-          : encodeMany(name, pairOf(key, right.value), chunk))),
+      Stream.runCollect(
+        Stream.mapEffect(Stream.chunks(small), (chunk) =>
+          side === 0
+            ? encodeMany(name, pairOf(key, left.value), chunk)
+            : encodeMany(name, pairOf(key, right.value), chunk)
+        )
+      ),
     probe: (side, collected, large: Stream.Stream<readonly [K, V & W], unknown, unknown>) =>
       Stream.suspend(() =>
         side === 0
@@ -184,18 +215,24 @@ const hashed = <K, T, S, B>(
   built: Stream.Stream<readonly [K, T], Shuffle.ShuffleError, Shuffle.Shuffle>,
   streamed: Stream.Stream<readonly [K, S], Shuffle.ShuffleError, Shuffle.Shuffle>
 ) =>
-  Stream.unwrap(Effect.suspend(() => {
-    const table: Table<K, T> = new KeyMap(key)
-    return Effect.as(
-      Stream.runForEachArray(built, (rows) => Effect.sync(() => insert(table, rows))),
-      probeWith(table, probe, streamed)
-    )
-  }))
+  Stream.unwrap(
+    Effect.suspend(() => {
+      const table: Table<K, T> = new KeyMap(key)
+      return Effect.as(
+        Stream.runForEachArray(built, (rows) => Effect.sync(() => insert(table, rows))),
+        probeWith(table, probe, streamed)
+      )
+    })
+  )
 
 // A table is built once for all the tasks of a process. No row of it is marked: these joins leave none over.
 const tables = new WeakMap<ReadonlyArray<Uint8Array>, unknown>()
 
-const tableOf = <K, T>(key: Codec.Codec<K>, value: Codec.Codec<T>, collected: ReadonlyArray<Uint8Array>): Table<K, T> => {
+const tableOf = <K, T>(
+  key: Codec.Codec<K>,
+  value: Codec.Codec<T>,
+  collected: ReadonlyArray<Uint8Array>
+): Table<K, T> => {
   const known = tables.get(collected)
   if (known !== undefined) return known as Table<K, T>
   const table: Table<K, T> = new KeyMap(key)
@@ -212,20 +249,22 @@ const grouped = <K, V, W, B>(
   rows: Rows<K, V, W, B>
 ): Stream.Stream<B, Shuffle.ShuffleError> => {
   const { both, left: leftOnly, right: rightOnly } = rows
-  return Stream.unwrap(Effect.map(Stream.runCollect(left), (vs) => {
-    if (vs.length === 0) return rightOnly === undefined ? Stream.empty : Stream.map(right, (w) => rightOnly(key, w))
-    let matched = false
-    const pairs = Stream.flatMap(Stream.chunks(right), (ws) => {
-      matched = true
-      if (both === undefined) return Stream.empty
-      return Stream.flatMap(Stream.fromArray(ws), (w) => Stream.fromArray(vs.map((v) => both(key, v, w))))
+  return Stream.unwrap(
+    Effect.map(Stream.runCollect(left), (vs) => {
+      if (vs.length === 0) return rightOnly === undefined ? Stream.empty : Stream.map(right, (w) => rightOnly(key, w))
+      let matched = false
+      const pairs = Stream.flatMap(Stream.chunks(right), (ws) => {
+        matched = true
+        if (both === undefined) return Stream.empty
+        return Stream.flatMap(Stream.fromArray(ws), (w) => Stream.fromArray(vs.map((v) => both(key, v, w))))
+      })
+      if (leftOnly === undefined) return pairs
+      return Stream.concat(
+        pairs,
+        Stream.suspend(() => (matched ? Stream.empty : Stream.fromArray(vs.map((v) => leftOnly(key, v)))))
+      )
     })
-    if (leftOnly === undefined) return pairs
-    return Stream.concat(
-      pairs,
-      Stream.suspend(() => matched ? Stream.empty : Stream.fromArray(vs.map((v) => leftOnly(key, v))))
-    )
-  }))
+  )
 }
 
 /**
@@ -270,11 +309,18 @@ export const join: {
     that: Dataset<readonly [K, W], E2, R2>,
     options?: JoinOptions<K, V, W>
   ): Dataset<readonly [K, readonly [V, W]], E | E2, R | R2> =>
-    joinOf("join", self, that, options, {
-      both: (key, left, right) => [key, [left, right]] as const,
-      left: undefined,
-      right: undefined
-    }, true)
+    joinOf(
+      "join",
+      self,
+      that,
+      options,
+      {
+        both: (key, left, right) => [key, [left, right]] as const,
+        left: undefined,
+        right: undefined
+      },
+      true
+    )
 )
 
 /**
@@ -302,11 +348,18 @@ export const leftJoin: {
     that: Dataset<readonly [K, W], E2, R2>,
     options?: JoinOptions<K, V, W>
   ): Dataset<readonly [K, readonly [V, Option.Option<W>]], E | E2, R | R2> =>
-    joinOf("leftJoin", self, that, options, {
-      both: (key, left, right) => [key, [left, Option.some(right)]] as const,
-      left: (key, left) => [key, [left, Option.none()]] as const,
-      right: undefined
-    }, true)
+    joinOf(
+      "leftJoin",
+      self,
+      that,
+      options,
+      {
+        both: (key, left, right) => [key, [left, Option.some(right)]] as const,
+        left: (key, left) => [key, [left, Option.none()]] as const,
+        right: undefined
+      },
+      true
+    )
 )
 
 /**
@@ -334,11 +387,18 @@ export const rightJoin: {
     that: Dataset<readonly [K, W], E2, R2>,
     options?: JoinOptions<K, V, W>
   ): Dataset<readonly [K, readonly [Option.Option<V>, W]], E | E2, R | R2> =>
-    joinOf("rightJoin", self, that, options, {
-      both: (key, left, right) => [key, [Option.some(left), right]] as const,
-      left: undefined,
-      right: (key, right) => [key, [Option.none(), right]] as const
-    }, true)
+    joinOf(
+      "rightJoin",
+      self,
+      that,
+      options,
+      {
+        both: (key, left, right) => [key, [Option.some(left), right]] as const,
+        left: undefined,
+        right: (key, right) => [key, [Option.none(), right]] as const
+      },
+      true
+    )
 )
 
 /**
@@ -366,11 +426,18 @@ export const fullJoin: {
     that: Dataset<readonly [K, W], E2, R2>,
     options?: JoinOptions<K, V, W>
   ): Dataset<readonly [K, readonly [Option.Option<V>, Option.Option<W>]], E | E2, R | R2> =>
-    joinOf("fullJoin", self, that, options, {
-      both: (key, left, right) => [key, [Option.some(left), Option.some(right)]] as const,
-      left: (key, left) => [key, [Option.some(left), Option.none()]] as const,
-      right: (key, right) => [key, [Option.none(), Option.some(right)]] as const
-    }, true)
+    joinOf(
+      "fullJoin",
+      self,
+      that,
+      options,
+      {
+        both: (key, left, right) => [key, [Option.some(left), Option.some(right)]] as const,
+        left: (key, left) => [key, [Option.some(left), Option.none()]] as const,
+        right: (key, right) => [key, [Option.none(), Option.some(right)]] as const
+      },
+      true
+    )
 )
 
 /**
@@ -396,11 +463,18 @@ export const subtractByKey: {
     that: Dataset<readonly [K, W], E2, R2>,
     options?: JoinOptions<K, V, W>
   ): Dataset<readonly [K, V], E | E2, R | R2> =>
-    joinOf("subtractByKey", self, that, options, {
-      both: undefined,
-      left: (key, left) => [key, left] as const,
-      right: undefined
-    }, true)
+    joinOf(
+      "subtractByKey",
+      self,
+      that,
+      options,
+      {
+        both: undefined,
+        left: (key, left) => [key, left] as const,
+        right: undefined
+      },
+      true
+    )
 )
 
 type ValueOf<D> = D extends Dataset<readonly [infer _K, infer V], infer _E, infer _R> ? V : never
@@ -462,7 +536,8 @@ export const cogroup: {
             sources.map((source) => ({ wire: wireOf(side, source), slice: source.slice }))
           ),
           // As many streams as datasets, in their order.
-          ([k, groups]) => [k, groups.map((values) => abortOn(values, task)) as ReadonlyArray<unknown> as Groups<V, Others>] as const
+          ([k, groups]) =>
+            [k, groups.map((values) => abortOn(values, task)) as ReadonlyArray<unknown> as Groups<V, Others>] as const
         )
     })
   }

@@ -31,10 +31,8 @@ import { type Dataset, isDataset, narrow } from "./model.ts"
 export const keyBy: {
   <A, K>(f: (value: A) => K): <E, R>(self: Dataset<A, E, R>) => Dataset<readonly [K, A], E, R>
   <A, E, R, K>(self: Dataset<A, E, R>, f: (value: A) => K): Dataset<readonly [K, A], E, R>
-} = dual(
-  2,
-  <A, E, R, K>(self: Dataset<A, E, R>, f: (value: A) => K): Dataset<readonly [K, A], E, R> =>
-    narrow(self, { _tag: "Map", f: (value: A) => [f(value), value] as const })
+} = dual(2, <A, E, R, K>(self: Dataset<A, E, R>, f: (value: A) => K): Dataset<readonly [K, A], E, R> =>
+  narrow(self, { _tag: "Map", f: (value: A) => [f(value), value] as const })
 )
 
 /**
@@ -46,10 +44,8 @@ export const keyBy: {
 export const mapValues: {
   <V, W>(f: (value: V) => W): <K, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, W], E, R>
   <K, V, E, R, W>(self: Dataset<readonly [K, V], E, R>, f: (value: V) => W): Dataset<readonly [K, W], E, R>
-} = dual(
-  2,
-  <K, V, E, R, W>(self: Dataset<readonly [K, V], E, R>, f: (value: V) => W): Dataset<readonly [K, W], E, R> =>
-    narrow(self, { _tag: "Map", keyed: "MapValues", f: (pair: readonly [K, V]) => [pair[0], f(pair[1])] as const })
+} = dual(2, <K, V, E, R, W>(self: Dataset<readonly [K, V], E, R>, f: (value: V) => W): Dataset<readonly [K, W], E, R> =>
+  narrow(self, { _tag: "Map", keyed: "MapValues", f: (pair: readonly [K, V]) => [pair[0], f(pair[1])] as const })
 )
 
 /**
@@ -65,10 +61,7 @@ export const flatMapValues: {
   <K, V, E, R, W>(self: Dataset<readonly [K, V], E, R>, f: (value: V) => Iterable<W>): Dataset<readonly [K, W], E, R>
 } = dual(
   2,
-  <K, V, E, R, W>(
-    self: Dataset<readonly [K, V], E, R>,
-    f: (value: V) => Iterable<W>
-  ): Dataset<readonly [K, W], E, R> =>
+  <K, V, E, R, W>(self: Dataset<readonly [K, V], E, R>, f: (value: V) => Iterable<W>): Dataset<readonly [K, W], E, R> =>
     narrow(self, {
       _tag: "FlatMap",
       keyed: "FlatMapValues",
@@ -156,10 +149,12 @@ const combineWith = <K, V, C, E, R>(
     partitioning: partitioningOf(options, key),
     keyed: true,
     read: (sources) =>
-      sources[0] === undefined ? Stream.empty : Shuffle.aggregate(wireOf(side, sources[0]), aggregator, sources[0].slice, {
-        combined: true,
-        make: (k, c): readonly [K, C] => [k, c]
-      })
+      sources[0] === undefined
+        ? Stream.empty
+        : Shuffle.aggregate(wireOf(side, sources[0]), aggregator, sources[0].slice, {
+            combined: true,
+            make: (k, c): readonly [K, C] => [k, c]
+          })
   })
 }
 
@@ -192,19 +187,29 @@ export const combineByKey: {
   (args) => isDataset(args[0]),
   <K, V, E, R, C>(
     self: Dataset<readonly [K, V], E, R>,
-    { add, create, merge }: {
+    {
+      add,
+      create,
+      merge
+    }: {
       readonly create: (value: V) => C
       readonly add: (state: C, value: V) => C
       readonly merge: (left: C, right: C) => C
     },
     options?: CombineOptions<K, C>
   ): Dataset<readonly [K, C], E, R> =>
-    combineWith("combineByKey", self, [create, add, merge], {
-      create,
-      mergeValue: add,
-      mergeCombiners: merge,
-      codec: codecOr(options?.combined)
-    }, options)
+    combineWith(
+      "combineByKey",
+      self,
+      [create, add, merge],
+      {
+        create,
+        mergeValue: add,
+        mergeCombiners: merge,
+        codec: codecOr(options?.combined)
+      },
+      options
+    )
 )
 
 /**
@@ -247,12 +252,18 @@ export const reduceByKey: {
     f: (left: V, right: V) => V,
     options?: PairOptions<K, V>
   ): Dataset<readonly [K, V], E, R> =>
-    combineWith("reduceByKey", self, [f], {
-      create: (value) => value,
-      mergeValue: f,
-      mergeCombiners: f,
-      codec: codecOr(options?.value)
-    }, options)
+    combineWith(
+      "reduceByKey",
+      self,
+      [f],
+      {
+        create: (value) => value,
+        mergeValue: f,
+        mergeCombiners: f,
+        codec: codecOr(options?.value)
+      },
+      options
+    )
 )
 
 /**
@@ -281,12 +292,18 @@ export const foldByKey: {
     f: (left: V, right: V) => V,
     options?: PairOptions<K, V>
   ): Dataset<readonly [K, V], E, R> =>
-    combineWith("foldByKey", self, [zero, f], {
-      create: (value) => f(zero(), value),
-      mergeValue: f,
-      mergeCombiners: f,
-      codec: codecOr(options?.value)
-    }, options)
+    combineWith(
+      "foldByKey",
+      self,
+      [zero, f],
+      {
+        create: (value) => f(zero(), value),
+        mergeValue: f,
+        mergeCombiners: f,
+        codec: codecOr(options?.value)
+      },
+      options
+    )
 )
 
 /**
@@ -318,12 +335,18 @@ export const aggregateByKey: {
     merge: (left: C, right: C) => C,
     options?: CombineOptions<K, C>
   ): Dataset<readonly [K, C], E, R> =>
-    combineWith("aggregateByKey", self, [zero, add, merge], {
-      create: (value) => add(zero(), value),
-      mergeValue: add,
-      mergeCombiners: merge,
-      codec: codecOr(options?.combined)
-    }, options)
+    combineWith(
+      "aggregateByKey",
+      self,
+      [zero, add, merge],
+      {
+        create: (value) => add(zero(), value),
+        mergeValue: add,
+        mergeCombiners: merge,
+        codec: codecOr(options?.combined)
+      },
+      options
+    )
 )
 
 /**
@@ -370,10 +393,12 @@ export const groupByKey = <K, V, E, R>(
     partitioning: partitioningOf(options, key),
     keyed: true,
     read: ([source], task) =>
-      source === undefined ? Stream.empty : Stream.map(
-        Shuffle.group(wireOf(side, source), source.slice),
-        ([k, values]): readonly [K, Stream.Stream<V>] => [k, abortOn(values, task)]
-      )
+      source === undefined
+        ? Stream.empty
+        : Stream.map(
+            Shuffle.group(wireOf(side, source), source.slice),
+            ([k, values]): readonly [K, Stream.Stream<V>] => [k, abortOn(values, task)]
+          )
   })
 }
 
@@ -577,7 +602,8 @@ const rangePartitioning = <A, K>(
               weight *= Math.exp(Math.log(1 - next()) / size)
               skipTo += 1 + Math.floor(Math.log(1 - next()) / Math.log(1 - weight))
             }
-          })),
+          })
+        ),
         () => Effect.map(encodeMany(name, key, keys), (bytes): KeySample => ({ count, keys: bytes }))
       )
     }),
@@ -702,25 +728,20 @@ export const sortBy: {
  * @since 0.1.0
  */
 export const sort: {
-  <A>(
-    order: Order.Order<A>,
-    options?: SortKeyOptions<A>
-  ): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
-  <A, E, R>(
-    self: Dataset<A, E, R>,
-    order: Order.Order<A>,
-    options?: SortKeyOptions<A>
-  ): Dataset<A, E, R>
+  <A>(order: Order.Order<A>, options?: SortKeyOptions<A>): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>, options?: SortKeyOptions<A>): Dataset<A, E, R>
 } = dual(
   (args) => isDataset(args[0]),
-  <A, E, R>(
-    self: Dataset<A, E, R>,
-    order: Order.Order<A>,
-    options?: SortKeyOptions<A>
-  ): Dataset<A, E, R> =>
+  <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>, options?: SortKeyOptions<A>): Dataset<A, E, R> =>
     sortWith(
       self,
-      { operator: "sort", key: codecOr(options?.key), value: Codec.none, keyOf: (row: A) => row, valueOf: () => undefined },
+      {
+        operator: "sort",
+        key: codecOr(options?.key),
+        value: Codec.none,
+        keyOf: (row: A) => row,
+        valueOf: () => undefined
+      },
       order,
       options,
       (row) => row,
@@ -815,17 +836,22 @@ const setOf = <A, E, R, B, E2, R2>(
     inputs: [written(self, side, false), written(that, side, false)],
     partitioning: partitioningOf(options, key),
     keyed: false,
-    read: (sources) =>
-      Stream.flatMap(
-        Shuffle.cogroup<A | B, readonly [undefined, undefined]>([
-          { wire: wireOf(side, sources[0]!), slice: sources[0]!.slice },
-          { wire: wireOf(side, sources[1]!), slice: sources[1]!.slice }
-        ]),
-        ([row, [left, right]]) =>
-          Stream.unwrap(Effect.map(Effect.all([Stream.runCount(left), Stream.runCount(right)]), ([l, r]) =>
-            // Counted from the first dataset, whose type it has.
-            Stream.fromIterable(Array.from({ length: keep(l, r) }, () => row as A))))
-      )
+    read: ([first, second]) =>
+      first === undefined || second === undefined
+        ? Stream.empty
+        : Stream.flatMap(
+            Shuffle.cogroup<A | B, readonly [undefined, undefined]>([
+              { wire: wireOf(side, first), slice: first.slice },
+              { wire: wireOf(side, second), slice: second.slice }
+            ]),
+            ([row, [left, right]]) =>
+              Stream.unwrap(
+                Effect.map(Effect.all([Stream.runCount(left), Stream.runCount(right)]), ([l, r]) =>
+                  // Counted from the first dataset, whose type it has.
+                  Stream.fromIterable(Array.from({ length: keep(l, r) }, () => row as A))
+                )
+              )
+          )
   })
 }
 
@@ -836,9 +862,7 @@ const setOf = <A, E, R, B, E2, R2>(
  * @since 0.1.0
  */
 export const intersection: {
-  <B, E2, R2>(
-    that: Dataset<B, E2, R2>
-  ): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E | E2, R | R2>
+  <B, E2, R2>(that: Dataset<B, E2, R2>): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E | E2, R | R2>
   <A, E, R, B, E2, R2>(
     self: Dataset<A, E, R>,
     that: Dataset<B, E2, R2>,
@@ -850,7 +874,7 @@ export const intersection: {
     self: Dataset<A, E, R>,
     that: Dataset<B, E2, R2>,
     options?: KeyOptions<A | B>
-  ): Dataset<A, E | E2, R | R2> => setOf("intersection", self, that, options, (l, r) => l > 0 && r > 0 ? 1 : 0)
+  ): Dataset<A, E | E2, R | R2> => setOf("intersection", self, that, options, (l, r) => (l > 0 && r > 0 ? 1 : 0))
 )
 
 /**
@@ -860,9 +884,7 @@ export const intersection: {
  * @since 0.1.0
  */
 export const subtract: {
-  <B, E2, R2>(
-    that: Dataset<B, E2, R2>
-  ): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E | E2, R | R2>
+  <B, E2, R2>(that: Dataset<B, E2, R2>): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E | E2, R | R2>
   <A, E, R, B, E2, R2>(
     self: Dataset<A, E, R>,
     that: Dataset<B, E2, R2>,
@@ -874,5 +896,5 @@ export const subtract: {
     self: Dataset<A, E, R>,
     that: Dataset<B, E2, R2>,
     options?: KeyOptions<A | B>
-  ): Dataset<A, E | E2, R | R2> => setOf("subtract", self, that, options, (l, r) => r > 0 ? 0 : l)
+  ): Dataset<A, E | E2, R | R2> => setOf("subtract", self, that, options, (l, r) => (r > 0 ? 0 : l))
 )

@@ -13,19 +13,12 @@ import { type Dataset, fromPlan, narrow } from "./model.ts"
  * @since 0.1.0
  */
 export const cartesian: {
-  <B, E2, R2>(
-    that: Dataset<B, E2, R2>
-  ): <A, E, R>(self: Dataset<A, E, R>) => Dataset<readonly [A, B], E | E2, R | R2>
-  <A, E, R, B, E2, R2>(
-    self: Dataset<A, E, R>,
-    that: Dataset<B, E2, R2>
-  ): Dataset<readonly [A, B], E | E2, R | R2>
+  <B, E2, R2>(that: Dataset<B, E2, R2>): <A, E, R>(self: Dataset<A, E, R>) => Dataset<readonly [A, B], E | E2, R | R2>
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<readonly [A, B], E | E2, R | R2>
 } = dual(
   2,
-  <A, E, R, B, E2, R2>(
-    self: Dataset<A, E, R>,
-    that: Dataset<B, E2, R2>
-  ): Dataset<readonly [A, B], E | E2, R | R2> => fromPlan({ _tag: "Cartesian", inputs: [self.plan, that.plan] })
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<readonly [A, B], E | E2, R | R2> =>
+    fromPlan({ _tag: "Cartesian", inputs: [self.plan, that.plan] })
 )
 
 /**
@@ -82,19 +75,11 @@ const zipped = <A, E, R, B, E2, R2, C, E3, R3>(
  * @since 0.1.0
  */
 export const zip: {
-  <B, E2, R2>(
-    that: Dataset<B, E2, R2>
-  ): <A, E, R>(self: Dataset<A, E, R>) => Dataset<readonly [A, B], E | E2, R | R2>
-  <A, E, R, B, E2, R2>(
-    self: Dataset<A, E, R>,
-    that: Dataset<B, E2, R2>
-  ): Dataset<readonly [A, B], E | E2, R | R2>
+  <B, E2, R2>(that: Dataset<B, E2, R2>): <A, E, R>(self: Dataset<A, E, R>) => Dataset<readonly [A, B], E | E2, R | R2>
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<readonly [A, B], E | E2, R | R2>
 } = dual(
   2,
-  <A, E, R, B, E2, R2>(
-    self: Dataset<A, E, R>,
-    that: Dataset<B, E2, R2>
-  ): Dataset<readonly [A, B], E | E2, R | R2> =>
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<readonly [A, B], E | E2, R | R2> =>
     zipped("Zip", self, that, (left, right, task) => {
       let lefts = 0
       let rights = 0
@@ -117,14 +102,21 @@ export const zip: {
           ]
         }
       )
-      return Stream.concat(counted, Stream.fromEffectDrain(Effect.suspend(() =>
-        lefts === rights ? Effect.void : task.abort(
-          new InvalidPlan({
-            operator: "zip",
-            detail: `partition ${task.partition} has ${lefts} elements or more on one side and ${rights} on the other`
-          })
+      return Stream.concat(
+        counted,
+        Stream.fromEffectDrain(
+          Effect.suspend(() =>
+            lefts === rights
+              ? Effect.void
+              : task.abort(
+                  new InvalidPlan({
+                    operator: "zip",
+                    detail: `partition ${task.partition} has ${lefts} elements or more on one side and ${rights} on the other`
+                  })
+                )
+          )
         )
-      )))
+      )
     })
 )
 
@@ -135,22 +127,11 @@ export const zip: {
  * @since 0.1.0
  */
 export const randomSplit: {
-  (
-    weights: ReadonlyArray<number>,
-    seed: number
-  ): <A, E, R>(self: Dataset<A, E, R>) => ReadonlyArray<Dataset<A, E, R>>
-  <A, E, R>(
-    self: Dataset<A, E, R>,
-    weights: ReadonlyArray<number>,
-    seed: number
-  ): ReadonlyArray<Dataset<A, E, R>>
+  (weights: ReadonlyArray<number>, seed: number): <A, E, R>(self: Dataset<A, E, R>) => ReadonlyArray<Dataset<A, E, R>>
+  <A, E, R>(self: Dataset<A, E, R>, weights: ReadonlyArray<number>, seed: number): ReadonlyArray<Dataset<A, E, R>>
 } = dual(
   3,
-  <A, E, R>(
-    self: Dataset<A, E, R>,
-    weights: ReadonlyArray<number>,
-    seed: number
-  ): ReadonlyArray<Dataset<A, E, R>> => {
+  <A, E, R>(self: Dataset<A, E, R>, weights: ReadonlyArray<number>, seed: number): ReadonlyArray<Dataset<A, E, R>> => {
     const sum = weights.reduce((left, right) => left + right, 0)
     const bound = (index: number): number =>
       index >= weights.length ? 1 : weights.slice(0, index).reduce((left, right) => left + right, 0) / sum

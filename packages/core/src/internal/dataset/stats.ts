@@ -11,13 +11,16 @@ import { reduceByKey, repartition } from "./keyed.ts"
 import { type Dataset, isDataset, narrow } from "./model.ts"
 
 // Folds arrays into a state for each partition, and the states, in the order of the partitions, into one.
-const folded = <A, E, R, S, B>(self: Dataset<A, E, R>, options: {
-  readonly name: string
-  readonly zero: () => S
-  readonly add: (state: S, values: ReadonlyArray<A>, partition: number) => S
-  readonly merge: (left: S, right: S) => S
-  readonly end: (state: S) => B
-}): Action<B, E, R> =>
+const folded = <A, E, R, S, B>(
+  self: Dataset<A, E, R>,
+  options: {
+    readonly name: string
+    readonly zero: () => S
+    readonly add: (state: S, values: ReadonlyArray<A>, partition: number) => S
+    readonly merge: (left: S, right: S) => S
+    readonly end: (state: S) => B
+  }
+): Action<B, E, R> =>
   action(self, {
     name: options.name,
     task: (rows, task) =>
@@ -33,7 +36,7 @@ const folded = <A, E, R, S, B>(self: Dataset<A, E, R>, options: {
     drive: (run) => {
       const states: Array<S> = []
       return Effect.map(
-        run.tasks(all(run.partitions), (partition, state) => Effect.sync(() => states[partition] = state)),
+        run.tasks(all(run.partitions), (partition, state) => Effect.sync(() => (states[partition] = state))),
         () => options.end(states.reduce(options.merge, options.zero()))
       )
     }
@@ -86,22 +89,20 @@ class Best<A> {
 export const takeOrdered: {
   <A>(n: number, order: Order.Order<A>): <E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R>
   <A, E, R>(self: Dataset<A, E, R>, n: number, order: Order.Order<A>): Action<Array<A>, E, R>
-} = dual(
-  3,
-  <A, E, R>(self: Dataset<A, E, R>, n: number, order: Order.Order<A>): Action<Array<A>, E, R> =>
-    folded(self, {
-      name: `takeOrdered ${n}`,
-      zero: () => new Best(n, order),
-      add: (best, values) => {
-        for (const value of values) best.add(value)
-        return best
-      },
-      merge: (best, other) => {
-        for (const value of other.items) best.add(value)
-        return best
-      },
-      end: (best) => best.items.sort(order)
-    })
+} = dual(3, <A, E, R>(self: Dataset<A, E, R>, n: number, order: Order.Order<A>): Action<Array<A>, E, R> =>
+  folded(self, {
+    name: `takeOrdered ${n}`,
+    zero: () => new Best(n, order),
+    add: (best, values) => {
+      for (const value of values) best.add(value)
+      return best
+    },
+    merge: (best, other) => {
+      for (const value of other.items) best.add(value)
+      return best
+    },
+    end: (best) => best.items.sort(order)
+  })
 )
 
 /**
@@ -113,20 +114,22 @@ export const takeOrdered: {
 export const top: {
   <A>(n: number, order: Order.Order<A>): <E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R>
   <A, E, R>(self: Dataset<A, E, R>, n: number, order: Order.Order<A>): Action<Array<A>, E, R>
-} = dual(
-  3,
-  <A, E, R>(self: Dataset<A, E, R>, n: number, order: Order.Order<A>): Action<Array<A>, E, R> =>
-    takeOrdered(self, n, Order.flip(order))
+} = dual(3, <A, E, R>(self: Dataset<A, E, R>, n: number, order: Order.Order<A>): Action<Array<A>, E, R> =>
+  takeOrdered(self, n, Order.flip(order))
 )
 
-const extreme = <A, E, R>(self: Dataset<A, E, R>, name: string, order: Order.Order<A>): Action<Option.Option<A>, E, R> => {
+const extreme = <A, E, R>(
+  self: Dataset<A, E, R>,
+  name: string,
+  order: Order.Order<A>
+): Action<Option.Option<A>, E, R> => {
   const least = (left: Option.Option<A>, value: A) =>
     Option.isNone(left) || order(value, left.value) < 0 ? Option.some(value) : left
   return folded(self, {
     name,
     zero: () => Option.none<A>(),
     add: (state, values) => values.reduce(least, state),
-    merge: (left, right) => Option.isNone(right) ? left : least(left, right.value),
+    merge: (left, right) => (Option.isNone(right) ? left : least(left, right.value)),
     end: (state) => state
   })
 }
@@ -140,9 +143,8 @@ const extreme = <A, E, R>(self: Dataset<A, E, R>, name: string, order: Order.Ord
 export const min: {
   <A>(order: Order.Order<A>): <E, R>(self: Dataset<A, E, R>) => Action<Option.Option<A>, E, R>
   <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>): Action<Option.Option<A>, E, R>
-} = dual(
-  2,
-  <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>): Action<Option.Option<A>, E, R> => extreme(self, "min", order)
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>): Action<Option.Option<A>, E, R> =>
+  extreme(self, "min", order)
 )
 
 /**
@@ -154,10 +156,8 @@ export const min: {
 export const max: {
   <A>(order: Order.Order<A>): <E, R>(self: Dataset<A, E, R>) => Action<Option.Option<A>, E, R>
   <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>): Action<Option.Option<A>, E, R>
-} = dual(
-  2,
-  <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>): Action<Option.Option<A>, E, R> =>
-    extreme(self, "max", Order.flip(order))
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>): Action<Option.Option<A>, E, R> =>
+  extreme(self, "max", Order.flip(order))
 )
 
 /**
@@ -224,8 +224,8 @@ export const stats = <E, R>(self: Dataset<number, E, R>): Action<Stats, E, R> =>
         sum: left.sum + right.sum,
         min: Math.min(left.min, right.min),
         max: Math.max(left.max, right.max),
-        mean: left.mean + distance * right.count / count,
-        squares: left.squares + right.squares + distance * distance * left.count * right.count / count
+        mean: left.mean + (distance * right.count) / count,
+        squares: left.squares + right.squares + (distance * distance * left.count * right.count) / count
       }
     },
     end: ({ count, max, mean, min, squares, sum }): Stats => {
@@ -276,7 +276,7 @@ export const mean = <E, R>(self: Dataset<number, E, R>): Action<Option.Option<nu
       return state
     },
     merge: (left, right) => ({ count: left.count + right.count, sum: left.sum + right.sum }),
-    end: ({ count, sum }) => count === 0 ? Option.none() : Option.some(sum / count)
+    end: ({ count, sum }) => (count === 0 ? Option.none() : Option.some(sum / count))
   })
 
 /**
@@ -289,34 +289,31 @@ export const mean = <E, R>(self: Dataset<number, E, R>): Action<Option.Option<nu
 export const histogram: {
   (bounds: ReadonlyArray<number>): <E, R>(self: Dataset<number, E, R>) => Action<Array<number>, E, R>
   <E, R>(self: Dataset<number, E, R>, bounds: ReadonlyArray<number>): Action<Array<number>, E, R>
-} = dual(
-  2,
-  <E, R>(self: Dataset<number, E, R>, bounds: ReadonlyArray<number>): Action<Array<number>, E, R> => {
-    const buckets = Math.max(0, bounds.length - 1)
-    const first = bounds[0] ?? Number.NaN
-    const last = bounds[buckets] ?? Number.NaN
-    return folded(self, {
-      name: "histogram",
-      zero: () => new Array<number>(buckets).fill(0),
-      add: (counts, values) => {
-        for (const value of values) {
-          if (!(value >= first && value <= last)) continue
-          let low = 0
-          let high = buckets - 1
-          while (low < high) {
-            const middle = (low + high + 1) >> 1
-            if ((bounds[middle] as number) <= value) low = middle
-            else high = middle - 1
-          }
-          counts[low] = (counts[low] as number) + 1
+} = dual(2, <E, R>(self: Dataset<number, E, R>, bounds: ReadonlyArray<number>): Action<Array<number>, E, R> => {
+  const buckets = Math.max(0, bounds.length - 1)
+  const first = bounds[0] ?? Number.NaN
+  const last = bounds[buckets] ?? Number.NaN
+  return folded(self, {
+    name: "histogram",
+    zero: () => new Array<number>(buckets).fill(0),
+    add: (counts, values) => {
+      for (const value of values) {
+        if (!(value >= first && value <= last)) continue
+        let low = 0
+        let high = buckets - 1
+        while (low < high) {
+          const middle = (low + high + 1) >> 1
+          if ((bounds[middle] as number) <= value) low = middle
+          else high = middle - 1
         }
-        return counts
-      },
-      merge: (left, right) => left.map((count, index) => count + (right[index] as number)),
-      end: (counts) => counts
-    })
-  }
-)
+        counts[low] = (counts[low] as number) + 1
+      }
+      return counts
+    },
+    merge: (left, right) => left.map((count, index) => count + (right[index] as number)),
+    end: (counts) => counts
+  })
+})
 
 /**
  * As {@link aggregate}, but the states of the partitions are merged by `groups` (default 8) tasks before the driver merges
@@ -353,16 +350,19 @@ export const treeAggregate: {
       name: "Aggregate",
       oneToOne: false,
       f: (rows: Stream.Stream<A, E, R>) =>
-        Stream.fromEffect(Effect.suspend(() => {
-          let state = zero()
-          return Effect.map(
-            Stream.runForEachArray(rows, (values) =>
-              Effect.sync(() => {
-                for (const value of values) state = add(state, value)
-              })),
-            () => state
-          )
-        }))
+        Stream.fromEffect(
+          Effect.suspend(() => {
+            let state = zero()
+            return Effect.map(
+              Stream.runForEachArray(rows, (values) =>
+                Effect.sync(() => {
+                  for (const value of values) state = add(state, value)
+                })
+              ),
+              () => state
+            )
+          })
+        )
     })
     return folded(repartition(states, options?.groups ?? 8, { value: options?.codec }), {
       name: "treeAggregate",
@@ -392,22 +392,28 @@ export const countByValue = <A, E, R>(self: Dataset<A, E, R>): Action<HashMap.Ha
 export const countByKey = <K, V, E, R>(
   self: Dataset<readonly [K, V], E, R>
 ): Action<HashMap.HashMap<K, number>, E, R> =>
-  counts(narrow(self, { _tag: "Map", keyed: "MapValues", f: ([key]: readonly [K, V]) => [key, 1] as const }), "countByKey")
+  counts(
+    narrow(self, { _tag: "Map", keyed: "MapValues", f: ([key]: readonly [K, V]) => [key, 1] as const }),
+    "countByKey"
+  )
 
 const counts = <K, E, R>(
   self: Dataset<readonly [K, number], E, R>,
   name: string
 ): Action<HashMap.HashMap<K, number>, E, R> =>
-  folded(reduceByKey(self, (left: number, right: number) => left + right), {
-    name,
-    zero: (): Array<readonly [K, number]> => [],
-    add: (state, values) => {
-      for (const pair of values) state.push(pair)
-      return state
-    },
-    merge: (left, right) => left.concat(right),
-    end: (pairs) => HashMap.fromIterable(pairs)
-  })
+  folded(
+    reduceByKey(self, (left: number, right: number) => left + right),
+    {
+      name,
+      zero: (): Array<readonly [K, number]> => [],
+      add: (state, values) => {
+        for (const pair of values) state.push(pair)
+        return state
+      },
+      merge: (left, right) => left.concat(right),
+      end: (pairs) => HashMap.fromIterable(pairs)
+    }
+  )
 
 /**
  * The values of one key, in the order they are in.
@@ -418,19 +424,17 @@ const counts = <K, E, R>(
 export const lookup: {
   <K>(key: K): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Action<Array<V>, E, R>
   <K, V, E, R>(self: Dataset<readonly [K, V], E, R>, key: K): Action<Array<V>, E, R>
-} = dual(
-  2,
-  <K, V, E, R>(self: Dataset<readonly [K, V], E, R>, key: K): Action<Array<V>, E, R> =>
-    folded(self, {
-      name: "lookup",
-      zero: (): Array<V> => [],
-      add: (found, pairs) => {
-        for (const [k, value] of pairs) if (Equal.equals(k, key)) found.push(value)
-        return found
-      },
-      merge: (left, right) => left.concat(right),
-      end: (found) => found
-    })
+} = dual(2, <K, V, E, R>(self: Dataset<readonly [K, V], E, R>, key: K): Action<Array<V>, E, R> =>
+  folded(self, {
+    name: "lookup",
+    zero: (): Array<V> => [],
+    add: (found, pairs) => {
+      for (const [k, value] of pairs) if (Equal.equals(k, key)) found.push(value)
+      return found
+    },
+    merge: (left, right) => left.concat(right),
+    end: (found) => found
+  })
 )
 
 /**
@@ -463,7 +467,7 @@ export const takeSample: {
       name: `takeSample ${n}`,
       zero: () => ({ count: 0, best: new Best(n, order), next: undefined as (() => number) | undefined }),
       add: (state, values, partition) => {
-        const next = state.next ??= uniform(seed, partition)
+        const next = (state.next ??= uniform(seed, partition))
         state.count += values.length
         for (const value of values) state.best.add([next(), value])
         return state
@@ -500,16 +504,22 @@ export const countApproxDistinct: {
     readonly relativeError?: number | undefined
     readonly codec?: Codec.Codec<A> | undefined
   }): <E, R>(self: Dataset<A, E, R>) => Action<number, E, R>
-  <A, E, R>(self: Dataset<A, E, R>, options?: {
-    readonly relativeError?: number | undefined
-    readonly codec?: Codec.Codec<A> | undefined
-  }): Action<number, E, R>
+  <A, E, R>(
+    self: Dataset<A, E, R>,
+    options?: {
+      readonly relativeError?: number | undefined
+      readonly codec?: Codec.Codec<A> | undefined
+    }
+  ): Action<number, E, R>
 } = dual(
   (args) => isDataset(args[0]),
-  <A, E, R>(self: Dataset<A, E, R>, options?: {
-    readonly relativeError?: number | undefined
-    readonly codec?: Codec.Codec<A> | undefined
-  }): Action<number, E, R> => {
+  <A, E, R>(
+    self: Dataset<A, E, R>,
+    options?: {
+      readonly relativeError?: number | undefined
+      readonly codec?: Codec.Codec<A> | undefined
+    }
+  ): Action<number, E, R> => {
     const codec = codecOr(options?.codec)
     const bits = Math.min(18, Math.max(4, Math.ceil(2 * Math.log2(1.04 / (options?.relativeError ?? 0.05)))))
     const registers = 1 << bits
@@ -538,8 +548,15 @@ export const countApproxDistinct: {
           sum += 2 ** -rank
           if (rank === 0) empty++
         }
-        const alpha = registers === 16 ? 0.673 : registers === 32 ? 0.697 : registers === 64 ? 0.709 : 0.7213 / (1 + 1.079 / registers)
-        const estimate = alpha * registers * registers / sum
+        const alpha =
+          registers === 16
+            ? 0.673
+            : registers === 32
+              ? 0.697
+              : registers === 64
+                ? 0.709
+                : 0.7213 / (1 + 1.079 / registers)
+        const estimate = (alpha * registers * registers) / sum
         // Flajolet's correction for few elements: by the registers that are still empty.
         return Math.round(estimate <= 2.5 * registers && empty > 0 ? registers * Math.log(registers / empty) : estimate)
       }

@@ -8,7 +8,12 @@ import type { TaskRuntime } from "../task/runtime.ts"
 import { abortOn, type Cached, shuffleFailed } from "./wide.ts"
 
 type Entry =
-  | { readonly _tag: "Memory"; readonly handle: CacheHandle; readonly arrays: ReadonlyArray<ReadonlyArray<unknown>>; readonly bytes: number }
+  | {
+      readonly _tag: "Memory"
+      readonly handle: CacheHandle
+      readonly arrays: ReadonlyArray<ReadonlyArray<unknown>>
+      readonly bytes: number
+    }
   | { readonly _tag: "Disk"; readonly handle: CacheHandle; readonly status: MapStatus }
 
 export interface Cache extends Cached {
@@ -41,8 +46,13 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
     })
 
   // Makes room. A partition that goes to the disk is written by the task that needs its place.
-  const admit = (handle: CacheHandle, partition: number, arrays: ReadonlyArray<ReadonlyArray<unknown>>, bytes: number) =>
-    Effect.gen(function*() {
+  const admit = (
+    handle: CacheHandle,
+    partition: number,
+    arrays: ReadonlyArray<ReadonlyArray<unknown>>,
+    bytes: number
+  ) =>
+    Effect.gen(function* () {
       if (bytes > limit) return
       for (const [key, entry] of entries) {
         if (held + bytes <= limit) break
@@ -62,7 +72,10 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
   // What cannot be kept is computed again another time: the rows are there all the same.
   const besides = (effect: Effect.Effect<unknown, unknown, unknown>) =>
     Effect.catch(effect, (error) =>
-      error instanceof ShuffleError ? Effect.logWarning(`a cached partition was not kept: ${error.message}`) : Effect.die(error))
+      error instanceof ShuffleError
+        ? Effect.logWarning(`a cached partition was not kept: ${error.message}`)
+        : Effect.die(error)
+    )
 
   const inMemory = (handle: CacheHandle, partition: number, rows: Rows, task: TaskRuntime): Rows =>
     Stream.suspend(() => {
@@ -71,7 +84,8 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
       const seen = mapArrays(rows, (values) => {
         if (arrays === undefined) return values
         bytes += estimateBytes(values)
-        if (bytes > limit && handle.storage === "memory" || values.some((value) => value instanceof Failed)) arrays = undefined
+        if ((bytes > limit && handle.storage === "memory") || values.some((value) => value instanceof Failed))
+          arrays = undefined
         // Later steps may write into the array.
         else arrays.push(values.slice())
         return values
@@ -94,9 +108,12 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
       entries.delete(key)
       entries.set(key, entry)
       return (task) => {
-        const rows: Rows = entry._tag === "Memory"
-          ? Stream.suspend(() => Stream.fromIterable(entry.arrays).pipe(Stream.flatMap((values) => Stream.fromArray(values.slice()))))
-          : abortOn(handle.read({ id: handle.id, slice: { statuses: [entry.status], from: 0, to: 1 } }), task)
+        const rows: Rows =
+          entry._tag === "Memory"
+            ? Stream.suspend(() =>
+                Stream.fromIterable(entry.arrays).pipe(Stream.flatMap((values) => Stream.fromArray(values.slice())))
+              )
+            : abortOn(handle.read({ id: handle.id, slice: { statuses: [entry.status], from: 0, to: 1 } }), task)
         return mapArrays(rows, (values) => {
           task.metrics.elementsRead += values.length
           return values
@@ -107,7 +124,9 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
       if (handle.storage !== "disk") return inMemory(handle, partition, rows, task)
       return Stream.unwrap(
         toDisk(handle, partition, task.attempt, rows).pipe(
-          Effect.catch((error) => error instanceof ShuffleError ? task.abort(shuffleFailed(error)) : Effect.fail(error)),
+          Effect.catch((error) =>
+            error instanceof ShuffleError ? task.abort(shuffleFailed(error)) : Effect.fail(error)
+          ),
           Effect.map(() => {
             const entry = entries.get(keyOf(handle.id, partition))
             return entry?._tag === "Disk"

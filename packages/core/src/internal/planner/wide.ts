@@ -62,29 +62,27 @@ export const separated = <A>(
     error instanceof Passing
       ? Effect.fail(error.error)
       : error instanceof ShuffleError
-      ? task.abort(shuffleFailed(error))
-      : Effect.die(error))
+        ? task.abort(shuffleFailed(error))
+        : Effect.die(error)
+  )
 
 /** What a map task does. */
-export const writeMap = (
-  input: ExchangeInput,
-  partitioner: (task: TaskRuntime) => Partitioner.Partitioner<never>,
-  guarded: boolean
-) =>
-(rows: Rows, task: TaskRuntime): Effect.Effect<MapOutput, unknown, unknown> =>
-  Effect.suspend(() => {
-    const failed: Array<Failed> = []
-    const to = {
-      id: shuffleId(task, task.stage),
-      partitioner: partitioner(task),
-      map: task.partition,
-      attempt: task.attempt
-    }
-    return Effect.map(
-      separated(divert(rows, guarded, failed), task, (rows) => input.write(to, rows)),
-      (status) => ({ status, failed })
-    )
-  })
+export const writeMap =
+  (input: ExchangeInput, partitioner: (task: TaskRuntime) => Partitioner.Partitioner<never>, guarded: boolean) =>
+  (rows: Rows, task: TaskRuntime): Effect.Effect<MapOutput, unknown, unknown> =>
+    Effect.suspend(() => {
+      const failed: Array<Failed> = []
+      const to = {
+        id: shuffleId(task, task.stage),
+        partitioner: partitioner(task),
+        map: task.partition,
+        attempt: task.attempt
+      }
+      return Effect.map(
+        separated(divert(rows, guarded, failed), task, (rows) => input.write(to, rows)),
+        (status) => ({ status, failed })
+      )
+    })
 
 /** The value of a map stage. */
 export const combineMaps = (results: ReadonlyArray<unknown>): MapOutputs => {
@@ -111,12 +109,10 @@ const writeLocal = (
 ): Effect.Effect<ExchangeSource, unknown, unknown> =>
   Effect.suspend(() => {
     const id = `${shuffleId(task, task.stage)}-local-${locals++}`
-    const counted = countRows(rows, (n) => task.metrics.rowsFiltered += n)
+    const counted = countRows(rows, (n) => (task.metrics.rowsFiltered += n))
     return separated(counted, task, (rows) =>
       input.write({ id, partitioner: single(), map: task.partition, attempt: task.attempt }, rows)
-    ).pipe(
-      Effect.map((status) => ({ id, slice: { statuses: [status], from: 0, to: 1 } }))
-    )
+    ).pipe(Effect.map((status) => ({ id, slice: { statuses: [status], from: 0, to: 1 } })))
   })
 
 /** Ends the task when the shuffle fails. */
@@ -129,39 +125,44 @@ export type Side =
   | { readonly _tag: "InPlace"; readonly read: (task: TaskRuntime) => Rows; readonly input: ExchangeInput }
 
 /** What a reduce task reads. */
-export const readExchange = (
-  node: Exchange,
-  sides: ReadonlyArray<Side>,
-  partition: number,
-  guarded: boolean
-) =>
-(task: TaskRuntime): Rows =>
-  Stream.suspend(() => {
-    const failed: Array<Failed> = []
-    const locals: Array<string> = []
-    const sources = Effect.forEach(sides, (side) => {
-      if (side._tag === "InPlace") {
-        return Effect.tap(
-          writeLocal(side.input, divert(side.read(task), guarded, failed), task),
-          ({ id }) => Effect.sync(() => locals.push(id))
-        )
-      }
-      const outputs = task.stageValue(side.stage) as MapOutputs
-      if (partition === 0) failed.push(...outputs.failed)
-      return Effect.succeed({
-        id: shuffleId(task, side.stage),
-        slice: { statuses: outputs.statuses, from: partition, to: partition + 1 }
+export const readExchange =
+  (node: Exchange, sides: ReadonlyArray<Side>, partition: number, guarded: boolean) =>
+  (task: TaskRuntime): Rows =>
+    Stream.suspend(() => {
+      const failed: Array<Failed> = []
+      const locals: Array<string> = []
+      const sources = Effect.forEach(sides, (side) => {
+        if (side._tag === "InPlace") {
+          return Effect.tap(writeLocal(side.input, divert(side.read(task), guarded, failed), task), ({ id }) =>
+            Effect.sync(() => locals.push(id))
+          )
+        }
+        const outputs = task.stageValue(side.stage) as MapOutputs
+        if (partition === 0) failed.push(...outputs.failed)
+        return Effect.succeed({
+          id: shuffleId(task, side.stage),
+          slice: { statuses: outputs.statuses, from: partition, to: partition + 1 }
+        })
       })
+      const read = Stream.unwrap(Effect.map(sources, (sources) => abortOn(node.read(sources, task), task)))
+      return countRows(
+        Stream.concat(
+          read,
+          Stream.suspend(() => Stream.fromArray(failed))
+        ),
+        (n) => {
+          task.metrics.elementsRead += n
+        }
+      ).pipe(
+        Stream.ensuring(
+          Effect.suspend(() =>
+            locals.length === 0
+              ? Effect.void
+              : Effect.flatMap(Shuffle, (shuffle) => Effect.forEach(locals, shuffle.remove, { discard: true }))
+          )
+        )
+      )
     })
-    const read = Stream.unwrap(Effect.map(sources, (sources) => abortOn(node.read(sources, task), task)))
-    return countRows(Stream.concat(read, Stream.suspend(() => Stream.fromArray(failed))), (n) => {
-      task.metrics.elementsRead += n
-    }).pipe(Stream.ensuring(Effect.suspend(() =>
-      locals.length === 0
-        ? Effect.void
-        : Effect.flatMap(Shuffle, (shuffle) => Effect.forEach(locals, shuffle.remove, { discard: true }))
-    )))
-  })
 
 /**
  * Where the rows of an exchange go, as Spark's `Partitioner.defaultPartitioner`: like the input that has most partitions already,
@@ -169,7 +170,10 @@ export const readExchange = (
  */
 export const choose = (
   partitioning: Partitioning,
-  inputs: ReadonlyArray<{ readonly partitions: number; readonly partitioner: Partitioner.Partitioner<never> | undefined }>
+  inputs: ReadonlyArray<{
+    readonly partitions: number
+    readonly partitioner: Partitioner.Partitioner<never> | undefined
+  }>
 ): Partitioner.Partitioner<never> | undefined => {
   const upstream = Math.max(1, ...inputs.map((input) => input.partitions))
   switch (partitioning._tag) {
@@ -182,11 +186,15 @@ export const choose = (
       let best: Partitioner.Partitioner<never> | undefined
       for (const { partitioner } of inputs) {
         if (
-          partitioner !== undefined && (best === undefined || partitioner.partitions > best.partitions) &&
+          partitioner !== undefined &&
+          (best === undefined || partitioner.partitions > best.partitions) &&
           Partitioner.equals(partitioner, partitioning.make(partitioner.partitions))
-        ) best = partitioner
+        )
+          best = partitioner
       }
-      return best !== undefined && best.partitions * 10 > upstream && wanted === upstream ? best : partitioning.make(wanted)
+      return best !== undefined && best.partitions * 10 > upstream && wanted === upstream
+        ? best
+        : partitioning.make(wanted)
     }
   }
 }
@@ -198,15 +206,17 @@ export const balanced = (
   f: (inputs: ReadonlyArray<Rows>) => Rows
 ): Rows =>
   countRows(
-    f(inputs.map((rows) => countRows(rows, (n) => task.metrics.rowsFiltered += n))),
-    (n) => task.metrics.rowsFiltered -= n
+    f(inputs.map((rows) => countRows(rows, (n) => (task.metrics.rowsFiltered += n)))),
+    (n) => (task.metrics.rowsFiltered -= n)
   )
 
 /** Every row of one partition with every row of another; the second is read anew for every array of the first. */
 export const cartesian = (left: Rows, right: () => Rows): Rows =>
   Stream.flatMap(Stream.chunks(left), (as) =>
     Stream.flatMap(Stream.chunks(right()), (bs) =>
-      Stream.flatMap(Stream.fromArray(as), (a) => Stream.fromArray(bs.map((b) => [a, b] as const)))))
+      Stream.flatMap(Stream.fromArray(as), (a) => Stream.fromArray(bs.map((b) => [a, b] as const)))
+    )
+  )
 
 /** What the engine keeps of cached datasets. */
 export interface Cached {
