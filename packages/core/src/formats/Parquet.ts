@@ -64,6 +64,8 @@ export interface ParquetOptions {
 export interface BatchOptions {
   /** Columns to read, default all. */
   readonly columns?: ReadonlyArray<string> | undefined
+  /** Columns that must be lists of float or double, which is looked at before the first batch is read. */
+  readonly vectors?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -382,6 +384,12 @@ const makeSource = <A>(options: {
   })
 })
 
+const isVector = (arrow: typeof Arrow, type: Arrow.DataType | undefined): boolean => {
+  if (!(type instanceof arrow.List || type instanceof arrow.FixedSizeList)) return false
+  const element: unknown = type.children[0]?.type
+  return element instanceof arrow.Float && element.precision !== arrow.Precision.HALF
+}
+
 /**
  * The record batches of Parquet files. Each has an `Origin`.
  *
@@ -395,17 +403,20 @@ export const batches = (path: string | ReadonlyArray<string>, options?: BatchOpt
     paths,
     detail: detail(paths, { batches: true, columns }),
     columns,
-    project: (columns) => batches(path, { columns }),
+    project: (columns) => batches(path, { ...options, columns }),
     rowsOf: (batch) => batch.numRows,
     read: Effect.fnUntraced(function* (libraries, files) {
-      for (const file of files) {
-        const missing = columns?.find((name) => !file.schema.fields.some((field) => field.name === name))
-        if (missing === undefined) continue
-        return yield* fail(
-          format,
-          file.status.path,
-          new SchemaMismatch({ column: missing, expected: "a column", available: describe(file.schema) })
-        )
+      for (const { schema, status } of files) {
+        const mismatch = (column: string, expected: string, found?: string) =>
+          fail(format, status.path, new SchemaMismatch({ column, expected, found, available: describe(schema) }))
+        const missing = columns?.find((name) => !schema.fields.some((field) => field.name === name))
+        if (missing !== undefined) return yield* mismatch(missing, "a column")
+        for (const name of options?.vectors ?? []) {
+          const type = schema.fields.find((field) => field.name === name)?.type
+          if (!isVector(libraries.arrow, type)) {
+            return yield* mismatch(name, "a list of float or double", type === undefined ? undefined : String(type))
+          }
+        }
       }
       return (file: OpenFile, part: FilePart) => batchesOf(libraries, file, part, columns)
     })

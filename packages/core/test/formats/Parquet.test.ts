@@ -209,9 +209,17 @@ describe("Parquet", () => {
         assert.match((yield* Effect.flip(missing.resolve(options))).message, /no column "nope".*id: Int64/)
         const wrong = Parquet.source("memory:///m.parquet", Schema.Struct({ s: Schema.Number }))
         assert.match((yield* Effect.flip(wrong.resolve(options))).message, /column "s" is Utf8, number asked for/)
+        for (const [name, message] of [
+          ["nope", /no column "nope" \(a list of float or double asked for\); there is id: Int64/],
+          ["s", /column "s" is Utf8, a list of float or double asked for/]
+        ] as const) {
+          const batches = Parquet.batches("memory:///m.parquet", { vectors: [name] })
+          assert.match((yield* Effect.flip(batches.resolve(options))).message, message)
+        }
         const V = Schema.Struct({ v: Vector.Float32 })
         const short = Array.from({ length: 20000 }, (_, i) => ({ v: new Float32Array(i === 12345 ? 2 : 3) }))
         yield* write("memory:///s.parquet", Parquet.writer(V), short)
+        yield* Parquet.batches("memory:///s.parquet", { vectors: ["v"] }).resolve(options)
         const source = Parquet.source("memory:///s.parquet", Schema.Struct({ v: Vector.float32(3) }))
         const { reason } = yield* Effect.flip(readAll(source))
         assert.strictEqual(reason._tag === "InvalidRow" ? reason.row : undefined, 12345)
