@@ -34,7 +34,7 @@ export const classify = Job.make("classify", {
   // One client pool per executor, made by the first task there.
   layer: ({ concurrency, endpoints }: typeof Payload.Type) => Scorer.layer({ endpoints, concurrency }),
   action: ({ batchRows, input, mode, output, threshold, vector }) =>
-    Dataset.parquetBatches(input).pipe(
+    Dataset.parquetBatches(input, { vectors: [vector] }).pipe(
       Scoring.scoreBatches({ vector, threshold, batch: { rows: batchRows } }),
       Dataset.writeParquetBatches(output, { mode })
     )
@@ -45,6 +45,8 @@ const scoreUrl = (endpoint: string): string => {
   const url = URL.parse(endpoint)
   return url !== null && url.pathname === "/" ? new URL("/score", url).href : endpoint
 }
+
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
 
 const defaultOutput = "out/classify"
 
@@ -67,8 +69,16 @@ const command = Command.make(
       Flag.withDescription("Column that holds the vectors (default: features)"),
       Flag.withDefault("features")
     ),
-    batchRows: Flag.Int("batch-rows").pipe(Flag.withDescription("Rows of a request (default: 1000)"), Flag.withDefault(1000)),
-    concurrency: Flag.Int("concurrency").pipe(Flag.withDescription("Requests in flight at once (default: 8)"), Flag.withDefault(8)),
+    batchRows: Flag.Int("batch-rows").pipe(
+      Flag.withDescription("Rows of a request (default: 1000)"),
+      Flag.withSchema(Positive),
+      Flag.withDefault(1000)
+    ),
+    concurrency: Flag.Int("concurrency").pipe(
+      Flag.withDescription("Requests in flight at once (default: 8)"),
+      Flag.withSchema(Positive),
+      Flag.withDefault(8)
+    ),
     threshold: Flag.Finite("threshold").pipe(
       Flag.withDescription("Adds a column class: whether the score is at least this"),
       Flag.optional

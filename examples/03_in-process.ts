@@ -21,13 +21,26 @@ const Payload = Schema.Struct({
   threshold: Schema.Number
 })
 
+class BadModel extends Schema.TaggedError<BadModel>("examples/BadModel")("BadModel", {
+  path: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} is no logistic regression: ${this.detail}\n  what to do: write one with train.py, or see model.json`
+  }
+}
+
 // Read where the tasks run, once per executor.
 const modelLayer = (path: string) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const storage = yield* Storage.Storage
       const json = yield* storage.read(path).pipe(Stream.decodeText(), Stream.mkString)
-      return Scorer.layerModel(Model.logisticRegression(yield* Model.decodeLogisticRegression(json)))
+      const weights = yield* Effect.mapError(
+        Model.decodeLogisticRegression(json),
+        ({ message }) => new BadModel({ path, detail: message })
+      )
+      return Scorer.layerModel(Model.logisticRegression(weights))
     })
   )
 
@@ -35,7 +48,7 @@ export const inProcess = Job.make("in-process", {
   payload: Payload,
   layer: ({ model }: typeof Payload.Type) => modelLayer(model),
   action: ({ input, output, threshold, vector }) =>
-    Dataset.parquetBatches(input).pipe(
+    Dataset.parquetBatches(input, { vectors: [vector] }).pipe(
       Scoring.scoreBatches({ vector, threshold }),
       Dataset.writeParquetBatches(output, { mode: "overwrite" })
     )

@@ -10,7 +10,7 @@
  */
 import { Dataset, Engine, Events, Executor, Storage } from "@sluice/core"
 import { Batch, Scorer, Scoring } from "@sluice/scoring"
-import { Clock, Console, Effect, Layer, Stream } from "effect"
+import { Clock, Console, Effect, Layer, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as ModelService from "./model-service/ModelService.ts"
 import { runMain } from "./support/program.ts"
@@ -85,17 +85,21 @@ export const compare = Effect.fn("compare")(function* (options: {
   )
 }, Effect.scoped)
 
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+
 const command = Command.make(
   "blocking-vs-async",
   {
-    rows: Flag.Int("rows").pipe(Flag.withDescription("Rows to score"), Flag.withDefault(100_000)),
-    batchRows: Flag.Int("batch-rows").pipe(Flag.withDescription("Rows of a request"), Flag.withDefault(1000)),
+    rows: Flag.Int("rows").pipe(Flag.withDescription("Rows to score (default: 100,000)"), Flag.withSchema(Positive), Flag.withDefault(100_000)),
+    batchRows: Flag.Int("batch-rows").pipe(Flag.withDescription("Rows of a request (default: 1000)"), Flag.withSchema(Positive), Flag.withDefault(1000)),
     concurrency: Flag.Int("concurrency").pipe(
-      Flag.withDescription("Requests the service works on at once"),
+      Flag.withDescription("Requests the service works on at once (default: 8)"),
+      Flag.withSchema(Positive),
       Flag.withDefault(8)
     ),
     delayMillis: Flag.Int("delay").pipe(
-      Flag.withDescription("Milliseconds the service takes for a request"),
+      Flag.withDescription("Milliseconds the service takes for a request (default: 50)"),
+      Flag.withSchema(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
       Flag.withDefault(50)
     )
   },
