@@ -74,17 +74,18 @@ const line = (job: Job, event: Extract<Event, { readonly _tag: "Progress" }>): s
   const rate = totals.rowsRead / seconds
   const inFlight = totals.gauges["inFlight"]
   const retries = totals.counters["retries"]
+  // A narrow terminal cuts the end off: what matters most comes first.
   return [
     `${job.name}: ${String(Math.floor(done * 100)).padStart(3)} %`,
     `${count(totals.rowsRead)}${job.rows === undefined ? "" : `/${count(job.rows)}`} rows`,
-    ...(job.bytes === 0 ? [] : [`${formatBytes(totals.bytesRead)}/${formatBytes(job.bytes)}`]),
     `${count(Math.round(rate))} rows/s`,
-    `${event.tasksDone}/${event.tasks} tasks`,
+    // A guess from less than a second or one percent is no ETA.
+    ...(done >= 0.01 && done < 1 && seconds >= 1 ? [`ETA ${formatSeconds(seconds * (1 - done) / done)}`] : []),
     ...(inFlight === undefined ? [] : [`${inFlight} in flight`]),
     ...(retries === undefined || retries === 0 ? [] : [`${retries} retries`]),
     ...(totals.deadLettered === 0 ? [] : [`${count(totals.deadLettered)} set aside`]),
-    // A guess from less than a second or one percent is no ETA.
-    ...(done >= 0.01 && done < 1 && seconds >= 1 ? [`ETA ${formatSeconds(seconds * (1 - done) / done)}`] : [])
+    ...(job.bytes === 0 ? [] : [`${formatBytes(totals.bytesRead)}/${formatBytes(job.bytes)}`]),
+    `${event.tasksDone}/${event.tasks} tasks`
   ].join(", ")
 }
 

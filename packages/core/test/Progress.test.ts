@@ -51,7 +51,7 @@ describe("Progress", () => {
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* shown({ isTTY: false })).split("\n"), [
         "classify: set aside in.jsonl row 3: bad",
-        "classify:  50 %, 5,000/10,000 rows, 48.8 KiB/97.7 KiB, 333 rows/s, 2/4 tasks, ETA 15 s",
+        "classify:  50 %, 5,000/10,000 rows, 333 rows/s, ETA 15 s, 48.8 KiB/97.7 KiB, 2/4 tasks",
         "classify: done in 2:05 min, 10,000 rows read, 10,000 out",
         ""
       ])
@@ -62,8 +62,8 @@ describe("Progress", () => {
       const text = yield* shown({ isTTY: true, columns: 60 })
       const drawn = text.split("\r\u001b[2K")
       // No guess before a second is over.
-      assert.strictEqual(drawn[0], "classify:   0 %, 50/10,000 rows, 500 B/97.7 KiB, 100 rows/s, 0/4 tasks".slice(0, 59))
-      assert.include(drawn[1], "classify:  25 %, 2,500/10,000 rows, 24.4 KiB/97.7 KiB")
+      assert.strictEqual(drawn[0], "classify:   0 %, 50/10,000 rows, 100 rows/s, 500 B/97.7 KiB, 0/4 tasks".slice(0, 59))
+      assert.include(drawn[1], "classify:  25 %, 2,500/10,000 rows, 1,250 rows/s, ETA 6 s")
       assert.isTrue(drawn.every((line) => line.includes("set aside") || line.includes("done") || line.length < 60))
       assert.isTrue(text.endsWith("\r\u001b[2Kclassify: done in 2:05 min, 10,000 rows read, 10,000 out\n"))
     }))
@@ -71,7 +71,7 @@ describe("Progress", () => {
   it.effect("names requests in flight, retries and ETA", () =>
     Effect.gen(function*() {
       const text = yield* shown({ isTTY: true, columns: 200 })
-      assert.include(text, "1/4 tasks, 7 in flight, 2 retries, ETA 6 s")
+      assert.include(text, "ETA 6 s, 7 in flight, 2 retries, 24.4 KiB/97.7 KiB, 1/4 tasks")
     }))
 
   it("formats bytes and times", () => {
