@@ -18,7 +18,7 @@ const REDUCERS = 8
 const files = fs
   .readdirSync(folder)
   .map((name) => path.join(folder, name))
-  .sort()
+  .toSorted()
 const lines = (file: string): Stream.Stream<string> =>
   Stream.suspend(() => {
     const text = fs.readFileSync(file, "latin1")

@@ -121,8 +121,8 @@ export const range = <K>(options: {
   for (let i = 1; i < options.partitions; i++) {
     const key = sorted[Math.ceil((i * sorted.length) / options.partitions) - 1]
     // Equal bounds would leave a partition without keys, and so would the greatest key as a bound.
-    if (key === undefined || order(key, sorted[sorted.length - 1]!) >= 0) continue
-    if (bounds.length === 0 || order(bounds[bounds.length - 1]!, key) < 0) bounds.push(key)
+    if (key === undefined || order(key, sorted[sorted.length - 1]) >= 0) continue
+    if (bounds.length === 0 || order(bounds[bounds.length - 1], key) < 0) bounds.push(key)
   }
   return {
     _tag: "Range",
@@ -134,7 +134,7 @@ export const range = <K>(options: {
       let high = bounds.length
       while (low < high) {
         const middle = (low + high) >>> 1
-        if (order(key, bounds[middle]!) <= 0) high = middle
+        if (order(key, bounds[middle]) <= 0) high = middle
         else low = middle + 1
       }
       return low

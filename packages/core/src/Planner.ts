@@ -131,10 +131,10 @@ const coalesce = (partitions: ReadonlyArray<Partition>, target: number): Readonl
     // Every group gets at least one, and leaves at least one for each group after it.
     while (
       next < partitions.length && partitions.length - next > target - g - 1 &&
-      (group.length === 0 || g === target - 1 || weight + weights[next]! / 2 <= share)
+      (group.length === 0 || g === target - 1 || weight + weights[next] / 2 <= share)
     ) {
-      weight += weights[next]!
-      group.push(partitions[next++]!)
+      weight += weights[next]
+      group.push(partitions[next++])
     }
     left -= weight
     groups.push(group)
@@ -144,7 +144,7 @@ const coalesce = (partitions: ReadonlyArray<Partition>, target: number): Readonl
     return {
       split: {
         id: group.map((partition) => partition.split?.id ?? "").join("+"),
-        label: group.length === 1 ? group[0]!.split?.label ?? "" : `${group[0]!.split?.label ?? ""} and ${group.length - 1} more`,
+        label: group.length === 1 ? group[0].split?.label ?? "" : `${group[0].split?.label ?? ""} and ${group.length - 1} more`,
         parts: group.flatMap((partition) => partition.split?.parts ?? []),
         rows: sumOrUndefined(rows),
         bytes: group.reduce((sum, partition) => sum + partition.bytes, 0)
@@ -305,15 +305,15 @@ export const plan = (
       node.partitioning,
       children.map((child, index) => ({
         partitions: child.partitions.length,
-        partitioner: node.inputs[index]!.keyed ? child.partitioner : undefined
+        partitioner: node.inputs[index].keyed ? child.partitioner : undefined
       }))
     )
     const inPlace = children.map((child, index) =>
-      chosen !== undefined && node.inputs[index]!.keyed && child.partitioner !== undefined &&
+      chosen !== undefined && node.inputs[index].keyed && child.partitioner !== undefined &&
       Partitioner.equals(child.partitioner, chosen)
     )
     if (node.onlyMoves && inPlace.every(Boolean)) {
-      return { ...children[0]!, steps: [`${node.name}: in place already, nothing moves`, ...children[0]!.steps] }
+      return { ...children[0], steps: [`${node.name}: in place already, nothing moves`, ...children[0].steps] }
     }
     const { partitioning } = node
     const samples = chosen !== undefined || partitioning._tag !== "Range" ? [] : children.map((child) =>
@@ -332,7 +332,7 @@ export const plan = (
         : Partitioner.roundRobin(partitions))
     const where = chosen === undefined ? `by range in ${partitions}` : Plan.partitionerLabel(chosen)
     const sides = node.inputs.map((input, index): Side | undefined => {
-      const child = children[index]!
+      const child = children[index]
       if (inPlace[index]) return undefined
       const stage = finish(
         provided({ ...child, parents: [...child.parents, ...samples] }, after.layers),
@@ -352,7 +352,7 @@ export const plan = (
         read: readExchange(
           node,
           sides.map((side, input): Side =>
-            side ?? { _tag: "InPlace", read: children[input]!.partitions[index]!.read, input: node.inputs[input]! }
+            side ?? { _tag: "InPlace", read: children[input].partitions[index].read, input: node.inputs[input] }
           ),
           index,
           after.guarded
@@ -380,8 +380,8 @@ export const plan = (
     small: 0 | 1,
     after: After
   ): Building => {
-    const child = children[small]!
-    const large = children[1 - small]!
+    const child = children[small]
+    const large = children[1 - small]
     const stage = finish(
       provided(child, after.layers),
       `broadcasts for ${node.name}`,
@@ -398,7 +398,7 @@ export const plan = (
           const failed: Array<Failed> = []
           return Stream.concat(
             balanced([divert(partition.read(task), after.guarded, failed)], task, ([rows]) =>
-              broadcast.probe(small, task.stageValue(stage) as ReadonlyArray<Uint8Array>, rows!, task)),
+              broadcast.probe(small, task.stageValue(stage) as ReadonlyArray<Uint8Array>, rows, task)),
             Stream.suspend(() => Stream.fromArray(failed))
           )
         }
@@ -438,13 +438,13 @@ export const plan = (
           partitions: Array.from({ length: Math.min(...counts) }, (_, index): Partition => ({
             split: undefined,
             rows: undefined,
-            bytes: inputs.reduce((sum, input) => sum + input.partitions[index]!.bytes, 0),
-            hosts: [...new Set(inputs.flatMap((input) => input.partitions[index]!.hosts))],
+            bytes: inputs.reduce((sum, input) => sum + input.partitions[index].bytes, 0),
+            hosts: [...new Set(inputs.flatMap((input) => input.partitions[index].hosts))],
             read: (task) => {
               const failed: Array<Failed> = []
               return Stream.concat(
                 balanced(
-                  inputs.map((input) => divert(input.partitions[index]!.read(task), after.guarded, failed)),
+                  inputs.map((input) => divert(input.partitions[index].read(task), after.guarded, failed)),
                   task,
                   (rows) => node.f(rows, task)
                 ),
@@ -472,7 +472,7 @@ export const plan = (
                 const right = () =>
                   countDropped(divert(other.read(task), after.guarded, failed), task)
                 return Stream.concat(
-                  balanced([divert(one.read(task), after.guarded, failed)], task, ([rows]) => cartesian(rows!, right)),
+                  balanced([divert(one.read(task), after.guarded, failed)], task, ([rows]) => cartesian(rows, right)),
                   Stream.suspend(() => Stream.fromArray(failed))
                 )
               }
@@ -532,9 +532,9 @@ export const plan = (
           steps: [
             ...fuse(operators).map((group) =>
               group.length === 1
-                ? Plan.operatorLabel(group[0]!)
+                ? Plan.operatorLabel(group[0])
                 : `Fused(${group.map(Plan.operatorLabel).join(", ")})`
-            ).reverse(),
+            ).toReversed(),
             ...child.steps
           ]
         }
@@ -600,5 +600,5 @@ export const resolve = Effect.fn("Planner.resolve")(function*(
 ) {
   const sources = [...new Set(Plan.sources(logical))]
   const resolved = yield* Effect.forEach(sources, (source) => source.resolve(options), { concurrency: 8 })
-  return new Map(sources.map((source, index) => [source, resolved[index]!] as const))
+  return new Map(sources.map((source, index) => [source, resolved[index]] as const))
 })

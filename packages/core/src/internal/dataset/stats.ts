@@ -101,7 +101,7 @@ export const takeOrdered: {
       for (const value of other.items) best.add(value)
       return best
     },
-    end: (best) => best.items.sort(order)
+    end: (best) => best.items.toSorted(order)
   })
 )
 
@@ -478,7 +478,7 @@ export const takeSample: {
         return left
       },
       end: ({ best, count }) => {
-        const drawn = best.items.sort(order).map(([, value]) => value)
+        const drawn = best.items.toSorted(order).map(([, value]) => value)
         if (withReplacement !== true || drawn.length === 0) return drawn
         // A draw with replacement meets one of the elements drawn before with their share of all, otherwise a new one.
         const next = uniform(seed, -2)
