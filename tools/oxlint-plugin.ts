@@ -145,7 +145,11 @@ const jsdoc = {
     return {
       Program: (node) => {
         const [first] = comments
-        if (first === undefined || text.slice(0, first.range[0]).trim() !== "" || !first.value.includes("@since")) {
+        if (
+          first === undefined ||
+          text.slice(0, first.range[0]).replace(/^#!.*/, "").trim() !== "" ||
+          !first.value.includes("@since")
+        ) {
           context.report({
             node: node.body?.[0] ?? node,
             message: "The file must begin with a module JSDoc with @since."
