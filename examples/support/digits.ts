@@ -12,7 +12,7 @@ const columns = Object.fromEntries(Array.from({ length: pixels }, (_, i) => [`p$
 const Csv = Schema.Struct({ label: Schema.Number, ...columns })
 
 /** A row of the examples' input. Rows whose `image` is a multiple of 5 were held out when the model was trained. */
-export const Digit = Schema.Struct({
+const Digit = Schema.Struct({
   id: Schema.Number,
   image: Schema.Number,
   label: Schema.Number,
@@ -20,10 +20,10 @@ export const Digit = Schema.Struct({
 })
 
 /** Whether training never saw the image. The rule is written down in data/README.md. */
-export const isHeldOut = ({ image }: { readonly image: number }): boolean => image % 5 === 0
+const isHeldOut = ({ image }: { readonly image: number }): boolean => image % 5 === 0
 
 /** Writes `rows` digits as Parquet: row `id` is image `id % 1797`. */
-export const writeDigits = Effect.fn("writeDigits")(function* (path: string, rows: number) {
+const writeDigits = Effect.fn("writeDigits")(function* (path: string, rows: number) {
   const images = yield* Dataset.csv(fileURLToPath(new URL("../data/digits.csv", import.meta.url)), Csv).pipe(
     Dataset.map((row) => ({
       label: row.label,

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, type Effect, Layer } from "effect"
 
 /**
  * A value that tasks of every executor use, as a service: `make` names it, `layer` computes it once per executor. Unlike a value a function captures, it is in the type of every dataset that reads it, and it works on executors in other processes.

@@ -23,7 +23,7 @@ import type { TaskRuntime } from "./internal/task/runtime.ts"
 import { InvalidPlan, OutputExists, OutputFailed, type Reason, RowsNotConserved } from "./JobError.ts"
 import type { Plan } from "./Plan.ts"
 import { type Backend, Storage } from "./Storage.ts"
-import { StorageError } from "./StorageError.ts"
+import type { StorageError } from "./StorageError.ts"
 
 /**
  * What to do when the output is there already.

@@ -117,7 +117,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     const scope = yield* Scope.make()
 
     const launch: Running["launch"] = ({ attempt, executor: on, locality, task }) => {
-      const { partition } = set.tasks[task]!
+      const { partition } = set.tasks[task]
       return executor.run(on, {
         jobId: set.jobId,
         stage: set.stage,

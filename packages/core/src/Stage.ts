@@ -130,7 +130,7 @@ export const print = (graph: StageGraph): string =>
     const after = stage.parents.length === 0 ? "" : `, after stage ${stage.parents.join(", ")}`
     return [
       `Stage ${stage.id} (${stage.why}): ${facts.join(", ")}${after}`,
-      ...(hosts.length === 0 ? [] : [`  hosts: ${hosts.sort().join(", ")}`]),
+      ...(hosts.length === 0 ? [] : [`  hosts: ${hosts.toSorted().join(", ")}`]),
       ...stage.steps.map((step) => `  ${step}`)
     ].join("\n")
   }).join("\n")

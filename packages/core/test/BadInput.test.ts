@@ -32,14 +32,14 @@ const fails = Effect.fnUntraced(function*<E, R>(
   dataset: Dataset.Dataset<string, E, R>,
   expected: { readonly tag: string; readonly says: ReadonlyArray<string>; readonly hint: string }
 ) {
-  const before = Fs.readdirSync(root).sort()
+  const before = Fs.readdirSync(root).toSorted()
   const error = yield* Effect.flip(Dataset.writeText(dataset, `${root}/out`))
   assert.instanceOf(error, JobError.JobError)
   const { reason } = error as JobError.JobError
   assert.strictEqual(reason._tag === "InputFailed" ? reason.error.reason._tag : reason._tag, expected.tag)
   for (const part of expected.says) assert.include((error as JobError.JobError).message, part)
   assert.include((error as JobError.JobError).hint, expected.hint)
-  assert.deepStrictEqual(Fs.readdirSync(root).sort(), before)
+  assert.deepStrictEqual(Fs.readdirSync(root).toSorted(), before)
   assert.strictEqual((yield* (yield* FaultyStorage.FaultyStorage).counts).open, 0)
 })
 

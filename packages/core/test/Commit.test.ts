@@ -25,7 +25,7 @@ type Services = Engine.Engine | Storage.Storage | FaultyStorage.FaultyStorage
 const test = (name: string, body: (root: string) => Effect.Effect<unknown, unknown, Services>) =>
   it.live(name, () => Effect.scoped(Effect.flatMap(temporary, body)).pipe(Effect.provide(engine)))
 
-const names = (path: string) => Fs.existsSync(path) ? Fs.readdirSync(path).sort() : undefined
+const names = (path: string) => Fs.existsSync(path) ? Fs.readdirSync(path).toSorted() : undefined
 
 /** Nothing but what is named is left beside the output. */
 const onlyThere = (root: string, ...entries: ReadonlyArray<string>) => assert.deepStrictEqual(names(root), entries)

@@ -20,7 +20,7 @@ const counted = (partitions: number) => {
       )
     })
   ))
-  return { dataset, read: () => read.splice(0).sort((a, b) => a - b), rows: () => rows }
+  return { dataset, read: () => read.splice(0).toSorted((a, b) => a - b), rows: () => rows }
 }
 
 describe("collect", () => {

@@ -166,7 +166,7 @@ describe("events", () => {
     const names = tags.map((event) => event._tag)
     assert.deepStrictEqual(names.slice(0, 3), ["JobStarted", "StageStarted", "TaskStarted"])
     assert.deepStrictEqual(names.slice(-3), ["TaskEnded", "StageEnded", "JobEnded"])
-    assert.deepStrictEqual(names.slice(3, -3).sort(), ["TaskEnded", "TaskStarted"])
+    assert.deepStrictEqual(names.slice(3, -3).toSorted(), ["TaskEnded", "TaskStarted"])
     const end = tags.at(-1)
     assert.isTrue(end?._tag === "JobEnded" && end.outcome === "success" && end.totals.rowsRead === 10 && end.totals.rowsOut === 10)
     assert.isTrue(tags.every((event) => Schema.is(Events.Event)(event)))

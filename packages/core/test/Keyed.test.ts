@@ -42,8 +42,8 @@ describe("keyed operations", () => {
                 (list, value) => [...list, value],
                 (a, b) => [...a, ...b]
               )
-            )).map(([key, list]) => [key, [...list].sort()]),
-            groups.map(([key, values]) => [key, [...values].sort()])
+            )).map(([key, list]) => [key, [...list].toSorted()]),
+            groups.map(([key, values]) => [key, [...values].toSorted()])
           )
           sameElements(
             yield* Dataset.collect(
@@ -287,7 +287,7 @@ describe("keyed operations", () => {
           Dataset.reduceByKey(Dataset.fromIterable(rows, { partitions: 3 }), (a: number, b: number) => a + b)
         )
       )
-      assert.deepStrictEqual(sums.sort(), [3, 4])
+      assert.deepStrictEqual(sums.toSorted(), [3, 4])
     })
   )
 
@@ -381,7 +381,7 @@ describe("keyed operations", () => {
           )
         )
       )
-      assert.deepStrictEqual(keys.sort(Order.String), ["a", "b"])
+      assert.deepStrictEqual(keys.toSorted(Order.String), ["a", "b"])
     })
   )
 })

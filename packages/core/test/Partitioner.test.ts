@@ -57,10 +57,10 @@ describe("Partitioner", () => {
         (sample, keys, partitions) => {
           const range = Partitioner.range({ partitions, sample, order: Order.Number })
           assert.isAtMost(range.partitions, partitions)
-          const sorted = [...keys].sort(Order.Number).map(range.partition)
+          const sorted = [...keys].toSorted(Order.Number).map(range.partition)
           assert.deepStrictEqual(
             sorted,
-            [...sorted].sort((x, y) => x - y)
+            [...sorted].toSorted((x, y) => x - y)
           )
           for (const partition of sorted) assert.isTrue(partition >= 0 && partition < range.partitions)
           assert.strictEqual(new Set(sample.map(range.partition)).size, sample.length === 0 ? 0 : range.partitions)

@@ -89,7 +89,7 @@ describe("partitioning", () => {
       const numbers = Dataset.range(0, 2000, { partitions: 3 })
       const parts = yield* Effect.forEach(Dataset.randomSplit(numbers, [1, 2, 7], 42), (part) => Dataset.collect(part))
       assert.deepStrictEqual(
-        parts.flat().sort((a, b) => a - b),
+        parts.flat().toSorted((a, b) => a - b),
         Array.from({ length: 2000 }, (_, i) => i)
       )
       assert.isAbove(parts[2]!.length, 1300)

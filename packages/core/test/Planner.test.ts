@@ -1,4 +1,4 @@
-import { Dataset, Engine, EngineConfig, Events, Executor, type Format, FormatError, JobError, Storage } from "@sluice/core"
+import { Dataset, Engine, EngineConfig, Events, Executor, type Format, FormatError, type JobError, Storage } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema, Stream } from "effect"
 

@@ -259,7 +259,7 @@ describe("Shuffle", () => {
                     for (const slice of slices(statuses, range.partitions)) {
                       sorted.push(...(yield* Stream.runCollect(Shuffle.sort(over, order, slice, pair))))
                     }
-                    const expected = numbered.flat().sort((a, b) => order(a[0], b[0]))
+                    const expected = numbered.flat().toSorted((a, b) => order(a[0], b[0]))
                     assert.deepStrictEqual(
                       sorted.map(([, value]) => value),
                       expected.map(([, value]) => value)
@@ -284,7 +284,7 @@ describe("Shuffle", () => {
           const sorted = yield* Stream.runCollect(Shuffle.sort(over, order, slice!, pair))
           assert.deepStrictEqual(
             [...sorted],
-            [...rows].sort((a, b) => order(a[0], b[0]))
+            [...rows].toSorted((a, b) => order(a[0], b[0]))
           )
         }),
         Shuffle.layerDisk({ memoryBytes: 2000 })
@@ -301,7 +301,7 @@ describe("Shuffle", () => {
           const [slice] = slices(yield* writeAll(over, [rows]), 1)
           const sorted = yield* Stream.runCollect(Shuffle.sort(over, order, slice!, (key) => Number(key)))
           assert.deepStrictEqual(
-            [...sorted].sort((a, b) => a - b),
+            [...sorted].toSorted((a, b) => a - b),
             rows.map(([key]) => Number(key))
           )
         }),
@@ -380,7 +380,7 @@ describe("Shuffle", () => {
         )
       }).pipe(Effect.provideService(Shuffle.Shuffle, watched))
       assert.deepStrictEqual(
-        [...count].sort((a, b) => a - b),
+        [...count].toSorted((a, b) => a - b),
         [0, 0, 50_000]
       )
       assert.isAtMost(Math.max(...claims), memory.total)
@@ -401,7 +401,7 @@ describe("Shuffle", () => {
         Shuffle.read(over, { statuses, from: 0, to: 100_000 }, (_, value) => Number(value))
       )
       assert.deepStrictEqual(
-        [...all].sort((a, b) => a - b),
+        [...all].toSorted((a, b) => a - b),
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
       )
     }).pipe(Effect.provide(Shuffle.layerDisk()))
@@ -411,7 +411,7 @@ describe("Shuffle", () => {
     Effect.gen(function* () {
       const over = exchange(Partitioner.roundRobin(4))
       const [status] = yield* writeAll(over, [Array.from({ length: 103 }, (_, i): Pair => [undefined, i])])
-      assert.deepStrictEqual([...status!.rows].sort(), [25, 26, 26, 26])
+      assert.deepStrictEqual([...status!.rows].toSorted(), [25, 26, 26, 26])
     }).pipe(Effect.provide(Shuffle.layerMemory()))
   )
 

@@ -1,4 +1,4 @@
-import { Action, Broadcast, Commit, Dataset, type Engine, Job, type JobError } from "@sluice/core"
+import { type Action, Broadcast, type Commit, Dataset, type Engine, Job, type JobError } from "@sluice/core"
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Data, Effect, Layer, type Option, Result, Schema, Stream } from "effect"
 

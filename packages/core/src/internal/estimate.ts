@@ -28,9 +28,6 @@ const ofValue = (value: unknown, depth: number): number => {
   }
 }
 
-/** Estimated bytes of one value. */
-export const estimateValue = (value: unknown): number => ofValue(value, 4)
-
 /** Estimated bytes of an array of rows, from at most 32 of them. */
 export const estimateBytes = (rows: ReadonlyArray<unknown>): number => {
   const step = Math.max(1, Math.floor(rows.length / 32))

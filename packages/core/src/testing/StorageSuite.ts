@@ -378,7 +378,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Storage, E>, options: 
         "list one level in code point order, hidden names included",
         Effect.fnUntraced(function* (storage, root) {
           const names = [".hidden", "B", "_x", "a", "\uFF5E", "\u{1F600}"]
-          for (const name of [...names].reverse()) yield* storage.write(join(root, name), text(name))
+          for (const name of [...names].toReversed()) yield* storage.write(join(root, name), text(name))
           yield* storage.write(`${root}/sub/below`, text("x"))
           assert.deepStrictEqual(yield* list(storage, root), [".hidden", "B", "_x", "a", "sub", "\uFF5E", "\u{1F600}"])
         })
@@ -471,7 +471,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Storage, E>, options: 
             )
             const names = yield* list(storage, root)
             assert.strictEqual(names.length, largeDirectory)
-            assert.deepStrictEqual(names, [...names].sort())
+            assert.deepStrictEqual(names, [...names].toSorted())
             assert.deepStrictEqual(yield* list(storage, `${root}/d00012?`), names.slice(120, 130))
             assert.isTrue(yield* storage.delete(root, { recursive: true }))
           }),

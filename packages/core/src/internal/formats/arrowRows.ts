@@ -32,7 +32,7 @@ type Getter = (index: number) => unknown
 type Compiled = (data: Arrow.Data) => Getter
 
 /** A value that the schema does not allow, with the reason in a sentence. */
-export class BadValue extends Error {
+class BadValue extends Error {
   override readonly name = "BadValue"
 }
 

@@ -45,7 +45,7 @@ export const fingerprint = (value: unknown): string =>
   createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12)
 
 /** Lists the files and cuts those that can be cut. */
-export const planByBytes = Effect.fnUntraced(function* (
+const planByBytes = Effect.fnUntraced(function* (
   format: string,
   paths: ReadonlyArray<string>,
   options: SplitOptions,

@@ -229,7 +229,7 @@ const withoutMark = (piece: Piece): Piece =>
     : piece
 
 /** Where the first byte that is not UTF-8 is. */
-export const firstInvalid = (bytes: Buffer): number => {
+const firstInvalid = (bytes: Buffer): number => {
   let at = 0
   for (const char of bytes.toString("utf8")) {
     const length = Buffer.byteLength(char)
@@ -259,7 +259,7 @@ export const decodePiece = (
       )
 
 /** The lines of a text, without their breaks. */
-export const splitLines = (text: string): Array<string> => {
+const splitLines = (text: string): Array<string> => {
   const lines = text.includes("\r") ? text.split(/\r\n?|\n/) : text.split("\n")
   // What ends with a line break does not have one more line.
   if (lines[lines.length - 1] === "") lines.pop()

@@ -51,7 +51,7 @@ export const vectorColumns = (footer: Thrift.Struct): ReadonlyMap<string, Vector
   return columns
 }
 
-export interface Vectors {
+interface Vectors {
   readonly offsets: Int32Array
   readonly values: Float32Array
 }
@@ -141,7 +141,7 @@ interface Page {
 }
 
 /** The pages of a column chunk. Throws where they do not fit it or have another checksum than they say. */
-export function* pagesOf(chunk: Uint8Array): Generator<Page> {
+function* pagesOf(chunk: Uint8Array): Generator<Page> {
   for (let at = 0; at < chunk.length;) {
     const { length: headerLength, struct: header } = Thrift.readPrefix(chunk.subarray(at))
     const length = Thrift.int(header, page.length)

@@ -1,6 +1,6 @@
 /** Snappy's raw format, decompressed into memory that is given. Every length is checked; what does not fit throws. */
 
-export class SnappyError extends Error {
+class SnappyError extends Error {
   override readonly name = "SnappyError"
 }
 

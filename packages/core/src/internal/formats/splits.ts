@@ -24,8 +24,6 @@ export interface PlannedSplit {
   readonly hosts: ReadonlyArray<string>
 }
 
-export const defaultOptions: SplitOptions = { splitBytes: 128 * 1024 * 1024, openCostBytes: 4 * 1024 * 1024 }
-
 /** Cuts a file into runs of at most `splitBytes`; an empty file is one empty unit. */
 export const cut = (
   file: FileStatus,

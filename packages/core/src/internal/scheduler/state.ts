@@ -12,7 +12,7 @@
 
 export type Locality = "node" | "any"
 
-export interface ExecutorState {
+interface ExecutorState {
   readonly id: string
   readonly host: string
   readonly slots: number
@@ -102,7 +102,7 @@ class Fifo {
   /** Takes the first item that `accept` holds for; drops those before it. */
   take(accept: (item: number) => boolean): number | undefined {
     while (this.head < this.items.length) {
-      const item = this.items[this.head]!
+      const item = this.items[this.head]
       this.head++
       if (accept(item)) return item
     }
@@ -111,7 +111,7 @@ class Fifo {
   /** Whether there is an item that `accept` holds for; drops those before it. */
   some(accept: (item: number) => boolean): boolean {
     while (this.head < this.items.length) {
-      if (accept(this.items[this.head]!)) return true
+      if (accept(this.items[this.head])) return true
       this.head++
     }
     return false
@@ -131,7 +131,7 @@ export const isIdle = (state: State): boolean =>
 
 const enqueue = (set: TaskSet, task: number): void => {
   set.status[task] = "pending"
-  const hosts = set.hosts[task]!
+  const hosts = set.hosts[task]
   if (hosts.length === 0) set.anywhere.push(task)
   for (const host of hosts) {
     let queue = set.byHost.get(host)
@@ -222,7 +222,7 @@ const schedule = (state: State, now: number, commands: Array<Command>): void => 
         }
         const { locality, task } = picked
         if (--executor.free === 0) state.free.delete(executor)
-        const attempt = set.attempts[task]!++
+        const attempt = set.attempts[task]++
         set.status[task] = "running"
         set.running.set(task, { executor: executor.id, attempt })
         if (locality === "node") set.waitingSince = now
@@ -303,7 +303,7 @@ export const step = (state: State, event: Event, now: number): ReadonlyArray<Com
     case "Failed": {
       const set = end(state, event.set, event.task, event.attempt)
       if (set === undefined) break
-      if (event.counts && ++set.failures[event.task]! >= set.maxAttempts) {
+      if (event.counts && ++set.failures[event.task] >= set.maxAttempts) {
         stop(state, set)
         commands.push({ _tag: "Aborted", set: set.id, task: event.task })
       } else {

@@ -104,7 +104,7 @@ const tree = (path: string): Tree => ({
       (found) =>
         (found ?? [])
           .map((entry): Entry => ({ name: entry.name, isLink: entry.isSymbolicLink() }))
-          .sort((a, b) => compareNames(a.name, b.name))
+          .toSorted((a, b) => compareNames(a.name, b.name))
     )
 })
 

@@ -112,7 +112,7 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
         const found = lookup(segments)
         return found._tag === "Directory"
           ? Array.from(found.children.keys())
-              .sort(compareNames)
+              .toSorted(compareNames)
               .map((name) => ({ name, isLink: false }))
           : []
       })

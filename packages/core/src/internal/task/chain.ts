@@ -49,7 +49,7 @@ export const fuse = (operators: ReadonlyArray<Operator>): ReadonlyArray<Readonly
   const groups: Array<Array<Operator>> = []
   for (const operator of operators) {
     const last = groups.at(-1)
-    if (last !== undefined && isPure(operator) && isPure(last[0]!)) last.push(operator)
+    if (last !== undefined && isPure(operator) && isPure(last[0])) last.push(operator)
     else groups.push([operator])
   }
   return groups
@@ -101,6 +101,7 @@ const compilePure = (operators: ReadonlyArray<PureOperator>, guarded: boolean) =
         }
         case "Filter":
         case "FilterMap": {
+          const before = origin?.kept
           const kept = origin === undefined ? undefined : new Int32Array(length)
           const target: Array<unknown> = owned ? values : []
           let n = 0
@@ -116,13 +117,13 @@ const compilePure = (operators: ReadonlyArray<PureOperator>, guarded: boolean) =
                 result = mapped.success
               }
             }
-            if (kept !== undefined) kept[n] = origin!.kept === undefined ? i : origin!.kept[i]!
+            if (kept !== undefined) kept[n] = before === undefined ? i : before[i]
             target[n++] = result
           }
           target.length = n
           values = target
           owned = true
-          if (kept !== undefined) origin = { ...origin!, kept: kept.subarray(0, n) }
+          if (origin !== undefined && kept !== undefined) origin = { ...origin, kept: kept.subarray(0, n) }
           break
         }
         case "FlatMap": {
