@@ -7,7 +7,6 @@
  *
  * @since 0.1.0
  */
-/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays */
 import {
   Array as Arr,
   Cause,
@@ -239,7 +238,7 @@ export const write = <Row, K, V, E, R>(
           () => chunk[i],
           () => {
             while (i < chunk.length) {
-              const row = chunk[i]!
+              const row = chunk[i]
               record(keyOf(row), valueOf(row))
               i++
               if (!allowance.allows(output.held)) break
@@ -327,7 +326,7 @@ export const writeCombined = <Row, K, V, C, E, R>(
                 () => [table.keys[i], table.values[i]],
                 () => {
                   while (i < table.size && output.held < memory.total) {
-                    record(table.keys[i]! as K, table.values[i]!)
+                    record(table.keys[i] as K, table.values[i])
                     i++
                   }
                 }
@@ -353,7 +352,7 @@ export const writeCombined = <Row, K, V, C, E, R>(
               const start = i
               const end = Math.min(chunk.length, i + every)
               while (i < end) {
-                const row = chunk[i]!
+                const row = chunk[i]
                 table.mergeValue(keyOf(row), valueOf(row), i)
                 i++
               }
@@ -557,10 +556,10 @@ export const sort = <K, V, B>(
           if (at >= sorted.length) return undefined
           const rows: Array<B> = []
           for (const stop = Math.min(sorted.length, at + CHUNK); at < stop; at++) {
-            const n = sorted[at]!
-            reader.bytes = held.blocks[held.where[n]!]!
+            const n = sorted[at]
+            reader.bytes = held.blocks[held.where[n]]
             reader.end = reader.bytes.length
-            reader.position = held.offset[n]!
+            reader.position = held.offset[n]
             rows.push(make(wire.key.read(reader), wire.value.read(reader)))
           }
           return rows
@@ -619,9 +618,9 @@ export const aggregate = <K, V, C, B>(
                 while (i < table.size && writer.position < memory.blockBytes) {
                   writer.canonical = true
                   writer.depth = 0
-                  wire.key.write(table.keys[i]! as K, writer)
+                  wire.key.write(table.keys[i] as K, writer)
                   writer.canonical = false
-                  aggregator.codec.write(table.values[i]!, writer)
+                  aggregator.codec.write(table.values[i], writer)
                   i++
                   rows++
                 }
@@ -671,7 +670,7 @@ export const aggregate = <K, V, C, B>(
           if (i >= table.size) return undefined
           const rows: Array<B> = []
           for (const end = Math.min(table.size, i + CHUNK); i < end; i++)
-            rows.push(options.make(table.keys[i]! as K, table.values[i]!))
+            rows.push(options.make(table.keys[i] as K, table.values[i]))
           return rows
         })
       }
@@ -843,9 +842,9 @@ const groupsInMemory = <K>(
       const reader = new Reader(Buffer.alloc(0))
       const items: Array<unknown> = []
       for (let i = start; i < end; i++) {
-        const n = order[i]!
-        reader.bytes = rows.blocks[rows.where[n]!]!
-        reader.position = rows.offset[n]!
+        const n = order[i]
+        reader.bytes = rows.blocks[rows.where[n]]
+        reader.position = rows.offset[n]
         reader.end = reader.bytes.length
         if (wire.key.id !== none.id) skipPlain(reader)
         items.push(wire.value.read(reader))
@@ -863,19 +862,19 @@ const groupsInMemory = <K>(
     if (at >= starts.length) return undefined
     const chunk: Array<readonly [K, ReadonlyArray<Values>]> = []
     for (const stop = Math.min(starts.length, at + CHUNK); at < stop; at++) {
-      const start = starts[at]!
-      const end = at + 1 < starts.length ? starts[at + 1]! : order.length
-      const leader = order[start]!
+      const start = starts[at]
+      const end = at + 1 < starts.length ? starts[at + 1] : order.length
+      const leader = order[start]
       const streams: Array<Values> = []
       let from = start
       for (let input = 0; input < wires.length - 1; input++) {
         let to = from
-        while (to < end && rows.inputs[rows.where[order[to]!]!] === input) to++
-        streams.push(values(wires[input]!, from, to))
+        while (to < end && rows.inputs[rows.where[order[to]]] === input) to++
+        streams.push(values(wires[input], from, to))
         from = to
       }
-      streams.push(values(wires[wires.length - 1]!, from, end))
-      chunk.push([keyAt(rows.blocks[rows.where[leader]!]!, rows.offset[leader]!), streams])
+      streams.push(values(wires[wires.length - 1], from, end))
+      chunk.push([keyAt(rows.blocks[rows.where[leader]], rows.offset[leader]), streams])
     }
     return chunk
   })
@@ -904,7 +903,7 @@ const groupsOnDisk = <K>(
   let large: Large | undefined
 
   const live = (group: Large, input: number, gathered: Values): Values => {
-    const { value } = wires[input]!
+    const { value } = wires[input]
     const reader = new Reader(Buffer.alloc(0))
     const some: Effect.Effect<ReadonlyArray<unknown> | undefined, Reason> = Effect.suspend(() => {
       const items: Array<unknown> = []
@@ -966,12 +965,12 @@ const groupsOnDisk = <K>(
       while (merge.current !== undefined && bytes < limit && key.equals(merge.current)) {
         const cursor: Cursor = merge.current
         last = cursor.input
-        writers[last]!.copy(cursor.bytes, cursor.keyEnd, cursor.end)
-        counts[last]!++
+        writers[last].copy(cursor.bytes, cursor.keyEnd, cursor.end)
+        counts[last]++
         bytes += cursor.end - cursor.keyEnd + 1
         if (!merge.step()) yield* merge.refill
       }
-      const gathered = wires.map(({ value }, input) => decoded(value, writers[input]!.take(), counts[input]!))
+      const gathered = wires.map(({ value }, input) => decoded(value, writers[input].take(), counts[input]))
       total += bytes
       if (merge.current !== undefined && key.equals(merge.current)) {
         const group = (large = new Large(key))

@@ -1,4 +1,3 @@
-/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays; a check for each byte would cost */
 import { Effect } from "effect"
 import type { MapStatus, Reason } from "./model.ts"
 import { type Block, type Stored, store, storedLength } from "./blocks.ts"
@@ -76,8 +75,7 @@ export class Output {
   /** Writes all buckets in the order of their partitions. */
   readonly pass: Effect.Effect<void, Reason> = Effect.gen({ self: this }, function* () {
     const blocks: Array<{ readonly partition: number; readonly block: Block }> = []
-    for (const partition of [...this.buckets.keys()].toSorted((x, y) => x - y)) {
-      const { rows, sealed, writer } = this.buckets.get(partition)!
+    for (const [partition, { rows, sealed, writer }] of [...this.buckets].toSorted(([x], [y]) => x - y)) {
       for (const block of sealed) blocks.push({ partition, block })
       if (rows > 0) blocks.push({ partition, block: { bytes: writer.take(), rows } })
     }
@@ -94,8 +92,8 @@ export class Output {
       })
       yield* file.append(stored.flatMap(({ header, payload }) => [header, payload]))
       batch.forEach(({ partition }, index) => {
-        const { bytes, rows } = stored[index]!
-        const length = storedLength(stored[index]!)
+        const { bytes, rows } = stored[index]
+        const length = storedLength(stored[index])
         if (partition !== last) {
           this.partitions.push(partition)
           this.offsets.push(this.length)
@@ -105,9 +103,9 @@ export class Output {
           last = partition
         }
         const at = this.partitions.length - 1
-        this.lengths[at]! += length
-        this.rows[at]! += rows
-        this.bytes[at]! += bytes
+        this.lengths[at] += length
+        this.rows[at] += rows
+        this.bytes[at] += bytes
         this.length += length
       })
     }

@@ -1,4 +1,3 @@
-/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays; a check for each byte would cost */
 import { Option } from "effect"
 import { Malformed, type Reader, Refused, type Writer } from "./bytes.ts"
 
@@ -179,12 +178,12 @@ const namesOf = (header: Buffer): ReadonlyArray<string> => {
 }
 
 const shapeOf = (names: ReadonlyArray<string>): Shape => {
-  const sorted = names.map((_, index) => index).toSorted((a, b) => (names[a]! < names[b]! ? -1 : 1))
+  const sorted = names.map((_, index) => index).toSorted((a, b) => (names[a] < names[b] ? -1 : 1))
   return {
     names,
     header: headerOf(names),
     sorted,
-    sortedHeader: headerOf(sorted.map((index) => names[index]!)),
+    sortedHeader: headerOf(sorted.map((index) => names[index])),
     dangerous: names.includes("__proto__")
   }
 }
@@ -208,7 +207,7 @@ const remember = (shapes: Array<Shape>, shape: Shape, at: number): Shape => {
 const findShape = (names: ReadonlyArray<string>): Shape => {
   const { length } = names
   outer: for (let s = 0; s < written.length; s++) {
-    const shape = written[s]!
+    const shape = written[s]
     if (shape.names.length !== length) continue
     for (let i = 0; i < length; i++) if (shape.names[i] !== names[i]) continue outer
     return s === 0 ? shape : remember(written, shape, s)
@@ -262,8 +261,8 @@ const writeObject = (value: object, writer: Writer): void => {
     writer.varint(header.length)
     writer.copy(header, 0, header.length)
     const { names, sorted } = shape
-    if (writer.canonical) for (const index of sorted) writePlain(value[names[index]!], writer)
-    else for (let i = 0; i < names.length; i++) writePlain(value[names[i]!], writer)
+    if (writer.canonical) for (const index of sorted) writePlain(value[names[index]], writer)
+    else for (let i = 0; i < names.length; i++) writePlain(value[names[i]], writer)
   } else if (value instanceof Uint8Array && !(value instanceof Uint8ClampedArray)) {
     writeBytes(BYTES, 0, value, writer)
   } else if (value instanceof Date) {
@@ -396,7 +395,7 @@ const readShape = (reader: Reader): Shape => {
   const start = reader.take(length)
   const { bytes } = reader
   outer: for (let s = 0; s < readShapes.length; s++) {
-    const shape = readShapes[s]!
+    const shape = readShapes[s]
     const { header } = shape
     if (header.length !== length) continue
     for (let i = 0; i < length; i++) if (header[i] !== bytes[start + i]) continue outer
@@ -440,7 +439,7 @@ const readInt = (reader: Reader): number => {
   let shift = 0
   for (;;) {
     if (position >= end || shift > 28) throw new Malformed("a number is cut off")
-    const byte = bytes[position++]!
+    const byte = bytes[position++]
     rest |= (byte & 0x7f) << shift
     if (byte < 0x80) break
     shift += 7
@@ -463,7 +462,7 @@ const readNested = (tag: number, reader: Reader): unknown => {
         const { dangerous, names } = readShape(reader)
         const object: Record<string, unknown> = {}
         for (let i = 0; i < names.length; i++) {
-          const name = names[i]!
+          const name = names[i]
           const item = readPlain(reader)
           if (dangerous)
             Object.defineProperty(object, name, { value: item, enumerable: true, configurable: true, writable: true })
@@ -639,12 +638,12 @@ export const stringPrefix = (reader: Reader): void => {
     const length = reader.varint()
     const start = reader.take(length)
     if (tag === ASCII && length >= 8) {
-      high = (bytes[start]! << 24) | (bytes[start + 1]! << 16) | (bytes[start + 2]! << 8) | bytes[start + 3]!
-      low = (bytes[start + 4]! << 24) | (bytes[start + 5]! << 16) | (bytes[start + 6]! << 8) | bytes[start + 7]!
+      high = (bytes[start] << 24) | (bytes[start + 1] << 16) | (bytes[start + 2] << 8) | bytes[start + 3]
+      low = (bytes[start + 4] << 24) | (bytes[start + 5] << 16) | (bytes[start + 6] << 8) | bytes[start + 7]
     } else {
       let over = false
       for (let i = 0; i < 8; i++) {
-        let byte = i < length && !over ? bytes[start + i]! : 0
+        let byte = i < length && !over ? bytes[start + i] : 0
         if (byte >= 0xee) {
           byte = 0xee
           over = true
@@ -674,7 +673,7 @@ export const compareStrings = (a: Reader, b: Reader): number => {
     const bytesB = b.bytes
     const length = lengthA < lengthB ? lengthA : lengthB
     for (let i = 0; i < length; i++) {
-      const difference = bytesA[startA + i]! - bytesB[startB + i]!
+      const difference = bytesA[startA + i] - bytesB[startB + i]
       if (difference !== 0) return difference
     }
     return lengthA - lengthB
@@ -709,14 +708,14 @@ export const hashBytes = (bytes: Uint8Array, start: number, end: number): void =
   let g = 0x3c6ef372
   let i = start
   for (; i + 4 <= end; i += 4) {
-    const word = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24)
+    const word = bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24)
     h = Math.imul(h ^ word, 0x5bd1e995)
     h ^= h >>> 15
     g = Math.imul(g + word, 0x9e3779b1)
     g ^= g >>> 13
   }
   let rest = (end - start) << 24
-  for (let shift = 0; i < end; i++, shift += 8) rest ^= bytes[i]! << shift
+  for (let shift = 0; i < end; i++, shift += 8) rest ^= bytes[i] << shift
   h = Math.imul(h ^ rest, 0x85ebca6b)
   h ^= h >>> 13
   h = Math.imul(h, 0xc2b2ae35)

@@ -1,4 +1,3 @@
-/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays; a check for each byte would cost */
 import { Effect, Order } from "effect"
 import type { Codec } from "../../Codec.ts"
 import { none } from "../../Codec.ts"
@@ -78,7 +77,7 @@ const compareKeys = (kind: Kind, key: Codec<unknown>): number => {
       const bytesA = a.bytes
       const bytesB = b.bytes
       for (let i = 0; i < length; i++) {
-        const difference = bytesA[startA + i]! - bytesB[startB + i]!
+        const difference = bytesA[startA + i] - bytesB[startB + i]
         if (difference !== 0) return difference
       }
       return lengthA - lengthB
@@ -112,12 +111,12 @@ const grow = (array: Uint32Array): Uint32Array<ArrayBuffer> => {
 const digitAt = (bytes: Uint8Array, at: number, length: number): number => {
   if (length >= 6) {
     return (
-      ((bytes[at]! << 8) | bytes[at + 1]!) * 4294967296 +
-      (((bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!) >>> 0)
+      ((bytes[at] << 8) | bytes[at + 1]) * 4294967296 +
+      (((bytes[at + 2] << 24) | (bytes[at + 3] << 16) | (bytes[at + 4] << 8) | bytes[at + 5]) >>> 0)
     )
   }
   let digit = 0
-  for (let i = 0; i < 6; i++) digit = digit * 256 + (i < length ? bytes[at + i]! : 0)
+  for (let i = 0; i < 6; i++) digit = digit * 256 + (i < length ? bytes[at + i] : 0)
   return digit
 }
 
@@ -134,12 +133,12 @@ const sortDigits = (
   for (let from = start; from < end; from += PIECE) {
     const to = Math.min(from + PIECE, end)
     for (let i = from + 1; i < to; i++) {
-      const digit = digits[i]!
-      const item = order[i]!
+      const digit = digits[i]
+      const item = order[i]
       let j = i - 1
-      while (j >= from && digits[j]! > digit) {
-        digits[j + 1] = digits[j]!
-        order[j + 1] = order[j]!
+      while (j >= from && digits[j] > digit) {
+        digits[j + 1] = digits[j]
+        order[j + 1] = order[j]
         j--
       }
       digits[j + 1] = digit
@@ -157,12 +156,12 @@ const sortDigits = (
       let left = from
       let right = middle
       for (let out = from; out < to; out++) {
-        if (right >= to || (left < middle && fromDigits[left]! <= fromDigits[right]!)) {
-          toDigits[out] = fromDigits[left]!
-          toOrder[out] = fromOrder[left++]!
+        if (right >= to || (left < middle && fromDigits[left] <= fromDigits[right])) {
+          toDigits[out] = fromDigits[left]
+          toOrder[out] = fromOrder[left++]
         } else {
-          toDigits[out] = fromDigits[right]!
-          toOrder[out] = fromOrder[right++]!
+          toDigits[out] = fromDigits[right]
+          toOrder[out] = fromOrder[right++]
         }
       }
     }
@@ -212,7 +211,7 @@ export class Rows {
   add(block: Block, input: number): void {
     const reader = new Reader(block.bytes)
     const { key, values } = this.layout
-    const value = values[input]!
+    const value = values[input]
     const keyed = key.id !== none.id
     const valued = value.id !== none.id
     const { kind } = this
@@ -251,16 +250,16 @@ export class Rows {
   }
 
   compare(i: number, j: number): number {
-    const highI = this.high[i]!
-    const highJ = this.high[j]!
+    const highI = this.high[i]
+    const highJ = this.high[j]
     if (highI !== highJ) return highI < highJ ? -1 : 1
-    const lowI = this.low[i]!
-    const lowJ = this.low[j]!
+    const lowI = this.low[i]
+    const lowJ = this.low[j]
     if (lowI !== lowJ) return lowI < lowJ ? -1 : 1
     if (this.kind.name === "order") return this.kind.order(this.keys[i], this.keys[j])
     if (this.kind.name === "number") return 0
-    point(a, this.blocks[this.where[i]!]!, this.offset[i]!)
-    point(b, this.blocks[this.where[j]!]!, this.offset[j]!)
+    point(a, this.blocks[this.where[i]], this.offset[i])
+    point(b, this.blocks[this.where[j]], this.offset[j])
     return compareKeys(this.kind, this.layout.key)
   }
 
@@ -283,10 +282,10 @@ export class Rows {
     for (let start = 0; start < count; start += PIECE) {
       const end = Math.min(start + PIECE, count)
       for (let i = start + 1; i < end; i++) {
-        const item = from[i]!
+        const item = from[i]
         let j = i - 1
-        while (j >= start && this.compare(from[j]!, item) > 0) {
-          from[j + 1] = from[j]!
+        while (j >= start && this.compare(from[j], item) > 0) {
+          from[j + 1] = from[j]
           j--
         }
         from[j + 1] = item
@@ -297,7 +296,7 @@ export class Rows {
       for (let start = 0; start < count; start += 2 * width) {
         const middle = Math.min(start + width, count)
         const end = Math.min(start + 2 * width, count)
-        if (middle === end || this.compare(from[middle - 1]!, from[middle]!) <= 0) {
+        if (middle === end || this.compare(from[middle - 1], from[middle]) <= 0) {
           to.set(from.subarray(start, end), start)
           continue
         }
@@ -305,10 +304,10 @@ export class Rows {
         let right = middle
         let out = start
         while (left < middle && right < end) {
-          to[out++] = this.compare(from[left]!, from[right]!) <= 0 ? from[left++]! : from[right++]!
+          to[out++] = this.compare(from[left], from[right]) <= 0 ? from[left++] : from[right++]
         }
-        while (left < middle) to[out++] = from[left++]!
-        while (right < end) to[out++] = from[right++]!
+        while (left < middle) to[out++] = from[left++]
+        while (right < end) to[out++] = from[right++]
       }
       const swap = from
       from = to
@@ -318,12 +317,12 @@ export class Rows {
   }
 
   private sameKey(i: number, j: number): boolean {
-    const size = this.size[i]!
+    const size = this.size[i]
     if (size !== this.size[j]) return false
-    const bytesI = this.blocks[this.where[i]!]!
-    const bytesJ = this.blocks[this.where[j]!]!
-    const startI = this.offset[i]!
-    const startJ = this.offset[j]!
+    const bytesI = this.blocks[this.where[i]]
+    const bytesJ = this.blocks[this.where[j]]
+    const startI = this.offset[i]
+    const startJ = this.offset[j]
     for (let k = 0; k < size; k++) if (bytesI[startI + k] !== bytesJ[startJ + k]) return false
     return true
   }
@@ -339,19 +338,19 @@ export class Rows {
     const leaders: Array<number> = []
     const sizes: Array<number> = []
     for (let i = 0; i < count; i++) {
-      let slot = low[i]! & mask
+      let slot = low[i] & mask
       for (;;) {
-        const group = slots[slot]!
+        const group = slots[slot]
         if (group < 0) {
           slots[slot] = groupOf[i] = leaders.length
           leaders.push(i)
           sizes.push(1)
           break
         }
-        const leader = leaders[group]!
+        const leader = leaders[group]
         if (low[leader] === low[i] && high[leader] === high[i] && this.sameKey(leader, i)) {
           groupOf[i] = group
-          sizes[group]!++
+          sizes[group]++
           break
         }
         slot = (slot + 1) & mask
@@ -362,13 +361,13 @@ export class Rows {
     let at = 0
     let n = 0
     for (const leader of this.byComparing(Uint32Array.from(leaders))) {
-      const group = groupOf[leader]!
+      const group = groupOf[leader]
       next[group] = starts[n++] = at
-      at += sizes[group]!
+      at += sizes[group]
     }
     this.starts = starts
     const order = new Uint32Array(count)
-    for (let i = 0; i < count; i++) order[next[groupOf[i]!]!++] = i
+    for (let i = 0; i < count; i++) order[next[groupOf[i]]++] = i
     return order
   }
 
@@ -379,7 +378,7 @@ export class Rows {
     const digits = new Float64Array(count)
     for (let i = 0; i < count; i++) {
       order[i] = i
-      digits[i] = this.high[i]! * 65536 + (this.low[i]! >>> 16)
+      digits[i] = this.high[i] * 65536 + (this.low[i] >>> 16)
     }
     const spare = new Uint32Array(count)
     const spareDigits = new Float64Array(count)
@@ -391,8 +390,8 @@ export class Rows {
       if (depth > 0) {
         let ended = 0
         for (let i = start; i < end; i++) {
-          const n = order[i]!
-          point(reader, this.blocks[this.where[n]!]!, this.offset[n]!)
+          const n = order[i]
+          point(reader, this.blocks[this.where[n]], this.offset[n])
           const length = asciiLength(reader)
           // Only characters of one byte may be compared by bytes beyond the first eight.
           if (length < 0) {
@@ -410,7 +409,7 @@ export class Rows {
       }
       sortDigits(order, digits, spare, spareDigits, start, end)
       for (let i = start; i < end;) {
-        const digit = digits[i]!
+        const digit = digits[i]
         let j = i + 1
         while (j < end && digits[j] === digit) j++
         if (j - i > 1) {
@@ -478,18 +477,18 @@ export class Cursor {
     const { kind, layout, reader, rows } = this
     if (rows !== undefined && this.order !== undefined) {
       if (this.next === rows.count) return false
-      const n = this.order[this.next++]!
-      const where = rows.where[n]!
-      this.bytes = rows.blocks[where]!
-      this.input = rows.inputs[where]!
-      this.start = rows.offset[n]!
-      this.high = rows.high[n]!
-      this.low = rows.low[n]!
+      const n = this.order[this.next++]
+      const where = rows.where[n]
+      this.bytes = rows.blocks[where]
+      this.input = rows.inputs[where]
+      this.start = rows.offset[n]
+      this.high = rows.high[n]
+      this.low = rows.low[n]
       if (kind.name === "order") this.key = rows.keys[n]
       point(reader, this.bytes, this.start)
       skip(layout.key, reader)
       this.keyEnd = reader.position
-      skip(layout.values[this.input]!, reader)
+      skip(layout.values[this.input], reader)
       this.end = reader.position
       return true
     }
@@ -554,8 +553,8 @@ export class Merge {
     heap.push(cursor)
     while (at > 0) {
       const parent = (at - 1) >> 1
-      if (heap[parent]!.compare(cursor) <= 0) break
-      heap[at] = heap[parent]!
+      if (heap[parent].compare(cursor) <= 0) break
+      heap[at] = heap[parent]
       at = parent
     }
     heap[at] = cursor
@@ -565,14 +564,14 @@ export class Merge {
     const { heap } = this
     const { length } = heap
     if (length < 2) return
-    const cursor = heap[0]!
+    const cursor = heap[0]
     let at = 0
     for (;;) {
       let child = 2 * at + 1
       if (child >= length) break
-      if (child + 1 < length && heap[child + 1]!.compare(heap[child]!) < 0) child++
-      if (cursor.compare(heap[child]!) <= 0) break
-      heap[at] = heap[child]!
+      if (child + 1 < length && heap[child + 1].compare(heap[child]) < 0) child++
+      if (cursor.compare(heap[child]) <= 0) break
+      heap[at] = heap[child]
       at = child
     }
     heap[at] = cursor
@@ -592,8 +591,8 @@ export class Merge {
     if (top === undefined) return Effect.void
     return Effect.map(top.load, (more) => {
       if (!more) {
-        const last = this.heap.pop()!
-        if (this.heap.length > 0) this.heap[0] = last
+        const last = this.heap.pop()
+        if (last !== undefined && this.heap.length > 0) this.heap[0] = last
       }
       this.sink()
     })

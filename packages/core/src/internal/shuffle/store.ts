@@ -1,4 +1,3 @@
-/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays; a check for each byte would cost */
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -134,7 +133,7 @@ const writeAll = (file: string, fd: number, parts: ReadonlyArray<Uint8Array>): E
         // A short write is how a disk that is filling up shows first: what is left is written again, and then it fails.
         let left = written
         let first = 0
-        while (first < now.length && left >= now[first]!.length) left -= now[first++]!.length
+        while (first < now.length && left >= now[first].length) left -= now[first++].length
         const rest = parts.slice(first)
         if (left > 0 && rest[0] !== undefined) rest[0] = rest[0].subarray(left)
         return writeAll(file, fd, rest)

@@ -1,4 +1,3 @@
-/* oxlint-disable typescript/no-non-null-assertion -- indices that loops keep within their arrays; a check for each byte would cost */
 import type { Codec } from "../../Codec.ts"
 import type { Aggregator } from "./model.ts"
 import { Writer } from "./bytes.ts"
@@ -31,7 +30,7 @@ class Strings {
     const { hashes, mask, slots } = this
     let slot = h & mask
     for (;;) {
-      const index = slots[slot]!
+      const index = slots[slot]
       if (index < 0 || (hashes[slot] === h && keys[index] === key)) {
         this.hash = h
         this.slot = slot
@@ -52,11 +51,11 @@ class Strings {
     this.hashes = new Int32Array(size)
     this.mask = size - 1
     for (let i = 0; i < slots.length; i++) {
-      if (slots[i]! < 0) continue
-      let slot = hashes[i]! & this.mask
-      while (this.slots[slot]! >= 0) slot = (slot + 1) & this.mask
-      this.slots[slot] = slots[i]!
-      this.hashes[slot] = hashes[i]!
+      if (slots[i] < 0) continue
+      let slot = hashes[i] & this.mask
+      while (this.slots[slot] >= 0) slot = (slot + 1) & this.mask
+      this.slots[slot] = slots[i]
+      this.hashes[slot] = hashes[i]
     }
   }
 }
@@ -132,7 +131,7 @@ export class Table<K, V, C> {
   mergeValue(key: K, value: V, turn: number): void {
     let index = this.find(key)
     if (index < 0) index = this.add(key, this.aggregator.create(value))
-    else this.values[index] = this.aggregator.mergeValue(this.values[index]!, value)
+    else this.values[index] = this.aggregator.mergeValue(this.values[index], value)
     this.recent[turn & 7] = index
   }
 
@@ -140,7 +139,7 @@ export class Table<K, V, C> {
   mergeCombined(key: K, combined: C, turn: number): void {
     let index = this.find(key)
     if (index < 0) index = this.add(key, combined)
-    else this.values[index] = this.aggregator.mergeCombiners(this.values[index]!, combined)
+    else this.values[index] = this.aggregator.mergeCombiners(this.values[index], combined)
     this.recent[turn & 7] = index
   }
 
