@@ -40,6 +40,21 @@ export interface Run {
 }
 
 /**
+ * What a run of an action came to, however it ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Summary {
+  /** Id of the run. */
+  readonly job: string
+  readonly fingerprint: string
+  readonly millis: number
+  /** Rows, bytes and the operators' own counters, summed over all tasks. */
+  readonly totals: Totals
+}
+
+/**
  * What an action does: `task` runs once per partition where the partition's data is, its result goes to `drive`, which
  * runs in the driver. Reasons that `drive` fails with become `JobError`s.
  *
@@ -56,6 +71,8 @@ export interface Spec {
     task: TaskRuntime
   ) => Effect.Effect<unknown, unknown, unknown>
   readonly drive: (run: Run) => Effect.Effect<unknown, unknown, unknown>
+  /** Called when a run ends, before it hands its result over. */
+  readonly onEnd?: ((summary: Summary) => void) | undefined
 }
 
 /**
@@ -64,14 +81,17 @@ export interface Spec {
  * @category services
  * @since 0.1.0
  */
-export class Engine extends Context.Service<Engine, {
-  /** Runs an action whose functions need the services of `services`. Fails with the user's error or a `JobError`. */
-  readonly run: (spec: Spec, services: Context.Context<never>) => Effect.Effect<unknown, unknown>
-  /** Forgets the partitions of a cached dataset. */
-  readonly uncache: (handle: CacheHandle) => Effect.Effect<void>
-  /** The stages as text, with sizes and hosts from the metadata. */
-  readonly explain: (spec: Pick<Spec, "name" | "plan">) => Effect.Effect<string, JobError>
-}>()("@sluice/core/Engine") {}
+export class Engine extends Context.Service<
+  Engine,
+  {
+    /** Runs an action whose functions need the services of `services`. Fails with the user's error or a `JobError`. */
+    readonly run: (spec: Spec, services: Context.Context<never>) => Effect.Effect<unknown, unknown>
+    /** Forgets the partitions of a cached dataset. */
+    readonly uncache: (handle: CacheHandle) => Effect.Effect<void>
+    /** The stages as text, with sizes and hosts from the metadata. */
+    readonly explain: (spec: Pick<Spec, "name" | "plan">) => Effect.Effect<string, JobError>
+  }
+>()("@sluice/core/Engine") {}
 
 /**
  * An action on a dataset: an `Effect` that runs it, and the plan for those who want to look first.

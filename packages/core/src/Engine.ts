@@ -12,7 +12,15 @@ import { addMetrics, makeMetrics, totals } from "./internal/task/metrics.ts"
 import { EngineFailure, provideErased, raceAbort, type TaskRuntime } from "./internal/task/runtime.ts"
 import { cacheOf } from "./internal/planner/cache.ts"
 import { shuffleId } from "./internal/planner/wide.ts"
-import { ExecutorLost, InputFailed, JobError, type Location, NestedAction, OperatorDefect, type Reason } from "./JobError.ts"
+import {
+  ExecutorLost,
+  InputFailed,
+  JobError,
+  type Location,
+  NestedAction,
+  OperatorDefect,
+  type Reason
+} from "./JobError.ts"
 import * as Optimizer from "./Optimizer.ts"
 import * as Plan from "./Plan.ts"
 import * as Planner from "./Planner.ts"
@@ -48,7 +56,7 @@ export const make: Effect.Effect<
   Engine["Service"],
   never,
   Storage.Storage | Shuffle.Shuffle | Scheduler.Scheduler | Events.Events
-> = Effect.gen(function*() {
+> = Effect.gen(function* () {
   const storage = yield* Storage.Storage
   const shuffle = yield* Shuffle.Shuffle
   const scheduler = yield* Scheduler.Scheduler
@@ -56,7 +64,7 @@ export const make: Effect.Effect<
   const config = yield* EngineConfig
   const cached = cacheOf(shuffle, config.cacheBytes)
 
-  const plan = Effect.fnUntraced(function*(spec: Pick<Spec, "name" | "plan">) {
+  const plan = Effect.fnUntraced(function* (spec: Pick<Spec, "name" | "plan">) {
     const optimised = Optimizer.optimize(spec.plan)
     const metadata = yield* Planner.resolve(optimised, config).pipe(
       Effect.provideService(Storage.Storage, storage),
@@ -65,7 +73,7 @@ export const make: Effect.Effect<
     return { optimised, graph: Planner.plan(optimised, metadata, spec.name, { ...config, cached }) }
   })
 
-  const run = Effect.fnUntraced(function*(
+  const run = Effect.fnUntraced(function* (
     spec: Spec,
     services: Context.Context<never>
   ): Effect.fn.Return<unknown, unknown, Scope.Scope> {
@@ -77,7 +85,10 @@ export const make: Effect.Effect<
     const started = yield* Clock.currentTimeMillis
     const { graph } = yield* Effect.mapError(plan(spec), (reason) => fail(reason))
     if (graph.invalid !== undefined) return yield* fail(graph.invalid)
-    const fingerprint = Plan.fingerprint(spec.plan, spec.job === undefined ? "" : `${spec.job.name} ${spec.job.payload}`)
+    const fingerprint = Plan.fingerprint(
+      spec.plan,
+      spec.job === undefined ? "" : `${spec.job.name} ${spec.job.payload}`
+    )
     const result = Stage.result(graph)
 
     const finished = makeMetrics()
@@ -103,118 +114,125 @@ export const make: Effect.Effect<
       onResult: (partition: number, result: unknown, attempt: number) => Effect.Effect<void, Reason>,
       firstAttempt: number
     ): Effect.Effect<void, TaskFailure> =>
-      scheduler.run<Done | undefined, TaskFailure, never>({
-        jobId,
-        stage: stage.id,
-        tasks: partitions.map((partition) => ({ partition, hosts: stage.partitions[partition]?.hosts ?? [] })),
-        onResult: (partition, done, attemptOfSet) => {
-          const attempt = firstAttempt + attemptOfSet
-          return Effect.mapBoth(onResult(partition, done?.value, attempt), {
-            onFailure: (reason): TaskFailure => ({ _tag: "Engine", reason, at: { stage: stage.id, partition, attempt } }),
-            onSuccess: () => {
-              // Here and not at the end of the attempt: of two that ended well only one gets here.
-              if (done === undefined) return
-              addMetrics(finished, done.metrics)
-              tasksDone++
-              for (const effect of done.effects) effect()
-              deadLetters.push(...done.letters)
-            }
-          })
-        },
-        run: Effect.fnUntraced(function*(partition, attemptOfSet, locality, environment) {
-          const attempt = firstAttempt + attemptOfSet
-          const input = stage.partitions[partition]
-          if (input === undefined) return undefined
-          const { info } = environment
-          const at: Location = {
-            stage: stage.id,
-            partition,
-            attempt,
-            executor: info.id,
-            host: info.host,
-            ...(input.split === undefined ? {} : { split: input.split.label })
-          }
-          const head = { stage: stage.id, partition, attempt, executor: info.id }
-          yield* events.publish({
-            _tag: "TaskStarted",
-            ...(yield* event),
-            ...head,
-            locality,
-            ...(input.split === undefined ? {} : { split: input.split.label })
-          })
-          const metrics = makeMetrics()
-          running.add(metrics)
-          const effects: Array<() => void> = []
-          const letters: Array<DeadLetter> = []
-          const body = raceAbort((abort) => {
-            const task: TaskRuntime = {
-              jobId,
+      scheduler
+        .run<Done | undefined, TaskFailure, never>({
+          jobId,
+          stage: stage.id,
+          tasks: partitions.map((partition) => ({ partition, hosts: stage.partitions[partition]?.hosts ?? [] })),
+          onResult: (partition, done, attemptOfSet) => {
+            const attempt = firstAttempt + attemptOfSet
+            return Effect.mapBoth(onResult(partition, done?.value, attempt), {
+              onFailure: (reason): TaskFailure => ({
+                _tag: "Engine",
+                reason,
+                at: { stage: stage.id, partition, attempt }
+              }),
+              onSuccess: () => {
+                // Here and not at the end of the attempt: of two that ended well only one gets here.
+                if (done === undefined) return
+                addMetrics(finished, done.metrics)
+                tasksDone++
+                for (const effect of done.effects) effect()
+                deadLetters.push(...done.letters)
+              }
+            })
+          },
+          run: Effect.fnUntraced(function* (partition, attemptOfSet, locality, environment) {
+            const attempt = firstAttempt + attemptOfSet
+            const input = stage.partitions[partition]
+            if (input === undefined) return undefined
+            const { info } = environment
+            const at: Location = {
               stage: stage.id,
               partition,
-              partitions: stage.partitions.length,
               attempt,
-              executor: info,
-              split: input.split,
-              metrics,
-              onSuccess: (effect) => effects.push(effect),
-              deadLetter: (letter) =>
-                Effect.flatMap(event, (head2) => {
-                  metrics.deadLettered++
-                  letters.push(letter)
-                  return events.publish({
-                    _tag: "DeadLettered",
+              executor: info.id,
+              host: info.host,
+              ...(input.split === undefined ? {} : { split: input.split.label })
+            }
+            const head = { stage: stage.id, partition, attempt, executor: info.id }
+            yield* events.publish({
+              _tag: "TaskStarted",
+              ...(yield* event),
+              ...head,
+              locality,
+              ...(input.split === undefined ? {} : { split: input.split.label })
+            })
+            const metrics = makeMetrics()
+            running.add(metrics)
+            const effects: Array<() => void> = []
+            const letters: Array<DeadLetter> = []
+            const body = raceAbort((abort) => {
+              const task: TaskRuntime = {
+                jobId,
+                stage: stage.id,
+                partition,
+                partitions: stage.partitions.length,
+                attempt,
+                executor: info,
+                split: input.split,
+                metrics,
+                onSuccess: (effect) => effects.push(effect),
+                deadLetter: (letter) =>
+                  Effect.flatMap(event, (head2) => {
+                    metrics.deadLettered++
+                    letters.push(letter)
+                    return events.publish({
+                      _tag: "DeadLettered",
+                      ...head2,
+                      ...head,
+                      path: letter.path,
+                      ...(letter.rowGroup === undefined ? {} : { rowGroup: letter.rowGroup }),
+                      row: letter.row,
+                      reason: letter.reason
+                    })
+                  }),
+                abort,
+                services: environment.services,
+                stageValue: (id) => stageValues.get(id)
+              }
+              return Effect.suspend(() => work(input.read(task), task)).pipe(Effect.provideService(Current, task))
+            })
+            return yield* body.pipe(
+              Effect.map((value): Done => ({ value, metrics, effects, letters })),
+              Effect.catchCause((cause) => Effect.failCause(taskFailure(cause, at))),
+              Effect.provideService(Storage.Storage, storage),
+              Effect.provideService(Shuffle.Shuffle, shuffle),
+              provideErased(services),
+              Effect.onExit((exit) => {
+                running.delete(metrics)
+                // An attempt that failed leaves nothing but its request counters, which are true whatever its end.
+                if (Exit.isFailure(exit)) {
+                  for (const [key, value] of metrics.counters) {
+                    finished.counters.set(key, (finished.counters.get(key) ?? 0) + value)
+                  }
+                }
+                return Effect.flatMap(event, (head2) =>
+                  events.publish({
+                    _tag: "TaskEnded",
                     ...head2,
                     ...head,
-                    path: letter.path,
-                    ...(letter.rowGroup === undefined ? {} : { rowGroup: letter.rowGroup }),
-                    row: letter.row,
-                    reason: letter.reason
+                    outcome: Exit.isSuccess(exit)
+                      ? "success"
+                      : Cause.hasInterruptsOnly(exit.cause)
+                        ? "interrupted"
+                        : "failure"
                   })
-                }),
-              abort,
-              services: environment.services,
-              stageValue: (id) => stageValues.get(id)
-            }
-            return Effect.suspend(() => work(input.read(task), task)).pipe(
-              Effect.provideService(Current, task)
+                )
+              })
             )
           })
-          return yield* body.pipe(
-            Effect.map((value): Done => ({ value, metrics, effects, letters })),
-            Effect.catchCause((cause) => Effect.failCause(taskFailure(cause, at))),
-            Effect.provideService(Storage.Storage, storage),
-            Effect.provideService(Shuffle.Shuffle, shuffle),
-            provideErased(services),
-            Effect.onExit((exit) => {
-              running.delete(metrics)
-              // An attempt that failed leaves nothing but its request counters, which are true whatever its end.
-              if (Exit.isFailure(exit)) {
-                for (const [key, value] of metrics.counters) {
-                  finished.counters.set(key, (finished.counters.get(key) ?? 0) + value)
-                }
-              }
-              return Effect.flatMap(event, (head2) =>
-                events.publish({
-                  _tag: "TaskEnded",
-                  ...head2,
-                  ...head,
-                  outcome: Exit.isSuccess(exit)
-                    ? "success"
-                    : Cause.hasInterruptsOnly(exit.cause)
-                    ? "interrupted"
-                    : "failure"
-                }))
-            })
-          )
         })
-      }).pipe(
-        Effect.catch((failure): Effect.Effect<never, TaskFailure> =>
-          Effect.fail(failure._tag === "ExecutorLost" ? { _tag: "Engine", reason: failure, at: { stage: stage.id } } : failure)
+        .pipe(
+          Effect.catch((failure): Effect.Effect<never, TaskFailure> =>
+            Effect.fail(
+              failure._tag === "ExecutorLost" ? { _tag: "Engine", reason: failure, at: { stage: stage.id } } : failure
+            )
+          )
         )
-      )
 
     const inStage = <A, E>(stage: Stage.Stage, tasks: number, effect: Effect.Effect<A, E>) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         yield* events.publish({ _tag: "StageStarted", ...(yield* event), stage: stage.id, tasks })
         const value = yield* effect
         yield* events.publish({ _tag: "StageEnded", ...(yield* event), stage: stage.id })
@@ -227,7 +245,13 @@ export const make: Effect.Effect<
       const results = innerResults.get(stage.id) ?? []
       innerResults.set(stage.id, results)
       return Effect.map(
-        runStage(stage, partitions, work.task, (partition, value) => Effect.sync(() => results[partition] = value), round),
+        runStage(
+          stage,
+          partitions,
+          work.task,
+          (partition, value) => Effect.sync(() => (results[partition] = value)),
+          round
+        ),
         () => stageValues.set(stage.id, work.combine(results))
       )
     }
@@ -254,7 +278,8 @@ export const make: Effect.Effect<
             left.delete(partition)
           })
         return Effect.catch(runTasks(stage, partitions, work, whenDone, round * attemptsARound), (failure) => {
-          const lost = failure._tag === "Engine" && failure.reason._tag === "ShuffleFailed" ? failure.reason.lost : undefined
+          const lost =
+            failure._tag === "Engine" && failure.reason._tag === "ShuffleFailed" ? failure.reason.lost : undefined
           const key = lost === undefined ? "" : `${lost.shuffle} ${lost.map}`
           const times = (losses.get(key) ?? 0) + 1
           losses.set(key, times)
@@ -284,7 +309,10 @@ export const make: Effect.Effect<
       prepared.set(
         stage.id,
         yield* Effect.cached(
-          Effect.andThen(prepare(stage.parents), inStage(stage, partitions.length, runInner(stage, work, partitions, 0)))
+          Effect.andThen(
+            prepare(stage.parents),
+            inStage(stage, partitions.length, runInner(stage, work, partitions, 0))
+          )
         )
       )
     }
@@ -316,7 +344,8 @@ export const make: Effect.Effect<
       ...(rows === undefined ? {} : { rows })
     })
     const publishProgress = Effect.flatMap(event, (head) =>
-      events.publish({ _tag: "Progress", ...head, tasksDone, tasks, totals: snapshot() }))
+      events.publish({ _tag: "Progress", ...head, tasksDone, tasks, totals: snapshot() })
+    )
     yield* publishProgress.pipe(
       Effect.repeat(Schedule.spaced(config.progressMillis)),
       Effect.delay(config.progressMillis),
@@ -328,24 +357,26 @@ export const make: Effect.Effect<
         if (!isTaskFailure(failure)) return Effect.fail(fail(failure as Reason))
         return Effect.fail(failure._tag === "Failed" ? failure.error : fail(failure.reason, failure.at))
       }),
-      Effect.ensuring(Effect.forEach(
-        graph.stages,
-        (stage) => stage.shuffles ? shuffle.remove(shuffleId({ jobId }, stage.id)) : Effect.void,
-        { discard: true }
-      )),
+      Effect.ensuring(
+        Effect.forEach(
+          graph.stages,
+          (stage) => (stage.shuffles ? shuffle.remove(shuffleId({ jobId }, stage.id)) : Effect.void),
+          { discard: true }
+        )
+      ),
       Effect.onExit((exit) =>
-        Effect.flatMap(event, (head) =>
-          events.publish({
+        Effect.flatMap(event, (head) => {
+          const millis = head.at - started
+          const sums = snapshot()
+          spec.onEnd?.({ job: jobId, fingerprint, millis, totals: sums })
+          return events.publish({
             _tag: "JobEnded",
             ...head,
-            outcome: Exit.isSuccess(exit)
-              ? "success"
-              : Cause.hasInterruptsOnly(exit.cause)
-              ? "interrupted"
-              : "failure",
-            millis: head.at - started,
-            totals: snapshot()
-          }))
+            outcome: Exit.isSuccess(exit) ? "success" : Cause.hasInterruptsOnly(exit.cause) ? "interrupted" : "failure",
+            millis,
+            totals: sums
+          })
+        })
       )
     )
   }, Effect.scoped)
@@ -353,7 +384,7 @@ export const make: Effect.Effect<
   return Engine.of({
     run,
     uncache: (handle) => cached.remove(handle),
-    explain: Effect.fnUntraced(function*(spec) {
+    explain: Effect.fnUntraced(function* (spec) {
       const { graph, optimised } = yield* Effect.mapError(
         plan(spec),
         (reason) => new JobError({ job: "", name: spec.name, reason, at: {} })
@@ -418,11 +449,8 @@ const layerDisk: Layer.Layer<Shuffle.Shuffle> = Shuffle.layerDisk().pipe(
  * @category layers
  * @since 0.1.0
  */
-export const layerNoDeps: Layer.Layer<
-  Engine,
-  never,
-  Storage.Storage | Executor.Executor | Events.Events
-> = layerWithShuffle.pipe(Layer.provide(layerDisk))
+export const layerNoDeps: Layer.Layer<Engine, never, Storage.Storage | Executor.Executor | Events.Events> =
+  layerWithShuffle.pipe(Layer.provide(layerDisk))
 
 /**
  * An engine in this process: local and memory files, one executor with as many slots as there are processors.

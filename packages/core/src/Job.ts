@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
-import { Effect, type Layer, Option, Result, Schema, Stream } from "effect"
-import { Action, type Engine } from "./Action.ts"
-import { emptyTotals, Events, type Totals } from "./Events.ts"
+import { Effect, type Layer, Schema } from "effect"
+import { Action, type Engine, type Summary } from "./Action.ts"
+import { emptyTotals } from "./Events.ts"
 import { provideErased } from "./internal/task/runtime.ts"
 import { InvalidPayload, JobError } from "./JobError.ts"
 import type { ExecutorInfo } from "./TaskContext.ts"
@@ -65,11 +65,14 @@ export const make = <
   ROut = never,
   LE = never,
   RIn = never
->(name: string, options: {
-  readonly payload: Payload
-  readonly layer?: Layer.Layer<ROut, LE, RIn> | ((payload: Payload["Type"]) => Layer.Layer<ROut, LE, RIn>) | undefined
-  readonly action: (payload: Payload["Type"]) => Action<B, E, R>
-}): Job<Payload, B, E | LE, Exclude<R, ROut> | Exclude<RIn, ExecutorInfo>> => ({
+>(
+  name: string,
+  options: {
+    readonly payload: Payload
+    readonly layer?: Layer.Layer<ROut, LE, RIn> | ((payload: Payload["Type"]) => Layer.Layer<ROut, LE, RIn>) | undefined
+    readonly action: (payload: Payload["Type"]) => Action<B, E, R>
+  }
+): Job<Payload, B, E | LE, Exclude<R, ROut> | Exclude<RIn, ExecutorInfo>> => ({
   name,
   payload: options.payload,
   action: (payload) => {
@@ -80,13 +83,13 @@ export const make = <
       ...spec,
       job: { name, payload: encoded },
       // In the plan for the operators of every stage, below for the action's own functions.
-      plan: layer === undefined
-        ? spec.plan
-        : { _tag: "Narrow", child: spec.plan, operator: { _tag: "Provide", layer } },
-      task: layer === undefined
-        ? spec.task
-        : (rows, task) =>
-          Effect.flatMap(task.services(layer), (services) => provideErased(services)(spec.task(rows, task)))
+      plan:
+        layer === undefined ? spec.plan : { _tag: "Narrow", child: spec.plan, operator: { _tag: "Provide", layer } },
+      task:
+        layer === undefined
+          ? spec.task
+          : (rows, task) =>
+              Effect.flatMap(task.services(layer), (services) => provideErased(services)(spec.task(rows, task)))
     })
   }
 })
@@ -97,12 +100,10 @@ export const make = <
  * @category running
  * @since 0.1.0
  */
-export const run = Effect.fnUntraced(function*<
-  Payload extends Schema.Codec<unknown, unknown, never, never>,
-  B,
-  E,
-  R
->(job: Job<Payload, B, E, R>, payload: Payload["Type"]): Effect.fn.Return<B, E | JobError, R | Engine> {
+export const run = Effect.fnUntraced(function* <Payload extends Schema.Codec<unknown, unknown, never, never>, B, E, R>(
+  job: Job<Payload, B, E, R>,
+  payload: Payload["Type"]
+): Effect.fn.Return<B, E | JobError, R | Engine> {
   yield* Effect.mapError(
     Schema.encodeEffect(job.payload)(payload),
     (error) => new JobError({ job: "", name: job.name, reason: new InvalidPayload({ detail: String(error) }), at: {} })
@@ -116,14 +117,8 @@ export const run = Effect.fnUntraced(function*<
  * @category models
  * @since 0.1.0
  */
-export interface Report<out B> {
+export interface Report<out B> extends Summary {
   readonly value: B
-  /** Id of the run. */
-  readonly job: string
-  readonly fingerprint: string
-  readonly millis: number
-  /** Rows, bytes and the operators' own counters, summed over all tasks. */
-  readonly totals: Totals
 }
 
 /**
@@ -135,18 +130,15 @@ export interface Report<out B> {
 export const runReported = <Payload extends Schema.Codec<unknown, unknown, never, never>, B, E, R>(
   job: Job<Payload, B, E, R>,
   payload: Payload["Type"]
-): Effect.Effect<Report<B>, E | JobError, R | Engine | Events> =>
-  Effect.scoped(Effect.gen(function*() {
-    const events = yield* (yield* Events).subscribe
-    const value = yield* run(job, payload)
-    let fingerprint = ""
-    const ended = yield* Stream.runHead(Stream.filterMap(events, (event) => {
-      if (event._tag === "JobStarted" && event.name === job.name) fingerprint = event.fingerprint
-      return event._tag === "JobEnded" && event.name === job.name ? Result.succeed(event) : Result.fail(event)
-    }))
-    return Option.match(ended, {
-      // The bus ends only with the engine, and the job has just run on it.
-      onNone: () => ({ value, job: "", fingerprint, millis: 0, totals: emptyTotals }),
-      onSome: ({ job, millis, totals }) => ({ value, job, fingerprint, millis, totals })
-    })
-  }))
+): Effect.Effect<Report<B>, E | JobError, R | Engine> =>
+  Effect.suspend(() => {
+    let summary: Summary = { job: "", fingerprint: "", millis: 0, totals: emptyTotals }
+    const onEnd = (ended: Summary) => {
+      summary = ended
+    }
+    const observed = {
+      ...job,
+      action: (payload: Payload["Type"]) => new Action<B, E, R>({ ...job.action(payload).spec, onEnd })
+    }
+    return Effect.map(run(observed, payload), (value) => ({ ...summary, value }))
+  })

@@ -13,81 +13,109 @@ const test = <E>(name: string, body: () => Effect.Effect<unknown, E, Engine.Engi
 const fingerprintOf = <A, E, R>(self: Dataset.Dataset<A, E, R>) => Plan.fingerprint(self.plan)
 
 describe("Job", () => {
-  test("runs its action with its payload and layer", Effect.fnUntraced(function*() {
-    const scale = Job.make("scale", {
-      payload: Schema.Struct({ upTo: Schema.Number }),
-      layer: Layer.succeed(Client, (n) => n * 3),
-      action: ({ upTo }) =>
-        Dataset.range(0, upTo).pipe(Dataset.mapEffect((n) => Effect.map(Client, (client) => client(n))), Dataset.collect)
+  test(
+    "runs its action with its payload and layer",
+    Effect.fnUntraced(function* () {
+      const scale = Job.make("scale", {
+        payload: Schema.Struct({ upTo: Schema.Number }),
+        layer: Layer.succeed(Client, (n) => n * 3),
+        action: ({ upTo }) =>
+          Dataset.range(0, upTo).pipe(
+            Dataset.mapEffect((n) => Effect.map(Client, (client) => client(n))),
+            Dataset.collect
+          )
+      })
+      assert.deepStrictEqual(yield* Job.run(scale, { upTo: 3 }), [0, 3, 6])
     })
-    assert.deepStrictEqual(yield* Job.run(scale, { upTo: 3 }), [0, 3, 6])
-  }))
+  )
 
-  test("gives its layer to the action's own functions", Effect.fnUntraced(function*() {
-    const seen: Array<number> = []
-    const each = Job.make("each", {
-      payload: Schema.Void,
-      layer: Layer.succeed(Client, (n) => n * 3),
-      action: () =>
-        Dataset.forEach(Dataset.make(1, 2), (n) => Effect.map(Client, (client) => void seen.push(client(n))))
+  test(
+    "gives its layer to the action's own functions",
+    Effect.fnUntraced(function* () {
+      const seen: Array<number> = []
+      const each = Job.make("each", {
+        payload: Schema.Void,
+        layer: Layer.succeed(Client, (n) => n * 3),
+        action: () =>
+          Dataset.forEach(Dataset.make(1, 2), (n) => Effect.map(Client, (client) => void seen.push(client(n))))
+      })
+      yield* Job.run(each, undefined)
+      assert.deepStrictEqual(seen, [3, 6])
     })
-    yield* Job.run(each, undefined)
-    assert.deepStrictEqual(seen, [3, 6])
-  }))
+  )
 
-  test("a layer that fails is the job's typed failure", Effect.fnUntraced(function*() {
-    const failing = Job.make("failing", {
-      payload: Schema.Void,
-      layer: Layer.effect(Client, Effect.fail(new NoServer())),
-      action: () => Dataset.count(Dataset.tap(Dataset.make(1), () => Client))
+  test(
+    "a layer that fails is the job's typed failure",
+    Effect.fnUntraced(function* () {
+      const failing = Job.make("failing", {
+        payload: Schema.Void,
+        layer: Layer.effect(Client, Effect.fail(new NoServer())),
+        action: () => Dataset.count(Dataset.tap(Dataset.make(1), () => Client))
+      })
+      assert.instanceOf(yield* Effect.flip(Job.run(failing, undefined)), NoServer)
     })
-    assert.instanceOf(yield* Effect.flip(Job.run(failing, undefined)), NoServer)
-  }))
+  )
 
-  test("a payload that does not fit is InvalidPayload before anything runs", Effect.fnUntraced(function*() {
-    let ran = false
-    const typed = Job.make("typed", {
-      payload: Schema.Struct({ n: Schema.Int }),
-      action: ({ n }) => Dataset.count(Dataset.map(Dataset.range(0, n), () => ran = true))
+  test(
+    "a payload that does not fit is InvalidPayload before anything runs",
+    Effect.fnUntraced(function* () {
+      let ran = false
+      const typed = Job.make("typed", {
+        payload: Schema.Struct({ n: Schema.Int }),
+        action: ({ n }) => Dataset.count(Dataset.map(Dataset.range(0, n), () => (ran = true)))
+      })
+      const error = yield* Effect.flip(Job.run(typed, { n: 1.5 }))
+      assert.strictEqual(error.reason._tag, "InvalidPayload")
+      assert.include(error.message, "typed: the payload does not fit")
+      assert.isFalse(ran)
     })
-    const error = yield* Effect.flip(Job.run(typed, { n: 1.5 }))
-    assert.strictEqual(error.reason._tag, "InvalidPayload")
-    assert.include(error.message, "typed: the payload does not fit")
-    assert.isFalse(ran)
-  }))
+  )
 
-  test("its name and fingerprint are in the events", Effect.fnUntraced(function*() {
-    const events = yield* Events.Events
-    const started = yield* Effect.scoped(Effect.gen(function*() {
-      const stream = yield* events.subscribe
-      yield* Job.run(job, { upTo: 5, at: new Date(0) })
-      yield* Job.run(job, { upTo: 5, at: new Date(0) })
-      yield* Job.run(job, { upTo: 5, at: new Date(1) })
-      return yield* stream.pipe(
-        Stream.filter((event) => event._tag === "JobStarted"),
-        Stream.take(3),
-        Stream.runCollect
+  test(
+    "its name and fingerprint are in the events",
+    Effect.fnUntraced(function* () {
+      const events = yield* Events.Events
+      const started = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const stream = yield* events.subscribe
+          yield* Job.run(job, { upTo: 5, at: new Date(0) })
+          yield* Job.run(job, { upTo: 5, at: new Date(0) })
+          yield* Job.run(job, { upTo: 5, at: new Date(1) })
+          return yield* stream.pipe(
+            Stream.filter((event) => event._tag === "JobStarted"),
+            Stream.take(3),
+            Stream.runCollect
+          )
+        })
       )
-    }))
-    assert.deepStrictEqual(started.map((event) => event.name), ["job", "job", "job"])
-    const [first, same, other] = started.map((event) => event.fingerprint)
-    assert.strictEqual(same, first)
-    assert.notStrictEqual(other, first)
-  }))
-
-  test("encodes its payload as JSON", Effect.fnUntraced(function*() {
-    assert.deepStrictEqual(job.action({ upTo: 5, at: new Date(0) }).spec.job, {
-      name: "job",
-      payload: "{\"upTo\":5,\"at\":\"1970-01-01T00:00:00.000Z\"}"
+      assert.deepStrictEqual(
+        started.map((event) => event.name),
+        ["job", "job", "job"]
+      )
+      const [first, same, other] = started.map((event) => event.fingerprint)
+      assert.strictEqual(same, first)
+      assert.notStrictEqual(other, first)
     })
-    yield* Effect.void
-  }))
+  )
+
+  test(
+    "encodes its payload as JSON",
+    Effect.fnUntraced(function* () {
+      assert.deepStrictEqual(job.action({ upTo: 5, at: new Date(0) }).spec.job, {
+        name: "job",
+        payload: '{"upTo":5,"at":"1970-01-01T00:00:00.000Z"}'
+      })
+      yield* Effect.void
+    })
+  )
 })
 
 describe("the plan fingerprint", () => {
   it("is the same in another process", () => {
     const run = () =>
-      spawnSync(process.execPath, ["--conditions=@sluice/source", `${import.meta.dirname}/support/job.ts`], { encoding: "utf8" })
+      spawnSync(process.execPath, ["--conditions=@sluice/source", `${import.meta.dirname}/support/job.ts`], {
+        encoding: "utf8"
+      })
     const first = run()
     assert.match(first.stdout, /^[0-9a-f]{16}\n$/, first.stderr)
     assert.strictEqual(run().stdout, first.stdout)
@@ -124,12 +152,32 @@ describe("the plan fingerprint", () => {
     ].map((dataset) => Plan.fingerprint(dataset.plan))
     assert.strictEqual(new Set(plans).size, plans.length)
     class X extends Data.TaggedError("X")<{}> {}
-    const failing = Dataset.mapEffect(base, (n) => n > 5 ? Effect.fail(new X()) : Effect.succeed(n))
+    const failing = Dataset.mapEffect(base, (n) => (n > 5 ? Effect.fail(new X()) : Effect.succeed(n)))
     assert.notStrictEqual(
       fingerprintOf(Dataset.catchTag(failing, "X", () => Effect.succeed(1))),
       fingerprintOf(Dataset.catchTag(failing, "X", () => Effect.succeed(2)))
     )
   })
+})
+
+describe("Job.runReported", () => {
+  test(
+    "reports each of two runs of one job at once",
+    Effect.fnUntraced(function* () {
+      const counting = Job.make("counting", {
+        payload: Schema.Number,
+        action: (upTo) => Dataset.count(Dataset.range(0, upTo, { partitions: 3 }))
+      })
+      const [small, large] = yield* Effect.all([Job.runReported(counting, 7), Job.runReported(counting, 70)], {
+        concurrency: 2
+      })
+      assert.deepStrictEqual([small.value, small.totals.rowsRead], [7, 7])
+      assert.deepStrictEqual([large.value, large.totals.rowsRead], [70, 70])
+      assert.notStrictEqual(small.job, large.job)
+      assert.notStrictEqual(small.fingerprint, large.fingerprint)
+      assert.lengthOf(small.fingerprint, large.fingerprint.length)
+    })
+  )
 })
 
 describe("JobError", () => {
