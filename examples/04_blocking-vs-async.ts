@@ -90,8 +90,16 @@ const Positive = Schema.Int.check(Schema.isGreaterThan(0))
 const command = Command.make(
   "blocking-vs-async",
   {
-    rows: Flag.Int("rows").pipe(Flag.withDescription("Rows to score (default: 100,000)"), Flag.withSchema(Positive), Flag.withDefault(100_000)),
-    batchRows: Flag.Int("batch-rows").pipe(Flag.withDescription("Rows of a request (default: 1000)"), Flag.withSchema(Positive), Flag.withDefault(1000)),
+    rows: Flag.Int("rows").pipe(
+      Flag.withDescription("Rows to score (default: 100,000)"),
+      Flag.withSchema(Positive),
+      Flag.withDefault(100_000)
+    ),
+    batchRows: Flag.Int("batch-rows").pipe(
+      Flag.withDescription("Rows of a request (default: 1000)"),
+      Flag.withSchema(Positive),
+      Flag.withDefault(1000)
+    ),
     concurrency: Flag.Int("concurrency").pipe(
       Flag.withDescription("Requests the service works on at once (default: 8)"),
       Flag.withSchema(Positive),

@@ -44,7 +44,5 @@ export const make = <A>(key: string): Broadcast<A> => Context.Service<Broadcast<
  * @category layers
  * @since 0.1.0
  */
-export const layer = <A, E, R>(
-  self: Broadcast<A>,
-  value: Effect.Effect<A, E, R>
-): Layer.Layer<Broadcast<A>, E, R> => Layer.effect(self, value)
+export const layer = <A, E, R>(self: Broadcast<A>, value: Effect.Effect<A, E, R>): Layer.Layer<Broadcast<A>, E, R> =>
+  Layer.effect(self, value)

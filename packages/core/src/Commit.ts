@@ -59,18 +59,20 @@ export const Manifest = Schema.Struct({
   /** Sums over `files`. */
   rows: Schema.Number,
   bytes: Schema.Number,
-  files: Schema.Array(Schema.Struct({
-    /** Relative to the output. */
-    path: Schema.String,
-    rows: Schema.Number,
-    bytes: Schema.Number,
-    /** `crc32:` and 8 hexadecimal digits. */
-    checksum: Schema.String,
-    partition: Schema.Number,
-    attempt: Schema.Number,
-    /** Id of the input split it was made from, where it was made from one. */
-    split: Schema.optional(Schema.String)
-  }))
+  files: Schema.Array(
+    Schema.Struct({
+      /** Relative to the output. */
+      path: Schema.String,
+      rows: Schema.Number,
+      bytes: Schema.Number,
+      /** `crc32:` and 8 hexadecimal digits. */
+      checksum: Schema.String,
+      partition: Schema.Number,
+      attempt: Schema.Number,
+      /** Id of the input split it was made from, where it was made from one. */
+      split: Schema.optional(Schema.String)
+    })
+  )
 })
 
 /**
@@ -89,18 +91,17 @@ const ManifestJson = Schema.fromJsonString(Manifest)
  * @category getters
  * @since 0.1.0
  */
-export const readManifest = Effect.fn("Commit.readManifest")(function*(path: string) {
+export const readManifest = Effect.fn("Commit.readManifest")(function* (path: string) {
   const storage = yield* Storage
-  return yield* readFile(storage, `${trim(path)}/_SUCCESS`).pipe(
-    Effect.flatMap(Schema.decodeEffect(ManifestJson))
-  )
+  return yield* readFile(storage, `${trim(path)}/_SUCCESS`).pipe(Effect.flatMap(Schema.decodeEffect(ManifestJson)))
 })
 
 const trim = (path: string): string => path.replace(/(?<=[^/:])\/+$/, "")
 
 const readFile = (storage: Backend, path: string): Effect.Effect<string, StorageError> =>
   Effect.flatMap(storage.stat(path), ({ length }) =>
-    Effect.map(storage.readRange(path, 0, length), (bytes) => Buffer.from(bytes).toString("utf8")))
+    Effect.map(storage.readRange(path, 0, length), (bytes) => Buffer.from(bytes).toString("utf8"))
+  )
 
 const writeFile = (storage: Backend, path: string, text: string) =>
   storage.write(path, Stream.succeed<Uint8Array>(Buffer.from(text, "utf8")), { overwrite: true })
@@ -154,7 +155,7 @@ const optional = <A>(effect: Effect.Effect<A, StorageError>): Effect.Effect<Opti
   )
 
 // Finishes or undoes what a job that died in its commit had begun, and deletes its files.
-const recover = Effect.fnUntraced(function*(storage: Backend, layout: Layout) {
+const recover = Effect.fnUntraced(function* (storage: Backend, layout: Layout) {
   const jobs = yield* Stream.runCollect(storage.list(layout.staging)).pipe(optional)
   for (const { modified, path } of Option.getOrElse(jobs, () => [])) {
     const job = `${layout.staging}/${path.slice(path.lastIndexOf("/") + 1)}`
@@ -167,7 +168,10 @@ const recover = Effect.fnUntraced(function*(storage: Backend, layout: Layout) {
       : (yield* Clock.currentTimeMillis) - modified > startingMillis
     if (!dead) continue
     const old = `${job}/old`
-    if (Option.isSome(yield* optional(storage.stat(old))) && Option.isNone(yield* optional(storage.stat(layout.output)))) {
+    if (
+      Option.isSome(yield* optional(storage.stat(old))) &&
+      Option.isNone(yield* optional(storage.stat(layout.output)))
+    ) {
       yield* storage.rename(old, layout.output)
     }
     const intent = yield* readFile(storage, `${job}/_intent`).pipe(
@@ -182,12 +186,14 @@ const recover = Effect.fnUntraced(function*(storage: Backend, layout: Layout) {
 
 // The folders above a job's, as far as no other job is in them.
 const removeStaging = (storage: Backend, layout: Layout) =>
-  Effect.ignore(Effect.andThen(
-    storage.delete(layout.staging),
-    layout.appends ? Effect.void : storage.delete(parentOf(layout.staging)[0])
-  ))
+  Effect.ignore(
+    Effect.andThen(
+      storage.delete(layout.staging),
+      layout.appends ? Effect.void : storage.delete(parentOf(layout.staging)[0])
+    )
+  )
 
-const appendFiles = Effect.fnUntraced(function*(
+const appendFiles = Effect.fnUntraced(function* (
   storage: Backend,
   output: string,
   job: string,
@@ -207,7 +213,13 @@ const appendFiles = Effect.fnUntraced(function*(
 
 /** What a task hands over: the file of one partition, or none where there was no row. */
 interface Written {
-  readonly file: Option.Option<{ readonly path: string; readonly name: string; readonly rows: number; readonly bytes: number; readonly checksum: string }>
+  readonly file: Option.Option<{
+    readonly path: string
+    readonly name: string
+    readonly rows: number
+    readonly bytes: number
+    readonly checksum: string
+  }>
   readonly read: number
   readonly filtered: number
   readonly deadLettered: number
@@ -223,68 +235,76 @@ class Passing {
 }
 
 const writePartition = <A>(writer: Writer<A>, output: string, appends: boolean) =>
-  Effect.fnUntraced(function*(rows: Stream.Stream<A, unknown, unknown>, task: TaskRuntime) {
-    const storage = yield* Storage
-    const { metrics } = task
-    const counted = rows.pipe(
-      Stream.mapError((error) => new Passing(error)),
-      Stream.mapArray((values) => {
-        metrics.rowsOut += rowsIn(values, writer.rowsOf)
-        metrics.elementsOut += values.length
-        return values
+  Effect.fnUntraced(
+    function* (rows: Stream.Stream<A, unknown, unknown>, task: TaskRuntime) {
+      const storage = yield* Storage
+      const { metrics } = task
+      const counted = rows.pipe(
+        Stream.mapError((error) => new Passing(error)),
+        Stream.mapArray((values) => {
+          metrics.rowsOut += rowsIn(values, writer.rowsOf)
+          metrics.elementsOut += values.length
+          return values
+        })
+      )
+      // Pulled once before the file is begun: a partition without rows leaves no file, but for the first, whose empty file carries
+      // the columns.
+      const pull = yield* Stream.toPull(counted)
+      const head = yield* Pull.catchDone(Effect.map(pull, Option.some), () => Effect.succeedNone)
+      const done = (file: Written["file"]): Written => ({
+        file,
+        read: metrics.elementsRead,
+        filtered: metrics.rowsFiltered,
+        deadLettered: metrics.deadLettered,
+        written: metrics.elementsOut
       })
-    )
-    // Pulled once before the file is begun: a partition without rows leaves no file, but for the first, whose empty file carries
-    // the columns.
-    const pull = yield* Stream.toPull(counted)
-    const head = yield* Pull.catchDone(Effect.map(pull, Option.some), () => Effect.succeedNone)
-    const done = (file: Written["file"]): Written => ({
-      file,
-      read: metrics.elementsRead,
-      filtered: metrics.rowsFiltered,
-      deadLettered: metrics.deadLettered,
-      written: metrics.elementsOut
-    })
-    if (Option.isNone(head) && task.partition !== 0) return done(Option.none())
-    let checksum = 0
-    let bytes = 0
-    const body = writer.encode(
-      Option.isNone(head)
-        ? Stream.empty
-        : Stream.concat(Stream.fromArray(head.value), Stream.fromPull(Effect.succeed(pull)))
-    ).pipe(Stream.map((piece) => {
-      checksum = crc32(piece, checksum)
-      bytes += piece.byteLength
-      metrics.bytesWritten += piece.byteLength
-      return piece
-    }))
-    const name = `part-${String(task.partition).padStart(5, "0")}-${task.jobId}${writer.extension}`
-    const path = `${layoutOf(output, task.jobId, appends).job}/${task.partition}-${task.attempt}/${name}`
-    yield* storage.write(path, body)
-    return done(Option.some({
-      path,
-      name,
-      rows: metrics.rowsOut,
-      bytes,
-      checksum: `crc32:${checksum.toString(16).padStart(8, "0")}`
-    }))
-  }, Effect.scoped, (effect, _rows, task) =>
-    Effect.catch(effect, (error) =>
-      error instanceof Passing
-        ? Effect.fail(error.error)
-        : task.abort(new OutputFailed({ error })))
+      if (Option.isNone(head) && task.partition !== 0) return done(Option.none())
+      let checksum = 0
+      let bytes = 0
+      const body = writer
+        .encode(
+          Option.isNone(head)
+            ? Stream.empty
+            : Stream.concat(Stream.fromArray(head.value), Stream.fromPull(Effect.succeed(pull)))
+        )
+        .pipe(
+          Stream.map((piece) => {
+            checksum = crc32(piece, checksum)
+            bytes += piece.byteLength
+            metrics.bytesWritten += piece.byteLength
+            return piece
+          })
+        )
+      const name = `part-${String(task.partition).padStart(5, "0")}-${task.jobId}${writer.extension}`
+      const path = `${layoutOf(output, task.jobId, appends).job}/${task.partition}-${task.attempt}/${name}`
+      yield* storage.write(path, body)
+      return done(
+        Option.some({
+          path,
+          name,
+          rows: metrics.rowsOut,
+          bytes,
+          checksum: `crc32:${checksum.toString(16).padStart(8, "0")}`
+        })
+      )
+    },
+    Effect.scoped,
+    (effect, _rows, task) =>
+      Effect.catch(effect, (error) =>
+        error instanceof Passing ? Effect.fail(error.error) : task.abort(new OutputFailed({ error }))
+      )
   )
 
 const failOutput = <A, R>(effect: Effect.Effect<A, StorageError, R>): Effect.Effect<A, Reason, R> =>
   Effect.mapError(effect, (error) => new OutputFailed({ error }))
 
 // Whether something is at the output; a directory without entries counts as nothing.
-const probe = Effect.fnUntraced(function*(storage: Backend, output: string) {
+const probe = Effect.fnUntraced(function* (storage: Backend, output: string) {
   const status = yield* optional(storage.stat(output))
   if (Option.isNone(status)) return "absent" as const
   if (status.value.type === "file") return "file" as const
   const entry = yield* Stream.runHead(storage.list(output))
-  return Option.isNone(entry) ? "empty" as const : "present" as const
+  return Option.isNone(entry) ? ("empty" as const) : ("present" as const)
 })
 
 const drive = <A>(options: {
@@ -293,7 +313,7 @@ const drive = <A>(options: {
   readonly writer: Writer<A>
   readonly name: string
 }) =>
-  Effect.fnUntraced(function*(run: Run) {
+  Effect.fnUntraced(function* (run: Run) {
     const { mode, output, writer } = options
     const { storage } = run
     const appends = mode === "append"
@@ -306,7 +326,7 @@ const drive = <A>(options: {
       return yield* Effect.fail(new OutputExists({ path: output }))
     }
     const results = new Map<number, Written & { readonly attempt: number }>()
-    const work = Effect.gen(function*() {
+    const work = Effect.gen(function* () {
       running.add(layout.job)
       yield* failOutput(
         writeFile(storage, `${layout.job}/_owner`, JSON.stringify({ pid: process.pid, host: hostname() }))
@@ -323,9 +343,10 @@ const drive = <A>(options: {
       return yield* Effect.uninterruptible(commit(run, layout, mode, writer, options.name, results))
     })
     return yield* Effect.onExit(work, (exit) => {
-      const clean = Effect.gen(function*() {
+      const clean = Effect.gen(function* () {
         const old = `${layout.job}/old`
-        if (Exit.isFailure(exit) && Option.isSome(yield* optional(storage.stat(old)))) yield* storage.rename(old, output)
+        if (Exit.isFailure(exit) && Option.isSome(yield* optional(storage.stat(old))))
+          yield* storage.rename(old, output)
         yield* storage.delete(layout.job, { recursive: true })
         yield* removeStaging(storage, layout)
         if (appends && there === "absent") yield* Effect.ignore(storage.delete(output))
@@ -334,11 +355,12 @@ const drive = <A>(options: {
       return Effect.catch(clean, (error) =>
         Effect.logWarning(`could not remove ${layout.job}: ${error.message}`).pipe(
           Effect.annotateLogs({ outcome: Exit.isSuccess(exit) ? "success" : "failure" })
-        )).pipe(Effect.ensuring(Effect.sync(() => running.delete(layout.job))))
+        )
+      ).pipe(Effect.ensuring(Effect.sync(() => running.delete(layout.job))))
     })
   })
 
-const commit = Effect.fnUntraced(function*<A>(
+const commit = Effect.fnUntraced(function* <A>(
   run: Run,
   layout: Layout,
   mode: WriteMode,
@@ -373,7 +395,7 @@ const commit = Effect.fnUntraced(function*<A>(
     return yield* new RowsNotConserved(conservation)
   }
   const out = `${layout.job}/out`
-  const rest = Effect.gen(function*() {
+  const rest = Effect.gen(function* () {
     yield* storage.mkdirs(out)
     yield* Effect.forEach(staged, ({ from, name }) => storage.rename(from, `${out}/${name}`), {
       concurrency: 8,
@@ -382,17 +404,22 @@ const commit = Effect.fnUntraced(function*<A>(
     const extra: Array<string> = []
     if (run.deadLetters.length > 0) {
       const letters = `_dead_letters-${run.jobId}.jsonl`
-      yield* writeFile(storage, `${out}/${letters}`, run.deadLetters.map((letter) => `${JSON.stringify(letter)}\n`).join(""))
+      yield* writeFile(
+        storage,
+        `${out}/${letters}`,
+        run.deadLetters.map((letter) => `${JSON.stringify(letter)}\n`).join("")
+      )
       extra.push(letters)
     }
     const there = yield* probe(storage, layout.output)
-    const previous = layout.appends && there === "present"
-      ? yield* readFile(storage, `${layout.output}/_SUCCESS`).pipe(
-        Effect.flatMap(Schema.decodeEffect(ManifestJson)),
-        Effect.map((manifest) => manifest.files),
-        Effect.orElseSucceed((): Manifest["files"] => [])
-      )
-      : []
+    const previous =
+      layout.appends && there === "present"
+        ? yield* readFile(storage, `${layout.output}/_SUCCESS`).pipe(
+            Effect.flatMap(Schema.decodeEffect(ManifestJson)),
+            Effect.map((manifest) => manifest.files),
+            Effect.orElseSucceed((): Manifest["files"] => [])
+          )
+        : []
     const all = [...previous, ...files]
     const manifest: Manifest = {
       version: 1,
@@ -426,7 +453,8 @@ const commit = Effect.fnUntraced(function*<A>(
   return yield* Effect.mapError(rest, (error): Reason =>
     error.reason._tag === "AlreadyExists" && mode === "error-if-exists"
       ? new OutputExists({ path: layout.output })
-      : new OutputFailed({ error }))
+      : new OutputFailed({ error })
+  )
 })
 
 /**
@@ -449,7 +477,8 @@ export const write = <A, E, R>(
     name,
     plan,
     // The rows are an `A` by the types of the dataset that holds the plan.
-    task: (rows, task) => writePartition(writer, output, mode === "append")(rows as Stream.Stream<A, unknown, unknown>, task),
+    task: (rows, task) =>
+      writePartition(writer, output, mode === "append")(rows as Stream.Stream<A, unknown, unknown>, task),
     drive: invalid
       ? () => Effect.fail(new InvalidPlan({ operator: name, detail: "the output must be a directory below the root" }))
       : drive({ output, mode, writer, name })

@@ -84,7 +84,7 @@ export const config: Config.Config<EngineConfig> = Config.all({
  */
 export const layerFromEnv: Layer.Layer<never, Config.ConfigError> = Layer.effect(
   EngineConfig,
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     return yield* Config.nested(config, "SLUICE")
   })
 )

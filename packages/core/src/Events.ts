@@ -116,11 +116,14 @@ export type Event = typeof Event.Type
  * @category services
  * @since 0.1.0
  */
-export class Events extends Context.Service<Events, {
-  readonly publish: (event: Event) => Effect.Effect<void>
-  /** Every event from the subscription on; subscribed when the effect succeeds. */
-  readonly subscribe: Effect.Effect<Stream.Stream<Event>, never, Scope.Scope>
-}>()("@sluice/core/Events") {}
+export class Events extends Context.Service<
+  Events,
+  {
+    readonly publish: (event: Event) => Effect.Effect<void>
+    /** Every event from the subscription on; subscribed when the effect succeeds. */
+    readonly subscribe: Effect.Effect<Stream.Stream<Event>, never, Scope.Scope>
+  }
+>()("@sluice/core/Events") {}
 
 /**
  * A bus of its own.
@@ -130,13 +133,17 @@ export class Events extends Context.Service<Events, {
  */
 export const layer: Layer.Layer<Events> = Layer.effect(
   Events,
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const pubsub = yield* Effect.acquireRelease(PubSub.sliding<Event>(10_000), PubSub.shutdown)
     // Two events a task are a fifth of what a small task costs; without a listener they are for nobody.
     let listeners = 0
-    const listening = Effect.acquireRelease(Effect.sync(() => listeners++), () => Effect.sync(() => listeners--))
+    const listening = Effect.acquireRelease(
+      Effect.sync(() => listeners++),
+      () => Effect.sync(() => listeners--)
+    )
     return Events.of({
-      publish: (event) => Effect.suspend(() => listeners === 0 ? Effect.void : Effect.asVoid(PubSub.publish(pubsub, event))),
+      publish: (event) =>
+        Effect.suspend(() => (listeners === 0 ? Effect.void : Effect.asVoid(PubSub.publish(pubsub, event)))),
       subscribe: Effect.andThen(listening, Effect.map(PubSub.subscribe(pubsub), Stream.fromSubscription))
     })
   })

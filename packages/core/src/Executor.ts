@@ -54,14 +54,17 @@ export type Change =
  * @category services
  * @since 0.1.0
  */
-export class Executor extends Context.Service<Executor, {
-  /** The executors there are, each as `Joined`, and then every change. */
-  readonly changes: Stream.Stream<Change>
-  /** Runs a task where it is told. Interrupting it interrupts the task, finalizers included. `ExecutorLost` when the executor goes. */
-  readonly run: <A, E, R>(executor: string, task: Task<A, E, R>) => Effect.Effect<A, E | ExecutorLost, R>
-  /** Attempts at a task before its failure is the job's. 1 in process (as Spark's `local[N]`), where a second try meets the same program. */
-  readonly maxAttempts: number
-}>()("@sluice/core/Executor") {}
+export class Executor extends Context.Service<
+  Executor,
+  {
+    /** The executors there are, each as `Joined`, and then every change. */
+    readonly changes: Stream.Stream<Change>
+    /** Runs a task where it is told. Interrupting it interrupts the task, finalizers included. `ExecutorLost` when the executor goes. */
+    readonly run: <A, E, R>(executor: string, task: Task<A, E, R>) => Effect.Effect<A, E | ExecutorLost, R>
+    /** Attempts at a task before its failure is the job's. 1 in process (as Spark's `local[N]`), where a second try meets the same program. */
+    readonly maxAttempts: number
+  }
+>()("@sluice/core/Executor") {}
 
 /**
  * An executor of {@link layerLocal}.
@@ -84,7 +87,7 @@ export interface LocalExecutor {
  * @category constructors
  * @since 0.1.0
  */
-export const makeLocal = Effect.fnUntraced(function*(
+export const makeLocal = Effect.fnUntraced(function* (
   executors: ReadonlyArray<LocalExecutor> = [{}]
 ): Effect.fn.Return<Executor["Service"], never, Scope.Scope> {
   const scope = yield* Effect.scope
@@ -112,12 +115,9 @@ export const makeLocal = Effect.fnUntraced(function*(
 // Built in a fiber of the executor, so that a task that is interrupted while it waits does not interrupt the build that others
 // wait for. A build that failed is forgotten: the next task tries again.
 const memoizedServices = (info: ExecutorInfo["Service"], scope: Scope.Scope): Environment["services"] => {
-  const builds = new Map<
-    Layer.Layer<never, unknown, unknown>,
-    Fiber.Fiber<Context.Context<never>, unknown>
-  >()
+  const builds = new Map<Layer.Layer<never, unknown, unknown>, Fiber.Fiber<Context.Context<never>, unknown>>()
   const memoMap = Layer.makeMemoMapUnsafe()
-  return Effect.fnUntraced(function*(layer) {
+  return Effect.fnUntraced(function* (layer) {
     let build = builds.get(layer)
     if (build === undefined) {
       build = yield* Layer.buildWithMemoMap(layer, memoMap, scope).pipe(
@@ -141,6 +141,6 @@ const memoizedServices = (info: ExecutorInfo["Service"], scope: Scope.Scope): En
  * @category layers
  * @since 0.1.0
  */
-export const layerLocal = (
-  options?: { readonly executors?: ReadonlyArray<LocalExecutor> | undefined }
-): Layer.Layer<Executor> => Layer.effect(Executor, makeLocal(options?.executors))
+export const layerLocal = (options?: {
+  readonly executors?: ReadonlyArray<LocalExecutor> | undefined
+}): Layer.Layer<Executor> => Layer.effect(Executor, makeLocal(options?.executors))

@@ -26,20 +26,22 @@ export class NoInput extends Schema.TaggedError<NoInput>("@sluice/core/FormatErr
  * @category errors
  * @since 0.1.0
  */
-export class SchemaMismatch
-  extends Schema.TaggedError<SchemaMismatch>("@sluice/core/FormatError/SchemaMismatch")("SchemaMismatch", {
+export class SchemaMismatch extends Schema.TaggedError<SchemaMismatch>("@sluice/core/FormatError/SchemaMismatch")(
+  "SchemaMismatch",
+  {
     column: Schema.String,
     expected: Schema.String,
     /** The type the file has, or nothing where the file has no such column. */
     found: Schema.optional(Schema.String),
     /** The columns that are there, each `name: type`. */
     available: Schema.Array(Schema.String)
-  })
-{
+  }
+) {
   override get message(): string {
-    const what = this.found === undefined
-      ? `no column "${this.column}" (${this.expected} asked for)`
-      : `column "${this.column}" is ${this.found}, ${this.expected} asked for`
+    const what =
+      this.found === undefined
+        ? `no column "${this.column}" (${this.expected} asked for)`
+        : `column "${this.column}" is ${this.found}, ${this.expected} asked for`
     return `${what}; there is ${this.available.join(", ")}`
   }
 }
@@ -85,10 +87,13 @@ export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/FormatErr
  * @category errors
  * @since 0.1.0
  */
-export class Unencodable extends Schema.TaggedError<Unencodable>("@sluice/core/FormatError/Unencodable")("Unencodable", {
-  column: Schema.optional(Schema.String),
-  detail: Schema.String
-}) {
+export class Unencodable extends Schema.TaggedError<Unencodable>("@sluice/core/FormatError/Unencodable")(
+  "Unencodable",
+  {
+    column: Schema.optional(Schema.String),
+    detail: Schema.String
+  }
+) {
   override get message(): string {
     return this.column === undefined ? this.detail : `column "${this.column}": ${this.detail}`
   }
@@ -100,11 +105,12 @@ export class Unencodable extends Schema.TaggedError<Unencodable>("@sluice/core/F
  * @category errors
  * @since 0.1.0
  */
-export class StorageFailed
-  extends Schema.TaggedError<StorageFailed>("@sluice/core/FormatError/StorageFailed")("StorageFailed", {
+export class StorageFailed extends Schema.TaggedError<StorageFailed>("@sluice/core/FormatError/StorageFailed")(
+  "StorageFailed",
+  {
     error: StorageError
-  })
-{
+  }
+) {
   override get message(): string {
     return this.error.message
   }

@@ -29,7 +29,7 @@ export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/J
       case "SchemaMismatch":
         return "name a column that is there, or change the schema of the dataset to the type of the file"
       case "InvalidRow":
-        return "mend the row, or read with onInvalidRow: \"deadLetter\" to set such rows aside"
+        return 'mend the row, or read with onInvalidRow: "deadLetter" to set such rows aside'
       case "Corrupt":
         return "mend the file, for example write it anew if it was cut off while written, or leave it out"
       default:
@@ -44,11 +44,12 @@ export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/J
  * @category errors
  * @since 0.1.0
  */
-export class OutputFailed
-  extends Schema.TaggedError<OutputFailed>("@sluice/core/JobError/OutputFailed")("OutputFailed", {
+export class OutputFailed extends Schema.TaggedError<OutputFailed>("@sluice/core/JobError/OutputFailed")(
+  "OutputFailed",
+  {
     error: Schema.Union([FormatError, StorageError])
-  })
-{
+  }
+) {
   override get message(): string {
     return this.error.message
   }
@@ -63,16 +64,17 @@ export class OutputFailed
  * @category errors
  * @since 0.1.0
  */
-export class OutputExists
-  extends Schema.TaggedError<OutputExists>("@sluice/core/JobError/OutputExists")("OutputExists", {
+export class OutputExists extends Schema.TaggedError<OutputExists>("@sluice/core/JobError/OutputExists")(
+  "OutputExists",
+  {
     path: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return `output ${this.path} exists already`
   }
   get hint(): string {
-    return "choose another path, or pass mode: \"overwrite\" or mode: \"append\""
+    return 'choose another path, or pass mode: "overwrite" or mode: "append"'
   }
 }
 
@@ -82,14 +84,15 @@ export class OutputExists
  * @category errors
  * @since 0.1.0
  */
-export class ResultTooLarge
-  extends Schema.TaggedError<ResultTooLarge>("@sluice/core/JobError/ResultTooLarge")("ResultTooLarge", {
+export class ResultTooLarge extends Schema.TaggedError<ResultTooLarge>("@sluice/core/JobError/ResultTooLarge")(
+  "ResultTooLarge",
+  {
     /** Bytes allowed. */
     limit: Schema.Number,
     /** Bytes found when the limit was passed (estimated, as `Dataset.collect` says). */
     size: Schema.Number
-  })
-{
+  }
+) {
   override get message(): string {
     return `the result has more than ${this.limit} bytes (${this.size} so far)`
   }
@@ -104,11 +107,12 @@ export class ResultTooLarge
  * @category errors
  * @since 0.1.0
  */
-export class OperatorDefect
-  extends Schema.TaggedError<OperatorDefect>("@sluice/core/JobError/OperatorDefect")("OperatorDefect", {
+export class OperatorDefect extends Schema.TaggedError<OperatorDefect>("@sluice/core/JobError/OperatorDefect")(
+  "OperatorDefect",
+  {
     defect: Schema.Defect()
-  })
-{
+  }
+) {
   override get message(): string {
     return `a function of the job threw: ${this.defect instanceof Error ? this.defect.message : String(this.defect)}`
   }
@@ -123,14 +127,15 @@ export class OperatorDefect
  * @category errors
  * @since 0.1.0
  */
-export class RowsNotConserved
-  extends Schema.TaggedError<RowsNotConserved>("@sluice/core/JobError/RowsNotConserved")("RowsNotConserved", {
+export class RowsNotConserved extends Schema.TaggedError<RowsNotConserved>("@sluice/core/JobError/RowsNotConserved")(
+  "RowsNotConserved",
+  {
     read: Schema.Number,
     filtered: Schema.Number,
     deadLettered: Schema.Number,
     written: Schema.Number
-  })
-{
+  }
+) {
   override get message(): string {
     return `${this.read} rows read, ${this.filtered} filtered and ${this.deadLettered} set aside, but ${this.written} written`
   }
@@ -163,11 +168,12 @@ export class InvalidPlan extends Schema.TaggedError<InvalidPlan>("@sluice/core/J
  * @category errors
  * @since 0.1.0
  */
-export class NestedAction
-  extends Schema.TaggedError<NestedAction>("@sluice/core/JobError/NestedAction")("NestedAction", {
+export class NestedAction extends Schema.TaggedError<NestedAction>("@sluice/core/JobError/NestedAction")(
+  "NestedAction",
+  {
     action: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return `the action ${this.action} was run inside a task of another action`
   }
@@ -182,12 +188,13 @@ export class NestedAction
  * @category errors
  * @since 0.1.0
  */
-export class PlanMismatch
-  extends Schema.TaggedError<PlanMismatch>("@sluice/core/JobError/PlanMismatch")("PlanMismatch", {
+export class PlanMismatch extends Schema.TaggedError<PlanMismatch>("@sluice/core/JobError/PlanMismatch")(
+  "PlanMismatch",
+  {
     driver: Schema.String,
     executor: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return `the driver's plan is ${this.driver}, the executor's ${this.executor}`
   }
@@ -202,11 +209,12 @@ export class PlanMismatch
  * @category errors
  * @since 0.1.0
  */
-export class InvalidPayload
-  extends Schema.TaggedError<InvalidPayload>("@sluice/core/JobError/InvalidPayload")("InvalidPayload", {
+export class InvalidPayload extends Schema.TaggedError<InvalidPayload>("@sluice/core/JobError/InvalidPayload")(
+  "InvalidPayload",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return `the payload does not fit the job's schema: ${this.detail}`
   }
@@ -221,11 +229,12 @@ export class InvalidPayload
  * @category errors
  * @since 0.1.0
  */
-export class ExecutorLost
-  extends Schema.TaggedError<ExecutorLost>("@sluice/core/JobError/ExecutorLost")("ExecutorLost", {
+export class ExecutorLost extends Schema.TaggedError<ExecutorLost>("@sluice/core/JobError/ExecutorLost")(
+  "ExecutorLost",
+  {
     executor: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return `executor ${this.executor} was lost`
   }
@@ -240,14 +249,15 @@ export class ExecutorLost
  * @category errors
  * @since 0.1.0
  */
-export class ShuffleFailed
-  extends Schema.TaggedError<ShuffleFailed>("@sluice/core/JobError/ShuffleFailed")("ShuffleFailed", {
+export class ShuffleFailed extends Schema.TaggedError<ShuffleFailed>("@sluice/core/JobError/ShuffleFailed")(
+  "ShuffleFailed",
+  {
     operator: Schema.String,
     detail: Schema.String,
     /** The map task whose output is lost: it is run again, and only when that does not help does the job fail. */
     lost: Schema.optional(Schema.Struct({ shuffle: Schema.String, map: Schema.Number, attempt: Schema.Number }))
-  })
-{
+  }
+) {
   override get message(): string {
     return `${this.operator}: ${this.detail}`
   }
@@ -325,9 +335,10 @@ export class JobError extends Schema.TaggedError<JobError>("@sluice/core/JobErro
 }) {
   override get message(): string {
     const { attempt, executor, partition, split, stage } = this.at
-    const place = partition === undefined
-      ? ""
-      : ` (stage ${stage}, partition ${partition}${split === undefined ? "" : `, ${split}`}, attempt ${attempt}, executor ${executor})`
+    const place =
+      partition === undefined
+        ? ""
+        : ` (stage ${stage}, partition ${partition}${split === undefined ? "" : `, ${split}`}, attempt ${attempt}, executor ${executor})`
     return `${this.name}${place}: ${this.reason.message}\n  what to do: ${this.hint}`
   }
 

@@ -27,8 +27,10 @@ export interface Rule {
 export const pruneColumns: Rule = {
   name: "pruneColumns",
   apply: (node) =>
-    node._tag === "Narrow" && node.operator._tag === "Select" && node.child._tag === "Read" &&
-      node.child.source.project !== undefined
+    node._tag === "Narrow" &&
+    node.operator._tag === "Select" &&
+    node.child._tag === "Read" &&
+    node.child.source.project !== undefined
       ? { _tag: "Read", source: node.child.source.project(node.operator.columns) }
       : node
 }
@@ -42,8 +44,10 @@ export const pruneColumns: Rule = {
 export const mergeSelects: Rule = {
   name: "mergeSelects",
   apply: (node) =>
-    node._tag === "Narrow" && node.operator._tag === "Select" && node.child._tag === "Narrow" &&
-      node.child.operator._tag === "Select"
+    node._tag === "Narrow" &&
+    node.operator._tag === "Select" &&
+    node.child._tag === "Narrow" &&
+    node.child.operator._tag === "Select"
       ? { ...node, child: node.child.child }
       : node
 }
@@ -80,13 +84,12 @@ export const pushSelectDown: Rule = {
  */
 export const flattenUnions: Rule = {
   name: "flattenUnions",
-  apply: (node) =>
-    node._tag === "Union" && node.inputs.some((input) => input._tag === "Union") ? flat(node) : node
+  apply: (node) => (node._tag === "Union" && node.inputs.some((input) => input._tag === "Union") ? flat(node) : node)
 }
 
 // A union of a union with itself, time after time, has more inputs than memory has room for: it stays as it is.
 const flat = (node: Extract<Plan.Plan, { _tag: "Union" }>): Plan.Plan => {
-  const inputs = node.inputs.flatMap((input) => input._tag === "Union" ? input.inputs : [input])
+  const inputs = node.inputs.flatMap((input) => (input._tag === "Union" ? input.inputs : [input]))
   return inputs.length <= 64 || new Set(inputs).size === inputs.length ? { ...node, inputs } : node
 }
 

@@ -61,7 +61,10 @@ interface Job {
 }
 
 /** The share of the work that is done, by the best measure there is: bytes, rows, tasks. */
-const share = (job: Job, event: { readonly tasksDone: number; readonly tasks: number; readonly totals: Totals }): number => {
+const share = (
+  job: Job,
+  event: { readonly tasksDone: number; readonly tasks: number; readonly totals: Totals }
+): number => {
   if (job.bytes > 0) return Math.min(1, event.totals.bytesRead / job.bytes)
   if (job.rows !== undefined && job.rows > 0) return Math.min(1, event.totals.rowsRead / job.rows)
   return event.tasks === 0 ? 1 : event.tasksDone / event.tasks
@@ -80,7 +83,7 @@ const line = (job: Job, event: Extract<Event, { readonly _tag: "Progress" }>): s
     `${count(totals.rowsRead)}${job.rows === undefined ? "" : `/${count(job.rows)}`} rows`,
     `${count(Math.round(rate))} rows/s`,
     // A guess from less than a second or one percent is no ETA.
-    ...(done >= 0.01 && done < 1 && seconds >= 1 ? [`ETA ${formatSeconds(seconds * (1 - done) / done)}`] : []),
+    ...(done >= 0.01 && done < 1 && seconds >= 1 ? [`ETA ${formatSeconds((seconds * (1 - done)) / done)}`] : []),
     ...(inFlight === undefined ? [] : [`${inFlight} in flight`]),
     ...(retries === undefined || retries === 0 ? [] : [`${retries} retries`]),
     ...(totals.deadLettered === 0 ? [] : [`${count(totals.deadLettered)} set aside`]),
@@ -96,64 +99,66 @@ const line = (job: Job, event: Extract<Event, { readonly _tag: "Progress" }>): s
  * @since 0.1.0
  */
 export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Events> =>
-  Layer.effectDiscard(Effect.gen(function*() {
-    const output = options?.output ?? process.stderr
-    const plainMillis = options?.plainMillis ?? 10_000
-    const live = output.isTTY === true
-    const jobs = new Map<string, Job>()
-    let lastPlain = Number.NEGATIVE_INFINITY
-    let drawn = false
-    const erase = () => {
-      if (drawn) output.write("\r\u001b[2K")
-      drawn = false
-    }
-    const show = (event: Event): void => {
-      switch (event._tag) {
-        case "JobStarted":
-          jobs.set(event.job, { name: event.name, started: event.at, rows: event.rows, bytes: event.bytes })
-          lastPlain = event.at
-          return
-        case "Progress": {
-          const job = jobs.get(event.job)
-          if (job === undefined) return
-          if (live) {
-            erase()
-            output.write(line(job, event).slice(0, (output.columns ?? 120) - 1))
-            drawn = true
-          } else if (event.at - lastPlain >= plainMillis) {
-            lastPlain = event.at
-            output.write(`${line(job, event)}\n`)
-          }
-          return
-        }
-        case "DeadLettered":
-          erase()
-          output.write(
-            `${event.name}: set aside ${event.path}${
-              event.rowGroup === undefined ? "" : ` row group ${event.rowGroup}`
-            } row ${event.row}: ${event.reason}\n`
-          )
-          return
-        case "JobEnded": {
-          jobs.delete(event.job)
-          erase()
-          const { rowsRead, rowsOut } = event.totals
-          const time = formatSeconds(event.millis / 1000)
-          // Totals are those of tasks that ended well: after a failure they would say less than was shown before.
-          output.write(
-            event.outcome === "success"
-              ? `${event.name}: done in ${time}, ${count(rowsRead)} rows read, ${count(rowsOut)} out\n`
-              : `${event.name}: ${event.outcome === "failure" ? "failed" : "interrupted"} after ${time}\n`
-          )
-          return
-        }
-        default:
-          return
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const output = options?.output ?? process.stderr
+      const plainMillis = options?.plainMillis ?? 10_000
+      const live = output.isTTY === true
+      const jobs = new Map<string, Job>()
+      let lastPlain = Number.NEGATIVE_INFINITY
+      let drawn = false
+      const erase = () => {
+        if (drawn) output.write("\r\u001b[2K")
+        drawn = false
       }
-    }
-    const events = yield* (yield* Events).subscribe
-    yield* Stream.runForEach(events, (event) => Effect.sync(() => show(event))).pipe(
-      Effect.ensuring(Effect.sync(erase)),
-      Effect.forkScoped
-    )
-  }))
+      const show = (event: Event): void => {
+        switch (event._tag) {
+          case "JobStarted":
+            jobs.set(event.job, { name: event.name, started: event.at, rows: event.rows, bytes: event.bytes })
+            lastPlain = event.at
+            return
+          case "Progress": {
+            const job = jobs.get(event.job)
+            if (job === undefined) return
+            if (live) {
+              erase()
+              output.write(line(job, event).slice(0, (output.columns ?? 120) - 1))
+              drawn = true
+            } else if (event.at - lastPlain >= plainMillis) {
+              lastPlain = event.at
+              output.write(`${line(job, event)}\n`)
+            }
+            return
+          }
+          case "DeadLettered":
+            erase()
+            output.write(
+              `${event.name}: set aside ${event.path}${
+                event.rowGroup === undefined ? "" : ` row group ${event.rowGroup}`
+              } row ${event.row}: ${event.reason}\n`
+            )
+            return
+          case "JobEnded": {
+            jobs.delete(event.job)
+            erase()
+            const { rowsRead, rowsOut } = event.totals
+            const time = formatSeconds(event.millis / 1000)
+            // Totals are those of tasks that ended well: after a failure they would say less than was shown before.
+            output.write(
+              event.outcome === "success"
+                ? `${event.name}: done in ${time}, ${count(rowsRead)} rows read, ${count(rowsOut)} out\n`
+                : `${event.name}: ${event.outcome === "failure" ? "failed" : "interrupted"} after ${time}\n`
+            )
+            return
+          }
+          default:
+            return
+        }
+      }
+      const events = yield* (yield* Events).subscribe
+      yield* Stream.runForEach(events, (event) => Effect.sync(() => show(event))).pipe(
+        Effect.ensuring(Effect.sync(erase)),
+        Effect.forkScoped
+      )
+    })
+  )

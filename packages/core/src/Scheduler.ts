@@ -4,7 +4,20 @@
  *
  * @since 0.1.0
  */
-import { Cause, Clock, Context, Deferred, Effect, Exit, Layer, Predicate, Queue, Scope, Semaphore, Stream } from "effect"
+import {
+  Cause,
+  Clock,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  Layer,
+  Predicate,
+  Queue,
+  Scope,
+  Semaphore,
+  Stream
+} from "effect"
 import { EngineConfig } from "./EngineConfig.ts"
 import { type Environment, Executor } from "./Executor.ts"
 import * as State from "./internal/scheduler/state.ts"
@@ -21,11 +34,12 @@ export interface TaskSet<A, E, R> {
   readonly stage: number
   /** The partition each task works on, and the hosts it would best run on. */
   readonly tasks: ReadonlyArray<{ readonly partition: number; readonly hosts: ReadonlyArray<string> }>
-  readonly run: (partition: number, attempt: number, locality: State.Locality, environment: Environment) => Effect.Effect<
-    A,
-    E,
-    R
-  >
+  readonly run: (
+    partition: number,
+    attempt: number,
+    locality: State.Locality,
+    environment: Environment
+  ) => Effect.Effect<A, E, R>
   /** Takes each result as it arrives, one at a time; its failure is the set's. */
   readonly onResult: (partition: number, result: A, attempt: number) => Effect.Effect<void, E, R>
 }
@@ -36,13 +50,16 @@ export interface TaskSet<A, E, R> {
  * @category services
  * @since 0.1.0
  */
-export class Scheduler extends Context.Service<Scheduler, {
-  /**
-   * Runs every task of a set. The first failure that is final interrupts the other tasks; the effect ends when they have
-   * ended, finalizers included.
-   */
-  readonly run: <A, E, R>(set: TaskSet<A, E, R>) => Effect.Effect<void, E | ExecutorLost, R>
-}>()("@sluice/core/Scheduler") {}
+export class Scheduler extends Context.Service<
+  Scheduler,
+  {
+    /**
+     * Runs every task of a set. The first failure that is final interrupts the other tasks; the effect ends when they have
+     * ended, finalizers included.
+     */
+    readonly run: <A, E, R>(set: TaskSet<A, E, R>) => Effect.Effect<void, E | ExecutorLost, R>
+  }
+>()("@sluice/core/Scheduler") {}
 
 // A set that runs, as the loop sees it: types erased by closures.
 interface Running {
@@ -57,7 +74,7 @@ interface Running {
  * @category constructors
  * @since 0.1.0
  */
-export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.Scope> = Effect.gen(function*() {
+export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.Scope> = Effect.gen(function* () {
   const executor = yield* Executor
   const config = yield* EngineConfig
   const events = yield* Queue.unbounded<State.Event>()
@@ -66,7 +83,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
   let nextSet = 0
   let wakeAt = Number.POSITIVE_INFINITY
 
-  const loop = Effect.gen(function*() {
+  const loop = Effect.gen(function* () {
     const scope = yield* Effect.scope
     while (true) {
       for (const event of yield* Queue.takeAll(events)) {
@@ -86,10 +103,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
             case "WakeAt":
               if (command.millis >= wakeAt) break
               wakeAt = command.millis
-              yield* Effect.forkIn(
-                Effect.delay(Queue.offer(events, { _tag: "Tick" }), command.millis - now),
-                scope
-              )
+              yield* Effect.forkIn(Effect.delay(Queue.offer(events, { _tag: "Tick" }), command.millis - now), scope)
               break
           }
         }
@@ -105,7 +119,9 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     Effect.forkScoped
   )
 
-  const run = Effect.fnUntraced(function*<A, E, R>(set: TaskSet<A, E, R>): Effect.fn.Return<void, E | ExecutorLost, R> {
+  const run = Effect.fnUntraced(function* <A, E, R>(
+    set: TaskSet<A, E, R>
+  ): Effect.fn.Return<void, E | ExecutorLost, R> {
     const id = nextSet++
     const done = yield* Deferred.make<void, E | ExecutorLost>()
     const failures = new Map<number, Cause.Cause<E | ExecutorLost>>()
@@ -118,31 +134,36 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
 
     const launch: Running["launch"] = ({ attempt, executor: on, locality, task }) => {
       const { partition } = set.tasks[task]
-      return executor.run(on, {
-        jobId: set.jobId,
-        stage: set.stage,
-        partition,
-        attempt,
-        run: (environment) => set.run(partition, attempt, locality, environment)
-      }).pipe(
-        Effect.flatMap((result) =>
-          turn.withPermit(Effect.suspend(() => {
-            if (handedOver.has(task)) return Effect.void
-            return Effect.onExit(set.onResult(partition, result, attempt), (exit) =>
-              Effect.sync(() => {
-                if (Exit.isSuccess(exit)) handedOver.add(task)
-              }))
-          }))
-        ),
-        Effect.onExit((exit) => {
-          if (Exit.isSuccess(exit)) return Queue.offer(events, { _tag: "Succeeded", set: id, task, attempt })
-          failures.set(task, exit.cause)
-          return Queue.offer(events, { _tag: "Failed", set: id, task, attempt, counts: !isLost(exit.cause) })
-        }),
-        Effect.provideContext(services),
-        Effect.forkIn(scope),
-        Effect.asVoid
-      )
+      return executor
+        .run(on, {
+          jobId: set.jobId,
+          stage: set.stage,
+          partition,
+          attempt,
+          run: (environment) => set.run(partition, attempt, locality, environment)
+        })
+        .pipe(
+          Effect.flatMap((result) =>
+            turn.withPermit(
+              Effect.suspend(() => {
+                if (handedOver.has(task)) return Effect.void
+                return Effect.onExit(set.onResult(partition, result, attempt), (exit) =>
+                  Effect.sync(() => {
+                    if (Exit.isSuccess(exit)) handedOver.add(task)
+                  })
+                )
+              })
+            )
+          ),
+          Effect.onExit((exit) => {
+            if (Exit.isSuccess(exit)) return Queue.offer(events, { _tag: "Succeeded", set: id, task, attempt })
+            failures.set(task, exit.cause)
+            return Queue.offer(events, { _tag: "Failed", set: id, task, attempt, counts: !isLost(exit.cause) })
+          }),
+          Effect.provideContext(services),
+          Effect.forkIn(scope),
+          Effect.asVoid
+        )
     }
 
     running.set(id, {
@@ -171,9 +192,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
 })
 
 const isLost = (cause: Cause.Cause<unknown>): boolean =>
-  cause.reasons.some((reason) =>
-    Cause.isFailReason(reason) && Predicate.isTagged(reason.error, "ExecutorLost")
-  )
+  cause.reasons.some((reason) => Cause.isFailReason(reason) && Predicate.isTagged(reason.error, "ExecutorLost"))
 
 /**
  * A scheduler over the executors there are.

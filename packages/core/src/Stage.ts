@@ -118,19 +118,21 @@ const count = (n: number, noun: string) => `${n.toLocaleString("en-US")} ${noun}
  * @since 0.1.0
  */
 export const print = (graph: StageGraph): string =>
-  graph.stages.map((stage) => {
-    const total = rows(stage)
-    const size = bytes(stage)
-    const facts = [
-      count(stage.partitions.length, "partition"),
-      ...(total === undefined ? [] : [count(total, "row")]),
-      ...(size === 0 ? [] : [count(size, "byte")])
-    ]
-    const hosts = [...new Set(stage.partitions.flatMap((partition) => partition.hosts))]
-    const after = stage.parents.length === 0 ? "" : `, after stage ${stage.parents.join(", ")}`
-    return [
-      `Stage ${stage.id} (${stage.why}): ${facts.join(", ")}${after}`,
-      ...(hosts.length === 0 ? [] : [`  hosts: ${hosts.toSorted().join(", ")}`]),
-      ...stage.steps.map((step) => `  ${step}`)
-    ].join("\n")
-  }).join("\n")
+  graph.stages
+    .map((stage) => {
+      const total = rows(stage)
+      const size = bytes(stage)
+      const facts = [
+        count(stage.partitions.length, "partition"),
+        ...(total === undefined ? [] : [count(total, "row")]),
+        ...(size === 0 ? [] : [count(size, "byte")])
+      ]
+      const hosts = [...new Set(stage.partitions.flatMap((partition) => partition.hosts))]
+      const after = stage.parents.length === 0 ? "" : `, after stage ${stage.parents.join(", ")}`
+      return [
+        `Stage ${stage.id} (${stage.why}): ${facts.join(", ")}${after}`,
+        ...(hosts.length === 0 ? [] : [`  hosts: ${hosts.toSorted().join(", ")}`]),
+        ...stage.steps.map((step) => `  ${step}`)
+      ].join("\n")
+    })
+    .join("\n")

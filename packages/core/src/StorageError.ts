@@ -26,9 +26,10 @@ export class NotFound extends Schema.TaggedError<NotFound>("@sluice/core/Storage
  * @category errors
  * @since 0.1.0
  */
-export class AlreadyExists
-  extends Schema.TaggedError<AlreadyExists>("@sluice/core/StorageError/AlreadyExists")("AlreadyExists", {})
-{
+export class AlreadyExists extends Schema.TaggedError<AlreadyExists>("@sluice/core/StorageError/AlreadyExists")(
+  "AlreadyExists",
+  {}
+) {
   override get message(): string {
     return "already exists"
   }
@@ -40,9 +41,10 @@ export class AlreadyExists
  * @category errors
  * @since 0.1.0
  */
-export class NotADirectory
-  extends Schema.TaggedError<NotADirectory>("@sluice/core/StorageError/NotADirectory")("NotADirectory", {})
-{
+export class NotADirectory extends Schema.TaggedError<NotADirectory>("@sluice/core/StorageError/NotADirectory")(
+  "NotADirectory",
+  {}
+) {
   override get message(): string {
     return "is a file, not a directory"
   }
@@ -54,9 +56,10 @@ export class NotADirectory
  * @category errors
  * @since 0.1.0
  */
-export class IsADirectory
-  extends Schema.TaggedError<IsADirectory>("@sluice/core/StorageError/IsADirectory")("IsADirectory", {})
-{
+export class IsADirectory extends Schema.TaggedError<IsADirectory>("@sluice/core/StorageError/IsADirectory")(
+  "IsADirectory",
+  {}
+) {
   override get message(): string {
     return "is a directory, not a file"
   }
@@ -80,11 +83,11 @@ export class NotEmpty extends Schema.TaggedError<NotEmpty>("@sluice/core/Storage
  * @category errors
  * @since 0.1.0
  */
-export class PermissionDenied
-  extends Schema.TaggedError<PermissionDenied>("@sluice/core/StorageError/PermissionDenied")("PermissionDenied", {
-    detail: Schema.String
-  })
-{
+export class PermissionDenied extends Schema.TaggedError<PermissionDenied>(
+  "@sluice/core/StorageError/PermissionDenied"
+)("PermissionDenied", {
+  detail: Schema.String
+}) {
   override get message(): string {
     return `permission denied: ${this.detail}`
   }
@@ -110,11 +113,12 @@ export class NoSpace extends Schema.TaggedError<NoSpace>("@sluice/core/StorageEr
  * @category errors
  * @since 0.1.0
  */
-export class InvalidPath
-  extends Schema.TaggedError<InvalidPath>("@sluice/core/StorageError/InvalidPath")("InvalidPath", {
+export class InvalidPath extends Schema.TaggedError<InvalidPath>("@sluice/core/StorageError/InvalidPath")(
+  "InvalidPath",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -145,11 +149,12 @@ export class EndOfFile extends Schema.TaggedError<EndOfFile>("@sluice/core/Stora
  * @category errors
  * @since 0.1.0
  */
-export class Unsupported
-  extends Schema.TaggedError<Unsupported>("@sluice/core/StorageError/Unsupported")("Unsupported", {
+export class Unsupported extends Schema.TaggedError<Unsupported>("@sluice/core/StorageError/Unsupported")(
+  "Unsupported",
+  {
     detail: Schema.String
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }
@@ -161,12 +166,13 @@ export class Unsupported
  * @category errors
  * @since 0.1.0
  */
-export class Unavailable
-  extends Schema.TaggedError<Unavailable>("@sluice/core/StorageError/Unavailable")("Unavailable", {
+export class Unavailable extends Schema.TaggedError<Unavailable>("@sluice/core/StorageError/Unavailable")(
+  "Unavailable",
+  {
     detail: Schema.String,
     cause: Schema.optional(Schema.Defect())
-  })
-{
+  }
+) {
   override get message(): string {
     return this.detail
   }

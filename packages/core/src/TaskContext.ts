@@ -12,13 +12,16 @@ import type { FilePart } from "./Format.ts"
  * @category services
  * @since 0.1.0
  */
-export class ExecutorInfo extends Context.Service<ExecutorInfo, {
-  /** Unique within the engine: `local-0`. */
-  readonly id: string
-  readonly host: string
-  /** Tasks it runs at once. */
-  readonly slots: number
-}>()("@sluice/core/TaskContext/ExecutorInfo") {}
+export class ExecutorInfo extends Context.Service<
+  ExecutorInfo,
+  {
+    /** Unique within the engine: `local-0`. */
+    readonly id: string
+    readonly host: string
+    /** Tasks it runs at once. */
+    readonly slots: number
+  }
+>()("@sluice/core/TaskContext/ExecutorInfo") {}
 
 /**
  * The input of the task, where it reads one.

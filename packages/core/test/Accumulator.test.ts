@@ -4,10 +4,14 @@ import { Effect, Layer, Option } from "effect"
 
 /** Executors that try a task four times. */
 const retrying = Engine.layerNoDeps.pipe(
-  Layer.provide(Layer.effect(
-    Executor.Executor,
-    Effect.map(Executor.makeLocal([{ slots: 2 }]), (executor) => Executor.Executor.of({ ...executor, maxAttempts: 4 }))
-  )),
+  Layer.provide(
+    Layer.effect(
+      Executor.Executor,
+      Effect.map(Executor.makeLocal([{ slots: 2 }]), (executor) =>
+        Executor.Executor.of({ ...executor, maxAttempts: 4 })
+      )
+    )
+  ),
   Layer.provideMerge(Layer.mergeAll(Storage.layer, Events.layer))
 )
 
@@ -16,7 +20,7 @@ const sum = () => Accumulator.make(0, (left: number, right: number) => left + ri
 /** Fails every attempt before this one, after the element has been worked on. */
 const failBefore = <A>(attempts: number, f: (value: A) => Effect.Effect<unknown>) =>
   Dataset.tap((value: A) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* f(value)
       const task = yield* TaskContext.Current
       if (task !== undefined && task.attempt < attempts) return yield* Effect.fail(`attempt ${task.attempt}` as const)
@@ -25,20 +29,26 @@ const failBefore = <A>(attempts: number, f: (value: A) => Effect.Effect<unknown>
 
 describe("Accumulator", () => {
   it.effect("counts the attempt that succeeded, once a partition", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const total = sum()
       const touched: Array<number> = []
       const count = yield* Dataset.range(1, 11, { partitions: 5 }).pipe(
-        failBefore(3, (n) => Effect.andThen(Accumulator.add(total, n), Effect.sync(() => touched.push(n)))),
+        failBefore(3, (n) =>
+          Effect.andThen(
+            Accumulator.add(total, n),
+            Effect.sync(() => touched.push(n))
+          )
+        ),
         Dataset.count
       )
       assert.strictEqual(count, 10)
       assert.strictEqual(yield* Accumulator.get(total), 55)
       assert.isAbove(touched.length, 10)
-    }).pipe(Effect.provide(retrying)))
+    }).pipe(Effect.provide(retrying))
+  )
 
   it.effect("counts nothing of a task that never succeeded", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const total = sum()
       const error = yield* Dataset.range(1, 11).pipe(
         failBefore(4, (n) => Accumulator.add(total, n)),
@@ -47,10 +57,11 @@ describe("Accumulator", () => {
       )
       assert.strictEqual(error, "attempt 3")
       assert.strictEqual(yield* Accumulator.get(total), 0)
-    }).pipe(Effect.provide(retrying)))
+    }).pipe(Effect.provide(retrying))
+  )
 
   it.effect("counts at once outside of a task, and again with every action (AccumulatorSuite)", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const names = Accumulator.make<ReadonlySet<string>>(new Set(), (left, right) => new Set([...left, ...right]))
       yield* Accumulator.add(names, new Set(["driver"]))
       const total = sum()
@@ -61,43 +72,56 @@ describe("Accumulator", () => {
       yield* Dataset.count(dataset)
       assert.sameMembers([...(yield* Accumulator.get(names))], ["driver", "0", "1", "2", "3"])
       assert.strictEqual(yield* Accumulator.get(total), 8)
-    }).pipe(Effect.provide(Engine.layer)))
+    }).pipe(Effect.provide(Engine.layer))
+  )
 })
 
 describe("retried tasks", () => {
   it.effect("give each result once", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const dataset = Dataset.range(0, 20, { partitions: 10 }).pipe(failBefore(2, () => Effect.void))
-      assert.deepStrictEqual(yield* Dataset.collect(dataset), Array.from({ length: 20 }, (_, n) => n))
+      assert.deepStrictEqual(
+        yield* Dataset.collect(dataset),
+        Array.from({ length: 20 }, (_, n) => n)
+      )
       assert.deepStrictEqual(yield* Dataset.reduce(dataset, (a, b) => a + b), Option.some(190))
-    }).pipe(Effect.provide(retrying)))
+    }).pipe(Effect.provide(retrying))
+  )
 
   it.effect("a second try builds a layer that failed anew", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let builds = 0
-      const layer = Layer.effectDiscard(Effect.suspend(() => ++builds < 3 ? Effect.fail("not yet") : Effect.void))
+      const layer = Layer.effectDiscard(Effect.suspend(() => (++builds < 3 ? Effect.fail("not yet") : Effect.void)))
       assert.strictEqual(yield* Dataset.count(Dataset.provide(Dataset.make(1, 2), layer)), 2)
       assert.strictEqual(builds, 3)
-    }).pipe(Effect.provide(retrying)))
+    }).pipe(Effect.provide(retrying))
+  )
 
   it.effect("name the last attempt", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const error = yield* Effect.flip(Dataset.count(Dataset.tap(Dataset.make(1), () => Effect.die("bug"))))
       assert.instanceOf(error, JobError.JobError)
       assert.strictEqual(error.at.attempt, 3)
-    }).pipe(Effect.provide(retrying)))
+    }).pipe(Effect.provide(retrying))
+  )
 
-  it.live("of a write leave the files of the winner only (OutputCommitCoordinatorSuite: If commit fails, if task is retried it should not be locked)", () =>
-    Effect.gen(function*() {
-      const store = yield* Storage.Storage
-      const manifest = yield* Dataset.range(0, 100, { partitions: 5 }).pipe(
-        failBefore(2, () => Effect.void),
-        Dataset.map(String),
-        Dataset.writeText("memory:///out")
-      )
-      assert.deepStrictEqual(manifest.files.map((file) => file.attempt), [2, 2, 2, 2, 2])
-      assert.strictEqual(manifest.rows, 100)
-      assert.strictEqual(yield* Dataset.count(Dataset.text("memory:///out")), 100)
-      assert.strictEqual((yield* Effect.exit(store.stat("memory:///_sluice")))._tag, "Failure")
-    }).pipe(Effect.provide(retrying)))
+  it.live(
+    "of a write leave the files of the winner only (OutputCommitCoordinatorSuite: If commit fails, if task is retried it should not be locked)",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* Storage.Storage
+        const manifest = yield* Dataset.range(0, 100, { partitions: 5 }).pipe(
+          failBefore(2, () => Effect.void),
+          Dataset.map(String),
+          Dataset.writeText("memory:///out")
+        )
+        assert.deepStrictEqual(
+          manifest.files.map((file) => file.attempt),
+          [2, 2, 2, 2, 2]
+        )
+        assert.strictEqual(manifest.rows, 100)
+        assert.strictEqual(yield* Dataset.count(Dataset.text("memory:///out")), 100)
+        assert.strictEqual((yield* Effect.exit(store.stat("memory:///_sluice")))._tag, "Failure")
+      }).pipe(Effect.provide(retrying))
+  )
 })

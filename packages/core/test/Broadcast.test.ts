@@ -10,18 +10,27 @@ const engine = (...executors: ReadonlyArray<Executor.LocalExecutor>) =>
 
 describe("Broadcast", () => {
   it.effect("is computed once per executor", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let computed = 0
       const Table = Broadcast.make<ReadonlyMap<number, string>>("test/Table")
       const dataset = Dataset.range(0, 8, { partitions: 8 }).pipe(
         Dataset.mapEffect((n) => Effect.map(Table, (table) => table.get(n % 2) ?? "")),
-        Dataset.provide(Broadcast.layer(Table, Effect.sync(() => {
-          computed++
-          return new Map([[0, "even"], [1, "odd"]])
-        })))
+        Dataset.provide(
+          Broadcast.layer(
+            Table,
+            Effect.sync(() => {
+              computed++
+              return new Map([
+                [0, "even"],
+                [1, "odd"]
+              ])
+            })
+          )
+        )
       )
       assert.deepStrictEqual(yield* Dataset.take(dataset, 2), ["even", "odd"])
       assert.strictEqual(yield* Dataset.count(dataset), 8)
       assert.strictEqual(computed, 2)
-    }).pipe(Effect.provide(engine({ slots: 2 }, { slots: 2 }))))
+    }).pipe(Effect.provide(engine({ slots: 2 }, { slots: 2 })))
+  )
 })

@@ -25,13 +25,13 @@ type Services = Engine.Engine | Storage.Storage | FaultyStorage.FaultyStorage
 const test = (name: string, body: (root: string) => Effect.Effect<unknown, unknown, Services>) =>
   it.live(name, () => Effect.scoped(Effect.flatMap(temporary, body)).pipe(Effect.provide(engine)))
 
-const names = (path: string) => Fs.existsSync(path) ? Fs.readdirSync(path).toSorted() : undefined
+const names = (path: string) => (Fs.existsSync(path) ? Fs.readdirSync(path).toSorted() : undefined)
 
 /** Nothing but what is named is left beside the output. */
 const onlyThere = (root: string, ...entries: ReadonlyArray<string>) => assert.deepStrictEqual(names(root), entries)
 
 /** The lines of an output that is whole: every file of the manifest is there with its bytes and checksum, and no other. */
-const wholeOutput = Effect.fnUntraced(function*(path: string) {
+const wholeOutput = Effect.fnUntraced(function* (path: string) {
   const manifest = yield* Commit.readManifest(path)
   assert.deepStrictEqual(
     names(path)?.filter((name) => !name.startsWith("_")),
@@ -64,269 +64,365 @@ const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   })
 
 describe("write", () => {
-  test("a directory with a file a partition and a manifest, and nothing else (TestFileOutputCommitter: testCommitter)", Effect.fnUntraced(function*(root) {
-    const manifest = yield* Dataset.writeText(Dataset.filter(lines(10), (line) => line !== "line 3"), `${root}/out`)
-    onlyThere(root, "out")
-    assert.deepStrictEqual(names(`${root}/out`), [
-      "_SUCCESS",
-      ...[0, 1, 2, 3].map((n) => `part-0000${n}-${manifest.job}.txt`)
-    ])
-    assert.deepStrictEqual(manifest.conservation, { read: 10, filtered: 1, deadLettered: 0, written: 9 })
-    assert.deepStrictEqual(manifest.files.map((file) => [file.partition, file.attempt, file.rows, file.split]), [
-      [0, 0, 2, "range[0]"],
-      [1, 0, 2, "range[1]"],
-      [2, 0, 2, "range[2]"],
-      [3, 0, 3, "range[3]"]
-    ])
-    assert.deepStrictEqual(yield* Commit.readManifest(`${root}/out`), manifest)
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(10).filter((line) => line !== "line 3"))
-    assert.deepStrictEqual(yield* Dataset.collect(Dataset.text(`${root}/out`)), expected(10).filter((line) => line !== "line 3"))
-  }))
+  test(
+    "a directory with a file a partition and a manifest, and nothing else (TestFileOutputCommitter: testCommitter)",
+    Effect.fnUntraced(function* (root) {
+      const manifest = yield* Dataset.writeText(
+        Dataset.filter(lines(10), (line) => line !== "line 3"),
+        `${root}/out`
+      )
+      onlyThere(root, "out")
+      assert.deepStrictEqual(names(`${root}/out`), [
+        "_SUCCESS",
+        ...[0, 1, 2, 3].map((n) => `part-0000${n}-${manifest.job}.txt`)
+      ])
+      assert.deepStrictEqual(manifest.conservation, { read: 10, filtered: 1, deadLettered: 0, written: 9 })
+      assert.deepStrictEqual(
+        manifest.files.map((file) => [file.partition, file.attempt, file.rows, file.split]),
+        [
+          [0, 0, 2, "range[0]"],
+          [1, 0, 2, "range[1]"],
+          [2, 0, 2, "range[2]"],
+          [3, 0, 3, "range[3]"]
+        ]
+      )
+      assert.deepStrictEqual(yield* Commit.readManifest(`${root}/out`), manifest)
+      assert.deepStrictEqual(
+        yield* wholeOutput(`${root}/out`),
+        expected(10).filter((line) => line !== "line 3")
+      )
+      assert.deepStrictEqual(
+        yield* Dataset.collect(Dataset.text(`${root}/out`)),
+        expected(10).filter((line) => line !== "line 3")
+      )
+    })
+  )
 
-  test("a partition without rows has no file; an output without rows has one (TestFileOutputCommitter: testMapOnlyNoOutput)", Effect.fnUntraced(function*(root) {
-    const gaps = yield* Dataset.writeText(Dataset.filter(lines(8), (line) => line === "line 5"), `${root}/gaps`)
-    assert.deepStrictEqual(gaps.files.map((file) => [file.partition, file.rows]), [[0, 0], [2, 1]])
-    yield* wholeOutput(`${root}/gaps`)
-    const empty = yield* Dataset.writeText(Dataset.filter(lines(8), () => false), `${root}/empty`)
-    assert.deepStrictEqual(empty.files.map((file) => [file.partition, file.rows, file.bytes]), [[0, 0, 0]])
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/empty`), [])
-    const none = yield* Dataset.writeText(Dataset.fromIterable<string>([], { partitions: 0 }), `${root}/none`)
-    assert.deepStrictEqual(none.files, [])
-    assert.deepStrictEqual(names(`${root}/none`), ["_SUCCESS"])
-  }))
+  test(
+    "a partition without rows has no file; an output without rows has one (TestFileOutputCommitter: testMapOnlyNoOutput)",
+    Effect.fnUntraced(function* (root) {
+      const gaps = yield* Dataset.writeText(
+        Dataset.filter(lines(8), (line) => line === "line 5"),
+        `${root}/gaps`
+      )
+      assert.deepStrictEqual(
+        gaps.files.map((file) => [file.partition, file.rows]),
+        [
+          [0, 0],
+          [2, 1]
+        ]
+      )
+      yield* wholeOutput(`${root}/gaps`)
+      const empty = yield* Dataset.writeText(
+        Dataset.filter(lines(8), () => false),
+        `${root}/empty`
+      )
+      assert.deepStrictEqual(
+        empty.files.map((file) => [file.partition, file.rows, file.bytes]),
+        [[0, 0, 0]]
+      )
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/empty`), [])
+      const none = yield* Dataset.writeText(Dataset.fromIterable<string>([], { partitions: 0 }), `${root}/none`)
+      assert.deepStrictEqual(none.files, [])
+      assert.deepStrictEqual(names(`${root}/none`), ["_SUCCESS"])
+    })
+  )
 
-  test("error-if-exists leaves what is there alone", Effect.fnUntraced(function*(root) {
-    yield* Dataset.writeText(lines(4, "old"), `${root}/out/`)
-    const error = yield* failure(Dataset.writeText(lines(4, "new"), `${root}/out`))
-    assert.strictEqual(error.reason._tag, "OutputExists")
-    assert.include(error.message, `${root}/out exists already`)
-    assert.include(error.message, "mode: \"overwrite\"")
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"))
-    onlyThere(root, "out")
-  }))
-
-  test("an empty directory is no output, a file is", Effect.fnUntraced(function*(root) {
-    Fs.mkdirSync(`${root}/out`)
-    yield* Dataset.writeText(lines(4), `${root}/out`)
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
-    Fs.writeFileSync(`${root}/file`, "mine")
-    for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
-      const error = yield* failure(Dataset.writeText(lines(4), `${root}/file`, { mode }))
+  test(
+    "error-if-exists leaves what is there alone",
+    Effect.fnUntraced(function* (root) {
+      yield* Dataset.writeText(lines(4, "old"), `${root}/out/`)
+      const error = yield* failure(Dataset.writeText(lines(4, "new"), `${root}/out`))
       assert.strictEqual(error.reason._tag, "OutputExists")
-    }
-    assert.strictEqual(Fs.readFileSync(`${root}/file`, "utf8"), "mine")
-    onlyThere(root, "file", "out")
-  }))
+      assert.include(error.message, `${root}/out exists already`)
+      assert.include(error.message, 'mode: "overwrite"')
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"))
+      onlyThere(root, "out")
+    })
+  )
 
-  test("overwrite replaces the whole directory", Effect.fnUntraced(function*(root) {
-    yield* Dataset.writeText(lines(40, "old"), `${root}/out`)
-    Fs.writeFileSync(`${root}/out/other`, "")
-    yield* Dataset.writeText(lines(4, "new"), `${root}/out`, { mode: "overwrite" })
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "new"))
-    onlyThere(root, "out")
-    yield* Dataset.writeText(lines(4), `${root}/fresh`, { mode: "overwrite" })
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/fresh`), expected(4))
-  }))
+  test(
+    "an empty directory is no output, a file is",
+    Effect.fnUntraced(function* (root) {
+      Fs.mkdirSync(`${root}/out`)
+      yield* Dataset.writeText(lines(4), `${root}/out`)
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
+      Fs.writeFileSync(`${root}/file`, "mine")
+      for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
+        const error = yield* failure(Dataset.writeText(lines(4), `${root}/file`, { mode }))
+        assert.strictEqual(error.reason._tag, "OutputExists")
+      }
+      assert.strictEqual(Fs.readFileSync(`${root}/file`, "utf8"), "mine")
+      onlyThere(root, "file", "out")
+    })
+  )
 
-  test("overwrite of its own input reads it first", Effect.fnUntraced(function*(root) {
-    yield* Dataset.writeText(lines(4), `${root}/out`)
-    yield* Dataset.text(`${root}/out`).pipe(
-      Dataset.map((line) => `${line}!`),
-      Dataset.writeText(`${root}/out`, { mode: "overwrite" })
-    )
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4).map((line) => `${line}!`))
-  }))
+  test(
+    "overwrite replaces the whole directory",
+    Effect.fnUntraced(function* (root) {
+      yield* Dataset.writeText(lines(40, "old"), `${root}/out`)
+      Fs.writeFileSync(`${root}/out/other`, "")
+      yield* Dataset.writeText(lines(4, "new"), `${root}/out`, { mode: "overwrite" })
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "new"))
+      onlyThere(root, "out")
+      yield* Dataset.writeText(lines(4), `${root}/fresh`, { mode: "overwrite" })
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/fresh`), expected(4))
+    })
+  )
 
-  test("append adds files and sums the manifest", Effect.fnUntraced(function*(root) {
-    yield* Dataset.writeText(lines(4, "a"), `${root}/out`, { mode: "append" })
-    const manifest = yield* Dataset.writeText(lines(3, "b"), `${root}/out`, { mode: "append" })
-    assert.deepStrictEqual([manifest.rows, manifest.conservation.written], [7, 3])
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), [...expected(4, "a"), ...expected(3, "b")])
-    onlyThere(root, "out")
-    assert.isFalse(Fs.existsSync(`${root}/out/_sluice`))
-  }))
+  test(
+    "overwrite of its own input reads it first",
+    Effect.fnUntraced(function* (root) {
+      yield* Dataset.writeText(lines(4), `${root}/out`)
+      yield* Dataset.text(`${root}/out`).pipe(
+        Dataset.map((line) => `${line}!`),
+        Dataset.writeText(`${root}/out`, { mode: "overwrite" })
+      )
+      assert.deepStrictEqual(
+        yield* wholeOutput(`${root}/out`),
+        expected(4).map((line) => `${line}!`)
+      )
+    })
+  )
 
-  test("an output at the root is refused before anything runs", Effect.fnUntraced(function*() {
-    const error = yield* failure(Dataset.writeText(lines(4), "memory:///"))
-    assert.strictEqual(error.reason._tag, "InvalidPlan")
-  }))
+  test(
+    "append adds files and sums the manifest",
+    Effect.fnUntraced(function* (root) {
+      yield* Dataset.writeText(lines(4, "a"), `${root}/out`, { mode: "append" })
+      const manifest = yield* Dataset.writeText(lines(3, "b"), `${root}/out`, { mode: "append" })
+      assert.deepStrictEqual([manifest.rows, manifest.conservation.written], [7, 3])
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), [...expected(4, "a"), ...expected(3, "b")])
+      onlyThere(root, "out")
+      assert.isFalse(Fs.existsSync(`${root}/out/_sluice`))
+    })
+  )
+
+  test(
+    "an output at the root is refused before anything runs",
+    Effect.fnUntraced(function* () {
+      const error = yield* failure(Dataset.writeText(lines(4), "memory:///"))
+      assert.strictEqual(error.reason._tag, "InvalidPlan")
+    })
+  )
 })
 
 describe("a write that fails", () => {
   for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
-    test(`${mode}: a failing partition leaves nothing, not even _sluice (TestFileOutputCommitter: testAbort)`, Effect.fnUntraced(function*(root) {
-      const error = yield* lines(100).pipe(
-        Dataset.mapEffect((line) => line === "line 70" ? Effect.fail("seventy" as const) : Effect.succeed(line)),
-        Dataset.writeText(`${root}/out`, { mode }),
-        Effect.flip
-      )
-      assert.strictEqual(error, "seventy")
-      onlyThere(root)
-    }))
+    test(
+      `${mode}: a failing partition leaves nothing, not even _sluice (TestFileOutputCommitter: testAbort)`,
+      Effect.fnUntraced(function* (root) {
+        const error = yield* lines(100).pipe(
+          Dataset.mapEffect((line) => (line === "line 70" ? Effect.fail("seventy" as const) : Effect.succeed(line))),
+          Dataset.writeText(`${root}/out`, { mode }),
+          Effect.flip
+        )
+        assert.strictEqual(error, "seventy")
+        onlyThere(root)
+      })
+    )
   }
 
-  test("overwrite and append: a failing partition leaves the old output", Effect.fnUntraced(function*(root) {
-    yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-    for (const mode of ["overwrite", "append"] as const) {
-      yield* lines(100).pipe(
-        Dataset.mapEffect((line) => line === "line 70" ? Effect.fail("seventy") : Effect.succeed(line)),
-        Dataset.writeText(`${root}/out`, { mode }),
-        Effect.flip
-      )
-      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"))
-      onlyThere(root, "out")
-      assert.isFalse(Fs.existsSync(`${root}/out/_sluice`))
-    }
-  }))
-
-  test("an interrupted write leaves nothing, and closes its files", Effect.fnUntraced(function*(root) {
-    const begun = yield* Deferred.make<void>()
-    const fiber = yield* Effect.forkChild(lines(10).pipe(
-      Dataset.tap((line) => line === "line 3" ? Effect.andThen(Deferred.succeed(begun, void 0), Effect.never) : Effect.void),
-      Dataset.writeText(`${root}/out`)
-    ))
-    yield* Deferred.await(begun)
-    yield* Fiber.interrupt(fiber)
-    onlyThere(root)
-    assert.strictEqual((yield* Effect.flatMap(FaultyStorage.FaultyStorage, (faulty) => faulty.counts)).open, 0)
-  }))
-
-  test("a full disk in the middle of a file is OutputFailed and leaves nothing", Effect.fnUntraced(function*(root) {
-    const faulty = yield* FaultyStorage.FaultyStorage
-    yield* faulty.inject({
-      operation: "write",
-      path: (path) => path.includes("part-00002"),
-      afterBytes: 50,
-      reason: new NoSpace({ detail: "disk full" })
+  test(
+    "overwrite and append: a failing partition leaves the old output",
+    Effect.fnUntraced(function* (root) {
+      yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
+      for (const mode of ["overwrite", "append"] as const) {
+        yield* lines(100).pipe(
+          Dataset.mapEffect((line) => (line === "line 70" ? Effect.fail("seventy") : Effect.succeed(line))),
+          Dataset.writeText(`${root}/out`, { mode }),
+          Effect.flip
+        )
+        assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"))
+        onlyThere(root, "out")
+        assert.isFalse(Fs.existsSync(`${root}/out/_sluice`))
+      }
     })
-    const error = yield* failure(Dataset.writeText(lines(1000), `${root}/out`))
-    assert.strictEqual(error.reason._tag, "OutputFailed")
-    assert.include(error.message, "no space left: disk full")
-    assert.include(error.message, "part-00002")
-    assert.include(error.hint, "free space")
-    assert.strictEqual(error.at.partition, 2)
-    onlyThere(root)
-    yield* faulty.reset
-    yield* Dataset.writeText(lines(1000), `${root}/out`)
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(1000))
-  }))
+  )
+
+  test(
+    "an interrupted write leaves nothing, and closes its files",
+    Effect.fnUntraced(function* (root) {
+      const begun = yield* Deferred.make<void>()
+      const fiber = yield* Effect.forkChild(
+        lines(10).pipe(
+          Dataset.tap((line) =>
+            line === "line 3" ? Effect.andThen(Deferred.succeed(begun, void 0), Effect.never) : Effect.void
+          ),
+          Dataset.writeText(`${root}/out`)
+        )
+      )
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(fiber)
+      onlyThere(root)
+      assert.strictEqual((yield* Effect.flatMap(FaultyStorage.FaultyStorage, (faulty) => faulty.counts)).open, 0)
+    })
+  )
+
+  test(
+    "a full disk in the middle of a file is OutputFailed and leaves nothing",
+    Effect.fnUntraced(function* (root) {
+      const faulty = yield* FaultyStorage.FaultyStorage
+      yield* faulty.inject({
+        operation: "write",
+        path: (path) => path.includes("part-00002"),
+        afterBytes: 50,
+        reason: new NoSpace({ detail: "disk full" })
+      })
+      const error = yield* failure(Dataset.writeText(lines(1000), `${root}/out`))
+      assert.strictEqual(error.reason._tag, "OutputFailed")
+      assert.include(error.message, "no space left: disk full")
+      assert.include(error.message, "part-00002")
+      assert.include(error.hint, "free space")
+      assert.strictEqual(error.at.partition, 2)
+      onlyThere(root)
+      yield* faulty.reset
+      yield* Dataset.writeText(lines(1000), `${root}/out`)
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(1000))
+    })
+  )
 
   for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
-    test(`${mode}: a rename that fails in the commit leaves the old output (TestFileOutputCommitter: testFailAbort)`, Effect.fnUntraced(function*(root) {
-      const faulty = yield* FaultyStorage.FaultyStorage
-      if (mode !== "error-if-exists") yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-      // Staged to `out`, one after another: each rename of the commit fails once.
-      const renames = mode === "append" ? 4 : mode === "overwrite" ? 6 : 5
-      for (let nth = 1; nth <= renames; nth++) {
-        yield* faulty.reset
-        yield* faulty.inject({ operation: "rename", nth, times: 1, reason: new Unavailable({ detail: "gone" }) })
-        const error = yield* failure(Dataset.writeText(lines(8, "new"), `${root}/out`, { mode }))
-        assert.strictEqual(error.reason._tag, "OutputFailed")
-        if (mode === "error-if-exists") {
-          onlyThere(root)
-        } else {
-          assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"), `rename ${nth}`)
-          onlyThere(root, "out")
+    test(
+      `${mode}: a rename that fails in the commit leaves the old output (TestFileOutputCommitter: testFailAbort)`,
+      Effect.fnUntraced(function* (root) {
+        const faulty = yield* FaultyStorage.FaultyStorage
+        if (mode !== "error-if-exists") yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
+        // Staged to `out`, one after another: each rename of the commit fails once.
+        const renames = mode === "append" ? 4 : mode === "overwrite" ? 6 : 5
+        for (let nth = 1; nth <= renames; nth++) {
+          yield* faulty.reset
+          yield* faulty.inject({ operation: "rename", nth, times: 1, reason: new Unavailable({ detail: "gone" }) })
+          const error = yield* failure(Dataset.writeText(lines(8, "new"), `${root}/out`, { mode }))
+          assert.strictEqual(error.reason._tag, "OutputFailed")
+          if (mode === "error-if-exists") {
+            onlyThere(root)
+          } else {
+            assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"), `rename ${nth}`)
+            onlyThere(root, "out")
+          }
         }
-      }
-      yield* faulty.reset
-      yield* Dataset.writeText(lines(8, "new"), `${root}/out`, { mode })
-      const all = yield* wholeOutput(`${root}/out`)
-      assert.deepStrictEqual(all, mode === "append" ? [...expected(4, "old"), ...expected(8, "new")] : expected(8, "new"))
-    }))
+        yield* faulty.reset
+        yield* Dataset.writeText(lines(8, "new"), `${root}/out`, { mode })
+        const all = yield* wholeOutput(`${root}/out`)
+        assert.deepStrictEqual(
+          all,
+          mode === "append" ? [...expected(4, "old"), ...expected(8, "new")] : expected(8, "new")
+        )
+      })
+    )
   }
 
-  test("overwrite: when the old output cannot be put back at once, it is kept and the next run does", Effect.fnUntraced(function*(root) {
-    const faulty = yield* FaultyStorage.FaultyStorage
-    yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-    yield* faulty.reset
-    yield* faulty.inject({
-      operation: "rename",
-      path: (path) => path.endsWith("/out") && path.includes("_sluice"),
-      reason: new Unavailable({ detail: "gone" })
+  test(
+    "overwrite: when the old output cannot be put back at once, it is kept and the next run does",
+    Effect.fnUntraced(function* (root) {
+      const faulty = yield* FaultyStorage.FaultyStorage
+      yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
+      yield* faulty.reset
+      yield* faulty.inject({
+        operation: "rename",
+        path: (path) => path.endsWith("/out") && path.includes("_sluice"),
+        reason: new Unavailable({ detail: "gone" })
+      })
+      yield* faulty.inject({
+        operation: "rename",
+        path: (path) => path.endsWith("/old"),
+        reason: new Unavailable({ detail: "gone" })
+      })
+      const error = yield* failure(Dataset.writeText(lines(8, "new"), `${root}/out`, { mode: "overwrite" }))
+      assert.strictEqual(error.reason._tag, "OutputFailed")
+      assert.isFalse(Fs.existsSync(`${root}/out`))
+      yield* faulty.reset
+      const again = yield* failure(Dataset.writeText(lines(8, "new"), `${root}/out`))
+      assert.strictEqual(again.reason._tag, "OutputExists")
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"))
+      onlyThere(root, "out")
     })
-    yield* faulty.inject({ operation: "rename", path: (path) => path.endsWith("/old"), reason: new Unavailable({ detail: "gone" }) })
-    const error = yield* failure(Dataset.writeText(lines(8, "new"), `${root}/out`, { mode: "overwrite" }))
-    assert.strictEqual(error.reason._tag, "OutputFailed")
-    assert.isFalse(Fs.existsSync(`${root}/out`))
-    yield* faulty.reset
-    const again = yield* failure(Dataset.writeText(lines(8, "new"), `${root}/out`))
-    assert.strictEqual(again.reason._tag, "OutputExists")
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"))
-    onlyThere(root, "out")
-  }))
+  )
 
-  test("rows that go missing are noticed before the commit", Effect.fnUntraced(function*(root) {
-    const error = yield* lines(100).pipe(
-      Dataset.mapPartitions((rows) => Stream.filter(rows, (line) => line !== "line 42"), { oneToOne: true }),
-      Dataset.writeText(`${root}/out`),
-      (action) => failure(action)
-    )
-    assert.strictEqual(error.reason._tag, "RowsNotConserved")
-    assert.include(error.message, "100 rows read, 0 filtered and 0 set aside, but 99 written")
-    onlyThere(root)
-  }))
+  test(
+    "rows that go missing are noticed before the commit",
+    Effect.fnUntraced(function* (root) {
+      const error = yield* lines(100).pipe(
+        Dataset.mapPartitions((rows) => Stream.filter(rows, (line) => line !== "line 42"), { oneToOne: true }),
+        Dataset.writeText(`${root}/out`),
+        (action) => failure(action)
+      )
+      assert.strictEqual(error.reason._tag, "RowsNotConserved")
+      assert.include(error.message, "100 rows read, 0 filtered and 0 set aside, but 99 written")
+      onlyThere(root)
+    })
+  )
 
-  test("rows are accounted for across every step", Effect.fnUntraced(function*(root) {
-    const dataset = Dataset.union(lines(100), lines(50)).pipe(
-      Dataset.flatMap((line) => [line, line]),
-      Dataset.sample({ fraction: 0.7, seed: 1 }),
-      Dataset.mapEffect((line) => line.endsWith("7") ? Effect.fail(line) : Effect.succeed(line)),
-      Dataset.catch((line) => Effect.succeed(`failed ${line}`)),
-      Dataset.mapArray((values) => values.filter((value) => !value.endsWith("5"))),
-      Dataset.mapPartitions((rows) => Stream.take(rows, 5)),
-      Dataset.coalesce(3),
-      Dataset.zipWithIndex,
-      Dataset.map(([line, index]) => `${index} ${line}`)
-    )
-    const manifest = yield* Dataset.writeText(dataset, `${root}/out`)
-    assert.deepStrictEqual(manifest.conservation, { read: 150, filtered: 110, deadLettered: 0, written: 40 })
-    assert.strictEqual((yield* wholeOutput(`${root}/out`)).length, 40)
-  }))
+  test(
+    "rows are accounted for across every step",
+    Effect.fnUntraced(function* (root) {
+      const dataset = Dataset.union(lines(100), lines(50)).pipe(
+        Dataset.flatMap((line) => [line, line]),
+        Dataset.sample({ fraction: 0.7, seed: 1 }),
+        Dataset.mapEffect((line) => (line.endsWith("7") ? Effect.fail(line) : Effect.succeed(line))),
+        Dataset.catch((line) => Effect.succeed(`failed ${line}`)),
+        Dataset.mapArray((values) => values.filter((value) => !value.endsWith("5"))),
+        Dataset.mapPartitions((rows) => Stream.take(rows, 5)),
+        Dataset.coalesce(3),
+        Dataset.zipWithIndex,
+        Dataset.map(([line, index]) => `${index} ${line}`)
+      )
+      const manifest = yield* Dataset.writeText(dataset, `${root}/out`)
+      assert.deepStrictEqual(manifest.conservation, { read: 150, filtered: 110, deadLettered: 0, written: 40 })
+      assert.strictEqual((yield* wholeOutput(`${root}/out`)).length, 40)
+    })
+  )
 
-  test("rows a Catch drops with its partition's stream count as filtered", Effect.fnUntraced(function*(root) {
-    const dataset = lines(40).pipe(
-      Dataset.mapEffect((line) => line === "line 12" ? Effect.fail("bad") : Effect.succeed(line)),
-      Dataset.mapPartitions((rows) => rows),
-      Dataset.filter((line) => line !== "line 0"),
-      Dataset.catch((error) => Effect.succeed(error))
-    )
-    const manifest = yield* Dataset.writeText(dataset, `${root}/out`)
-    // Partition 1 has lines 10 and 11 and "bad" in place of the other eight.
-    assert.deepStrictEqual(manifest.conservation, { read: 40, filtered: 8, deadLettered: 0, written: 32 })
-    assert.strictEqual((yield* wholeOutput(`${root}/out`)).length, 32)
-  }))
+  test(
+    "rows a Catch drops with its partition's stream count as filtered",
+    Effect.fnUntraced(function* (root) {
+      const dataset = lines(40).pipe(
+        Dataset.mapEffect((line) => (line === "line 12" ? Effect.fail("bad") : Effect.succeed(line))),
+        Dataset.mapPartitions((rows) => rows),
+        Dataset.filter((line) => line !== "line 0"),
+        Dataset.catch((error) => Effect.succeed(error))
+      )
+      const manifest = yield* Dataset.writeText(dataset, `${root}/out`)
+      // Partition 1 has lines 10 and 11 and "bad" in place of the other eight.
+      assert.deepStrictEqual(manifest.conservation, { read: 40, filtered: 8, deadLettered: 0, written: 32 })
+      assert.strictEqual((yield* wholeOutput(`${root}/out`)).length, 32)
+    })
+  )
 })
 
 describe("two writers of one output", () => {
-  test("of jobs that run at the same time one wins, the other says OutputExists (OutputCommitCoordinatorSuite: Only one of two duplicate commit tasks should commit)", Effect.fnUntraced(function*(root) {
-    const results = yield* Effect.all(
-      ["a", "b", "c"].map((prefix) =>
-        Effect.result(Dataset.writeText(lines(20, prefix), `${root}/out`))
-      ),
-      { concurrency: 3 }
-    )
-    const won = results.flatMap((result, index) => result._tag === "Success" ? [["a", "b", "c"][index]] : [])
-    assert.strictEqual(won.length, 1)
-    for (const result of results) {
-      if (result._tag === "Failure") {
-        assert.isTrue(result.failure instanceof JobError.JobError)
-        assert.strictEqual((result.failure as JobError.JobError).reason._tag, "OutputExists")
+  test(
+    "of jobs that run at the same time one wins, the other says OutputExists (OutputCommitCoordinatorSuite: Only one of two duplicate commit tasks should commit)",
+    Effect.fnUntraced(function* (root) {
+      const results = yield* Effect.all(
+        ["a", "b", "c"].map((prefix) => Effect.result(Dataset.writeText(lines(20, prefix), `${root}/out`))),
+        { concurrency: 3 }
+      )
+      const won = results.flatMap((result, index) => (result._tag === "Success" ? [["a", "b", "c"][index]] : []))
+      assert.strictEqual(won.length, 1)
+      for (const result of results) {
+        if (result._tag === "Failure") {
+          assert.isTrue(result.failure instanceof JobError.JobError)
+          assert.strictEqual((result.failure as JobError.JobError).reason._tag, "OutputExists")
+        }
       }
-    }
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(20, won[0]))
-    onlyThere(root, "out")
-  }))
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(20, won[0]))
+      onlyThere(root, "out")
+    })
+  )
 
-  test("jobs to outputs side by side do not disturb each other (TestFileOutputCommitter: testConcurrentCommitTaskWithSubDir)", Effect.fnUntraced(function*(root) {
-    yield* Effect.forEach(
-      Array.from({ length: 8 }, (_, i) => i),
-      (i) => Dataset.writeText(lines(20, `${i}`), `${root}/out${i}`),
-      { concurrency: 8 }
-    )
-    for (let i = 0; i < 8; i++) assert.deepStrictEqual(yield* wholeOutput(`${root}/out${i}`), expected(20, `${i}`))
-    assert.strictEqual(names(root)?.length, 8)
-  }))
+  test(
+    "jobs to outputs side by side do not disturb each other (TestFileOutputCommitter: testConcurrentCommitTaskWithSubDir)",
+    Effect.fnUntraced(function* (root) {
+      yield* Effect.forEach(
+        Array.from({ length: 8 }, (_, i) => i),
+        (i) => Dataset.writeText(lines(20, `${i}`), `${root}/out${i}`),
+        { concurrency: 8 }
+      )
+      for (let i = 0; i < 8; i++) assert.deepStrictEqual(yield* wholeOutput(`${root}/out${i}`), expected(20, `${i}`))
+      assert.strictEqual(names(root)?.length, 8)
+    })
+  )
 })
 
 describe("what a dead job left", () => {
@@ -338,112 +434,156 @@ describe("what a dead job left", () => {
     return path
   }
 
-  test("is swept by the next run (TestFileOutputCommitter: testRecovery)", Effect.fnUntraced(function*(root) {
-    const job = jobOf(`${root}/_sluice/out/dead`)
-    Fs.mkdirSync(`${job}/0-0`)
-    Fs.writeFileSync(`${job}/0-0/part-00000-dead.txt`, "half")
-    yield* Dataset.writeText(lines(4), `${root}/out`)
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
-    onlyThere(root, "out")
-  }))
+  test(
+    "is swept by the next run (TestFileOutputCommitter: testRecovery)",
+    Effect.fnUntraced(function* (root) {
+      const job = jobOf(`${root}/_sluice/out/dead`)
+      Fs.mkdirSync(`${job}/0-0`)
+      Fs.writeFileSync(`${job}/0-0/part-00000-dead.txt`, "half")
+      yield* Dataset.writeText(lines(4), `${root}/out`)
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
+      onlyThere(root, "out")
+    })
+  )
 
-  test("a job that died before it wrote its name down is swept too, one that lives is not", Effect.fnUntraced(function*(root) {
-    Fs.mkdirSync(`${root}/_sluice/out/nameless`, { recursive: true })
-    Fs.utimesSync(`${root}/_sluice/out/nameless`, new Date(0), new Date(0))
-    Fs.mkdirSync(`${root}/_sluice/out/starting`, { recursive: true })
-    const living = jobOf(`${root}/_sluice/out/living`)
-    Fs.writeFileSync(`${living}/_owner`, JSON.stringify({ pid: process.ppid, host: Os.hostname() }))
-    const elsewhere = jobOf(`${root}/_sluice/out/elsewhere`)
-    Fs.writeFileSync(`${elsewhere}/_owner`, JSON.stringify({ pid: dead, host: "another" }))
-    yield* Dataset.writeText(lines(4), `${root}/out`)
-    assert.deepStrictEqual(names(`${root}/_sluice/out`), ["elsewhere", "living", "starting"])
-  }))
+  test(
+    "a job that died before it wrote its name down is swept too, one that lives is not",
+    Effect.fnUntraced(function* (root) {
+      Fs.mkdirSync(`${root}/_sluice/out/nameless`, { recursive: true })
+      Fs.utimesSync(`${root}/_sluice/out/nameless`, new Date(0), new Date(0))
+      Fs.mkdirSync(`${root}/_sluice/out/starting`, { recursive: true })
+      const living = jobOf(`${root}/_sluice/out/living`)
+      Fs.writeFileSync(`${living}/_owner`, JSON.stringify({ pid: process.ppid, host: Os.hostname() }))
+      const elsewhere = jobOf(`${root}/_sluice/out/elsewhere`)
+      Fs.writeFileSync(`${elsewhere}/_owner`, JSON.stringify({ pid: dead, host: "another" }))
+      yield* Dataset.writeText(lines(4), `${root}/out`)
+      assert.deepStrictEqual(names(`${root}/_sluice/out`), ["elsewhere", "living", "starting"])
+    })
+  )
 
-  test("a process with the number of a dead one (a container's 1) does not take its job for its own", Effect.fnUntraced(function*(root) {
-    const job = jobOf(`${root}/_sluice/out/dead`)
-    Fs.writeFileSync(`${job}/_owner`, JSON.stringify({ pid: process.pid, host: Os.hostname() }))
-    yield* Dataset.writeText(lines(4), `${root}/out`)
-    onlyThere(root, "out")
-  }))
+  test(
+    "a process with the number of a dead one (a container's 1) does not take its job for its own",
+    Effect.fnUntraced(function* (root) {
+      const job = jobOf(`${root}/_sluice/out/dead`)
+      Fs.writeFileSync(`${job}/_owner`, JSON.stringify({ pid: process.pid, host: Os.hostname() }))
+      yield* Dataset.writeText(lines(4), `${root}/out`)
+      onlyThere(root, "out")
+    })
+  )
 
   for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
-    test(`${mode}: the old output of an overwrite killed between its renames is put back`, Effect.fnUntraced(function*(root) {
-      yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-      const job = jobOf(`${root}/_sluice/out/dead`)
-      Fs.renameSync(`${root}/out`, `${job}/old`)
-      if (mode === "error-if-exists") {
-        assert.strictEqual((yield* failure(Dataset.writeText(lines(4), `${root}/out`))).reason._tag, "OutputExists")
-      } else {
-        yield* Dataset.writeText(lines(4), `${root}/out`, { mode })
-      }
-      assert.deepStrictEqual(
-        yield* wholeOutput(`${root}/out`),
-        mode === "append" ? [...expected(4, "old"), ...expected(4)] : mode === "overwrite" ? expected(4) : expected(4, "old")
-      )
-      onlyThere(root, "out")
-    }))
+    test(
+      `${mode}: the old output of an overwrite killed between its renames is put back`,
+      Effect.fnUntraced(function* (root) {
+        yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
+        const job = jobOf(`${root}/_sluice/out/dead`)
+        Fs.renameSync(`${root}/out`, `${job}/old`)
+        if (mode === "error-if-exists") {
+          assert.strictEqual((yield* failure(Dataset.writeText(lines(4), `${root}/out`))).reason._tag, "OutputExists")
+        } else {
+          yield* Dataset.writeText(lines(4), `${root}/out`, { mode })
+        }
+        assert.deepStrictEqual(
+          yield* wholeOutput(`${root}/out`),
+          mode === "append"
+            ? [...expected(4, "old"), ...expected(4)]
+            : mode === "overwrite"
+              ? expected(4)
+              : expected(4, "old")
+        )
+        onlyThere(root, "out")
+      })
+    )
 
-    test(`${mode}: an append killed in its commit is finished`, Effect.fnUntraced(function*(root) {
-      yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-      // As far as an append gets: its manifest and files are written down, one file is renamed.
-      yield* Dataset.writeText(lines(8, "dead"), `${root}/other`)
-      const old = yield* Commit.readManifest(`${root}/out`)
-      const other = yield* Commit.readManifest(`${root}/other`)
-      const job = jobOf(`${root}/out/_sluice/dead`)
-      Fs.renameSync(`${root}/other`, `${job}/out`)
-      Fs.rmSync(`${job}/out/_SUCCESS`)
-      const files = other.files.map((file) => file.path)
-      Fs.renameSync(`${job}/out/${files[0]}`, `${root}/out/${files[0]}`)
-      const manifest = JSON.stringify({ ...other, rows: 12, bytes: old.bytes + other.bytes, files: [...old.files, ...other.files] })
-      Fs.writeFileSync(`${job}/_intent`, JSON.stringify({ files, manifest }))
-      if (mode === "error-if-exists") {
-        assert.strictEqual((yield* failure(Dataset.writeText(lines(4), `${root}/out`))).reason._tag, "OutputExists")
-      } else {
-        yield* Dataset.writeText(lines(4), `${root}/out`, { mode })
-      }
-      const before = [...expected(4, "old"), ...expected(8, "dead")]
-      assert.deepStrictEqual(
-        yield* wholeOutput(`${root}/out`),
-        mode === "append" ? [...before, ...expected(4)] : mode === "overwrite" ? expected(4) : before
-      )
-      assert.isFalse(Fs.existsSync(`${root}/out/_sluice`))
-    }))
+    test(
+      `${mode}: an append killed in its commit is finished`,
+      Effect.fnUntraced(function* (root) {
+        yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
+        // As far as an append gets: its manifest and files are written down, one file is renamed.
+        yield* Dataset.writeText(lines(8, "dead"), `${root}/other`)
+        const old = yield* Commit.readManifest(`${root}/out`)
+        const other = yield* Commit.readManifest(`${root}/other`)
+        const job = jobOf(`${root}/out/_sluice/dead`)
+        Fs.renameSync(`${root}/other`, `${job}/out`)
+        Fs.rmSync(`${job}/out/_SUCCESS`)
+        const files = other.files.map((file) => file.path)
+        Fs.renameSync(`${job}/out/${files[0]}`, `${root}/out/${files[0]}`)
+        const manifest = JSON.stringify({
+          ...other,
+          rows: 12,
+          bytes: old.bytes + other.bytes,
+          files: [...old.files, ...other.files]
+        })
+        Fs.writeFileSync(`${job}/_intent`, JSON.stringify({ files, manifest }))
+        if (mode === "error-if-exists") {
+          assert.strictEqual((yield* failure(Dataset.writeText(lines(4), `${root}/out`))).reason._tag, "OutputExists")
+        } else {
+          yield* Dataset.writeText(lines(4), `${root}/out`, { mode })
+        }
+        const before = [...expected(4, "old"), ...expected(8, "dead")]
+        assert.deepStrictEqual(
+          yield* wholeOutput(`${root}/out`),
+          mode === "append" ? [...before, ...expected(4)] : mode === "overwrite" ? expected(4) : before
+        )
+        assert.isFalse(Fs.existsSync(`${root}/out/_sluice`))
+      })
+    )
   }
 
-  test("an append that died before its commit left no output", Effect.fnUntraced(function*(root) {
-    jobOf(`${root}/out/_sluice/dead`)
-    yield* Dataset.writeText(lines(4), `${root}/out`)
-    assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
-  }))
+  test(
+    "an append that died before its commit left no output",
+    Effect.fnUntraced(function* (root) {
+      jobOf(`${root}/out/_sluice/dead`)
+      yield* Dataset.writeText(lines(4), `${root}/out`)
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
+    })
+  )
 })
 
 describe("dead letters", () => {
-  test("are written beside the rows and counted", Effect.fnUntraced(function*(root) {
-    const dataset = lines(10).pipe(
-      Dataset.mapPartitions((rows) =>
-        Stream.filterEffect(rows, Effect.fnUntraced(function*(line: string) {
-          if (line !== "line 3") return true
-          const task = yield* TaskContext.Current
-          yield* task?.deadLetter({ path: "input", rowGroup: undefined, row: 3, reason: "bad", value: line }) ?? Effect.void
-          return false
-        })), { oneToOne: true })
-    )
-    const manifest = yield* Dataset.writeText(dataset, `${root}/out`)
-    assert.deepStrictEqual(manifest.conservation, { read: 10, filtered: 0, deadLettered: 1, written: 9 })
-    const letters = Fs.readFileSync(`${root}/out/_dead_letters-${manifest.job}.jsonl`, "utf8")
-    assert.deepStrictEqual(JSON.parse(letters), { path: "input", row: 3, reason: "bad", value: "line 3" })
-    assert.strictEqual((yield* wholeOutput(`${root}/out`)).length, 9)
-  }))
+  test(
+    "are written beside the rows and counted",
+    Effect.fnUntraced(function* (root) {
+      const dataset = lines(10).pipe(
+        Dataset.mapPartitions(
+          (rows) =>
+            Stream.filterEffect(
+              rows,
+              Effect.fnUntraced(function* (line: string) {
+                if (line !== "line 3") return true
+                const task = yield* TaskContext.Current
+                yield* (
+                  task?.deadLetter({ path: "input", rowGroup: undefined, row: 3, reason: "bad", value: line }) ??
+                  Effect.void
+                )
+                return false
+              })
+            ),
+          { oneToOne: true }
+        )
+      )
+      const manifest = yield* Dataset.writeText(dataset, `${root}/out`)
+      assert.deepStrictEqual(manifest.conservation, { read: 10, filtered: 0, deadLettered: 1, written: 9 })
+      const letters = Fs.readFileSync(`${root}/out/_dead_letters-${manifest.job}.jsonl`, "utf8")
+      assert.deepStrictEqual(JSON.parse(letters), { path: "input", row: 3, reason: "bad", value: "line 3" })
+      assert.strictEqual((yield* wholeOutput(`${root}/out`)).length, 9)
+    })
+  )
 
-  test("of rows that do not decode name file and row", Effect.fnUntraced(function*(root) {
-    Fs.writeFileSync(`${root}/in.jsonl`, "{\"n\":1}\n{\"n\":\"x\"}\n{\"n\":3}\n")
-    const manifest = yield* Dataset.jsonLines(`${root}/in.jsonl`, Schema.Struct({ n: Schema.Number }), { onInvalidRow: "deadLetter" }).pipe(
-      Dataset.map(({ n }) => `${n}`),
-      Dataset.writeText(`${root}/out`)
-    )
-    assert.deepStrictEqual(manifest.conservation, { read: 3, filtered: 0, deadLettered: 1, written: 2 })
-    const letter = JSON.parse(Fs.readFileSync(`${root}/out/_dead_letters-${manifest.job}.jsonl`, "utf8"))
-    assert.include(letter.path, "in.jsonl")
-    assert.strictEqual(letter.row, 1)
-  }))
+  test(
+    "of rows that do not decode name file and row",
+    Effect.fnUntraced(function* (root) {
+      Fs.writeFileSync(`${root}/in.jsonl`, '{"n":1}\n{"n":"x"}\n{"n":3}\n')
+      const manifest = yield* Dataset.jsonLines(`${root}/in.jsonl`, Schema.Struct({ n: Schema.Number }), {
+        onInvalidRow: "deadLetter"
+      }).pipe(
+        Dataset.map(({ n }) => `${n}`),
+        Dataset.writeText(`${root}/out`)
+      )
+      assert.deepStrictEqual(manifest.conservation, { read: 3, filtered: 0, deadLettered: 1, written: 2 })
+      const letter = JSON.parse(Fs.readFileSync(`${root}/out/_dead_letters-${manifest.job}.jsonl`, "utf8"))
+      assert.include(letter.path, "in.jsonl")
+      assert.strictEqual(letter.row, 1)
+    })
+  )
 })

@@ -13,32 +13,40 @@ const engine = (...executors: ReadonlyArray<Executor.LocalExecutor>) =>
 
 describe("Executor.layerLocal", () => {
   it.effect("has one executor with the processors' slots, or those named", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const joined = (options?: Parameters<typeof Executor.layerLocal>[0]) =>
         Effect.provide(
           Effect.flatMap(Executor.Executor, (executor) =>
-            Stream.runCollect(Stream.take(executor.changes, options?.executors?.length ?? 1))),
+            Stream.runCollect(Stream.take(executor.changes, options?.executors?.length ?? 1))
+          ),
           Executor.layerLocal(options)
         )
       assert.deepStrictEqual(yield* joined(), [
         { _tag: "Joined", info: { id: "local-0", host: hostname(), slots: availableParallelism() } }
       ])
       assert.deepStrictEqual(
-        (yield* joined({ executors: [{ id: "a", slots: 3 }, { host: "h", slots: 1 }] })).map((change) =>
-          change._tag === "Joined" ? change.info : change
-        ),
-        [{ id: "a", host: hostname(), slots: 3 }, { id: "local-1", host: "h", slots: 1 }]
+        (yield* joined({
+          executors: [
+            { id: "a", slots: 3 },
+            { host: "h", slots: 1 }
+          ]
+        })).map((change) => (change._tag === "Joined" ? change.info : change)),
+        [
+          { id: "a", host: hostname(), slots: 3 },
+          { id: "local-1", host: "h", slots: 1 }
+        ]
       )
-    }))
+    })
+  )
 
   it.effect("builds a layer once though many tasks ask at once, and though the first is interrupted", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let builds = 0
       const asked = yield* Deferred.make<void>()
       const gate = yield* Deferred.make<void>()
       const layer = Layer.effect(
         Service,
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           builds++
           yield* Deferred.succeed(asked, void 0)
           yield* Deferred.await(gate)
@@ -57,14 +65,16 @@ describe("Executor.layerLocal", () => {
       yield* Deferred.succeed(gate, void 0)
       assert.deepStrictEqual(yield* Fiber.join(second), [0, 7, 14, 21, 28, 35, 42, 49])
       assert.strictEqual(builds, 1)
-    }).pipe(Effect.provide(engine({ slots: 4 }))))
+    }).pipe(Effect.provide(engine({ slots: 4 })))
+  )
 
   it.effect("knows itself in every task", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const ids = yield* Dataset.range(0, 8, { partitions: 8 }).pipe(
         Dataset.mapEffect(() => Effect.map(TaskContext.Current, (task) => task?.executor.id)),
         Dataset.collect
       )
       assert.sameMembers([...new Set(ids)], ["a", "b"])
-    }).pipe(Effect.provide(engine({ id: "a", slots: 1 }, { id: "b", slots: 1 }))))
+    }).pipe(Effect.provide(engine({ id: "a", slots: 1 }, { id: "b", slots: 1 })))
+  )
 })

@@ -35,13 +35,20 @@ describe("Optimizer", () => {
     const sample = Dataset.sample(rows, { fraction: 0.5, seed: 1 })
     assert.strictEqual(
       optimised(Dataset.union(sample, rows).pipe(Dataset.coalesce(1), Dataset.select("c"))),
-      ["Coalesce to 1", "  Union of 2", "    Sample 0.5 seed 1", "      Read columnar c", "    Read columnar c"].join("\n")
+      ["Coalesce to 1", "  Union of 2", "    Sample 0.5 seed 1", "      Read columnar c", "    Read columnar c"].join(
+        "\n"
+      )
     )
   })
 
   it("a select stays above a step that may look at other columns", () => {
     assert.strictEqual(
-      optimised(rows.pipe(Dataset.filter((row) => row.b > 1), Dataset.select("a"))),
+      optimised(
+        rows.pipe(
+          Dataset.filter((row) => row.b > 1),
+          Dataset.select("a")
+        )
+      ),
       ["Select a", "  Filter", "    Read columnar a+b+c"].join("\n")
     )
   })
@@ -55,7 +62,10 @@ describe("Optimizer", () => {
   })
 
   it("leaves a plan alone that no rule fits, and its own result", () => {
-    const plan = rows.pipe(Dataset.map((row) => row.a), Dataset.filter((n) => n > 1)).plan
+    const plan = rows.pipe(
+      Dataset.map((row) => row.a),
+      Dataset.filter((n) => n > 1)
+    ).plan
     assert.strictEqual(Plan.print(Optimizer.optimize(plan)), Plan.print(plan))
     for (const dataset of [rows.pipe(Dataset.select("a")), Dataset.union(rows, Dataset.union(rows, rows))]) {
       const once = Optimizer.optimize(dataset.plan)

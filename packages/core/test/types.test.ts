@@ -12,7 +12,7 @@ declare const numbers: Numbers
 declare const full: Dataset.Dataset<number, Bad, A>
 declare const both: Dataset.Dataset<number, Bad | Worse, A | B>
 
-const needsB = (n: number) => Effect.flatMap(B, (b) => n > 0 ? Effect.succeed(`${n}${b}`) : Effect.fail(new Worse()))
+const needsB = (n: number) => Effect.flatMap(B, (b) => (n > 0 ? Effect.succeed(`${n}${b}`) : Effect.fail(new Worse())))
 
 // The checks are the compiler's: nothing here runs.
 describe("types", () => {
@@ -20,65 +20,85 @@ describe("types", () => {
     expectTypeOf(() => Dataset.make(1, "a")).returns.toEqualTypeOf<Dataset.Dataset<1 | "a">>()
     expectTypeOf(() => Dataset.fromIterable(new Set(["a"]))).returns.toEqualTypeOf<Dataset.Dataset<string>>()
     expectTypeOf(() => Dataset.range(0, 1)).returns.toEqualTypeOf<Numbers>()
-    expectTypeOf(() => Dataset.fromStreams([Stream.fromEffect(needsB(1))])).returns
-      .toEqualTypeOf<Dataset.Dataset<string, Worse, B>>()
+    expectTypeOf(() => Dataset.fromStreams([Stream.fromEffect(needsB(1))])).returns.toEqualTypeOf<
+      Dataset.Dataset<string, Worse, B>
+    >()
     expectTypeOf(() => Dataset.text("x")).returns.toEqualTypeOf<Dataset.Dataset<string>>()
-    expectTypeOf(() => Dataset.parquet("x", Schema.Struct({ a: Schema.Number, b: Schema.String }))).returns
-      .toEqualTypeOf<Dataset.Dataset<{ readonly a: number; readonly b: string }>>()
+    expectTypeOf(() =>
+      Dataset.parquet("x", Schema.Struct({ a: Schema.Number, b: Schema.String }))
+    ).returns.toEqualTypeOf<Dataset.Dataset<{ readonly a: number; readonly b: string }>>()
   })
 
   it("pure steps change A and keep E and R", () => {
     expectTypeOf(() => full.pipe(Dataset.map((n) => `${n}`))).returns.toEqualTypeOf<Dataset.Dataset<string, Bad, A>>()
     expectTypeOf(() => Dataset.map(full, (n) => `${n}`)).returns.toEqualTypeOf<Dataset.Dataset<string, Bad, A>>()
-    expectTypeOf(() => full.pipe(Dataset.flatMap((n) => [`${n}`]))).returns.toEqualTypeOf<Dataset.Dataset<string, Bad, A>>()
+    expectTypeOf(() => full.pipe(Dataset.flatMap((n) => [`${n}`]))).returns.toEqualTypeOf<
+      Dataset.Dataset<string, Bad, A>
+    >()
     expectTypeOf(() => full.pipe(Dataset.filter((n) => n > 0))).returns.toEqualTypeOf<Dataset.Dataset<number, Bad, A>>()
-    expectTypeOf(() => Dataset.make<[1, "a"]>(1, "a").pipe(Dataset.filter((x): x is "a" => x === "a"))).returns
-      .toEqualTypeOf<Dataset.Dataset<"a">>()
-    expectTypeOf(() => full.pipe(Dataset.filterMap((n) => n > 0 ? Result.succeed(`${n}`) : Result.fail(n)))).returns
-      .toEqualTypeOf<Dataset.Dataset<string, Bad, A>>()
-    expectTypeOf(() => full.pipe(Dataset.mapArray((values) => values.map(String)))).returns
-      .toEqualTypeOf<Dataset.Dataset<string, Bad, A>>()
-    expectTypeOf(() => full.pipe(Dataset.coalesce(1), Dataset.sample({ fraction: 1, seed: 1 }))).returns
-      .toEqualTypeOf<Dataset.Dataset<number, Bad, A>>()
-    expectTypeOf(() => full.pipe(Dataset.zipWithIndex)).returns
-      .toEqualTypeOf<Dataset.Dataset<readonly [number, number], Bad, A>>()
-    expectTypeOf(() => Dataset.make({ a: 1, b: "x" }).pipe(Dataset.select("a"))).returns
-      .toExtend<Dataset.Dataset<{ readonly a: number }>>()
+    expectTypeOf(() =>
+      Dataset.make<[1, "a"]>(1, "a").pipe(Dataset.filter((x): x is "a" => x === "a"))
+    ).returns.toEqualTypeOf<Dataset.Dataset<"a">>()
+    expectTypeOf(() =>
+      full.pipe(Dataset.filterMap((n) => (n > 0 ? Result.succeed(`${n}`) : Result.fail(n))))
+    ).returns.toEqualTypeOf<Dataset.Dataset<string, Bad, A>>()
+    expectTypeOf(() => full.pipe(Dataset.mapArray((values) => values.map(String)))).returns.toEqualTypeOf<
+      Dataset.Dataset<string, Bad, A>
+    >()
+    expectTypeOf(() => full.pipe(Dataset.coalesce(1), Dataset.sample({ fraction: 1, seed: 1 }))).returns.toEqualTypeOf<
+      Dataset.Dataset<number, Bad, A>
+    >()
+    expectTypeOf(() => full.pipe(Dataset.zipWithIndex)).returns.toEqualTypeOf<
+      Dataset.Dataset<readonly [number, number], Bad, A>
+    >()
+    expectTypeOf(() => Dataset.make({ a: 1, b: "x" }).pipe(Dataset.select("a"))).returns.toExtend<
+      Dataset.Dataset<{ readonly a: number }>
+    >()
   })
 
   it("effectful steps add to E and R", () => {
-    expectTypeOf(() => full.pipe(Dataset.mapEffect(needsB, { concurrency: 2 }))).returns
-      .toEqualTypeOf<Dataset.Dataset<string, Bad | Worse, A | B>>()
-    expectTypeOf(() => full.pipe(Dataset.tap(needsB))).returns
-      .toEqualTypeOf<Dataset.Dataset<number, Bad | Worse, A | B>>()
-    expectTypeOf(() => Dataset.union(full, Dataset.mapEffect(numbers, needsB))).returns
-      .toEqualTypeOf<Dataset.Dataset<string | number, Bad | Worse, A | B>>()
+    expectTypeOf(() => full.pipe(Dataset.mapEffect(needsB, { concurrency: 2 }))).returns.toEqualTypeOf<
+      Dataset.Dataset<string, Bad | Worse, A | B>
+    >()
+    expectTypeOf(() => full.pipe(Dataset.tap(needsB))).returns.toEqualTypeOf<
+      Dataset.Dataset<number, Bad | Worse, A | B>
+    >()
+    expectTypeOf(() => Dataset.union(full, Dataset.mapEffect(numbers, needsB))).returns.toEqualTypeOf<
+      Dataset.Dataset<string | number, Bad | Worse, A | B>
+    >()
   })
 
   it("mapPartitions has the E and R of the stream it returns", () => {
-    expectTypeOf(() => full.pipe(Dataset.mapPartitions((rows) => Stream.mapEffect(rows, needsB)))).returns
-      .toEqualTypeOf<Dataset.Dataset<string, Bad | Worse, A | B>>()
-    expectTypeOf(() => Dataset.mapPartitions(full, (rows) => Stream.catch(rows, () => Stream.empty))).returns
-      .toEqualTypeOf<Dataset.Dataset<number, never, A>>()
+    expectTypeOf(() =>
+      full.pipe(Dataset.mapPartitions((rows) => Stream.mapEffect(rows, needsB)))
+    ).returns.toEqualTypeOf<Dataset.Dataset<string, Bad | Worse, A | B>>()
+    expectTypeOf(() =>
+      Dataset.mapPartitions(full, (rows) => Stream.catch(rows, () => Stream.empty))
+    ).returns.toEqualTypeOf<Dataset.Dataset<number, never, A>>()
   })
 
   it("handlers take from E", () => {
-    expectTypeOf(() => both.pipe(Dataset.catchTag("Bad", () => Effect.succeed("x")))).returns
-      .toEqualTypeOf<Dataset.Dataset<string | number, Worse, A | B>>()
-    expectTypeOf(() => both.pipe(Dataset.catch((error) => Effect.succeed(error._tag)))).returns
-      .toEqualTypeOf<Dataset.Dataset<number | "Bad" | "Worse", never, A | B>>()
-    expectTypeOf(() => full.pipe(Dataset.catch(() => needsB(1)))).returns
-      .toEqualTypeOf<Dataset.Dataset<string | number, Worse, A | B>>()
+    expectTypeOf(() => both.pipe(Dataset.catchTag("Bad", () => Effect.succeed("x")))).returns.toEqualTypeOf<
+      Dataset.Dataset<string | number, Worse, A | B>
+    >()
+    expectTypeOf(() => both.pipe(Dataset.catch((error) => Effect.succeed(error._tag)))).returns.toEqualTypeOf<
+      Dataset.Dataset<number | "Bad" | "Worse", never, A | B>
+    >()
+    expectTypeOf(() => full.pipe(Dataset.catch(() => needsB(1)))).returns.toEqualTypeOf<
+      Dataset.Dataset<string | number, Worse, A | B>
+    >()
     // @ts-expect-error there is no such tag
     const unknown = () => full.pipe(Dataset.catchTag("Worse", () => Effect.succeed(1)))
     void unknown
   })
 
   it("provide takes from R and adds what the layer needs and fails with", () => {
-    expectTypeOf(() => both.pipe(Dataset.provideService(A, 1))).returns
-      .toEqualTypeOf<Dataset.Dataset<number, Bad | Worse, B>>()
-    expectTypeOf(() => full.pipe(Dataset.provide(Layer.effect(A, Effect.as(needsB(1), 1))))).returns
-      .toEqualTypeOf<Dataset.Dataset<number, Bad | Worse, B>>()
+    expectTypeOf(() => both.pipe(Dataset.provideService(A, 1))).returns.toEqualTypeOf<
+      Dataset.Dataset<number, Bad | Worse, B>
+    >()
+    expectTypeOf(() => full.pipe(Dataset.provide(Layer.effect(A, Effect.as(needsB(1), 1))))).returns.toEqualTypeOf<
+      Dataset.Dataset<number, Bad | Worse, B>
+    >()
     const prices = Broadcast.make<number>("types/Prices")
     expectTypeOf(() =>
       numbers.pipe(
@@ -96,19 +116,33 @@ describe("types", () => {
     expectTypeOf(() => full.pipe(Dataset.count)).returns.toEqualTypeOf<Action.Action<number, Bad, A>>()
     expectTypeOf(() => full.pipe(Dataset.take(1))).returns.toEqualTypeOf<Action.Action<Array<number>, Bad, A>>()
     expectTypeOf(() => full.pipe(Dataset.first)).returns.toEqualTypeOf<Action.Action<Option.Option<number>, Bad, A>>()
-    expectTypeOf(() => full.pipe(Dataset.reduce((a, b) => a + b))).returns
-      .toEqualTypeOf<Action.Action<Option.Option<number>, Bad, A>>()
-    expectTypeOf(() => full.pipe(Dataset.aggregate(() => "", (s, n) => `${s}${n}`, (l, r) => l + r))).returns
-      .toEqualTypeOf<Action.Action<string, Bad, A>>()
-    expectTypeOf(() => full.pipe(Dataset.forEach(needsB))).returns.toEqualTypeOf<Action.Action<void, Bad | Worse, A | B>>()
-    expectTypeOf(() => full.pipe(Dataset.forEachPartition((rows) => Stream.runDrain(rows)))).returns
-      .toEqualTypeOf<Action.Action<void, Bad, A>>()
-    expectTypeOf(() => Dataset.map(full, String).pipe(Dataset.writeText("x"))).returns
-      .toEqualTypeOf<Action.Action<Commit.Manifest, Bad, A>>()
-    expectTypeOf(() => Dataset.toStream(full)).returns
-      .toEqualTypeOf<Stream.Stream<number, Bad | JobError.JobError, A | Engine.Engine>>()
-    expectTypeOf(() => Effect.map(Dataset.count(full), String)).returns
-      .toEqualTypeOf<Effect.Effect<string, Bad | JobError.JobError, A | Engine.Engine>>()
+    expectTypeOf(() => full.pipe(Dataset.reduce((a, b) => a + b))).returns.toEqualTypeOf<
+      Action.Action<Option.Option<number>, Bad, A>
+    >()
+    expectTypeOf(() =>
+      full.pipe(
+        Dataset.aggregate(
+          () => "",
+          (s, n) => `${s}${n}`,
+          (l, r) => l + r
+        )
+      )
+    ).returns.toEqualTypeOf<Action.Action<string, Bad, A>>()
+    expectTypeOf(() => full.pipe(Dataset.forEach(needsB))).returns.toEqualTypeOf<
+      Action.Action<void, Bad | Worse, A | B>
+    >()
+    expectTypeOf(() => full.pipe(Dataset.forEachPartition((rows) => Stream.runDrain(rows)))).returns.toEqualTypeOf<
+      Action.Action<void, Bad, A>
+    >()
+    expectTypeOf(() => Dataset.map(full, String).pipe(Dataset.writeText("x"))).returns.toEqualTypeOf<
+      Action.Action<Commit.Manifest, Bad, A>
+    >()
+    expectTypeOf(() => Dataset.toStream(full)).returns.toEqualTypeOf<
+      Stream.Stream<number, Bad | JobError.JobError, A | Engine.Engine>
+    >()
+    expectTypeOf(() => Effect.map(Dataset.count(full), String)).returns.toEqualTypeOf<
+      Effect.Effect<string, Bad | JobError.JobError, A | Engine.Engine>
+    >()
   })
 
   it("a job's layer is provided, but for what it needs itself", () => {
@@ -131,7 +165,11 @@ describe("types", () => {
       // @ts-expect-error numbers are no text
       () => numbers.pipe(Dataset.writeText("x")),
       // @ts-expect-error a map is pure
-      () => numbers.pipe(Dataset.map((n) => Effect.succeed(n)), Dataset.map((n) => n + 1)),
+      () =>
+        numbers.pipe(
+          Dataset.map((n) => Effect.succeed(n)),
+          Dataset.map((n) => n + 1)
+        ),
       // @ts-expect-error a dataset is no effect
       () => Effect.runPromise(numbers),
       // @ts-expect-error an engine is missing

@@ -93,7 +93,9 @@ const checkBatch = (options: BatchOptions | undefined, scorer: Scorer["Service"]
     return Effect.fail(failure(scorer.describe, [], new BadSetup({ detail })))
   }
   if (!(bytes > 0)) {
-    return Effect.fail(failure(scorer.describe, [], new BadSetup({ detail: `batch.bytes must be above 0, got ${bytes}` })))
+    return Effect.fail(
+      failure(scorer.describe, [], new BadSetup({ detail: `batch.bytes must be above 0, got ${bytes}` }))
+    )
   }
   return Effect.void
 }

@@ -14,7 +14,9 @@ const write = (path: string, bad: number) =>
     Dataset.writeParquet(path, Row, { rowGroupRows: 5000 })
   )
 
-const scorer = Scorer.layerModel(Model.logisticRegression({ nFeatures: features, weights: Array(features).fill(0), bias: 0 }))
+const scorer = Scorer.layerModel(
+  Model.logisticRegression({ nFeatures: features, weights: Array(features).fill(0), bias: 0 })
+)
 
 const expectRow = (error: unknown) => {
   assert.instanceOf(error, ScoreError.ScoreError)
@@ -28,7 +30,7 @@ const expectRow = (error: unknown) => {
 
 describe("scoring Parquet", () => {
   it.effect("names the file, row group and row of a vector of another length, scoring rows", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* write("memory:///vectors", 12_345)
       const error = yield* Dataset.parquet("memory:///vectors", Row).pipe(
         // Rows that were filtered out before do not shift the count.
@@ -39,10 +41,11 @@ describe("scoring Parquet", () => {
         Effect.flip
       )
       expectRow(error)
-    }).pipe(Effect.provide(Engine.layer)))
+    }).pipe(Effect.provide(Engine.layer))
+  )
 
   it.effect("names them scoring record batches", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* write("memory:///vectors", 12_345)
       const error = yield* Dataset.parquetBatches("memory:///vectors").pipe(
         Scoring.scoreBatches({ vector: "features" }),
@@ -51,10 +54,11 @@ describe("scoring Parquet", () => {
         Effect.flip
       )
       expectRow(error)
-    }).pipe(Effect.provide(Engine.layer)))
+    }).pipe(Effect.provide(Engine.layer))
+  )
 
   it.effect("scores every row of record batches, once and in place", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* write("memory:///vectors", -1)
       const manifest = yield* Dataset.parquetBatches("memory:///vectors").pipe(
         Scoring.scoreBatches({ vector: "features", batch: { rows: 777 }, threshold: 0.5 }),
@@ -75,5 +79,6 @@ describe("scoring Parquet", () => {
         assert.strictEqual(row.score, 0.5)
         assert.isTrue(row.class)
       }
-    }).pipe(Effect.provide(Engine.layer)))
+    }).pipe(Effect.provide(Engine.layer))
+  )
 })

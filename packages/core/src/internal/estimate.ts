@@ -37,5 +37,5 @@ export const estimateBytes = (rows: ReadonlyArray<unknown>): number => {
     sum += 8 + ofValue(rows[i], 4)
     looked++
   }
-  return looked === 0 ? 0 : Math.ceil(sum / looked * rows.length)
+  return looked === 0 ? 0 : Math.ceil((sum / looked) * rows.length)
 }

@@ -17,7 +17,7 @@ const writer = `${import.meta.dirname}/writer.ts`
 
 /** A seeded generator of numbers in [0, 1). */
 const uniform = (seed: number) => () => {
-  seed = Math.imul(seed ^ (seed >>> 15), 0x2c1b3c6d) + 0x9e3779b9 | 0
+  seed = (Math.imul(seed ^ (seed >>> 15), 0x2c1b3c6d) + 0x9e3779b9) | 0
   return ((seed ^ (seed >>> 13)) >>> 0) / 2 ** 32
 }
 
@@ -83,52 +83,60 @@ const ageNameless = (own: string): boolean => {
 }
 
 describe("SIGKILL", () => {
-  it.live("at 50 moments and more leaves the whole output or none, and the next run succeeds and sweeps", () =>
-    Effect.gen(function*() {
-      const root = yield* Effect.acquireRelease(
-        Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice kill-"))),
-        (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
-      )
-      const random = uniform(20261122)
-      const seen = { moments: 0, before: 0, after: 0, betweenRenames: 0, leftovers: 0, nameless: 0 }
-      const again = (output: string, mode: "error-if-exists" | "overwrite") =>
-        Dataset.range(0, rows, { partitions: files }).pipe(Dataset.map(String), Dataset.writeText(output, { mode }))
+  it.live(
+    "at 50 moments and more leaves the whole output or none, and the next run succeeds and sweeps",
+    () =>
+      Effect.gen(function* () {
+        const root = yield* Effect.acquireRelease(
+          Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice kill-"))),
+          (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
+        )
+        const random = uniform(20261122)
+        const seen = { moments: 0, before: 0, after: 0, betweenRenames: 0, leftovers: 0, nameless: 0 }
+        const again = (output: string, mode: "error-if-exists" | "overwrite") =>
+          Dataset.range(0, rows, { partitions: files }).pipe(Dataset.map(String), Dataset.writeText(output, { mode }))
 
-      const one = Effect.fnUntraced(function*(index: number) {
-        const directory = `${root}/${index}`
-        Fs.mkdirSync(directory)
-        const killed = yield* Effect.promise(() => runAndKill(directory, random() * 150))
-        for (const [lane, { busy, round }] of killed.entries()) {
-          const own = `${directory}/${lane}`
-          if (busy) seen.moments++
-          if (Fs.existsSync(`${own}/_sluice`)) seen.leftovers++
-          if (lane % 2 === 0) {
-            for (let before = 0; before < round; before++) assert.isTrue(isThere(`${own}/out-${before}`))
-            const there = isThere(`${own}/out-${round}`)
-            assert.isTrue(there || busy)
-            if (busy) seen[there ? "after" : "before"]++
-            yield* again(`${own}/out-${round}`, there ? "overwrite" : "error-if-exists")
-            assert.isTrue(isThere(`${own}/out-${round}`))
-          } else {
-            if (!isThere(`${own}/out`)) {
-              // The old output is aside; a run that may not replace it puts it back.
-              seen.betweenRenames++
-              yield* Effect.flip(again(`${own}/out`, "error-if-exists"))
+        const one = Effect.fnUntraced(function* (index: number) {
+          const directory = `${root}/${index}`
+          Fs.mkdirSync(directory)
+          const killed = yield* Effect.promise(() => runAndKill(directory, random() * 150))
+          for (const [lane, { busy, round }] of killed.entries()) {
+            const own = `${directory}/${lane}`
+            if (busy) seen.moments++
+            if (Fs.existsSync(`${own}/_sluice`)) seen.leftovers++
+            if (lane % 2 === 0) {
+              for (let before = 0; before < round; before++) assert.isTrue(isThere(`${own}/out-${before}`))
+              const there = isThere(`${own}/out-${round}`)
+              assert.isTrue(there || busy)
+              if (busy) seen[there ? "after" : "before"]++
+              yield* again(`${own}/out-${round}`, there ? "overwrite" : "error-if-exists")
+              assert.isTrue(isThere(`${own}/out-${round}`))
+            } else {
+              if (!isThere(`${own}/out`)) {
+                // The old output is aside; a run that may not replace it puts it back.
+                seen.betweenRenames++
+                yield* Effect.flip(again(`${own}/out`, "error-if-exists"))
+                assert.isTrue(isThere(`${own}/out`))
+              }
+              yield* again(`${own}/out`, "overwrite")
               assert.isTrue(isThere(`${own}/out`))
             }
-            yield* again(`${own}/out`, "overwrite")
-            assert.isTrue(isThere(`${own}/out`))
+            if (ageNameless(own)) {
+              seen.nameless++
+              yield* again(lane % 2 === 0 ? `${own}/out-${round}` : `${own}/out`, "overwrite")
+            }
+            assert.isFalse(Fs.existsSync(`${own}/_sluice`), `${own}/_sluice`)
           }
-          if (ageNameless(own)) {
-            seen.nameless++
-            yield* again(lane % 2 === 0 ? `${own}/out-${round}` : `${own}/out`, "overwrite")
-          }
-          assert.isFalse(Fs.existsSync(`${own}/_sluice`), `${own}/_sluice`)
-        }
-      })
-      yield* Effect.forEach(Array.from({ length: kills }, (_, index) => index), one, { concurrency: 2, discard: true })
-      assert.isAtLeast(seen.moments, 50, JSON.stringify(seen))
-      assert.isAbove(seen.before, 0, JSON.stringify(seen))
-      assert.isAbove(seen.leftovers, 0, JSON.stringify(seen))
-    }).pipe(Effect.scoped, Effect.provide(Engine.layer)), 60_000 + kills * 10_000)
+        })
+        yield* Effect.forEach(
+          Array.from({ length: kills }, (_, index) => index),
+          one,
+          { concurrency: 2, discard: true }
+        )
+        assert.isAtLeast(seen.moments, 50, JSON.stringify(seen))
+        assert.isAbove(seen.before, 0, JSON.stringify(seen))
+        assert.isAbove(seen.leftovers, 0, JSON.stringify(seen))
+      }).pipe(Effect.scoped, Effect.provide(Engine.layer)),
+    60_000 + kills * 10_000
+  )
 })

@@ -8,8 +8,8 @@ import { writeSync } from "node:fs"
 
 const [root = "", lanes = "1", rows = "1"] = process.argv.slice(2)
 
-const lane = Effect.fnUntraced(function*(lane: number) {
-  for (let round = 0;; round++) {
+const lane = Effect.fnUntraced(function* (lane: number) {
+  for (let round = 0; ; round++) {
     writeSync(1, `begin ${lane} ${round}\n`)
     yield* Dataset.range(0, Number(rows), { partitions: 4 }).pipe(
       Dataset.map((n) => `${round} ${n}`),
@@ -22,7 +22,9 @@ const lane = Effect.fnUntraced(function*(lane: number) {
 })
 
 Effect.runFork(
-  Effect.forEach(Array.from({ length: Number(lanes) }, (_, index) => index), lane, { concurrency: "unbounded" }).pipe(
-    Effect.provide(Engine.layer)
-  )
+  Effect.forEach(
+    Array.from({ length: Number(lanes) }, (_, index) => index),
+    lane,
+    { concurrency: "unbounded" }
+  ).pipe(Effect.provide(Engine.layer))
 )

@@ -55,21 +55,21 @@ export type Event =
   | { readonly _tag: "Joined"; readonly id: string; readonly host: string; readonly slots: number }
   | { readonly _tag: "Left"; readonly id: string }
   | {
-    readonly _tag: "Submitted"
-    readonly set: number
-    readonly maxAttempts: number
-    /** Preferred hosts by task. */
-    readonly hosts: ReadonlyArray<ReadonlyArray<string>>
-  }
+      readonly _tag: "Submitted"
+      readonly set: number
+      readonly maxAttempts: number
+      /** Preferred hosts by task. */
+      readonly hosts: ReadonlyArray<ReadonlyArray<string>>
+    }
   | { readonly _tag: "Succeeded"; readonly set: number; readonly task: number; readonly attempt: number }
   | {
-    readonly _tag: "Failed"
-    readonly set: number
-    readonly task: number
-    readonly attempt: number
-    /** False for what is not the task's fault (a lost executor): tried again without limit. */
-    readonly counts: boolean
-  }
+      readonly _tag: "Failed"
+      readonly set: number
+      readonly task: number
+      readonly attempt: number
+      /** False for what is not the task's fault (a lost executor): tried again without limit. */
+      readonly counts: boolean
+    }
   /** The set is wanted no longer; its running attempts are being interrupted. */
   | { readonly _tag: "Cancelled"; readonly set: number }
   /** Every attempt of the set has ended, whether it said so or not. */
@@ -79,13 +79,13 @@ export type Event =
 
 export type Command =
   | {
-    readonly _tag: "Launch"
-    readonly set: number
-    readonly task: number
-    readonly attempt: number
-    readonly executor: string
-    readonly locality: Locality
-  }
+      readonly _tag: "Launch"
+      readonly set: number
+      readonly task: number
+      readonly attempt: number
+      readonly executor: string
+      readonly locality: Locality
+    }
   /** Every task of the set has succeeded. */
   | { readonly _tag: "Completed"; readonly set: number }
   /** A task has failed as often as it may. */
@@ -135,7 +135,7 @@ const enqueue = (set: TaskSet, task: number): void => {
   if (hosts.length === 0) set.anywhere.push(task)
   for (const host of hosts) {
     let queue = set.byHost.get(host)
-    if (queue === undefined) set.byHost.set(host, queue = new Fifo())
+    if (queue === undefined) set.byHost.set(host, (queue = new Fifo()))
     queue.push(task)
   }
   if (hosts.length > 0) set.all.push(task)
@@ -209,7 +209,7 @@ const schedule = (state: State, now: number, commands: Array<Command>): void => 
     if (set.stopping) continue
     // Looking at every executor is dear; only a launch changes the answer.
     let known: boolean | undefined
-    const reachable = () => known ??= anyReachable(state, set)
+    const reachable = () => (known ??= anyReachable(state, set))
     // Round robin over the executors, so that the tasks of a small set spread.
     for (let launched = true; launched;) {
       launched = false

@@ -55,109 +55,111 @@ export const fuse = (operators: ReadonlyArray<Operator>): ReadonlyArray<Readonly
   return groups
 }
 
-const select = (columns: ReadonlyArray<string>) => (row: unknown): unknown => {
-  const out: Record<string, unknown> = {}
-  for (const column of columns) out[column] = (row as Record<string, unknown>)[column]
-  return out
-}
+const select =
+  (columns: ReadonlyArray<string>) =>
+  (row: unknown): unknown => {
+    const out: Record<string, unknown> = {}
+    for (const column of columns) out[column] = (row as Record<string, unknown>)[column]
+    return out
+  }
 
 // One pass over an array: no Effect, no stream and one array for all the operators. `mapped` arrays are ours to overwrite.
-const compilePure = (operators: ReadonlyArray<PureOperator>, guarded: boolean) =>
-(partition: number, drop: (n: number) => void) => {
-  const steps = operators.map((operator) => operator._tag === "Sample" ? sampler(operator, partition) : operator)
-  return (input: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
-    let origin = Origin.of(input)
-    const rowsIn = input.length
-    let values: Array<unknown> = input as Array<unknown>
-    let owned = false
-    for (const step of steps) {
-      const length = values.length
-      if (typeof step === "function") {
-        const copies: Array<unknown> = []
-        for (let i = 0; i < length; i++) {
-          for (let n = guarded && values[i] instanceof Failed ? 1 : step(); n > 0; n--) copies.push(values[i])
-        }
-        values = copies
-        owned = true
-        origin = undefined
-        continue
-      }
-      switch (step._tag) {
-        case "Select":
-        case "Map": {
-          const f = step._tag === "Map" ? step.f : select(step.columns)
-          const target: Array<unknown> = owned ? values : new Array<unknown>(length)
-          if (guarded) {
-            for (let i = 0; i < length; i++) {
-              const value = values[i]
-              target[i] = value instanceof Failed ? value : f(value)
-            }
-          } else {
-            for (let i = 0; i < length; i++) target[i] = f(values[i])
-          }
-          values = target
-          owned = true
-          break
-        }
-        case "Filter":
-        case "FilterMap": {
-          const before = origin?.kept
-          const kept = origin === undefined ? undefined : new Int32Array(length)
-          const target: Array<unknown> = owned ? values : []
-          let n = 0
+const compilePure =
+  (operators: ReadonlyArray<PureOperator>, guarded: boolean) => (partition: number, drop: (n: number) => void) => {
+    const steps = operators.map((operator) => (operator._tag === "Sample" ? sampler(operator, partition) : operator))
+    return (input: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
+      let origin = Origin.of(input)
+      const rowsIn = input.length
+      let values: Array<unknown> = input as Array<unknown>
+      let owned = false
+      for (const step of steps) {
+        const length = values.length
+        if (typeof step === "function") {
+          const copies: Array<unknown> = []
           for (let i = 0; i < length; i++) {
-            const value = values[i]
-            let result: unknown = value
-            if (!guarded || !(value instanceof Failed)) {
-              if (step._tag === "Filter") {
-                if (!step.f(value)) continue
-              } else {
-                const mapped = step.f(value)
-                if (Result.isFailure(mapped)) continue
-                result = mapped.success
-              }
-            }
-            if (kept !== undefined) kept[n] = before === undefined ? i : before[i]
-            target[n++] = result
+            for (let n = guarded && values[i] instanceof Failed ? 1 : step(); n > 0; n--) copies.push(values[i])
           }
-          target.length = n
-          values = target
-          owned = true
-          if (origin !== undefined && kept !== undefined) origin = { ...origin, kept: kept.subarray(0, n) }
-          break
-        }
-        case "FlatMap": {
-          const target: Array<unknown> = []
-          for (let i = 0; i < length; i++) {
-            const value = values[i]
-            if (guarded && value instanceof Failed) target.push(value)
-            else for (const item of step.f(value)) target.push(item)
-          }
-          values = target
+          values = copies
           owned = true
           origin = undefined
-          break
+          continue
         }
-        case "MapArray": {
-          if (guarded) {
-            const failures = values.filter((value) => value instanceof Failed)
-            const rest = values.filter((value) => !(value instanceof Failed))
-            values = rest.length === 0 ? failures : [...step.f(rest), ...failures]
+        switch (step._tag) {
+          case "Select":
+          case "Map": {
+            const f = step._tag === "Map" ? step.f : select(step.columns)
+            const target: Array<unknown> = owned ? values : new Array<unknown>(length)
+            if (guarded) {
+              for (let i = 0; i < length; i++) {
+                const value = values[i]
+                target[i] = value instanceof Failed ? value : f(value)
+              }
+            } else {
+              for (let i = 0; i < length; i++) target[i] = f(values[i])
+            }
+            values = target
             owned = true
-          } else {
-            // The function may have returned an array it keeps.
-            values = step.f(values) as Array<unknown>
-            owned = false
+            break
           }
-          if (values.length !== length) origin = undefined
-          break
+          case "Filter":
+          case "FilterMap": {
+            const before = origin?.kept
+            const kept = origin === undefined ? undefined : new Int32Array(length)
+            const target: Array<unknown> = owned ? values : []
+            let n = 0
+            for (let i = 0; i < length; i++) {
+              const value = values[i]
+              let result: unknown = value
+              if (!guarded || !(value instanceof Failed)) {
+                if (step._tag === "Filter") {
+                  if (!step.f(value)) continue
+                } else {
+                  const mapped = step.f(value)
+                  if (Result.isFailure(mapped)) continue
+                  result = mapped.success
+                }
+              }
+              if (kept !== undefined) kept[n] = before === undefined ? i : before[i]
+              target[n++] = result
+            }
+            target.length = n
+            values = target
+            owned = true
+            if (origin !== undefined && kept !== undefined) origin = { ...origin, kept: kept.subarray(0, n) }
+            break
+          }
+          case "FlatMap": {
+            const target: Array<unknown> = []
+            for (let i = 0; i < length; i++) {
+              const value = values[i]
+              if (guarded && value instanceof Failed) target.push(value)
+              else for (const item of step.f(value)) target.push(item)
+            }
+            values = target
+            owned = true
+            origin = undefined
+            break
+          }
+          case "MapArray": {
+            if (guarded) {
+              const failures = values.filter((value) => value instanceof Failed)
+              const rest = values.filter((value) => !(value instanceof Failed))
+              values = rest.length === 0 ? failures : [...step.f(rest), ...failures]
+              owned = true
+            } else {
+              // The function may have returned an array it keeps.
+              values = step.f(values) as Array<unknown>
+              owned = false
+            }
+            if (values.length !== length) origin = undefined
+            break
+          }
         }
       }
+      drop(rowsIn - values.length)
+      return Origin.attach(values, owned || values !== input ? origin : undefined)
     }
-    drop(rowsIn - values.length)
-    return Origin.attach(values, owned || values !== input ? origin : undefined)
   }
-}
 
 // As `Stream.mapArray`, but for a function that may leave nothing of an array.
 export const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => ReadonlyArray<unknown>): Rows =>
@@ -209,7 +211,7 @@ const compileOperator = (operator: Exclude<Operator, PureOperator>, guarded: boo
   switch (operator._tag) {
     case "MapEffect": {
       const { concurrency, f, unordered } = operator
-      const guard = (value: unknown) => value instanceof Failed ? Effect.succeed(value) : orFailed(f(value))
+      const guard = (value: unknown) => (value instanceof Failed ? Effect.succeed(value) : orFailed(f(value)))
       return (rows) => Stream.mapEffect(rows, guarded ? guard : (value) => f(value), { concurrency, unordered })
     }
     case "Tap": {
@@ -246,31 +248,36 @@ const tracked = (steps: ReadonlyArray<Step>, rows: Rows, ...[task, partition, dr
     inside -= n
     drop(n)
   }
-  const before = countRows(rows, (n) => inside += n)
+  const before = countRows(rows, (n) => (inside += n))
   const after = steps.reduce((current, step) => step(current, task, partition, counting), before)
-  return { rows: countRows(after, (n) => inside -= n), inside: () => inside }
+  return { rows: countRows(after, (n) => (inside -= n)), inside: () => inside }
 }
 
 type Tail<T extends ReadonlyArray<unknown>> = T extends readonly [unknown, ...infer Rest] ? Rest : never
 
 // Before a `Catch`: what is not the failure of one element (a partition's own stream) ends the partition with a `Failed`. The rows
 // that were read and did not get here are dropped by the program's own will: they count as filtered, or a write would call them lost.
-const beforeCatch = (steps: ReadonlyArray<Step>): Step => (rows, ...rest) => {
-  const before = tracked(steps, rows, ...rest)
-  const [, , drop] = rest
-  return Stream.catch(before.rows, (error) =>
-    Stream.suspend(() => {
-      drop(before.inside() - 1)
-      return Stream.succeed(new Failed(error))
-    }))
-}
+const beforeCatch =
+  (steps: ReadonlyArray<Step>): Step =>
+  (rows, ...rest) => {
+    const before = tracked(steps, rows, ...rest)
+    const [, , drop] = rest
+    return Stream.catch(before.rows, (error) =>
+      Stream.suspend(() => {
+        drop(before.inside() - 1)
+        return Stream.succeed(new Failed(error))
+      })
+    )
+  }
 
 // The same for a step that may end before its input does.
-const mayEndEarly = (steps: ReadonlyArray<Step>, step: Step): Step => (rows, ...rest) => {
-  const before = tracked(steps, rows, ...rest)
-  const [, , drop] = rest
-  return Stream.concat(step(before.rows, ...rest), Stream.fromEffectDrain(Effect.sync(() => drop(before.inside()))))
-}
+const mayEndEarly =
+  (steps: ReadonlyArray<Step>, step: Step): Step =>
+  (rows, ...rest) => {
+    const before = tracked(steps, rows, ...rest)
+    const [, , drop] = rest
+    return Stream.concat(step(before.rows, ...rest), Stream.fromEffectDrain(Effect.sync(() => drop(before.inside()))))
+  }
 
 /**
  * Compiles a run of narrow operators, first to last. Elements that failed travel as `Failed` to the next `Catch`, which may be in

@@ -29,9 +29,10 @@ export interface TaskRuntime extends TaskContext {
  * Provides the services of an action to an effect whose requirements the plan has erased. `Action` is typed with what the
  * combinators inferred, and can only be run where these services are: that is what makes the cast sound.
  */
-export const provideErased = (services: Context.Context<never>) =>
-<A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A, E> =>
-  Effect.provideContext(effect as Effect.Effect<A, E>, services)
+export const provideErased =
+  (services: Context.Context<never>) =>
+  <A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A, E> =>
+    Effect.provideContext(effect as Effect.Effect<A, E>, services)
 
 /** Runs the work of a task against the deferred that `abort` fails. */
 export const raceAbort = <A, E, R>(
@@ -41,4 +42,5 @@ export const raceAbort = <A, E, R>(
     Effect.raceFirst(
       work((reason) => Effect.andThen(Deferred.fail(failure, new EngineFailure(reason)), Effect.never)),
       Deferred.await(failure)
-    ))
+    )
+  )

@@ -4,7 +4,7 @@ import type { Operator } from "../../Plan.ts"
  * A generator of uniform numbers in [0, 1) that starts from a seed and a stream number (splitmix32). Effect's seeded `Random` draws
  * through an Effect for every number, which per row costs more than the row.
  */
-export const uniform = (seed: number, stream: number): () => number => {
+export const uniform = (seed: number, stream: number): (() => number) => {
   let state = (Math.imul(seed | 0, 0x9e3779b1) ^ Math.imul(stream + 1, 0x85ebca6b)) | 0
   return () => {
     state = (state + 0x9e3779b9) | 0
@@ -21,10 +21,7 @@ export const uniform = (seed: number, stream: number): () => number => {
  * How many times the next row of the partition is taken: 0 or 1, or with replacement a Poisson number (Knuth's method), as
  * Spark's `BernoulliSampler` and `PoissonSampler`.
  */
-export const sampler = (
-  operator: Extract<Operator, { _tag: "Sample" }>,
-  partition: number
-): () => number => {
+export const sampler = (operator: Extract<Operator, { _tag: "Sample" }>, partition: number): (() => number) => {
   const next = uniform(operator.seed, partition)
   if (!operator.withReplacement) {
     const { from = 0, upTo = operator.fraction } = operator

@@ -53,7 +53,10 @@ describe("scheduler state", () => {
   it("launches nothing before an executor joins, then as many as there are slots", () => {
     const { state, step } = start()
     assert.deepStrictEqual(step(submit(0, anywhere(3))), [])
-    assert.deepStrictEqual(placed(step(join("a", "a", 2))), [[0, "a", "any"], [1, "a", "any"]])
+    assert.deepStrictEqual(placed(step(join("a", "a", 2))), [
+      [0, "a", "any"],
+      [1, "a", "any"]
+    ])
     assert.deepStrictEqual(placed(step(succeeded(0, 0))), [[2, "a", "any"]])
     assert.deepStrictEqual(step(succeeded(0, 1)), [])
     assert.deepStrictEqual(step(succeeded(0, 2)), [{ _tag: "Completed", set: 0 }])
@@ -64,7 +67,10 @@ describe("scheduler state", () => {
     const { step } = start()
     step(join("a", "a", 4))
     step(join("b", "b", 4))
-    assert.sameMembers(launches(step(submit(0, anywhere(2)))).map((launch) => launch.executor), ["a", "b"])
+    assert.sameMembers(
+      launches(step(submit(0, anywhere(2)))).map((launch) => launch.executor),
+      ["a", "b"]
+    )
   })
 
   it("runs sets first in, first out", () => {
@@ -72,15 +78,24 @@ describe("scheduler state", () => {
     step(join("a", "a", 1))
     step(submit(0, anywhere(2)))
     assert.deepStrictEqual(step(submit(1, anywhere(1))), [])
-    assert.deepStrictEqual(launches(step(succeeded(0, 0))).map((launch) => launch.set), [0])
-    assert.deepStrictEqual(launches(step(succeeded(0, 1))).map((launch) => launch.set), [1])
+    assert.deepStrictEqual(
+      launches(step(succeeded(0, 0))).map((launch) => launch.set),
+      [0]
+    )
+    assert.deepStrictEqual(
+      launches(step(succeeded(0, 1))).map((launch) => launch.set),
+      [1]
+    )
   })
 
   it("lets a later set use the slots an earlier one leaves", () => {
     const { step } = start()
     step(join("a", "a", 3))
     step(submit(0, anywhere(2)))
-    assert.deepStrictEqual(launches(step(submit(1, anywhere(2)))).map((launch) => launch.set), [1])
+    assert.deepStrictEqual(
+      launches(step(submit(1, anywhere(2)))).map((launch) => launch.set),
+      [1]
+    )
   })
 
   it("basic delay scheduling: a slot waits for the host that has the data (TaskSetManagerSuite: basic delay scheduling)", () => {
@@ -115,7 +130,10 @@ describe("scheduler state", () => {
     const { step } = start()
     step(join("a"))
     step(join("b"))
-    assert.deepStrictEqual(placed(step(submit(0, [["a"], ["a"], []]))), [[0, "a", "node"], [2, "b", "any"]])
+    assert.deepStrictEqual(placed(step(submit(0, [["a"], ["a"], []]))), [
+      [0, "a", "node"],
+      [2, "b", "any"]
+    ])
   })
 
   it("does not wait for a host without an executor (TaskSetManagerSuite: delay scheduling with failed hosts)", () => {
@@ -127,7 +145,10 @@ describe("scheduler state", () => {
     late.step(join("b"))
     late.step(submit(0, [["a"], ["a"]]))
     // The one task that waits, and the one that was lost, go to the host that is left.
-    assert.deepStrictEqual(placed(late.step({ _tag: "Left", id: "a" })).map(([, executor]) => executor), ["b"])
+    assert.deepStrictEqual(
+      placed(late.step({ _tag: "Left", id: "a" })).map(([, executor]) => executor),
+      ["b"]
+    )
   })
 
   it("uses a host that joins later (TaskSetManagerSuite: new executors get added and lost)", () => {
@@ -166,7 +187,10 @@ describe("scheduler state", () => {
     step(submit(0, anywhere(1), 1))
     for (let attempt = 0; attempt < 10; attempt++) {
       assert.deepStrictEqual(launches(step({ _tag: "Left", id: "a" })), [])
-      assert.deepStrictEqual(launches(step(join("a"))).map((launch) => launch.attempt), [attempt + 1])
+      assert.deepStrictEqual(
+        launches(step(join("a"))).map((launch) => launch.attempt),
+        [attempt + 1]
+      )
       assert.deepStrictEqual(step(failed(0, 0, attempt)), [], "a late failure")
     }
     assert.deepStrictEqual(step(succeeded(0, 0, 10)), [{ _tag: "Completed", set: 0 }])
@@ -178,7 +202,10 @@ describe("scheduler state", () => {
     step(join("a"))
     step(submit(0, anywhere(1), 1))
     for (let attempt = 0; attempt < 10; attempt++) {
-      assert.deepStrictEqual(launches(step(failed(0, 0, attempt, false))).map((launch) => launch.attempt), [attempt + 1])
+      assert.deepStrictEqual(
+        launches(step(failed(0, 0, attempt, false))).map((launch) => launch.attempt),
+        [attempt + 1]
+      )
     }
   })
 
@@ -198,7 +225,10 @@ describe("scheduler state", () => {
     const { state, step } = start()
     step(join("a", "a", 2))
     step(submit(0, anywhere(2)))
-    assert.deepStrictEqual(launches(step(join("a", "a", 2))).map((launch) => launch.attempt), [1, 1])
+    assert.deepStrictEqual(
+      launches(step(join("a", "a", 2))).map((launch) => launch.attempt),
+      [1, 1]
+    )
     assert.strictEqual(state.executors.get("a")?.free, 0)
   })
 
@@ -208,7 +238,10 @@ describe("scheduler state", () => {
     step(submit(0, anywhere(5)))
     assert.deepStrictEqual(step({ _tag: "Cancelled", set: 0 }), [])
     assert.deepStrictEqual(step(submit(1, anywhere(1))), [])
-    assert.deepStrictEqual(launches(step(failed(0, 0))).map((launch) => launch.set), [1])
+    assert.deepStrictEqual(
+      launches(step(failed(0, 0))).map((launch) => launch.set),
+      [1]
+    )
     assert.deepStrictEqual(step(succeeded(0, 1)), [])
     assert.strictEqual(state.sets.size, 1)
     step(succeeded(1, 0))
@@ -239,7 +272,7 @@ describe("scheduler state", () => {
   it("1,000 executors, 100,000 tasks, failures and leaves: every task is done exactly once and no slot is used twice", () => {
     let seed = 20261122
     const random = (n: number): number => {
-      seed = Math.imul(seed ^ (seed >>> 15), 0x2c1b3c6d) + 0x9e3779b9 | 0
+      seed = (Math.imul(seed ^ (seed >>> 15), 0x2c1b3c6d) + 0x9e3779b9) | 0
       return ((seed ^ (seed >>> 13)) >>> 0) % n
     }
     const executors = 1000
@@ -279,7 +312,9 @@ describe("scheduler state", () => {
       _tag: "Submitted",
       set: 0,
       maxAttempts: 100,
-      hosts: Array.from({ length: tasks }, (_, task) => task % 3 === 0 ? [] : [`host${random(250)}`, `host${random(300)}`])
+      hosts: Array.from({ length: tasks }, (_, task) =>
+        task % 3 === 0 ? [] : [`host${random(250)}`, `host${random(300)}`]
+      )
     })
     let leaves = 0
     let failures = 0
