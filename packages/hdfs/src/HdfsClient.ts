@@ -60,6 +60,14 @@ export interface OpenOptions {
   readonly bufferSize?: number | undefined
   /** The file as it was: when the connection breaks and the file is another by then, the read fails with `FileChanged`. */
   readonly status?: M.FileStatus | undefined
+  /**
+   * Reads each block from this host's DataNode where it has a replica and answers, and from another one else. The block's other
+   * hosts are excluded in the request (`excludedatanodes`), so it works where the NameNode cannot tell by the address where the
+   * client is: in a container, behind a proxy. Default: the NameNode chooses.
+   */
+  readonly preferHost?: string | undefined
+  /** Told of bytes as they arrive, and of the host they came from. */
+  readonly onBytes?: ((host: string, count: number) => void) | undefined
 }
 
 /**
@@ -95,13 +103,13 @@ export class HdfsClient extends Context.Service<
       path: string,
       offset: number,
       length: number,
-      options?: Pick<OpenOptions, "status">
+      options?: Omit<OpenOptions, "offset" | "length">
     ) => Result<Uint8Array>
     /** Several ranges of one file at once, in the order asked. `concurrency` defaults to 8. */
     readonly readRanges: (
       path: string,
       ranges: ReadonlyArray<{ readonly offset: number; readonly length: number }>,
-      options?: Pick<OpenOptions, "status"> & { readonly concurrency?: number | undefined }
+      options?: Omit<OpenOptions, "offset" | "length"> & { readonly concurrency?: number | undefined }
     ) => Result<ReadonlyArray<Uint8Array>>
     /** Writes a file under its own name, where others see it grow; yields the bytes written. Prefer `write`. */
     readonly create: <Err, R>(
@@ -312,6 +320,9 @@ const FsStatusAnswer = decoder(Schema.Struct({ FsStatus: M.FsStatus }))
 const TokenAnswer = decoder(Schema.Struct({ Token: Schema.NullOr(Schema.Struct({ urlString: Schema.String })) }))
 const LongAnswer = decoder(Schema.Struct({ long: Schema.Number }))
 
+/** Files whose block locations are kept. */
+const maxLocations = 1000
+
 type Decode<A> = (exchange: Exchange, body: string) => Effect.Effect<A, E.HdfsError>
 
 /**
@@ -336,6 +347,8 @@ export const make: (options: {
   const web = WebHdfs.make(requests, uploads, config, yield* HdfsAuth)
   /** Data transfer addresses by host name, as seen in block locations: what `excludedatanodes` is given. */
   const transferAddresses = new Map<string, string>()
+  /** Blocks of files as last seen, for `preferHost`: when they are others by now, only the preference is wrong. */
+  const locations = new Map<string, ReadonlyArray<M.BlockLocation>>()
 
   /** Runs an operation and decodes its answer, in a span of its name. */
   const ask = <A>(call: WebHdfs.Call, decode: Decode<A>, repeat: "always" | "never" = "always"): Result<A> =>
@@ -380,6 +393,12 @@ export const make: (options: {
             if (name !== undefined) transferAddresses.set(host, name)
           })
         }
+        if ((range?.offset ?? 0) === 0) {
+          locations.delete(path)
+          locations.set(path, BlockLocations.BlockLocation)
+          // Of the oldest are most probably read already.
+          for (const oldest of locations.size > maxLocations ? locations.keys().take(1) : []) locations.delete(oldest)
+        }
         return BlockLocations.BlockLocation
       }
     )
@@ -397,6 +416,21 @@ export const make: (options: {
     readonly failed: Set<string>
     /** Failures without a byte between them. */
     failures: number
+    /** What `options.preferHost` has, while it is heeded: until it fails. */
+    blocks: ReadonlyArray<M.BlockLocation> | undefined
+  }
+
+  /** The block to ask for and whom not to ask, where a host is preferred. */
+  const piece = (reading: Reading, end: number | undefined) => {
+    const block = reading.blocks?.find(
+      ({ length, offset }) => offset <= reading.position && reading.position < offset + length
+    )
+    if (block === undefined) return { end, others: [] }
+    const preferred = block.hosts.includes(reading.options.preferHost ?? "")
+    return {
+      end: Math.min(end ?? Number.POSITIVE_INFINITY, block.offset + block.length),
+      others: preferred ? block.names.filter((_, i) => block.hosts[i] !== reading.options.preferHost) : []
+    }
   }
 
   /** Errors after which the same bytes may come from somewhere else. */
@@ -419,15 +453,16 @@ export const make: (options: {
     Stream.unwrap(
       Effect.gen(function* () {
         const { options, path } = reading
-        const excluded = [...reading.failed].flatMap((host) => transferAddresses.get(host) ?? [])
         const end = reading.end ?? (options.length === undefined ? undefined : (options.offset ?? 0) + options.length)
+        const part = piece(reading, end)
+        const excluded = [...part.others, ...[...reading.failed].flatMap((host) => transferAddresses.get(host) ?? [])]
         const exchange = yield* web.locate({
           method: "GET",
           operation: "OPEN",
           path,
           params: {
             offset: reading.position,
-            length: end === undefined ? undefined : end - reading.position,
+            length: part.end === undefined ? undefined : part.end - reading.position,
             buffersize: options.bufferSize,
             excludedatanodes: excluded.length === 0 ? undefined : excluded.join(",")
           }
@@ -435,6 +470,7 @@ export const make: (options: {
         const { response, stream } = yield* web.transport.bytes(exchange, (count) => {
           reading.position += count
           reading.failures = 0
+          options.onBytes?.(exchange.url.hostname, count)
         })
         if (response.status >= 400) return yield* web.transport.refuse(exchange, response)
         const failed = (reason: E.Reason) =>
@@ -452,7 +488,7 @@ export const make: (options: {
         if (Number.isSafeInteger(length)) {
           const reached = reading.position + length
           if (reading.end === undefined) reading.end = reached
-          else if (reading.end !== reached) {
+          else if ((part.end ?? reading.end) !== reached) {
             return yield* failed(
               new E.FileChanged({ detail: `it ended at ${reading.end} when the read began and ends at ${reached} now` })
             )
@@ -461,7 +497,7 @@ export const make: (options: {
         return Stream.concat(
           stream,
           Stream.suspend(() =>
-            reading.end === undefined || reading.position === reading.end
+            reading.end === undefined || reading.position === reading.end || reading.position === part.end
               ? Stream.empty
               : Stream.fail(failed(new E.UnexpectedEnd({ position: reading.position, expected: reading.end })))
           )
@@ -473,6 +509,11 @@ export const make: (options: {
     Stream.unwrap(
       Effect.gen(function* () {
         reading.failures++
+        if (reading.blocks !== undefined && (elsewhere(error) || error.reason._tag === "BlockMissing")) {
+          // The preferred host does not do it: the NameNode chooses.
+          reading.blocks = undefined
+          if (error.reason._tag === "BlockMissing") return attempt(reading)
+        }
         // Every host with the bytes has failed once: they are asked again.
         const exhausted = error.reason._tag === "BlockMissing" && reading.failed.size > 0
         if (exhausted) reading.failed.clear()
@@ -514,14 +555,31 @@ export const make: (options: {
     Stream.catch(openOnce(reading), (error) => resume(reading, error))
 
   const open = (path: string, options?: OpenOptions) =>
-    Stream.suspend(() =>
-      attempt({
-        path,
-        options: options ?? {},
-        position: options?.offset ?? 0,
-        end: undefined,
-        failed: new Set(),
-        failures: 0
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const reading: Reading = {
+          path,
+          options: options ?? {},
+          position: options?.offset ?? 0,
+          end: undefined,
+          failed: new Set(),
+          failures: 0,
+          blocks: undefined
+        }
+        if (options?.preferHost === undefined || config.gateway) return attempt(reading)
+        const wanted = options.length === undefined ? undefined : reading.position + options.length
+        const endOf = (blocks: ReadonlyArray<M.BlockLocation> | undefined) => {
+          const last = blocks?.at(-1)
+          return last === undefined ? 0 : last.offset + last.length
+        }
+        const known = locations.get(path)
+        reading.blocks = wanted !== undefined && wanted <= endOf(known) ? known : yield* getFileBlockLocations(path)
+        reading.end = Math.min(wanted ?? Number.POSITIVE_INFINITY, Math.max(endOf(reading.blocks), reading.position))
+        // Block by block, each from where it lies.
+        return Stream.flatMap(
+          Stream.unfold(reading, (it) => Effect.succeed(it.position === it.end ? undefined : ([it, it] as const))),
+          attempt
+        )
       })
     ).pipe(Stream.withSpan("HdfsClient.OPEN", { attributes: { path } }))
 
@@ -529,7 +587,7 @@ export const make: (options: {
     path: string,
     offset: number,
     length: number,
-    options?: Pick<OpenOptions, "status">
+    options?: Omit<OpenOptions, "offset" | "length">
   ) {
     const buffer = new Uint8Array(length)
     if (length === 0) return buffer

@@ -6,6 +6,9 @@
  *
  * **Details**
  *
+ * A task reads each block from its executor's host where that has a replica. The counters `hdfsLocalBytes` and
+ * `hdfsRemoteBytes` of a task's metrics say how many bytes came from there and from other hosts.
+ *
  * A file is written under a hidden name beside its target and renamed: without `overwrite` the rename fails where the target
  * exists by then, with it the NameNode replaces the target in one step. An HttpFS gateway knows no such renames: there the
  * target is looked for first, deleted, and a crash in between leaves the old file gone and the new one under its hidden name.
@@ -14,8 +17,9 @@
  */
 import { type Backend, type FileStatus, layerSchemes, makeLocal, makeMemory, type Storage } from "@sluice/core/Storage"
 import * as S from "@sluice/core/StorageError"
+import { Current } from "@sluice/core/TaskContext"
 import { Effect, Glob, Layer, Stream } from "effect"
-import { HdfsClient } from "./HdfsClient.ts"
+import { HdfsClient, type OpenOptions } from "./HdfsClient.ts"
 import { HdfsConfig } from "./HdfsConfig.ts"
 import { HdfsError } from "./HdfsError.ts"
 import type * as M from "./HdfsModel.ts"
@@ -244,7 +248,9 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
         if (!(offset >= 0 && length >= 0 && offset + length <= status.length)) {
           return yield* storageError("read", uri, new S.EndOfFile({ offset, length, available: status.length }))
         }
-        return length === 0 ? Stream.empty : wrapStream("read", uri)(client.open(path, { offset, length, status }))
+        return length === 0
+          ? Stream.empty
+          : wrapStream("read", uri)(client.open(path, { offset, length, status, ...(yield* local) }))
       })
     )
 
@@ -262,7 +268,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     }
     // The server is asked for the bytes at once; only when it has not got them is the file looked at.
     return yield* client
-      .readRange(path, offset, length)
+      .readRange(path, offset, length, yield* local)
       .pipe(
         Effect.catch((error) =>
           Effect.andThen(
@@ -351,6 +357,19 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
       const blocks = yield* wrap("blocks", uri)(client.getFileBlockLocations(path, { offset: 0, length }))
       return blocks.map((block) => ({ offset: block.offset, length: block.length, hosts: block.hosts }))
     })
+  }
+})
+
+/** Within a task bytes come from its executor's host where that has them, and are counted. */
+const local = Effect.map(Current, (task): Pick<OpenOptions, "preferHost" | "onBytes"> => {
+  if (task === undefined) return {}
+  const { executor, metrics } = task
+  return {
+    preferHost: executor.host,
+    onBytes: (host, count) => {
+      const counter = host === executor.host ? "hdfsLocalBytes" : "hdfsRemoteBytes"
+      metrics.counters.set(counter, (metrics.counters.get(counter) ?? 0) + count)
+    }
   }
 })
 

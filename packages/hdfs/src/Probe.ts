@@ -65,13 +65,18 @@ const resolveName = (url: URL) =>
 const socket = (name: "connect" | "tls", url: URL, open: () => Net.Socket, event: string, millis: number) =>
   Effect.callback<string, string>((resume) => {
     const it = open()
-    const timer = setTimeout(() => resume(Effect.fail(`no answer within ${millis} ms`)), millis)
-    it.once(event, () => resume(Effect.succeed(`${it.remoteAddress}:${it.remotePort}`)))
-    it.once("error", (cause) => resume(Effect.fail(codeOf(cause))))
-    return Effect.sync(() => {
+    const close = () => {
       clearTimeout(timer)
       it.destroy()
-    })
+    }
+    const end = (result: Effect.Effect<string, string>) => {
+      close()
+      resume(result)
+    }
+    const timer = setTimeout(() => end(Effect.fail(`no answer within ${millis} ms`)), millis)
+    it.once(event, () => end(Effect.succeed(`${it.remoteAddress}:${it.remotePort}`)))
+    it.once("error", (cause) => end(Effect.fail(codeOf(cause))))
+    return Effect.sync(close)
   }).pipe(
     Effect.match({
       onFailure: (detail) =>

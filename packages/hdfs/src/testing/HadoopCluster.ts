@@ -176,6 +176,31 @@ const jars = Effect.fnUntraced(function* (kind: "hdfs" | "httpfs") {
   return target
 })
 
+/** The folder of a NameNode that has been formatted, kept beside the jars. */
+const formattedImage = Effect.fnUntraced(function* (
+  format: (conf: string) => Effect.Effect<unknown, HadoopError>
+): Effect.fn.Return<string, HadoopError> {
+  const target = Path.join(cacheDir, `formatted-${versions.hdfs}`)
+  if (Fs.existsSync(target)) return target
+  const partial = `${target}.${process.pid}`
+  const image = Path.join(partial, "image")
+  yield* writeConf(partial, {
+    "fs.defaultFS": "hdfs://127.0.0.1:8020",
+    "dfs.namenode.name.dir": `file://${image}`,
+    "hadoop.tmp.dir": Path.join(partial, "tmp")
+  })
+  yield* format(partial).pipe(
+    Effect.tap(() =>
+      Effect.sync(() => {
+        // Two processes may format at once: the first to rename wins.
+        if (!Fs.existsSync(target)) Fs.renameSync(image, target)
+      })
+    ),
+    Effect.ensuring(Effect.sync(() => Fs.rmSync(partial, { recursive: true })))
+  )
+  return target
+})
+
 const freePorts = (count: number) =>
   Effect.callback<ReadonlyArray<number>, HadoopError>((resume) => {
     // All are held open together, so that they differ.
@@ -198,6 +223,70 @@ const freePorts = (count: number) =>
     }
   })
 
+/**
+ * A SOCKS 5 proxy that connects from an address of its own. A NameNode knows a DataNode by the address its calls come from, and
+ * without this all would be 127.0.0.1, each as near to a reader as any other.
+ */
+const relay = (localAddress: string) =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly server: Net.Server; readonly sockets: Set<Net.Socket>; readonly port: number }>(
+      (resume) => {
+        const sockets = new Set<Net.Socket>()
+        const hold = (socket: Net.Socket, other: () => Net.Socket | undefined) => {
+          sockets.add(socket)
+          socket.setNoDelay(true)
+          socket.on("error", () => socket.destroy())
+          socket.on("close", () => {
+            sockets.delete(socket)
+            other()?.destroy()
+          })
+        }
+        const server = Net.createServer((socket) => {
+          let upstream: Net.Socket | undefined
+          let received = Buffer.alloc(0)
+          let greeted = false
+          hold(socket, () => upstream)
+          const onData = (chunk: Buffer) => {
+            received = Buffer.concat([received, chunk])
+            if (!greeted) {
+              if (received.length < 2 || received.length < 2 + received.readUInt8(1)) return
+              received = received.subarray(2 + received.readUInt8(1))
+              greeted = true
+              socket.write(Buffer.from([5, 0]))
+            }
+            // CONNECT to an IPv4 address and a port, the only request a daemon makes.
+            if (received.length < 10) return
+            socket.off("data", onData)
+            socket.pause()
+            const rest = received.subarray(10)
+            const target = Net.connect(
+              { host: received.subarray(4, 8).join("."), port: received.readUInt16BE(8), localAddress },
+              () => {
+                socket.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]))
+                target.write(rest)
+                socket.pipe(target)
+                target.pipe(socket)
+              }
+            )
+            upstream = target
+            hold(target, () => socket)
+          }
+          socket.on("data", onData)
+        })
+        server.listen(0, "127.0.0.1", () => {
+          const address = server.address()
+          const port = address !== null && typeof address === "object" ? address.port : 0
+          resume(Effect.succeed({ server, sockets, port }))
+        })
+      }
+    ),
+    ({ server, sockets }) =>
+      Effect.sync(() => {
+        for (const socket of sockets) socket.destroy()
+        server.close()
+      })
+  )
+
 const escapeXml = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
 
 const siteXml = (properties: Readonly<Record<string, string>>) =>
@@ -217,10 +306,19 @@ const writeConf = (directory: string, properties: Readonly<Record<string, string
     Fs.writeFileSync(Path.join(directory, "core-site.xml"), siteXml(properties))
     Fs.writeFileSync(Path.join(directory, "hdfs-site.xml"), siteXml(properties))
     Fs.writeFileSync(Path.join(directory, "log4j.properties"), log4j)
+    // The numbers of /jmx are a second old at most, not ten.
+    Fs.writeFileSync(Path.join(directory, "hadoop-metrics2.properties"), "*.period=1\n")
   })
 
 // Quick to start rather than quick to run; small, because five of them share a machine.
-const jvm = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.net.preferIPv4Stack=true"]
+const jvm = [
+  "-XX:+UseSerialGC",
+  "-XX:TieredStopAtLevel=1",
+  "-XX:+UnlockDiagnosticVMOptions",
+  "-XX:-BytecodeVerificationRemote",
+  "-Xshare:auto",
+  "-Djava.net.preferIPv4Stack=true"
+]
 
 interface DaemonSpec {
   readonly name: string
@@ -251,14 +349,18 @@ const makeDaemon = Effect.fnUntraced(function* (spec: DaemonSpec): Effect.fn.Ret
     Effect.timeoutOrElse(ended, { duration: "10 seconds", orElse: () => kill })
   )
   const up = Effect.tryPromise({
-    try: (signal) => fetch(spec.url + spec.ready, { signal: AbortSignal.any([signal, AbortSignal.timeout(3000)]) }),
+    try: async (signal) => {
+      const response = await fetch(spec.url + spec.ready, {
+        signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)])
+      })
+      // Read to its end, so that the connection is given back.
+      await response.text()
+      return response
+    },
     catch: (cause) => new HadoopError({ detail: `${spec.name} does not answer at ${spec.url}`, cause })
   }).pipe(
     Effect.flatMap((response) =>
-      Effect.andThen(
-        Effect.promise(() => response.text()),
-        response.ok ? Effect.void : Effect.fail(new HadoopError({ detail: `${spec.name} answers ${response.status}` }))
-      )
+      response.ok ? Effect.void : Effect.fail(new HadoopError({ detail: `${spec.name} answers ${response.status}` }))
     )
   )
   const start = Effect.suspend(() => {
@@ -380,6 +482,13 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
     ...args
   ]
 
+  const formatted = yield* formattedImage((conf) =>
+    exec(
+      "java",
+      java("format", conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", ["-format", "-nonInteractive"], "256m"),
+      { env: { ...process.env, ...env } }
+    )
+  )
   const nameNodes: Array<Daemon> = []
   for (let i = 0; i < masters; i++) {
     const name = `namenode-${i + 1}`
@@ -390,16 +499,8 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
       ...(ha ? { "dfs.ha.namenode.id": `nn${i + 1}` } : {}),
       "dfs.namenode.name.dir": `file://${data}`
     })
-    if (i === 0) {
-      yield* exec(
-        "java",
-        java("format", conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", ["-format", "-nonInteractive"], "256m"),
-        { env: { ...process.env, ...env } }
-      )
-    } else {
-      // What -bootstrapStandby does, without a running first NameNode.
-      yield* Effect.sync(() => Fs.cpSync(Path.join(directory, "namenode-1"), data, { recursive: true }))
-    }
+    // Formatted once and copied: what -format and -bootstrapStandby do, without the seconds of a JVM.
+    yield* Effect.sync(() => Fs.cpSync(formatted, data, { recursive: true }))
     nameNodes.push(
       yield* makeDaemon({
         name,
@@ -420,6 +521,13 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
     const conf = Path.join(directory, `conf-${name}`)
     yield* writeConf(conf, {
       ...common,
+      "hadoop.socks.server": `127.0.0.1:${(yield* relay(host)).port}`,
+      "hadoop.rpc.socket.factory.class.default": "org.apache.hadoop.net.SocksSocketFactory",
+      // Blocks need no proxy.
+      "hadoop.rpc.socket.factory.class.ClientProtocol": "org.apache.hadoop.net.StandardSocketFactory",
+      // It is up before its NameNode: after the last of these retries it would pause for 5 s.
+      "ipc.client.connect.max.retries": "300",
+      "ipc.client.connect.retry.interval": "200",
       "dfs.datanode.data.dir": `file://${Path.join(directory, name)}`,
       "dfs.datanode.hostname": host,
       "dfs.datanode.address": `0.0.0.0:${nodePorts[i]?.data}`,
@@ -496,22 +604,21 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
   const run = (mainClass: string, args: ReadonlyArray<string>) =>
     exec("java", java("admin", confDir, mainClass, args, "256m"), { env: { ...process.env, ...env } })
 
-  let active = 0
+  // Both begin as standbys.
+  let active: number | undefined = ha ? undefined : 0
   const transition = Effect.fnUntraced(function* (target: number) {
     const admin = (args: ReadonlyArray<string>) => run("org.apache.hadoop.hdfs.tools.DFSHAAdmin", args)
-    for (let i = 0; i < nameNodes.length; i++) {
-      if (i !== target && (yield* nameNodes[i]?.pid ?? Effect.undefined) !== undefined) {
-        yield* admin(["-transitionToStandby", `nn${i + 1}`])
-      }
-    }
+    const from = active
+    const alive = from !== undefined && (yield* nameNodes[from]?.pid ?? Effect.undefined) !== undefined
+    if (alive && from !== target) yield* admin(["-failover", `nn${from + 1}`, `nn${target + 1}`])
     // Otherwise it asks the others whether they are standbys, and one of them may be dead.
-    yield* admin(["-transitionToActive", "--forceactive", `nn${target + 1}`])
+    else yield* admin(["-transitionToActive", "--forceactive", `nn${target + 1}`])
     active = target
   })
 
   const awaitLive = (count: number) =>
     Effect.suspend(() => {
-      const master = nameNodes[active]
+      const master = nameNodes[active ?? 0]
       return master === undefined ? Effect.succeed([]) : jmx(master, "Hadoop:service=NameNode,name=FSNamesystemState")
     }).pipe(
       Effect.flatMap((beans) => {
@@ -523,13 +630,19 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
       Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 600 })
     )
 
-  yield* Effect.all([...nameNodes.map((daemon) => daemon.start), ...dataNodes.map((daemon) => daemon.start)], {
-    concurrency: "unbounded",
-    discard: true
-  })
-  if (ha) yield* transition(0)
+  const startNameNodes = Effect.all(
+    nameNodes.map((daemon) => daemon.start),
+    { concurrency: "unbounded", discard: true }
+  )
+  yield* Effect.all(
+    [
+      ha ? Effect.andThen(startNameNodes, transition(0)) : startNameNodes,
+      ...dataNodes.map((daemon) => daemon.start),
+      httpfs?.start ?? Effect.void
+    ],
+    { concurrency: "unbounded", discard: true }
+  )
   yield* awaitLive(nodes)
-  if (httpfs !== undefined) yield* httpfs.start
   return {
     directory,
     confDir,
