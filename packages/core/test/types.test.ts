@@ -164,10 +164,10 @@ describe("types", () => {
       () => numbers.pipe(Dataset.map((n) => n.length)),
       // @ts-expect-error numbers are no text
       () => numbers.pipe(Dataset.writeText("x")),
-      // @ts-expect-error a map is pure
       () =>
         numbers.pipe(
           Dataset.map((n) => Effect.succeed(n)),
+          // @ts-expect-error a map is pure
           Dataset.map((n) => n + 1)
         ),
       // @ts-expect-error a dataset is no effect
