@@ -9,15 +9,21 @@
  * aside first, and the next run puts it back if a kill came between the two renames. `append` stages inside the output and
  * renames file after file, after writing down that it will: a run that finds such a note of a dead job finishes it first.
  *
+ * Rows can be put into `column=value` folders below the output, as Hive and Spark do ({@link PartitionBy}); the same rename moves
+ * them all.
+ *
  * `_SUCCESS` holds a {@link Manifest} as JSON. Names that begin with `_` are skipped by Hadoop, Spark, pyarrow and Sluice alike.
  *
  * @since 0.1.0
  */
-import { Clock, Effect, Exit, Option, Pull, Schema, Stream } from "effect"
+import { Clock, Effect, Exit, Option, Pull, Result, Schema, Stream } from "effect"
 import { hostname } from "node:os"
 import { crc32 } from "node:zlib"
 import { Action, type Run } from "./Action.ts"
 import type { Writer } from "./Format.ts"
+import { FormatError, Unencodable } from "./FormatError.ts"
+import { estimateBytes } from "./internal/estimate.ts"
+import { schemeOf } from "./internal/storage/path.ts"
 import { rowsIn } from "./internal/task/metrics.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
 import { InvalidPlan, OutputExists, OutputFailed, type Reason, RowsNotConserved } from "./JobError.ts"
@@ -193,16 +199,21 @@ const removeStaging = (storage: Backend, layout: Layout) =>
     )
   )
 
+// The folders of files that lie in some, for renames.
+const makeFolders = (storage: Backend, root: string, files: ReadonlyArray<string>) =>
+  Effect.forEach(foldersOf(files), (folder) => storage.mkdirs(below(root, folder)), { concurrency: 8, discard: true })
+
 const appendFiles = Effect.fnUntraced(function* (
   storage: Backend,
   output: string,
   job: string,
   intent: { readonly files: ReadonlyArray<string>; readonly manifest: string }
 ) {
+  yield* makeFolders(storage, output, intent.files)
   yield* Effect.forEach(
     intent.files,
     (file) =>
-      storage.rename(`${job}/out/${file}`, `${output}/${file}`).pipe(
+      storage.rename(below(`${job}/out`, file), below(output, file)).pipe(
         // Renamed before the job died.
         Effect.catchReason("StorageError", "NotFound", () => Effect.void)
       ),
@@ -211,20 +222,67 @@ const appendFiles = Effect.fnUntraced(function* (
   yield* writeFile(storage, `${output}/_SUCCESS`, intent.manifest)
 })
 
-/** What a task hands over: the file of one partition, or none where there was no row. */
+interface WrittenFile {
+  /** In the folder of the attempt, and relative to the output. */
+  readonly path: string
+  readonly name: string
+  readonly rows: number
+  readonly bytes: number
+  readonly checksum: string
+}
+
+/** What a task hands over: the files of one partition, none where there was no row. */
 interface Written {
-  readonly file: Option.Option<{
-    readonly path: string
-    readonly name: string
-    readonly rows: number
-    readonly bytes: number
-    readonly checksum: string
-  }>
+  readonly files: ReadonlyArray<WrittenFile>
   readonly read: number
   readonly filtered: number
   readonly deadLettered: number
   readonly written: number
 }
+
+/**
+ * A column that rows are put into folders by. `encode` gives its value as text, `null` where there is none, or why there is no text.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PartitionColumn<in A> {
+  readonly name: string
+  readonly encode: (row: A) => Result.Result<string | null, string>
+}
+
+/**
+ * How {@link write} puts rows into folders.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PartitionBy<in A> {
+  /** From the outermost folder to the innermost. The writer is to leave them out. */
+  readonly columns: ReadonlyArray<PartitionColumn<A>>
+  /** Bytes of rows, as estimated, that a task holds at most while it sorts them into folders. Default 64 MiB. */
+  readonly bufferBytes?: number | undefined
+}
+
+// As Hive's and Spark's `escapePathName`.
+const escapePathName = (name: string): string =>
+  // oxlint-disable-next-line no-control-regex
+  name.replace(
+    /[\u0000-\u001f\u007f"#%'*/:=?\\{[\]^]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`
+  )
+
+// Spark puts the empty string there too: a folder name has no other way to say it.
+const folderName = (column: string, value: string | null): string =>
+  `${escapePathName(column)}=${value === null || value === "" ? "__HIVE_DEFAULT_PARTITION__" : escapePathName(value)}`
+
+// A URI is decoded by the storage, so that a percent sign in a name has to be escaped once more.
+const below = (folder: string, name: string): string =>
+  `${folder}/${schemeOf(folder, () => false) === undefined ? name : name.replaceAll("%", "%25")}`
+
+const foldersOf = (files: ReadonlyArray<string>): ReadonlyArray<string> => [
+  ...new Set(files.filter((file) => file.includes("/")).map((file) => file.slice(0, file.lastIndexOf("/"))))
+]
 
 // An error of the user's own streams on its way through the writer and the storage, whose errors are the engine's.
 class Passing {
@@ -234,7 +292,69 @@ class Passing {
   }
 }
 
-const writePartition = <A>(writer: Writer<A>, output: string, appends: boolean) =>
+// Sorts rows into folders. They are held until there are too many; then the folders that hold most write a file each, so that one
+// file is open at a time and folders with few rows still get few files.
+const intoFolders = Effect.fnUntraced(function* <A, E, R, E2, R2>(
+  rows: Stream.Stream<A, E, R>,
+  format: string,
+  { bufferBytes = 64 * 1024 * 1024, columns }: PartitionBy<A>,
+  put: (folder: string, number: number, rows: ReadonlyArray<A>) => Effect.Effect<unknown, E2, R2>
+) {
+  const held = new Map<string, { rows: Array<A>; bytes: number }>()
+  const numbers = new Map<string, number>()
+  let bytes = 0
+  const flush = Effect.fnUntraced(function* (limit: number) {
+    for (const [folder, group] of [...held].toSorted(([, left], [, right]) => right.bytes - left.bytes)) {
+      if (bytes <= limit) return
+      const number = numbers.get(folder) ?? 0
+      numbers.set(folder, number + 1)
+      held.delete(folder)
+      bytes -= group.bytes
+      yield* put(folder, number, group.rows)
+    }
+  })
+  yield* Stream.runForEachArray(
+    rows,
+    Effect.fnUntraced(function* (values) {
+      const each = estimateBytes(values) / Math.max(1, values.length)
+      for (const row of values) {
+        const names: Array<string> = []
+        for (const column of columns) {
+          const value = column.encode(row)
+          if (Result.isFailure(value)) {
+            return yield* new FormatError({
+              format,
+              path: "",
+              reason: new Unencodable({ column: column.name, detail: value.failure })
+            })
+          }
+          names.push(folderName(column.name, value.success))
+        }
+        const folder = names.join("/")
+        let group = held.get(folder)
+        if (group === undefined) {
+          held.set(folder, (group = { rows: [], bytes: folderBytes }))
+          bytes += folderBytes
+        }
+        group.rows.push(row)
+        group.bytes += each
+        bytes += each
+      }
+      if (bytes > bufferBytes) yield* flush(bufferBytes / 2)
+    })
+  )
+  yield* flush(-1)
+})
+
+// What it takes to hold a folder, roughly.
+const folderBytes = 512
+
+const writePartition = <A>(
+  writer: Writer<A>,
+  output: string,
+  appends: boolean,
+  partitionBy: PartitionBy<A> | undefined
+) =>
   Effect.fnUntraced(
     function* (rows: Stream.Stream<A, unknown, unknown>, task: TaskRuntime) {
       const storage = yield* Storage
@@ -247,27 +367,19 @@ const writePartition = <A>(writer: Writer<A>, output: string, appends: boolean) 
           return values
         })
       )
-      // Pulled once before the file is begun: a partition without rows leaves no file, but for the first, whose empty file carries
-      // the columns.
-      const pull = yield* Stream.toPull(counted)
-      const head = yield* Pull.catchDone(Effect.map(pull, Option.some), () => Effect.succeedNone)
-      const done = (file: Written["file"]): Written => ({
-        file,
+      const done = (files: ReadonlyArray<WrittenFile>): Written => ({
+        files,
         read: metrics.elementsRead,
         filtered: metrics.rowsFiltered,
         deadLettered: metrics.deadLettered,
         written: metrics.elementsOut
       })
-      if (Option.isNone(head) && task.partition !== 0) return done(Option.none())
-      let checksum = 0
-      let bytes = 0
-      const body = writer
-        .encode(
-          Option.isNone(head)
-            ? Stream.empty
-            : Stream.concat(Stream.fromArray(head.value), Stream.fromPull(Effect.succeed(pull)))
-        )
-        .pipe(
+      const attempt = `${layoutOf(output, task.jobId, appends).job}/${task.partition}-${task.attempt}`
+      const part = `part-${String(task.partition).padStart(5, "0")}-${task.jobId}`
+      const put = Effect.fnUntraced(function* <E, R>(name: string, rows: Stream.Stream<A, E, R>) {
+        let checksum = 0
+        let bytes = 0
+        const body = writer.encode(rows).pipe(
           Stream.map((piece) => {
             checksum = crc32(piece, checksum)
             bytes += piece.byteLength
@@ -275,18 +387,32 @@ const writePartition = <A>(writer: Writer<A>, output: string, appends: boolean) 
             return piece
           })
         )
-      const name = `part-${String(task.partition).padStart(5, "0")}-${task.jobId}${writer.extension}`
-      const path = `${layoutOf(output, task.jobId, appends).job}/${task.partition}-${task.attempt}/${name}`
-      yield* storage.write(path, body)
-      return done(
-        Option.some({
-          path,
-          name,
-          rows: metrics.rowsOut,
-          bytes,
-          checksum: `crc32:${checksum.toString(16).padStart(8, "0")}`
-        })
+        const path = below(attempt, name)
+        yield* storage.write(path, body)
+        return { path, name, bytes, checksum: `crc32:${checksum.toString(16).padStart(8, "0")}` }
+      })
+      if (partitionBy !== undefined) {
+        const files: Array<WrittenFile> = []
+        yield* intoFolders(counted, writer.format, partitionBy, (folder, number, rows) =>
+          Effect.map(
+            put(`${folder}/${part}.c${String(number).padStart(3, "0")}${writer.extension}`, Stream.fromArray(rows)),
+            (file) => files.push({ ...file, rows: rowsIn(rows, writer.rowsOf) })
+          )
+        )
+        return done(files)
+      }
+      // Pulled once before the file is begun: a partition without rows leaves no file, but for the first, whose empty file carries
+      // the columns.
+      const pull = yield* Stream.toPull(counted)
+      const head = yield* Pull.catchDone(Effect.map(pull, Option.some), () => Effect.succeedNone)
+      if (Option.isNone(head) && task.partition !== 0) return done([])
+      const file = yield* put(
+        `${part}${writer.extension}`,
+        Option.isNone(head)
+          ? Stream.empty
+          : Stream.concat(Stream.fromArray(head.value), Stream.fromPull(Effect.succeed(pull)))
       )
+      return done([{ ...file, rows: metrics.rowsOut }])
     },
     Effect.scoped,
     (effect, _rows, task) =>
@@ -377,19 +503,19 @@ const commit = Effect.fnUntraced(function* <A>(
     conservation.filtered += result.filtered
     conservation.deadLettered += result.deadLettered
     conservation.written += result.written
-    if (Option.isNone(result.file)) continue
-    const { bytes, checksum, name, path, rows } = result.file.value
     const split = run.splitIds[partition]
-    staged.push({ from: path, name })
-    files.push({
-      path: name,
-      rows,
-      bytes,
-      checksum,
-      partition,
-      attempt: result.attempt,
-      ...(split === undefined ? {} : { split })
-    })
+    for (const { bytes, checksum, name, path, rows } of result.files) {
+      staged.push({ from: path, name })
+      files.push({
+        path: name,
+        rows,
+        bytes,
+        checksum,
+        partition,
+        attempt: result.attempt,
+        ...(split === undefined ? {} : { split })
+      })
+    }
   }
   if (conservation.read - conservation.filtered - conservation.deadLettered !== conservation.written) {
     return yield* new RowsNotConserved(conservation)
@@ -397,7 +523,12 @@ const commit = Effect.fnUntraced(function* <A>(
   const out = `${layout.job}/out`
   const rest = Effect.gen(function* () {
     yield* storage.mkdirs(out)
-    yield* Effect.forEach(staged, ({ from, name }) => storage.rename(from, `${out}/${name}`), {
+    yield* makeFolders(
+      storage,
+      out,
+      staged.map((file) => file.name)
+    )
+    yield* Effect.forEach(staged, ({ from, name }) => storage.rename(from, below(out, name)), {
       concurrency: 8,
       discard: true
     })
@@ -467,20 +598,36 @@ export const write = <A, E, R>(
   plan: Plan,
   path: string,
   writer: Writer<A>,
-  options?: { readonly mode?: WriteMode | undefined }
+  options?: {
+    readonly mode?: WriteMode | undefined
+    readonly partitionBy?: PartitionBy<A> | undefined
+  }
 ): Action<Manifest, E, R> => {
   const output = trim(path)
   const name = `write ${writer.format} ${output}`
   const mode = options?.mode ?? "error-if-exists"
-  const invalid = parentOf(output)[1] === ""
+  const names = options?.partitionBy?.columns.map((column) => column.name) ?? []
+  const twice = names.find((name, index) => names.indexOf(name) < index)
+  const invalid =
+    parentOf(output)[1] === ""
+      ? "the output must be a directory below the root"
+      : twice === undefined
+        ? undefined
+        : `partitionBy names ${JSON.stringify(twice)} twice`
   return new Action({
     name,
     plan,
     // The rows are an `A` by the types of the dataset that holds the plan.
     task: (rows, task) =>
-      writePartition(writer, output, mode === "append")(rows as Stream.Stream<A, unknown, unknown>, task),
-    drive: invalid
-      ? () => Effect.fail(new InvalidPlan({ operator: name, detail: "the output must be a directory below the root" }))
-      : drive({ output, mode, writer, name })
+      writePartition(
+        writer,
+        output,
+        mode === "append",
+        options?.partitionBy
+      )(rows as Stream.Stream<A, unknown, unknown>, task),
+    drive:
+      invalid !== undefined
+        ? () => Effect.fail(new InvalidPlan({ operator: name, detail: invalid }))
+        : drive({ output, mode, writer, name })
   })
 }

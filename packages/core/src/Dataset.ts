@@ -21,7 +21,19 @@
  *
  * @since 0.1.0
  */
-import { type Array as Arr, Cause, Context, Effect, Layer, Option, Queue, type Result, type Schema, Stream, type Types } from "effect"
+import {
+  type Array as Arr,
+  Cause,
+  Context,
+  Effect,
+  Layer,
+  Option,
+  Queue,
+  type Result,
+  type Schema,
+  Stream,
+  type Types
+} from "effect"
 import { dual } from "effect/Function"
 import type { RecordBatch } from "apache-arrow"
 import { Action, Engine } from "./Action.ts"
@@ -33,8 +45,10 @@ import * as JsonLines from "./formats/JsonLines.ts"
 import * as Parquet from "./formats/Parquet.ts"
 import * as Text from "./formats/Text.ts"
 import { action, all, eachArray, mapAction, type Rows } from "./internal/dataset/action.ts"
+import { writePartitioned } from "./internal/dataset/partitionBy.ts"
 import { type Dataset, fromPlan, isDataset, narrow } from "./internal/dataset/model.ts"
 import { estimateBytes } from "./internal/estimate.ts"
+import { codecOf } from "./internal/formats/rows.ts"
 import { type JobError, ResultTooLarge } from "./JobError.ts"
 import * as Plan from "./Plan.ts"
 import type { TaskContext } from "./TaskContext.ts"
@@ -123,13 +137,15 @@ const partitionCount = (options: PartitionOptions | undefined): number =>
 export const fromIterable = <A>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A> => {
   const partitions = partitionCount(options)
   let values: ReadonlyArray<A> | undefined
-  const all = () => values ??= Array.isArray(iterable) ? iterable : Array.from(iterable)
-  return fromSource(memorySource("fromIterable", `in ${partitions}`, partitions, (index) => {
-    const array = all()
-    const start = Math.floor(index * array.length / partitions)
-    const end = Math.floor((index + 1) * array.length / partitions)
-    return memorySplit("fromIterable", index, end - start, Stream.fromArray(array.slice(start, end)))
-  }))
+  const all = () => (values ??= Array.isArray(iterable) ? iterable : Array.from(iterable))
+  return fromSource(
+    memorySource("fromIterable", `in ${partitions}`, partitions, (index) => {
+      const array = all()
+      const start = Math.floor((index * array.length) / partitions)
+      const end = Math.floor(((index + 1) * array.length) / partitions)
+      return memorySplit("fromIterable", index, end - start, Stream.fromArray(array.slice(start, end)))
+    })
+  )
 }
 
 /**
@@ -168,22 +184,28 @@ export const range = (
   const partitions = partitionCount(options)
   const step = options?.step ?? 1
   const length = Math.max(0, Math.ceil((end - start) / step))
-  return fromSource(memorySource("range", `${start}..${end} by ${step} in ${partitions}`, partitions, (index) => {
-    const from = Math.floor(index * length / partitions)
-    const to = Math.floor((index + 1) * length / partitions)
-    const read = Stream.suspend(() => {
-      let next = from
-      return Stream.fromPull(Effect.succeed(Effect.suspend(() => {
-        if (next >= to) return Cause.done()
-        const size = Math.min(rangeArray, to - next)
-        const values: Arr.NonEmptyArray<number> = [start + step * next]
-        for (let i = 1; i < size; i++) values.push(start + step * (next + i))
-        next += size
-        return Effect.succeed(values)
-      })))
+  return fromSource(
+    memorySource("range", `${start}..${end} by ${step} in ${partitions}`, partitions, (index) => {
+      const from = Math.floor((index * length) / partitions)
+      const to = Math.floor(((index + 1) * length) / partitions)
+      const read = Stream.suspend(() => {
+        let next = from
+        return Stream.fromPull(
+          Effect.succeed(
+            Effect.suspend(() => {
+              if (next >= to) return Cause.done()
+              const size = Math.min(rangeArray, to - next)
+              const values: Arr.NonEmptyArray<number> = [start + step * next]
+              for (let i = 1; i < size; i++) values.push(start + step * (next + i))
+              next += size
+              return Effect.succeed(values)
+            })
+          )
+        )
+      })
+      return memorySplit("range", index, to - from, read)
     })
-    return memorySplit("range", index, to - from, read)
-  }))
+  )
 }
 
 /**
@@ -196,12 +218,12 @@ export const fromStreams = <A, E = never, R = never>(
   streams: ReadonlyArray<Stream.Stream<A, E, R>>
 ): Dataset<A, E, R> =>
   mapPartitions(
-    fromSource(memorySource(
-      "fromStreams",
-      `${streams.length} streams`,
-      streams.length,
-      (index) => ({ ...memorySplit("fromStreams", index, 1, Stream.succeed(index)), rows: undefined })
-    )),
+    fromSource(
+      memorySource("fromStreams", `${streams.length} streams`, streams.length, (index) => ({
+        ...memorySplit("fromStreams", index, 1, Stream.succeed(index)),
+        rows: undefined
+      }))
+    ),
     Stream.flatMap((index) => streams[index] ?? Stream.empty),
     { name: "fromStreams" }
   )
@@ -276,9 +298,8 @@ export const parquetBatches = (
 export const map: {
   <A, B>(f: (value: A) => B): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
   <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => B): Dataset<B, E, R>
-} = dual(
-  2,
-  <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => B): Dataset<B, E, R> => narrow(self, { _tag: "Map", f })
+} = dual(2, <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => B): Dataset<B, E, R> =>
+  narrow(self, { _tag: "Map", f })
 )
 
 /**
@@ -290,10 +311,8 @@ export const map: {
 export const flatMap: {
   <A, B>(f: (value: A) => Iterable<B>): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
   <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => Iterable<B>): Dataset<B, E, R>
-} = dual(
-  2,
-  <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => Iterable<B>): Dataset<B, E, R> =>
-    narrow(self, { _tag: "FlatMap", f })
+} = dual(2, <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => Iterable<B>): Dataset<B, E, R> =>
+  narrow(self, { _tag: "FlatMap", f })
 )
 
 /**
@@ -307,10 +326,8 @@ export const filter: {
   <A>(predicate: (value: A) => boolean): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
   <A, E, R, B extends A>(self: Dataset<A, E, R>, refinement: (value: A) => value is B): Dataset<B, E, R>
   <A, E, R>(self: Dataset<A, E, R>, predicate: (value: A) => boolean): Dataset<A, E, R>
-} = dual(
-  2,
-  <A, E, R>(self: Dataset<A, E, R>, f: (value: A) => boolean): Dataset<A, E, R> =>
-    narrow(self, { _tag: "Filter", f })
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, f: (value: A) => boolean): Dataset<A, E, R> =>
+  narrow(self, { _tag: "Filter", f })
 )
 
 /**
@@ -322,10 +339,8 @@ export const filter: {
 export const filterMap: {
   <A, B, X>(f: (value: A) => Result.Result<B, X>): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
   <A, E, R, B, X>(self: Dataset<A, E, R>, f: (value: A) => Result.Result<B, X>): Dataset<B, E, R>
-} = dual(
-  2,
-  <A, E, R, B, X>(self: Dataset<A, E, R>, f: (value: A) => Result.Result<B, X>): Dataset<B, E, R> =>
-    narrow(self, { _tag: "FilterMap", f })
+} = dual(2, <A, E, R, B, X>(self: Dataset<A, E, R>, f: (value: A) => Result.Result<B, X>): Dataset<B, E, R> =>
+  narrow(self, { _tag: "FilterMap", f })
 )
 
 /**
@@ -383,16 +398,11 @@ export const tap: {
   <A, X, E2, R2>(
     f: (value: A) => Effect.Effect<X, E2, R2>
   ): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E | E2, R | R2>
-  <A, E, R, X, E2, R2>(
-    self: Dataset<A, E, R>,
-    f: (value: A) => Effect.Effect<X, E2, R2>
-  ): Dataset<A, E | E2, R | R2>
+  <A, E, R, X, E2, R2>(self: Dataset<A, E, R>, f: (value: A) => Effect.Effect<X, E2, R2>): Dataset<A, E | E2, R | R2>
 } = dual(
   2,
-  <A, E, R, X, E2, R2>(
-    self: Dataset<A, E, R>,
-    f: (value: A) => Effect.Effect<X, E2, R2>
-  ): Dataset<A, E | E2, R | R2> => narrow(self, { _tag: "Tap", f })
+  <A, E, R, X, E2, R2>(self: Dataset<A, E, R>, f: (value: A) => Effect.Effect<X, E2, R2>): Dataset<A, E | E2, R | R2> =>
+    narrow(self, { _tag: "Tap", f })
 )
 
 /**
@@ -409,10 +419,8 @@ export const tap: {
 export const mapArray: {
   <A, B>(f: (values: ReadonlyArray<A>) => ReadonlyArray<B>): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
   <A, E, R, B>(self: Dataset<A, E, R>, f: (values: ReadonlyArray<A>) => ReadonlyArray<B>): Dataset<B, E, R>
-} = dual(
-  2,
-  <A, E, R, B>(self: Dataset<A, E, R>, f: (values: ReadonlyArray<A>) => ReadonlyArray<B>): Dataset<B, E, R> =>
-    narrow(self, { _tag: "MapArray", f })
+} = dual(2, <A, E, R, B>(self: Dataset<A, E, R>, f: (values: ReadonlyArray<A>) => ReadonlyArray<B>): Dataset<B, E, R> =>
+  narrow(self, { _tag: "MapArray", f })
 )
 
 /**
@@ -473,7 +481,10 @@ export const select: {
   <A extends object, const K extends keyof A & string>(
     ...columns: ReadonlyArray<K>
   ): <E, R>(self: Dataset<A, E, R>) => Dataset<Pick<A, K>, E, R>
-} = (...columns) => (self) => narrow(self, { _tag: "Select", columns })
+} =
+  (...columns) =>
+  (self) =>
+    narrow(self, { _tag: "Select", columns })
 
 /**
  * The partitions of both, the first dataset's first. No element moves.
@@ -484,10 +495,8 @@ export const select: {
 export const union: {
   <B, E2, R2>(that: Dataset<B, E2, R2>): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A | B, E | E2, R | R2>
   <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<A | B, E | E2, R | R2>
-} = dual(
-  2,
-  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<A | B, E | E2, R | R2> =>
-    fromPlan({ _tag: "Union", inputs: [self.plan, that.plan] })
+} = dual(2, <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<A | B, E | E2, R | R2> =>
+  fromPlan({ _tag: "Union", inputs: [self.plan, that.plan] })
 )
 
 /**
@@ -500,10 +509,8 @@ export const union: {
 export const coalesce: {
   (partitions: number): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
   <A, E, R>(self: Dataset<A, E, R>, partitions: number): Dataset<A, E, R>
-} = dual(
-  2,
-  <A, E, R>(self: Dataset<A, E, R>, partitions: number): Dataset<A, E, R> =>
-    fromPlan({ _tag: "Coalesce", child: self.plan, partitions: Math.max(1, Math.floor(partitions)) })
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, partitions: number): Dataset<A, E, R> =>
+  fromPlan({ _tag: "Coalesce", child: self.plan, partitions: Math.max(1, Math.floor(partitions)) })
 )
 
 /**
@@ -520,15 +527,13 @@ export const coalesce: {
 export const sample: {
   (options: SampleOptions): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
   <A, E, R>(self: Dataset<A, E, R>, options: SampleOptions): Dataset<A, E, R>
-} = dual(
-  2,
-  <A, E, R>(self: Dataset<A, E, R>, options: SampleOptions): Dataset<A, E, R> =>
-    narrow(self, {
-      _tag: "Sample",
-      fraction: options.fraction,
-      seed: options.seed,
-      withReplacement: options.withReplacement ?? false
-    })
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, options: SampleOptions): Dataset<A, E, R> =>
+  narrow(self, {
+    _tag: "Sample",
+    fraction: options.fraction,
+    seed: options.seed,
+    withReplacement: options.withReplacement ?? false
+  })
 )
 
 /**
@@ -589,16 +594,11 @@ const catch_: {
   <E, B, E2, R2>(
     f: (error: E) => Effect.Effect<B, E2, R2>
   ): <A, R>(self: Dataset<A, E, R>) => Dataset<A | B, E2, R | R2>
-  <A, E, R, B, E2, R2>(
-    self: Dataset<A, E, R>,
-    f: (error: E) => Effect.Effect<B, E2, R2>
-  ): Dataset<A | B, E2, R | R2>
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, f: (error: E) => Effect.Effect<B, E2, R2>): Dataset<A | B, E2, R | R2>
 } = dual(
   2,
-  <A, E, R, B, E2, R2>(
-    self: Dataset<A, E, R>,
-    f: (error: E) => Effect.Effect<B, E2, R2>
-  ): Dataset<A | B, E2, R | R2> => narrow(self, { _tag: "Catch", tag: undefined, f })
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, f: (error: E) => Effect.Effect<B, E2, R2>): Dataset<A | B, E2, R | R2> =>
+    narrow(self, { _tag: "Catch", tag: undefined, f })
 )
 export { catch_ as catch }
 
@@ -624,8 +624,7 @@ export const catchTag: {
     self: Dataset<A, E, R>,
     tag: K,
     f: (error: Types.ExtractTag<E, K>) => Effect.Effect<B, E2, R2>
-  ): Dataset<A | B, E2 | Types.ExcludeTag<E, K>, R | R2> =>
-    narrow(self, { _tag: "Catch", tag, f })
+  ): Dataset<A | B, E2 | Types.ExcludeTag<E, K>, R | R2> => narrow(self, { _tag: "Catch", tag, f })
 )
 
 /**
@@ -660,10 +659,8 @@ export const provide: {
 export const provideService: {
   <I, S>(key: Context.Key<I, S>, service: S): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E, Exclude<R, I>>
   <A, E, R, I, S>(self: Dataset<A, E, R>, key: Context.Key<I, S>, service: S): Dataset<A, E, Exclude<R, I>>
-} = dual(
-  3,
-  <A, E, R, I, S>(self: Dataset<A, E, R>, key: Context.Key<I, S>, service: S): Dataset<A, E, Exclude<R, I>> =>
-    provide(self, Layer.succeedContext(Context.make(key, service)))
+} = dual(3, <A, E, R, I, S>(self: Dataset<A, E, R>, key: Context.Key<I, S>, service: S): Dataset<A, E, Exclude<R, I>> =>
+  provide(self, Layer.succeedContext(Context.make(key, service)))
 )
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -696,7 +693,8 @@ export const collect = <A, E, R>(self: Dataset<A, E, R>, options?: CollectOption
               arrays.push(values)
               size += estimateBytes(values)
               return size > limit ? task.abort(new ResultTooLarge({ limit, size })) : Effect.void
-            })),
+            })
+          ),
           () => ({ arrays, size })
         )
       }),
@@ -737,12 +735,15 @@ export const count = <A, E, R>(self: Dataset<A, E, R>): Action<number, E, R> =>
     name: "count",
     task: (rows, task) => {
       let n = 0
-      return Effect.map(eachArray(rows, task, (values) => n += values.length), () => n)
+      return Effect.map(
+        eachArray(rows, task, (values) => (n += values.length)),
+        () => n
+      )
     },
     drive: (run) => {
       let sum = 0
       return Effect.map(
-        run.tasks(all(run.partitions), (_, n) => Effect.sync(() => sum += n)),
+        run.tasks(all(run.partitions), (_, n) => Effect.sync(() => (sum += n))),
         () => sum
       )
     }
@@ -789,7 +790,7 @@ export const aggregate: {
       drive: (run) => {
         const states: Array<U> = []
         return Effect.map(
-          run.tasks(all(run.partitions), (partition, state) => Effect.sync(() => states[partition] = state)),
+          run.tasks(all(run.partitions), (partition, state) => Effect.sync(() => (states[partition] = state))),
           () => states.reduce(merge, zero())
         )
       }
@@ -805,10 +806,8 @@ export const aggregate: {
 export const fold: {
   <A>(zero: () => A, f: (left: A, right: A) => A): <E, R>(self: Dataset<A, E, R>) => Action<A, E, R>
   <A, E, R>(self: Dataset<A, E, R>, zero: () => A, f: (left: A, right: A) => A): Action<A, E, R>
-} = dual(
-  3,
-  <A, E, R>(self: Dataset<A, E, R>, zero: () => A, f: (left: A, right: A) => A): Action<A, E, R> =>
-    aggregate(self, zero, f, f)
+} = dual(3, <A, E, R>(self: Dataset<A, E, R>, zero: () => A, f: (left: A, right: A) => A): Action<A, E, R> =>
+  aggregate(self, zero, f, f)
 )
 
 /**
@@ -820,16 +819,14 @@ export const fold: {
 export const reduce: {
   <A>(f: (left: A, right: A) => A): <E, R>(self: Dataset<A, E, R>) => Action<Option.Option<A>, E, R>
   <A, E, R>(self: Dataset<A, E, R>, f: (left: A, right: A) => A): Action<Option.Option<A>, E, R>
-} = dual(
-  2,
-  <A, E, R>(self: Dataset<A, E, R>, f: (left: A, right: A) => A): Action<Option.Option<A>, E, R> =>
-    aggregate(
-      self,
-      () => Option.none<A>(),
-      (state, value) => Option.some(Option.isSome(state) ? f(state.value, value) : value),
-      (left, right) =>
-        Option.isNone(left) ? right : Option.isNone(right) ? left : Option.some(f(left.value, right.value))
-    )
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, f: (left: A, right: A) => A): Action<Option.Option<A>, E, R> =>
+  aggregate(
+    self,
+    () => Option.none<A>(),
+    (state, value) => Option.some(Option.isSome(state) ? f(state.value, value) : value),
+    (left, right) =>
+      Option.isNone(left) ? right : Option.isNone(right) ? left : Option.some(f(left.value, right.value))
+  )
 )
 
 /**
@@ -842,34 +839,33 @@ export const reduce: {
 export const take: {
   (n: number): <A, E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R>
   <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R>
-} = dual(
-  2,
-  <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R> =>
-    action(self, {
-      name: `take ${n}`,
-      task: (rows, task) => {
-        const taken: Array<A> = []
-        return Effect.map(
-          eachArray(Stream.take(rows, n), task, (values) => {
-            for (const value of values) taken.push(value)
-          }),
-          () => taken
-        )
-      },
-      drive: (run) => Effect.gen(function*() {
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R> =>
+  action(self, {
+    name: `take ${n}`,
+    task: (rows, task) => {
+      const taken: Array<A> = []
+      return Effect.map(
+        eachArray(Stream.take(rows, n), task, (values) => {
+          for (const value of values) taken.push(value)
+        }),
+        () => taken
+      )
+    },
+    drive: (run) =>
+      Effect.gen(function* () {
         const found: Array<ReadonlyArray<A>> = []
         const size = () => found.reduce((sum, values) => sum + values.length, 0)
         for (let next = 0, round = 1; next < run.partitions && size() < n; round *= 4) {
           const last = Math.min(run.partitions, next + round)
           yield* run.tasks(
             Array.from({ length: last - next }, (_, index) => next + index),
-            (partition, values) => Effect.sync(() => found[partition] = values)
+            (partition, values) => Effect.sync(() => (found[partition] = values))
           )
           next = last
         }
         return found.flat().slice(0, n)
       })
-    })
+  })
 )
 
 /**
@@ -879,7 +875,7 @@ export const take: {
  * @since 0.1.0
  */
 export const first = <A, E, R>(self: Dataset<A, E, R>): Action<Option.Option<A>, E, R> =>
-  mapAction(take(self, 1), "first", (values) => values.length === 0 ? Option.none() : Option.some(values[0] as A))
+  mapAction(take(self, 1), "first", (values) => (values.length === 0 ? Option.none() : Option.some(values[0] as A)))
 
 /**
  * Whether there is no element. Reads as {@link take} of one does.
@@ -900,10 +896,7 @@ export const forEach: {
   <A, X, E2, R2>(
     f: (value: A) => Effect.Effect<X, E2, R2>
   ): <E, R>(self: Dataset<A, E, R>) => Action<void, E | E2, R | R2>
-  <A, E, R, X, E2, R2>(
-    self: Dataset<A, E, R>,
-    f: (value: A) => Effect.Effect<X, E2, R2>
-  ): Action<void, E | E2, R | R2>
+  <A, E, R, X, E2, R2>(self: Dataset<A, E, R>, f: (value: A) => Effect.Effect<X, E2, R2>): Action<void, E | E2, R | R2>
 } = dual(
   2,
   <A, E, R, X, E2, R2>(
@@ -957,20 +950,27 @@ export const forEachPartition: {
  * @since 0.1.0
  */
 export const toStream = <A, E, R>(self: Dataset<A, E, R>): Stream.Stream<A, E | JobError, R | Engine> =>
-  Stream.callback<A, E | JobError, R | Engine>((queue) =>
-    action(self, {
-      name: "toStream",
-      task: (rows, task) =>
-        Stream.runForEachArray(rows, (values) => {
-          task.metrics.rowsOut += values.length
-          return Queue.offerAll(queue, values)
-        }),
-      drive: (run) =>
-        Effect.forEach(all(run.partitions), (partition) => run.tasks([partition], () => Effect.void), { discard: true })
-    }).pipe(Effect.matchCauseEffect({
-      onFailure: (cause) => Queue.failCause(queue, cause),
-      onSuccess: () => Queue.end(queue)
-    })), { bufferSize: 2 * rangeArray })
+  Stream.callback<A, E | JobError, R | Engine>(
+    (queue) =>
+      action(self, {
+        name: "toStream",
+        task: (rows, task) =>
+          Stream.runForEachArray(rows, (values) => {
+            task.metrics.rowsOut += values.length
+            return Queue.offerAll(queue, values)
+          }),
+        drive: (run) =>
+          Effect.forEach(all(run.partitions), (partition) => run.tasks([partition], () => Effect.void), {
+            discard: true
+          })
+      }).pipe(
+        Effect.matchCauseEffect({
+          onFailure: (cause) => Queue.failCause(queue, cause),
+          onSuccess: () => Queue.end(queue)
+        })
+      ),
+    { bufferSize: 2 * rangeArray }
+  )
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Writing
@@ -988,6 +988,23 @@ export interface WriteOptions {
 }
 
 /**
+ * What the write actions take whose rows have columns.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PartitionedWriteOptions<in out A> extends WriteOptions {
+  /**
+   * Columns whose values become folders, `country=DE/year=2024`, the first outermost, as Spark's `partitionBy`. They are left out
+   * of the files. Characters that a folder name cannot have are percent-escaped, `null`, missing and the empty string are
+   * `__HIVE_DEFAULT_PARTITION__`. Default none.
+   */
+  readonly partitionBy?: ReadonlyArray<keyof A & string> | undefined
+  /** Bytes of rows, as estimated, that a task holds while it sorts them into folders; beyond, a folder gets several files. Default 64 MiB. */
+  readonly partitionBufferBytes?: number | undefined
+}
+
+/**
  * Writes the elements with a {@link Writer}, a file a partition, into a directory that appears at once with its `_SUCCESS` or not
  * at all (see `Commit`). Yields the manifest.
  *
@@ -995,20 +1012,12 @@ export interface WriteOptions {
  * @since 0.1.0
  */
 export const write: {
-  <A>(
-    path: string,
-    writer: Writer<A>,
-    options?: WriteOptions
-  ): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
+  <A>(path: string, writer: Writer<A>, options?: WriteOptions): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
   <A, E, R>(self: Dataset<A, E, R>, path: string, writer: Writer<A>, options?: WriteOptions): Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
-  <A, E, R>(
-    self: Dataset<A, E, R>,
-    path: string,
-    writer: Writer<A>,
-    options?: WriteOptions
-  ): Action<Manifest, E, R> => Commit.write(self.plan, path, writer, options)
+  <A, E, R>(self: Dataset<A, E, R>, path: string, writer: Writer<A>, options?: WriteOptions): Action<Manifest, E, R> =>
+    Commit.write(self.plan, path, writer, options)
 )
 
 /**
@@ -1046,13 +1055,13 @@ export const writeCsv: {
   <const Fields extends Schema.Struct.Fields>(
     path: string,
     schema: Schema.Struct<Fields>,
-    options?: WriteOptions & Csv.CsvWriterOptions
+    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Csv.CsvWriterOptions
   ): <E, R>(self: Dataset<Schema.Struct<Fields>["Type"], E, R>) => Action<Manifest, E, R>
   <const Fields extends Schema.Struct.Fields, E, R>(
     self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
     path: string,
     schema: Schema.Struct<Fields>,
-    options?: WriteOptions & Csv.CsvWriterOptions
+    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Csv.CsvWriterOptions
   ): Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -1060,8 +1069,16 @@ export const writeCsv: {
     self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
     path: string,
     schema: Schema.Struct<Fields>,
-    options?: WriteOptions & Csv.CsvWriterOptions
-  ): Action<Manifest, E, R> => write(self, path, Csv.writer(schema, options), options)
+    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Csv.CsvWriterOptions
+  ): Action<Manifest, E, R> =>
+    writePartitioned(
+      self.plan,
+      path,
+      schema,
+      options,
+      () => Csv.writer(schema, options),
+      (others) => Csv.writer(others, options)
+    )
 )
 
 /**
@@ -1074,13 +1091,13 @@ export const writeJsonLines: {
   <A, I>(
     path: string,
     schema: Schema.Codec<A, I>,
-    options?: WriteOptions & JsonLines.JsonLinesWriterOptions
+    options?: PartitionedWriteOptions<A> & JsonLines.JsonLinesWriterOptions
   ): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
   <A, I, E, R>(
     self: Dataset<A, E, R>,
     path: string,
     schema: Schema.Codec<A, I>,
-    options?: WriteOptions & JsonLines.JsonLinesWriterOptions
+    options?: PartitionedWriteOptions<A> & JsonLines.JsonLinesWriterOptions
   ): Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -1088,8 +1105,16 @@ export const writeJsonLines: {
     self: Dataset<A, E, R>,
     path: string,
     schema: Schema.Codec<A, I>,
-    options?: WriteOptions & JsonLines.JsonLinesWriterOptions
-  ): Action<Manifest, E, R> => write(self, path, JsonLines.writer(schema, options), options)
+    options?: PartitionedWriteOptions<A> & JsonLines.JsonLinesWriterOptions
+  ): Action<Manifest, E, R> =>
+    writePartitioned(
+      self.plan,
+      path,
+      schema,
+      options,
+      () => JsonLines.writer(schema, options),
+      (others) => JsonLines.writer(codecOf(others), options)
+    )
 )
 
 /**
@@ -1102,13 +1127,13 @@ export const writeParquet: {
   <const Fields extends Schema.Struct.Fields>(
     path: string,
     schema: Schema.Struct<Fields>,
-    options?: WriteOptions & Parquet.ParquetWriterOptions
+    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Parquet.ParquetWriterOptions
   ): <E, R>(self: Dataset<Schema.Struct<Fields>["Type"], E, R>) => Action<Manifest, E, R>
   <const Fields extends Schema.Struct.Fields, E, R>(
     self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
     path: string,
     schema: Schema.Struct<Fields>,
-    options?: WriteOptions & Parquet.ParquetWriterOptions
+    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Parquet.ParquetWriterOptions
   ): Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -1116,8 +1141,16 @@ export const writeParquet: {
     self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
     path: string,
     schema: Schema.Struct<Fields>,
-    options?: WriteOptions & Parquet.ParquetWriterOptions
-  ): Action<Manifest, E, R> => write(self, path, Parquet.writer(schema, options), options)
+    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Parquet.ParquetWriterOptions
+  ): Action<Manifest, E, R> =>
+    writePartitioned(
+      self.plan,
+      path,
+      schema,
+      options,
+      () => Parquet.writer(schema, options),
+      (others) => Parquet.writer(others, options)
+    )
 )
 
 /**
