@@ -10,7 +10,7 @@ import { Cause, Effect, Layer, Predicate, Result, Runtime } from "effect"
 import { CliError } from "effect/cli"
 
 /** An engine in this process on local files and HDFS, whose client is loaded with the first path that needs it. */
-export const engine = Engine.layerNoDeps.pipe(
+const engine = Engine.layerNoDeps.pipe(
   Layer.provide(Executor.layerLocal()),
   Layer.provideMerge(Layer.mergeAll(HdfsSchemes.layer, Events.layer))
 )

@@ -11,7 +11,7 @@ export const badPath = (path: string): string | undefined => {
 }
 
 /** Without the slash at the end. */
-export const trim = (path: string): string => (path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path)
+const trim = (path: string): string => (path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path)
 
 /** For a URL. */
 export const encodePath = (path: string): string => trim(path).split("/").map(encodeURIComponent).join("/")

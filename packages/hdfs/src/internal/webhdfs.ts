@@ -6,7 +6,7 @@ import * as E from "../HdfsError.ts"
 import { badPath, encodePath } from "./path.ts"
 import * as Transport from "./transport.ts"
 
-export type Param = string | number | boolean | undefined
+type Param = string | number | boolean | undefined
 
 /** An operation as the specification writes it down. */
 export interface Call {
@@ -20,7 +20,7 @@ export interface Call {
 export type Repeat<A> = "always" | "never" | Effect.Effect<Option.Option<A>, E.HdfsError>
 
 /** A place bytes are read from or written to. */
-export interface Target {
+interface Target {
   readonly exchange: Transport.Exchange
   readonly isNameNode: boolean
 }

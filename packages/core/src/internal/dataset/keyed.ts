@@ -223,7 +223,7 @@ export const combineByKey: {
  *
  * const counts = Dataset.make("to be", "or not to be").pipe(
  *   Dataset.flatMap((line) => line.split(" ")),
- *   Dataset.map((word) => [word, 1] as const),
+ *   Dataset.map((word): readonly [string, number] => [word, 1]),
  *   Dataset.reduceByKey((a, b) => a + b),
  *   Dataset.sortByKey(Order.String),
  *   Dataset.collect
