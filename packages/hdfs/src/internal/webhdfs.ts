@@ -17,13 +17,7 @@ export interface Call {
 }
 
 /** What may be done when nobody knows whether the server did it: repeat, look, or give up. */
-export type Repeat<A> = "always" | "never" | Effect.Effect<Option.Option<A>, E.HdfsError>
-
-/** A place bytes are read from or written to. */
-interface Target {
-  readonly exchange: Transport.Exchange
-  readonly isNameNode: boolean
-}
+type Repeat<A> = "always" | "never" | Effect.Effect<Option.Option<A>, E.HdfsError>
 
 export interface WebHdfs {
   readonly transport: Transport.Transport
