@@ -266,8 +266,8 @@ export interface PartitionBy<in A> {
 
 // As Hive's and Spark's `escapePathName`.
 const escapePathName = (name: string): string =>
-  // oxlint-disable-next-line no-control-regex
   name.replace(
+    // oxlint-disable-next-line no-control-regex
     /[\u0000-\u001f\u007f"#%'*/:=?\\{[\]^]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`
   )
