@@ -187,7 +187,9 @@ const formattedImage = Effect.fnUntraced(function* (
   yield* writeConf(partial, {
     "fs.defaultFS": "hdfs://127.0.0.1:8020",
     "dfs.namenode.name.dir": `file://${image}`,
-    "hadoop.tmp.dir": Path.join(partial, "tmp")
+    "hadoop.tmp.dir": Path.join(partial, "tmp"),
+    // The group of the root directory is in the image.
+    "dfs.permissions.superusergroup": superUser
   })
   yield* format(partial).pipe(
     Effect.tap(() =>
@@ -286,6 +288,20 @@ const relay = (localAddress: string) =>
         server.close()
       })
   )
+
+/** Waits until somebody listens: a NameNode's web server is up some seconds before its RPC server. */
+const awaitPort = (port: number) =>
+  Effect.callback<void, HadoopError>((resume) => {
+    const socket = Net.connect(port, "127.0.0.1")
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
+    socket.once("error", (cause) => {
+      resume(Effect.fail(new HadoopError({ detail: `nobody listens on port ${port}`, cause })))
+    })
+    return Effect.sync(() => socket.destroy())
+  }).pipe(Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 900 }))
 
 const escapeXml = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
 
@@ -482,13 +498,12 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
     ...args
   ]
 
-  const formatted = yield* formattedImage((conf) =>
+  const format = (conf: string) =>
     exec(
       "java",
       java("format", conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", ["-format", "-nonInteractive"], "256m"),
       { env: { ...process.env, ...env } }
     )
-  )
   const nameNodes: Array<Daemon> = []
   for (let i = 0; i < masters; i++) {
     const name = `namenode-${i + 1}`
@@ -499,8 +514,13 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
       ...(ha ? { "dfs.ha.namenode.id": `nn${i + 1}` } : {}),
       "dfs.namenode.name.dir": `file://${data}`
     })
-    // Formatted once and copied: what -format and -bootstrapStandby do, without the seconds of a JVM.
-    yield* Effect.sync(() => Fs.cpSync(formatted, data, { recursive: true }))
+    // The shared edits of two NameNodes are formatted with the first.
+    if (ha && i === 0) yield* format(conf)
+    else {
+      // What -format and -bootstrapStandby do, without the seconds of a JVM.
+      const image = ha ? Path.join(directory, "namenode-1") : yield* formattedImage(format)
+      yield* Effect.sync(() => Fs.cpSync(image, data, { recursive: true }))
+    }
     nameNodes.push(
       yield* makeDaemon({
         name,
@@ -636,7 +656,12 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
   )
   yield* Effect.all(
     [
-      ha ? Effect.andThen(startNameNodes, transition(0)) : startNameNodes,
+      ha
+        ? startNameNodes.pipe(
+            Effect.andThen(Effect.forEach(masterPorts, ({ rpc }) => awaitPort(rpc), { discard: true })),
+            Effect.andThen(transition(0))
+          )
+        : startNameNodes,
       ...dataNodes.map((daemon) => daemon.start),
       httpfs?.start ?? Effect.void
     ],
