@@ -96,6 +96,18 @@ export const combineMaps = (results: ReadonlyArray<unknown>): MapOutputs => {
 /** Name of the shuffle that a stage of a job writes. */
 export const shuffleId = (task: { readonly jobId: string }, stage: number): string => `${task.jobId}-${stage}`
 
+const filled = new WeakMap<MapOutputs, ReadonlySet<number>>()
+
+// The reduce partitions that have rows: there may be a hundred thousand, and few of them.
+const filledOf = (outputs: MapOutputs): ReadonlySet<number> => {
+  const known = filled.get(outputs)
+  if (known !== undefined) return known
+  const found = new Set<number>()
+  for (const { partitions } of outputs.statuses) for (const partition of partitions) found.add(partition)
+  filled.set(outputs, found)
+  return found
+}
+
 const single = () => Partitioner.roundRobin(1)
 
 let locals = 0
@@ -129,6 +141,14 @@ export const readExchange =
   (node: Exchange, sides: ReadonlyArray<Side>, partition: number, guarded: boolean) =>
   (task: TaskRuntime): Rows =>
     Stream.suspend(() => {
+      if (
+        (partition > 0 || !guarded) &&
+        sides.every(
+          (side) => side._tag === "Moved" && !filledOf(task.stageValue(side.stage) as MapOutputs).has(partition)
+        )
+      ) {
+        return Stream.empty
+      }
       const failed: Array<Failed> = []
       const locals: Array<string> = []
       const sources = Effect.forEach(sides, (side) => {
