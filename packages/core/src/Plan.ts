@@ -32,30 +32,34 @@ export type Operator =
   | { readonly _tag: "MapArray"; f(values: ReadonlyArray<unknown>): ReadonlyArray<unknown> }
   | { readonly _tag: "Select"; readonly columns: ReadonlyArray<string> }
   | {
-    readonly _tag: "Sample"
-    readonly fraction: number
-    /** Without replacement: the rows whose random number is at least `from` (default 0) and below `upTo` (default `fraction`). */
-    readonly from?: number | undefined
-    readonly upTo?: number | undefined
-    readonly seed: number
-    readonly withReplacement: boolean
-  }
+      readonly _tag: "Sample"
+      readonly fraction: number
+      /** Without replacement: the rows whose random number is at least `from` (default 0) and below `upTo` (default `fraction`). */
+      readonly from?: number | undefined
+      readonly upTo?: number | undefined
+      readonly seed: number
+      readonly withReplacement: boolean
+    }
   | {
-    readonly _tag: "MapEffect"
-    f(value: unknown): Effect.Effect<unknown, unknown, unknown>
-    readonly concurrency: number | "unbounded"
-    readonly unordered: boolean
-  }
+      readonly _tag: "MapEffect"
+      f(value: unknown): Effect.Effect<unknown, unknown, unknown>
+      readonly concurrency: number | "unbounded"
+      readonly unordered: boolean
+    }
   | { readonly _tag: "Tap"; f(value: unknown): Effect.Effect<unknown, unknown, unknown> }
   /** Handles what the element-wise steps before it fail with (of one tag, where there is one), one element at a time. */
-  | { readonly _tag: "Catch"; readonly tag: string | undefined; f(error: unknown): Effect.Effect<unknown, unknown, unknown> }
   | {
-    readonly _tag: "MapPartitions"
-    readonly name: string
-    /** One row out for each row in, so that the rows can be accounted for across it. */
-    readonly oneToOne: boolean
-    f(rows: Stream.Stream<unknown, unknown, unknown>, task: TaskContext): Stream.Stream<unknown, unknown, unknown>
-  }
+      readonly _tag: "Catch"
+      readonly tag: string | undefined
+      f(error: unknown): Effect.Effect<unknown, unknown, unknown>
+    }
+  | {
+      readonly _tag: "MapPartitions"
+      readonly name: string
+      /** One row out for each row in, so that the rows can be accounted for across it. */
+      readonly oneToOne: boolean
+      f(rows: Stream.Stream<unknown, unknown, unknown>, task: TaskContext): Stream.Stream<unknown, unknown, unknown>
+    }
   /** Provides services to the steps before it. The layer is built once per executor. */
   | { readonly _tag: "Provide"; readonly layer: Layer.Layer<never, unknown, unknown> }
 
@@ -69,17 +73,20 @@ export type Partitioning =
   | { readonly _tag: "Fixed"; readonly partitioner: Partitioner<never> }
   /** By hash, like an input that is already, where one is. */
   | {
-    readonly _tag: "Hash"
-    readonly partitions: (upstream: number) => number
-    readonly make: (partitions: number) => Partitioner<never>
-  }
+      readonly _tag: "Hash"
+      readonly partitions: (upstream: number) => number
+      readonly make: (partitions: number) => Partitioner<never>
+    }
   /** By order, with bounds from a sample that a stage of its own draws. `samples` has what the tasks of that stage yielded. */
   | {
-    readonly _tag: "Range"
-    readonly partitions: (upstream: number) => number
-    sample(rows: Stream.Stream<unknown, unknown, unknown>, task: TaskRuntime): Effect.Effect<unknown, unknown, unknown>
-    readonly make: (samples: ReadonlyArray<unknown>, partitions: number) => Partitioner<never>
-  }
+      readonly _tag: "Range"
+      readonly partitions: (upstream: number) => number
+      sample(
+        rows: Stream.Stream<unknown, unknown, unknown>,
+        task: TaskRuntime
+      ): Effect.Effect<unknown, unknown, unknown>
+      readonly make: (samples: ReadonlyArray<unknown>, partitions: number) => Partitioner<never>
+    }
 
 /**
  * One side of an exchange.
@@ -93,7 +100,12 @@ export interface ExchangeInput {
   readonly keyed: boolean
   /** Writes the rows of one partition. Fails with the rows' own errors or a `ShuffleError`. */
   write(
-    to: { readonly id: string; readonly partitioner: Partitioner<never>; readonly map: number; readonly attempt: number },
+    to: {
+      readonly id: string
+      readonly partitioner: Partitioner<never>
+      readonly map: number
+      readonly attempt: number
+    },
     rows: Stream.Stream<unknown, unknown, unknown>
   ): Effect.Effect<MapStatus, unknown, unknown>
 }
@@ -152,10 +164,7 @@ export interface Exchange {
   readonly onlyMoves: boolean
   /** The result is pairs of key and something, so that it counts as partitioned. */
   readonly keyed: boolean
-  read(
-    sources: ReadonlyArray<ExchangeSource>,
-    task: TaskRuntime
-  ): Stream.Stream<unknown, ShuffleError, Shuffle>
+  read(sources: ReadonlyArray<ExchangeSource>, task: TaskRuntime): Stream.Stream<unknown, ShuffleError, Shuffle>
   readonly broadcast?: BroadcastPlan | undefined
 }
 
@@ -193,15 +202,15 @@ export type Plan =
   | Exchange
   /** The partitions of several inputs that have as many, side by side. */
   | {
-    readonly _tag: "ZipPartitions"
-    readonly name: string
-    readonly functions: string
-    readonly inputs: ReadonlyArray<Plan>
-    f(
-      rows: ReadonlyArray<Stream.Stream<unknown, unknown, unknown>>,
-      task: TaskRuntime
-    ): Stream.Stream<unknown, unknown, unknown>
-  }
+      readonly _tag: "ZipPartitions"
+      readonly name: string
+      readonly functions: string
+      readonly inputs: ReadonlyArray<Plan>
+      f(
+        rows: ReadonlyArray<Stream.Stream<unknown, unknown, unknown>>,
+        task: TaskRuntime
+      ): Stream.Stream<unknown, unknown, unknown>
+    }
   /** Every partition of the first input with every one of the second. */
   | { readonly _tag: "Cartesian"; readonly inputs: readonly [Plan, Plan] }
   | { readonly _tag: "Cache"; readonly child: Plan; readonly handle: CacheHandle }
@@ -322,8 +331,8 @@ export const partitionerLabel = (partitioner: Partitioner<never>): string =>
   partitioner._tag === "Custom"
     ? `by ${partitioner.name} in ${partitioner.partitions}`
     : partitioner._tag === "RoundRobin"
-    ? `round robin in ${partitioner.partitions}`
-    : `by ${partitioner._tag.toLowerCase()} in ${partitioner.partitions}`
+      ? `round robin in ${partitioner.partitions}`
+      : `by ${partitioner._tag.toLowerCase()} in ${partitioner.partitions}`
 
 /**
  * One word or two for an operator, as `explain` prints it.
@@ -393,7 +402,7 @@ export const toMermaid = (plan: Plan): string => {
   let next = 0
   fold<string>(plan, (node, child) => {
     const id = `n${next++}`
-    nodes.push(`  ${id}["${label(node).replaceAll("\"", "#quot;")}"]`)
+    nodes.push(`  ${id}["${label(node).replaceAll('"', "#quot;")}"]`)
     for (const input of inputs(node)) {
       const from = child(input)
       nodes.push(`  ${from} --> ${id}`)
@@ -447,5 +456,4 @@ const identity = (plan: Plan): string =>
  * @category getters
  * @since 0.1.0
  */
-export const fingerprint = (plan: Plan, salt = ""): string =>
-  hash(`${salt}\0${identity(plan)}`).slice(0, 16)
+export const fingerprint = (plan: Plan, salt = ""): string => hash(`${salt}\0${identity(plan)}`).slice(0, 16)

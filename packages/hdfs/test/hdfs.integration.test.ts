@@ -253,14 +253,12 @@ describeHadoop("HDFS", { blockSize: mebi, replication: 2, httpfs: true }, (clust
         const bytes = sample(24 * mebi)
         yield* hdfs.write("/faults/read", Stream.succeed(bytes), { replication: 3 })
         // A write is done with one replica; the others may be late.
-        yield* hdfs
-          .getFileBlockLocations("/faults/read")
-          .pipe(
-            Effect.repeat({
-              until: (blocks) => blocks.every(({ hosts }) => hosts.length === 3),
-              schedule: Schedule.spaced("100 millis")
-            })
-          )
+        yield* hdfs.getFileBlockLocations("/faults/read").pipe(
+          Effect.repeat({
+            until: (blocks) => blocks.every(({ hosts }) => hosts.length === 3),
+            schedule: Schedule.spaced("100 millis")
+          })
+        )
         let killed: string | undefined
         const parts: Array<Uint8Array> = []
         yield* Stream.runForEach(hdfs.open("/faults/read"), (part) =>
