@@ -59,6 +59,7 @@ export * from "./internal/dataset/caching.ts"
 export * from "./internal/dataset/checkpoint.ts"
 export * from "./internal/dataset/joins.ts"
 export * from "./internal/dataset/keyed.ts"
+export * from "./internal/dataset/lookup.ts"
 export * from "./internal/dataset/partitions.ts"
 export * from "./internal/dataset/stats.ts"
 

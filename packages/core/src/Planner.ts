@@ -7,6 +7,7 @@
 import { Effect, type Layer, Stream } from "effect"
 import type { FormatError } from "./FormatError.ts"
 import type { Resolved, Source, Split } from "./Format.ts"
+import { keepsKeys } from "./internal/planner/keys.ts"
 import {
   balanced,
   type Cached,
@@ -70,10 +71,7 @@ export interface Options {
   readonly cached?: Cached | undefined
 }
 
-const abortOn = <A, R>(
-  rows: Stream.Stream<A, FormatError, R>,
-  task: TaskRuntime
-): Stream.Stream<A, never, R> =>
+const abortOn = <A, R>(rows: Stream.Stream<A, FormatError, R>, task: TaskRuntime): Stream.Stream<A, never, R> =>
   Stream.catch(rows, (error) => Stream.fromEffect(task.abort(new InputFailed({ error }))))
 
 const scan = (split: Split<unknown>): Partition => ({
@@ -101,7 +99,7 @@ const scan = (split: Split<unknown>): Partition => ({
       task.metrics.rowsRead += n
       task.metrics.elementsRead += rows.length
       if (split.rows !== undefined && split.rows > 0) {
-        const share = Math.min(split.bytes - bytes, Math.round(n / split.rows * split.bytes))
+        const share = Math.min(split.bytes - bytes, Math.round((n / split.rows) * split.bytes))
         bytes += share
         task.metrics.bytesRead += share
       }
@@ -130,7 +128,8 @@ const coalesce = (partitions: ReadonlyArray<Partition>, target: number): Readonl
     let weight = 0
     // Every group gets at least one, and leaves at least one for each group after it.
     while (
-      next < partitions.length && partitions.length - next > target - g - 1 &&
+      next < partitions.length &&
+      partitions.length - next > target - g - 1 &&
       (group.length === 0 || g === target - 1 || weight + weights[next] / 2 <= share)
     ) {
       weight += weights[next]
@@ -144,7 +143,10 @@ const coalesce = (partitions: ReadonlyArray<Partition>, target: number): Readonl
     return {
       split: {
         id: group.map((partition) => partition.split?.id ?? "").join("+"),
-        label: group.length === 1 ? group[0].split?.label ?? "" : `${group[0].split?.label ?? ""} and ${group.length - 1} more`,
+        label:
+          group.length === 1
+            ? (group[0].split?.label ?? "")
+            : `${group[0].split?.label ?? ""} and ${group.length - 1} more`,
         parts: group.flatMap((partition) => partition.split?.parts ?? []),
         rows: sumOrUndefined(rows),
         bytes: group.reduce((sum, partition) => sum + partition.bytes, 0)
@@ -182,33 +184,17 @@ const keepsRowCount = (operator: Plan.Operator): boolean => {
   }
 }
 
-// Whether pairs keep their keys, and so their partitions.
-const keepsKeys = (operator: Plan.Operator): boolean => {
-  switch (operator._tag) {
-    case "Filter":
-    case "Sample":
-    case "Tap":
-    case "Provide":
-      return true
-    case "Map":
-    case "FlatMap":
-      return operator.keyed !== undefined
-    default:
-      return false
-  }
-}
-
 // Whether as many bytes at most come out as went in, as far as one can say.
 const mayGrow = (operator: Plan.Operator): boolean =>
-  operator._tag === "FlatMap" || operator._tag === "MapArray" || operator._tag === "MapPartitions" ||
+  operator._tag === "FlatMap" ||
+  operator._tag === "MapArray" ||
+  operator._tag === "MapPartitions" ||
   (operator._tag === "Sample" && operator.withReplacement)
 
 // The steps of several inputs, indented. One that was there before is named only: a plan is a graph, its print is not to explode.
 const inputSteps = (inputs: ReadonlyArray<Building>): ReadonlyArray<string> =>
   inputs.flatMap((input, index) =>
-    inputs.indexOf(input) < index
-      ? [`  ${input.steps[0] ?? ""} (again)`]
-      : input.steps.map((step) => `  ${step}`)
+    inputs.indexOf(input) < index ? [`  ${input.steps[0] ?? ""} (again)`] : input.steps.map((step) => `  ${step}`)
   )
 
 const fallbackOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<number> => [
@@ -222,22 +208,25 @@ const countDropped = (rows: Rows, task: TaskRuntime): Rows =>
   })
 
 // Which input of a join every task may get whole: the smaller one that is small enough.
-const broadcastSide = (
-  node: Plan.Exchange,
-  children: ReadonlyArray<Building>,
-  limit: number
-): 0 | 1 | undefined => {
+const broadcastSide = (node: Plan.Exchange, children: ReadonlyArray<Building>, limit: number): 0 | 1 | undefined => {
   const sides = node.broadcast?.sides
   if (sides === undefined) return undefined
-  const size = (side: 0 | 1): number => sides[side] ? children[side]?.size ?? Infinity : Infinity
+  const size = (side: 0 | 1): number => (sides[side] ? (children[side]?.size ?? Infinity) : Infinity)
   const small = size(0) < size(1) ? 0 : 1
   return size(small) <= limit ? small : undefined
 }
 
-const parentsOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<number> => [...new Set(inputs.flatMap((input) => input.parents))]
+const parentsOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<number> => [
+  ...new Set(inputs.flatMap((input) => input.parents))
+]
 
 const countRows: StageWork = {
-  task: (rows) => Stream.runFold(Stream.chunks(rows), () => 0, (sum, values) => sum + values.length),
+  task: (rows) =>
+    Stream.runFold(
+      Stream.chunks(rows),
+      () => 0,
+      (sum, values) => sum + values.length
+    ),
   combine: (results) => {
     const offsets: Array<number> = []
     let sum = 0
@@ -272,21 +261,25 @@ export const plan = (
   }
 
   const provided = (building: Building, layers: After["layers"]): Building =>
-    layers.length === 0 ? building : {
-      ...building,
-      partitions: building.partitions.map((partition) => ({
-        ...partition,
-        read: (task) => layers.reduce((rows, layer) => provideLayer(rows, task, layer), partition.read(task))
-      }))
-    }
+    layers.length === 0
+      ? building
+      : {
+          ...building,
+          partitions: building.partitions.map((partition) => ({
+            ...partition,
+            read: (task) => layers.reduce((rows, layer) => provideLayer(rows, task, layer), partition.read(task))
+          }))
+        }
 
   // A node that is an input of several others is planned once, unless they mean different things for it.
   const built = new Map<Plan.Plan, Array<{ readonly after: After; readonly building: Building }>>()
   const build = (node: Plan.Plan, after: After): Building => {
     const known = built.get(node) ?? []
-    const same = known.find((other) =>
-      other.after.guarded === after.guarded && other.after.layers.length === after.layers.length &&
-      other.after.layers.every((layer, index) => layer === after.layers[index])
+    const same = known.find(
+      (other) =>
+        other.after.guarded === after.guarded &&
+        other.after.layers.length === after.layers.length &&
+        other.after.layers.every((layer, index) => layer === after.layers[index])
     )
     if (same !== undefined) return same.building
     const building = buildNode(node, after)
@@ -308,27 +301,39 @@ export const plan = (
         partitioner: node.inputs[index].keyed ? child.partitioner : undefined
       }))
     )
-    const inPlace = children.map((child, index) =>
-      chosen !== undefined && node.inputs[index].keyed && child.partitioner !== undefined &&
-      Partitioner.equals(child.partitioner, chosen)
+    const inPlace = children.map(
+      (child, index) =>
+        chosen !== undefined &&
+        node.inputs[index].keyed &&
+        child.partitioner !== undefined &&
+        Partitioner.equals(child.partitioner, chosen)
     )
     if (node.onlyMoves && inPlace.every(Boolean)) {
       return { ...children[0], steps: [`${node.name}: in place already, nothing moves`, ...children[0].steps] }
     }
     const { partitioning } = node
-    const samples = chosen !== undefined || partitioning._tag !== "Range" ? [] : children.map((child) =>
-      finish(provided(child, after.layers), `samples keys for ${node.name}`, {
-        task: (rows, task) => separated(divert(rows, after.guarded, []), task, (rows) => partitioning.sample(rows, task)),
-        combine: (results) => results
-      })
-    )
+    const samples =
+      chosen !== undefined || partitioning._tag !== "Range"
+        ? []
+        : children.map((child) =>
+            finish(provided(child, after.layers), `samples keys for ${node.name}`, {
+              task: (rows, task) =>
+                separated(divert(rows, after.guarded, []), task, (rows) => partitioning.sample(rows, task)),
+              combine: (results) => results
+            })
+          )
     const upstream = Math.max(1, ...children.map((child) => child.partitions.length))
-    const partitions = chosen !== undefined || partitioning._tag === "Fixed"
-      ? chosen?.partitions ?? 1
-      : partitioning.partitions(upstream)
+    const partitions =
+      chosen !== undefined || partitioning._tag === "Fixed"
+        ? (chosen?.partitions ?? 1)
+        : partitioning.partitions(upstream)
     const partitionerOf = (task: TaskRuntime): Partitioner.Partitioner<never> =>
-      chosen ?? (partitioning._tag === "Range"
-        ? partitioning.make(samples.flatMap((stage) => task.stageValue(stage) as ReadonlyArray<unknown>), partitions)
+      chosen ??
+      (partitioning._tag === "Range"
+        ? partitioning.make(
+            samples.flatMap((stage) => task.stageValue(stage) as ReadonlyArray<unknown>),
+            partitions
+          )
         : Partitioner.roundRobin(partitions))
     const where = chosen === undefined ? `by range in ${partitions}` : Plan.partitionerLabel(chosen)
     const sides = node.inputs.map((input, index): Side | undefined => {
@@ -342,7 +347,7 @@ export const plan = (
       )
       return { _tag: "Moved", stage }
     })
-    const moved = sides.flatMap((side) => side?._tag === "Moved" ? [side.stage] : [])
+    const moved = sides.flatMap((side) => (side?._tag === "Moved" ? [side.stage] : []))
     return {
       partitions: Array.from({ length: partitions }, (_, index): Partition => ({
         split: undefined,
@@ -351,8 +356,9 @@ export const plan = (
         hosts: [],
         read: readExchange(
           node,
-          sides.map((side, input): Side =>
-            side ?? { _tag: "InPlace", read: children[input].partitions[index].read, input: node.inputs[input] }
+          sides.map(
+            (side, input): Side =>
+              side ?? { _tag: "InPlace", read: children[input].partitions[index].read, input: node.inputs[input] }
           ),
           index,
           after.guarded
@@ -365,9 +371,9 @@ export const plan = (
       partitioner: node.keyed ? chosen : undefined,
       fallback: fallbackOf(children.filter((_, index) => inPlace[index])),
       steps: [
-        `${node.name} ${where}, ${
-          sides.map((side) => side?._tag === "Moved" ? `from stage ${side.stage}` : "in place already").join(" and ")
-        }`,
+        `${node.name} ${where}, ${sides
+          .map((side) => (side?._tag === "Moved" ? `from stage ${side.stage}` : "in place already"))
+          .join(" and ")}`,
         ...inputSteps(children.filter((_, index) => inPlace[index]))
       ]
     }
@@ -382,14 +388,10 @@ export const plan = (
   ): Building => {
     const child = children[small]
     const large = children[1 - small]
-    const stage = finish(
-      provided(child, after.layers),
-      `broadcasts for ${node.name}`,
-      {
-        task: (rows, task) => separated(divert(rows, after.guarded, []), task, (rows) => broadcast.collect(small, rows)),
-        combine: (results) => (results as ReadonlyArray<ReadonlyArray<Uint8Array>>).flat()
-      }
-    )
+    const stage = finish(provided(child, after.layers), `broadcasts for ${node.name}`, {
+      task: (rows, task) => separated(divert(rows, after.guarded, []), task, (rows) => broadcast.collect(small, rows)),
+      combine: (results) => (results as ReadonlyArray<ReadonlyArray<Uint8Array>>).flat()
+    })
     return {
       partitions: large.partitions.map((partition) => ({
         ...partition,
@@ -398,7 +400,8 @@ export const plan = (
           const failed: Array<Failed> = []
           return Stream.concat(
             balanced([divert(partition.read(task), after.guarded, failed)], task, ([rows]) =>
-              broadcast.probe(small, task.stageValue(stage) as ReadonlyArray<Uint8Array>, rows, task)),
+              broadcast.probe(small, task.stageValue(stage) as ReadonlyArray<Uint8Array>, rows, task)
+            ),
             Stream.suspend(() => Stream.fromArray(failed))
           )
         }
@@ -469,8 +472,7 @@ export const plan = (
               hosts: [...new Set([...one.hosts, ...other.hosts])],
               read: (task) => {
                 const failed: Array<Failed> = []
-                const right = () =>
-                  countDropped(divert(other.read(task), after.guarded, failed), task)
+                const right = () => countDropped(divert(other.read(task), after.guarded, failed), task)
                 return Stream.concat(
                   balanced([divert(one.read(task), after.guarded, failed)], task, ([rows]) => cartesian(rows, right)),
                   Stream.suspend(() => Stream.fromArray(failed))
@@ -516,7 +518,7 @@ export const plan = (
           below = below.child
         }
         const { chain, guarded } = compile(operators, after.guarded)
-        const layers = operators.flatMap((operator) => operator._tag === "Provide" ? [operator.layer] : [])
+        const layers = operators.flatMap((operator) => (operator._tag === "Provide" ? [operator.layer] : []))
         const child = build(below, { guarded, layers: [...layers, ...after.layers] })
         const sameRows = operators.every(keepsRowCount)
         return {
@@ -530,11 +532,11 @@ export const plan = (
           size: operators.some(mayGrow) ? undefined : child.size,
           fallback: child.fallback,
           steps: [
-            ...fuse(operators).map((group) =>
-              group.length === 1
-                ? Plan.operatorLabel(group[0])
-                : `Fused(${group.map(Plan.operatorLabel).join(", ")})`
-            ).toReversed(),
+            ...fuse(operators)
+              .map((group) =>
+                group.length === 1 ? Plan.operatorLabel(group[0]) : `Fused(${group.map(Plan.operatorLabel).join(", ")})`
+              )
+              .toReversed(),
             ...child.steps
           ]
         }
@@ -559,9 +561,10 @@ export const plan = (
         const child = build(node.child, after)
         // Row counts from footers make the counting stage needless.
         const known = child.partitions.every((partition) => partition.rows !== undefined)
-        const offsets = known || child.partitions.length < 2
-          ? Number.NaN
-          : finish(provided(child, after.layers), "counts rows for ZipWithIndex", countRows)
+        const offsets =
+          known || child.partitions.length < 2
+            ? Number.NaN
+            : finish(provided(child, after.layers), "counts rows for ZipWithIndex", countRows)
         const fromFooters = countRows.combine(child.partitions.map((partition) => partition.rows ?? 0))
         return {
           partitions: child.partitions.map((partition, index) => ({
@@ -572,7 +575,7 @@ export const plan = (
                 let position = Array.isArray(all) ? Number(all[index]) : 0
                 return Stream.map(partition.read(task), (value) => {
                   const index = position++
-                  return value instanceof Failed ? value : [value, index] as const
+                  return value instanceof Failed ? value : ([value, index] as const)
                 })
               })
           })),
@@ -594,7 +597,7 @@ export const plan = (
  * @category constructors
  * @since 0.1.0
  */
-export const resolve = Effect.fn("Planner.resolve")(function*(
+export const resolve = Effect.fn("Planner.resolve")(function* (
   logical: Plan.Plan,
   options: Parameters<Source<unknown>["resolve"]>[0]
 ) {

@@ -1,4 +1,5 @@
 import { Effect, type Stream } from "effect"
+import { dual } from "effect/Function"
 import { Engine } from "../../Action.ts"
 import * as Codec from "../../Codec.ts"
 import * as Partitioner from "../../Partitioner.ts"
@@ -53,6 +54,20 @@ export const cache = <A, E, R>(self: Dataset<A, E, R>, options?: CacheOptions<A>
   }
   return fromPlan({ _tag: "Cache", child: self.plan, handle })
 }
+
+/**
+ * {@link cache} at a storage level: `memory` is Spark's `MEMORY_ONLY`, `disk` is `DISK_ONLY`, `memory-then-disk` is
+ * `MEMORY_AND_DISK`.
+ *
+ * @category caching
+ * @since 0.1.0
+ */
+export const persist: {
+  (level: CacheHandle["storage"]): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, level: CacheHandle["storage"]): Dataset<A, E, R>
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, level: CacheHandle["storage"]): Dataset<A, E, R> =>
+  cache(self, { storage: level })
+)
 
 /**
  * Forgets what {@link cache} has kept of this dataset. Does nothing for one that is not cached.

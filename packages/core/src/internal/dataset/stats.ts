@@ -1,4 +1,4 @@
-import { Effect, Equal, HashMap, Option, Order, Stream } from "effect"
+import { Effect, HashMap, Option, Order, Stream } from "effect"
 import { dual } from "effect/Function"
 import type { Action } from "../../Action.ts"
 import type * as Codec from "../../Codec.ts"
@@ -414,28 +414,6 @@ const counts = <K, E, R>(
       end: (pairs) => HashMap.fromIterable(pairs)
     }
   )
-
-/**
- * The values of one key, in the order they are in.
- *
- * @category actions
- * @since 0.1.0
- */
-export const lookup: {
-  <K>(key: K): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Action<Array<V>, E, R>
-  <K, V, E, R>(self: Dataset<readonly [K, V], E, R>, key: K): Action<Array<V>, E, R>
-} = dual(2, <K, V, E, R>(self: Dataset<readonly [K, V], E, R>, key: K): Action<Array<V>, E, R> =>
-  folded(self, {
-    name: "lookup",
-    zero: (): Array<V> => [],
-    add: (found, pairs) => {
-      for (const [k, value] of pairs) if (Equal.equals(k, key)) found.push(value)
-      return found
-    },
-    merge: (left, right) => left.concat(right),
-    end: (found) => found
-  })
-)
 
 /**
  * `n` elements at random, in random order, the same ones for the same seed and partitions: each at most once, or with
