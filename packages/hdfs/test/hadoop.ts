@@ -19,7 +19,8 @@ export const describeHadoop = (
     describe.skip(`${title} (${missing})`, () => body(Effect.never))
     return
   }
-  describe(title, { timeout: 150_000 }, () => {
+  // Once more where a test fails: the daemons are real, and what they do after a kill or a restart has its own timing.
+  describe(title, { timeout: 150_000, retry: 1 }, () => {
     const scope = Scope.makeUnsafe()
     let cluster: HadoopCluster.HadoopCluster | undefined
     beforeAll(async () => {
