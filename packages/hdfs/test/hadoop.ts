@@ -19,8 +19,7 @@ export const describeHadoop = (
     describe.skip(`${title} (${missing})`, () => body(Effect.never))
     return
   }
-  // Once more where a test fails: the daemons are real, and what they do after a kill or a restart has its own timing.
-  describe(title, { timeout: 150_000, retry: 1 }, () => {
+  describe(title, { timeout: 150_000 }, () => {
     const scope = Scope.makeUnsafe()
     let cluster: HadoopCluster.HadoopCluster | undefined
     beforeAll(async () => {
