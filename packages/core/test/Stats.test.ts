@@ -80,6 +80,47 @@ describe("statistics", () => {
     })
   )
 
+  on("histogram of a number of buckets: evenly from the least number to the greatest (Spark's DoubleRDDSuite)", () =>
+    Effect.gen(function* () {
+      const of = (values: ReadonlyArray<number>) => Dataset.fromIterable(values, { partitions: 3 })
+      assert.deepStrictEqual(yield* Dataset.histogram(of([1, 2, 3, 4]), 1), [[1, 4], [4]])
+      assert.deepStrictEqual(yield* of([1, 2]).pipe(Dataset.histogram(2)), [
+        [1, 1.5, 2],
+        [1, 1]
+      ])
+      assert.deepStrictEqual(yield* Dataset.histogram(of([6.5, 8.5, 5.5, 7.5, 9.5]), 2), [
+        [5.5, 7.5, 9.5],
+        [2, 3]
+      ])
+      // One bucket where there is no range to cut, and the bound above all is the greatest number, to the bit.
+      assert.deepStrictEqual(yield* Dataset.histogram(of([3, 3, 3]), 4), [[3, 3], [3]])
+      const [bounds, counts] = yield* Dataset.histogram(of([0, 0.1, 0.2, 0.3, 0.7]), 7)
+      assert.strictEqual(bounds.at(-1), 0.7)
+      assert.strictEqual(bounds.length, 8)
+      assert.strictEqual(
+        counts.reduce((sum, n) => sum + n, 0),
+        5
+      )
+    })
+  )
+
+  on("histogram has no even buckets for no numbers, NaN, infinities, or less than one of them", () =>
+    Effect.gen(function* () {
+      for (const [values, buckets] of [
+        [[], 2],
+        [[1, Number.NaN, 2], 2],
+        [[1, Infinity], 2],
+        [[-Infinity, Infinity], 2],
+        [[1, 2], 0],
+        [[1, 2], 1.5]
+      ] as const) {
+        const error = yield* Effect.flip(Dataset.histogram(Dataset.fromIterable<number>(values), buckets))
+        assert.strictEqual(error.reason._tag, "InvalidPlan")
+        assert.include(error.message, "histogram")
+      }
+    })
+  )
+
   on("RDDSuite: takeSample, also of an empty dataset", () =>
     Effect.gen(function* () {
       const numbers = Dataset.range(0, 100, { partitions: 2 })

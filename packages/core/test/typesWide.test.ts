@@ -1,4 +1,4 @@
-import { type Action, Codec, Dataset, type Engine, Partitioner } from "@sluice/core"
+import { type Action, Codec, Dataset, type Engine, type JobError, Partitioner } from "@sluice/core"
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Data, type Effect, type HashMap, type Option, Order, Schema, type Stream } from "effect"
 
@@ -128,6 +128,12 @@ describe("types of wide operations", () => {
       Action.Action<HashMap.HashMap<string, number>, Bad, A>
     >()
     expectTypeOf(() => pairs.pipe(Dataset.lookup("a"))).returns.toEqualTypeOf<Action.Action<Array<number>, Bad, A>>()
+    expectTypeOf(() => numbers.pipe(Dataset.histogram([0, 1]))).returns.toEqualTypeOf<
+      Action.Action<Array<number>, Bad, A>
+    >()
+    expectTypeOf(() => numbers.pipe(Dataset.histogram(2))).returns.toEqualTypeOf<
+      Effect.Effect<Dataset.Histogram, Bad | JobError.JobError, A | Engine.Engine>
+    >()
     expectTypeOf(() => Dataset.unpersist(numbers)).returns.toEqualTypeOf<Effect.Effect<void, never, Engine.Engine>>()
     // @ts-expect-error: no numbers
     void (() => Dataset.sum(pairs))

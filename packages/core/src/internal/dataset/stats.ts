@@ -1,7 +1,8 @@
 import { Effect, HashMap, Option, Order, Stream } from "effect"
 import { dual } from "effect/Function"
-import type { Action } from "../../Action.ts"
+import type { Action, Engine } from "../../Action.ts"
 import type * as Codec from "../../Codec.ts"
+import { InvalidPlan, type JobError } from "../../JobError.ts"
 import { hashBytes, prefix } from "../shuffle/plain.ts"
 import { Writer } from "../shuffle/bytes.ts"
 import { uniform } from "../task/sampler.ts"
@@ -279,17 +280,7 @@ export const mean = <E, R>(self: Dataset<number, E, R>): Action<Option.Option<nu
     end: ({ count, sum }) => (count === 0 ? Option.none() : Option.some(sum / count))
   })
 
-/**
- * How many numbers lie between each two neighbours of `bounds` (ascending, at least two). A bucket has its lower bound, and the
- * last its upper too; numbers outside and `NaN` are not counted.
- *
- * @category actions
- * @since 0.1.0
- */
-export const histogram: {
-  (bounds: ReadonlyArray<number>): <E, R>(self: Dataset<number, E, R>) => Action<Array<number>, E, R>
-  <E, R>(self: Dataset<number, E, R>, bounds: ReadonlyArray<number>): Action<Array<number>, E, R>
-} = dual(2, <E, R>(self: Dataset<number, E, R>, bounds: ReadonlyArray<number>): Action<Array<number>, E, R> => {
+const within = <E, R>(self: Dataset<number, E, R>, bounds: ReadonlyArray<number>): Action<Array<number>, E, R> => {
   const buckets = Math.max(0, bounds.length - 1)
   const first = bounds[0] ?? Number.NaN
   const last = bounds[buckets] ?? Number.NaN
@@ -313,7 +304,103 @@ export const histogram: {
     merge: (left, right) => left.map((count, index) => count + (right[index] as number)),
     end: (counts) => counts
   })
-})
+}
+
+// Bounds of buckets of one width, from the least number to the greatest.
+const evenBounds = <E, R>(self: Dataset<number, E, R>, buckets: number): Action<Array<number>, E, R> =>
+  action(self, {
+    name: "histogram bounds",
+    task: (rows, task) =>
+      Effect.suspend(() => {
+        let min = Infinity
+        let max = -Infinity
+        return Effect.map(
+          eachArray(rows, task, (values) => {
+            // Either of a `NaN` is `NaN`, and stays so.
+            for (const value of values) {
+              min = Math.min(min, value)
+              max = Math.max(max, value)
+            }
+          }),
+          () => [min, max] as const
+        )
+      }),
+    drive: (run) =>
+      Effect.gen(function* () {
+        const refuse = (detail: string) => new InvalidPlan({ operator: "histogram", detail })
+        if (!Number.isInteger(buckets) || buckets < 1) return yield* refuse(`${buckets} is no number of buckets`)
+        let min = Infinity
+        let max = -Infinity
+        yield* run.tasks(all(run.partitions), (_, [least, most]) =>
+          Effect.sync(() => {
+            min = Math.min(min, least)
+            max = Math.max(max, most)
+          })
+        )
+        if (!Number.isFinite(max - min)) {
+          return yield* refuse(
+            "there is no number, or one that is NaN or infinite, so there are no buckets of one width"
+          )
+        }
+        if (min === max) return [min, max]
+        return [...all(buckets).map((bucket) => min + (bucket * (max - min)) / buckets), max]
+      })
+  })
+
+/**
+ * How many numbers lie in each bucket: between each two neighbours of `bounds` (ascending, at least two), or in `buckets` of one
+ * width from the least number to the greatest, which are yielded too. A bucket has its lower bound, and the last its upper as well; numbers outside
+ * and `NaN` are not counted.
+ *
+ * **Details**
+ *
+ * With a number of buckets the dataset is read twice, the first time for its extremes: `Dataset.cache` what is dear to make. There is
+ * one bucket where all numbers are the same. Without numbers, with one that is `NaN` or infinite, and with less than one bucket it
+ * fails with a `JobError` of reason `InvalidPlan`.
+ *
+ * **Example** (Two buckets)
+ *
+ * ```ts import.meta.vitest
+ * import { Dataset, Engine } from "@sluice/core"
+ * import { Effect } from "effect"
+ *
+ * const histogram = Dataset.make(1, 2, 3, 9, 11).pipe(Dataset.histogram(2))
+ *
+ * await Effect.runPromise(Effect.provide(histogram, Engine.layer)) // => [[1, 6, 11], [3, 2]]
+ * ```
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const histogram: {
+  (bounds: ReadonlyArray<number>): <E, R>(self: Dataset<number, E, R>) => Action<Array<number>, E, R>
+  (buckets: number): <E, R>(self: Dataset<number, E, R>) => Effect.Effect<Histogram, E | JobError, R | Engine>
+  <E, R>(self: Dataset<number, E, R>, bounds: ReadonlyArray<number>): Action<Array<number>, E, R>
+  <E, R>(self: Dataset<number, E, R>, buckets: number): Effect.Effect<Histogram, E | JobError, R | Engine>
+} = dual(2, histogramOf)
+
+/**
+ * The bounds of buckets, one more than buckets, and how many numbers each bucket has.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Histogram = readonly [bounds: ReadonlyArray<number>, counts: ReadonlyArray<number>]
+
+function histogramOf<E, R>(self: Dataset<number, E, R>, bounds: ReadonlyArray<number>): Action<Array<number>, E, R>
+function histogramOf<E, R>(
+  self: Dataset<number, E, R>,
+  buckets: number
+): Effect.Effect<Histogram, E | JobError, R | Engine>
+function histogramOf<E, R>(
+  self: Dataset<number, E, R>,
+  by: ReadonlyArray<number> | number
+): Effect.Effect<Array<number> | Histogram, E | JobError, R | Engine> {
+  if (typeof by !== "number") return within(self, by)
+  return Effect.flatMap(evenBounds(self, by), (bounds) =>
+    Effect.map(within(self, bounds), (counts): Histogram => [bounds, counts])
+  )
+}
 
 /**
  * As {@link aggregate}, but the states of the partitions are merged by `groups` (default 8) tasks before the driver merges
