@@ -240,13 +240,87 @@ describe("keyed operations", () => {
   on("PairRDDFunctionsSuite: sampleByKey", () =>
     Effect.gen(function* () {
       const dataset = Dataset.range(0, 4000, { partitions: 4 }).pipe(Dataset.keyBy((n) => n % 2))
-      const sample = Dataset.sampleByKey(dataset, (key) => (key === 0 ? 0.25 : 0), 3)
+      const sample = Dataset.sampleByKey(dataset, (key) => (key === 0 ? 0.25 : 0), { seed: 3 })
       const taken = yield* Dataset.collect(sample)
       assert.isTrue(taken.every(([key]) => key === 0))
       assert.isAbove(taken.length, 400)
       assert.isBelow(taken.length, 600)
       assert.deepStrictEqual(yield* Dataset.collect(sample), taken)
+      const again = yield* Dataset.collect(
+        Dataset.sampleByKey(dataset, (key) => (key === 0 ? 1.5 : 0), { seed: 3, withReplacement: true })
+      )
+      assert.isTrue(again.every(([key]) => key === 0))
+      assert.isAbove(again.length, 2800)
+      assert.isBelow(again.length, 3200)
+      // A Poisson number with mean 1.5 is above 0 for 78 % of them.
+      assert.closeTo(new Set(again.map(([, n]) => n)).size / 2000, 0.777, 0.04)
     })
+  )
+
+  for (const withReplacement of [false, true]) {
+    it.live(`PairRDDFunctionsSuite: sampleByKeyExact, ${withReplacement ? "with" : "without"} replacement`, () =>
+      holds(
+        fc.tuple(pairs, fc.constantFrom(0, 0.1, 0.5, 0.99, 1, ...(withReplacement ? [2.5] : []))),
+        ([{ dataset, rows }, fraction]) =>
+          Effect.gen(function* () {
+            const unique = Dataset.map(Dataset.zipWithIndex(dataset), ([[key], index]) => [key, index] as const)
+            const sample = Dataset.sampleByKeyExact(unique, () => fraction, { seed: 7, withReplacement })
+            const taken = yield* Dataset.collect(sample)
+            const groups = groupsOf(rows.map(([key], index) => [key, index] as const))
+            for (const [key, indexes] of groups) {
+              const drawn = taken.filter(([other]) => Equal.equals(other, key)).map(([, index]) => index)
+              assert.strictEqual(drawn.length, Math.ceil(fraction * indexes.length))
+              assert.isTrue(drawn.every((index) => indexes.includes(index)))
+              if (!withReplacement) assert.strictEqual(new Set(drawn).size, drawn.length)
+            }
+            assert.strictEqual(
+              taken.length,
+              groups.reduce((sum, [, values]) => sum + Math.ceil(fraction * values.length), 0)
+            )
+            sameElements(yield* Dataset.collect(sample), taken)
+          })
+      )
+    )
+  }
+
+  on("sampleByKeyExact takes every value as often as any other, and other ones for another seed", () =>
+    Effect.gen(function* () {
+      const dataset = Dataset.map(Dataset.range(0, 20, { partitions: 2 }), (n) => ["key", n] as const)
+      for (const [withReplacement, fraction] of [
+        [false, 0.25],
+        [true, 1.5]
+      ] as const) {
+        const times = new Array<number>(20).fill(0)
+        const samples = new Set<string>()
+        for (let seed = 0; seed < 200; seed++) {
+          const drawn = yield* Dataset.collect(
+            Dataset.values(Dataset.sampleByKeyExact(dataset, () => fraction, { seed, withReplacement }))
+          )
+          samples.add(String(drawn))
+          for (const n of drawn) times[n] = (times[n] ?? 0) + 1
+        }
+        assert.isAbove(samples.size, 190)
+        // 50 and 300 on average; 200 draws of a value differ from that by six standard deviations at most.
+        const mean = 200 * fraction
+        const deviation = Math.sqrt(mean * (withReplacement ? 1 : 1 - fraction))
+        for (const n of times) assert.closeTo(n, mean, 6 * deviation)
+      }
+    })
+  )
+
+  it.live("sampleByKeyExact of a key with more values than memory", () =>
+    Effect.provide(
+      Effect.gen(function* () {
+        const dataset = Dataset.map(Dataset.range(0, 20_000, { partitions: 4 }), (n) => [n % 10 < 8, n] as const)
+        const sample = Dataset.sampleByKeyExact(dataset, (big) => (big ? 0.01 : 0.5), { seed: 1, partitions: 2 })
+        const counts = yield* Dataset.countByKey(sample)
+        assert.deepStrictEqual(
+          [HashMap.get(counts, true), HashMap.get(counts, false)].map(Option.getOrNull),
+          [160, 2000]
+        )
+      }),
+      tight
+    )
   )
 
   on('1, "1", 1n, true are different keys; NaN is one key, and so are 0 and -0', () =>

@@ -23,7 +23,10 @@ describe("types of wide operations", () => {
     expectTypeOf(() => Dataset.flatMapValues(pairs, (n) => [`${n}`])).returns.toEqualTypeOf<Pairs<string, string>>()
     expectTypeOf(() => Dataset.keys(pairs)).returns.toEqualTypeOf<Dataset.Dataset<string, Bad, A>>()
     expectTypeOf(() => pairs.pipe(Dataset.values)).returns.toEqualTypeOf<Dataset.Dataset<number, Bad, A>>()
-    expectTypeOf(() => pairs.pipe(Dataset.sampleByKey((key) => key.length, 1))).returns.toEqualTypeOf<
+    expectTypeOf(() => pairs.pipe(Dataset.sampleByKey((key) => key.length, { seed: 1 }))).returns.toEqualTypeOf<
+      Pairs<string, number>
+    >()
+    expectTypeOf(() => pairs.pipe(Dataset.sampleByKeyExact((key) => key.length, { seed: 1 }))).returns.toEqualTypeOf<
       Pairs<string, number>
     >()
     // @ts-expect-error: no pairs

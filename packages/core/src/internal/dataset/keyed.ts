@@ -5,7 +5,7 @@ import * as Partitioner from "../../Partitioner.ts"
 import type { Partitioning } from "../../Plan.ts"
 import * as Shuffle from "../../Shuffle.ts"
 import { abortOn } from "../planner/wide.ts"
-import { uniform } from "../task/sampler.ts"
+import { poisson, uniform } from "../task/sampler.ts"
 import {
   codecOr,
   combined,
@@ -88,7 +88,20 @@ export const values = <K, V, E, R>(self: Dataset<readonly [K, V], E, R>): Datase
   narrow(self, { _tag: "Map", f: (pair: readonly [K, V]) => pair[1] })
 
 /**
- * Takes each pair with the probability of its key, 0 for a key that has none. The same pairs for the same seed and partitions.
+ * What {@link sampleByKey} takes besides the fractions.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SampleByKeyOptions {
+  readonly seed: number
+  /** Take a pair any number of times. Default `false`. */
+  readonly withReplacement?: boolean | undefined
+}
+
+/**
+ * Takes each pair with the probability of its key, or with replacement a Poisson number of times with that mean: 0 for a key that has
+ * none. The same pairs for the same seed and partitions. How many are taken of a key varies: {@link sampleByKeyExact} has a number.
  *
  * @category keys
  * @since 0.1.0
@@ -96,19 +109,19 @@ export const values = <K, V, E, R>(self: Dataset<readonly [K, V], E, R>): Datase
 export const sampleByKey: {
   <K>(
     fraction: (key: K) => number,
-    seed: number
+    options: SampleByKeyOptions
   ): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     fraction: (key: K) => number,
-    seed: number
+    options: SampleByKeyOptions
   ): Dataset<readonly [K, V], E, R>
 } = dual(
   3,
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     fraction: (key: K) => number,
-    seed: number
+    { seed, withReplacement }: SampleByKeyOptions
   ): Dataset<readonly [K, V], E, R> =>
     narrow(self, {
       _tag: "MapPartitions",
@@ -116,10 +129,111 @@ export const sampleByKey: {
       oneToOne: false,
       f: (rows: Stream.Stream<readonly [K, V], E, R>, task) => {
         const next = uniform(seed, task.partition)
-        return Stream.filter(rows, ([key]) => next() < fraction(key))
+        return withReplacement === true
+          ? Stream.flattenIterable(
+              Stream.map(rows, (pair) => Array.from({ length: poisson(next, fraction(pair[0])) }, () => pair))
+            )
+          : Stream.filter(rows, ([key]) => next() < fraction(key))
       }
     })
 )
+
+/**
+ * What {@link sampleByKeyExact} takes besides the fractions.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SampleByKeyExactOptions<in out K, in out V> extends SampleByKeyOptions, PairOptions<K, V> {}
+
+/**
+ * As {@link sampleByKey}, but exactly the fraction of the pairs of each key, rounded up, is taken.
+ *
+ * **Details**
+ *
+ * The pairs are moved by key and counted there, so a key may have more of them than memory holds. The same pairs for the same
+ * seed and order of the input.
+ *
+ * @category keys
+ * @since 0.1.0
+ */
+export const sampleByKeyExact: {
+  <K, V>(
+    fraction: (key: K) => number,
+    options: SampleByKeyExactOptions<K, V>
+  ): <E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
+  <K, V, E, R>(
+    self: Dataset<readonly [K, V], E, R>,
+    fraction: (key: K) => number,
+    options: SampleByKeyExactOptions<K, V>
+  ): Dataset<readonly [K, V], E, R>
+} = dual(
+  3,
+  <K, V, E, R>(
+    self: Dataset<readonly [K, V], E, R>,
+    fraction: (key: K) => number,
+    options: SampleByKeyExactOptions<K, V>
+  ): Dataset<readonly [K, V], E, R> => {
+    const key = codecOr(options.key)
+    const side = pairSide("sampleByKeyExact", key, codecOr(options.value))
+    const draw = options.withReplacement === true ? drawAgain : drawOnce
+    // Each key draws from numbers of its own, wherever it is.
+    const stream = Partitioner.hash(2 ** 31, { codec: key })
+    return exchange({
+      name: "sampleByKeyExact",
+      detail: `seed ${options.seed}`,
+      functions: [fraction],
+      inputs: [written(self, side, true)],
+      partitioning: partitioningOf(options, key),
+      keyed: true,
+      read: ([source]) => {
+        if (source === undefined) return Stream.empty
+        // The values of a key twice: they are counted, then drawn from.
+        const input = { wire: wireOf(side, source), slice: source.slice }
+        return Stream.flatMap(Shuffle.cogroup<K, readonly [V, V]>([input, input]), ([k, [all, values]]) =>
+          Stream.unwrap(
+            Effect.map(Stream.runCount(all), (count) => {
+              const times = draw(uniform(options.seed, stream.partition(k)), count, Math.ceil(count * fraction(k)))
+              return Stream.flattenIterable(
+                Stream.map(values, (value) => Array.from({ length: times() }, (): readonly [K, V] => [k, value]))
+              )
+            })
+          )
+        )
+      }
+    })
+  }
+)
+
+// How many times the next of `rows` values is taken when `wanted` of them are: each at most once, every choice as likely (Knuth's
+// algorithm S).
+const drawOnce = (next: () => number, rows: number, wanted: number) => {
+  let rest = rows
+  let missing = wanted
+  return (): number => {
+    if (!(next() * rest-- < missing)) return 0
+    missing--
+    return 1
+  }
+}
+
+// The same with replacement: of the draws that are missing each takes the next value with probability 1 / rest.
+const drawAgain = (next: () => number, rows: number, wanted: number) => {
+  let rest = rows
+  let missing = wanted
+  return (): number => {
+    const share = 1 / rest--
+    let times = 0
+    if (share === 1) times = missing
+    // Skips over the draws that take another value.
+    else for (let at = skip(next, share); at < missing; at += 1 + skip(next, share)) times++
+    missing -= times
+    return times
+  }
+}
+
+// How many times something with this probability does not happen before it does.
+const skip = (next: () => number, share: number): number => Math.floor(Math.log1p(-next()) / Math.log1p(-share))
 
 /**
  * What {@link combineByKey} and {@link aggregateByKey} take: how values and what they are combined to are encoded.

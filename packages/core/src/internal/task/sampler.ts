@@ -17,8 +17,16 @@ export const uniform = (seed: number, stream: number): (() => number) => {
   }
 }
 
+/** A Poisson number with this mean (Knuth's method). */
+export const poisson = (next: () => number, mean: number): number => {
+  const limit = Math.exp(-mean)
+  let n = 0
+  for (let product = next(); product > limit; product *= next()) n++
+  return n
+}
+
 /**
- * How many times the next row of the partition is taken: 0 or 1, or with replacement a Poisson number (Knuth's method), as
+ * How many times the next row of the partition is taken: 0 or 1, or with replacement a Poisson number, as
  * Spark's `BernoulliSampler` and `PoissonSampler`.
  */
 export const sampler = (operator: Extract<Operator, { _tag: "Sample" }>, partition: number): (() => number) => {
@@ -30,10 +38,5 @@ export const sampler = (operator: Extract<Operator, { _tag: "Sample" }>, partiti
       return n >= from && n < upTo ? 1 : 0
     }
   }
-  const limit = Math.exp(-operator.fraction)
-  return () => {
-    let n = 0
-    for (let product = next(); product > limit; product *= next()) n++
-    return n
-  }
+  return () => poisson(next, operator.fraction)
 }
