@@ -299,7 +299,9 @@ const writeObject = (value: object, writer: Writer): void => {
   } else if (ArrayBuffer.isView(value)) {
     const kind = views.findIndex((view) => value instanceof view)
     if (kind < 0) throw new Refused(describe(value))
-    writeBytes(VIEW, kind, new Uint8Array(value.buffer, value.byteOffset, value.byteLength), writer)
+    const floats = writer.canonical && (value instanceof Float32Array || value instanceof Float64Array)
+    const { buffer, byteLength, byteOffset } = floats ? value.map((n) => (n === 0 ? 0 : n)) : value
+    writeBytes(VIEW, kind, new Uint8Array(buffer, byteOffset, byteLength), writer)
   } else if (value instanceof ArrayBuffer) {
     writeBytes(ARRAY_BUFFER, 0, new Uint8Array(value), writer)
   } else throw new Refused(describe(value))
