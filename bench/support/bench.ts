@@ -41,8 +41,13 @@ const residentBytes = (pid: number): number => {
   }
 }
 
-/** Runs a program to its end; a program that fails fails the benchmark. */
-export const run = (command: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}): Promise<Process> =>
+/** Runs a program to its end; a program that fails fails the benchmark. One that is aborted has ended when the promise rejects. */
+export const run = (
+  command: string,
+  args: ReadonlyArray<string>,
+  env: NodeJS.ProcessEnv = {},
+  signal?: AbortSignal
+): Promise<Process> =>
   new Promise((resolve, reject) => {
     const started = performance.now()
     const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] })
@@ -52,9 +57,12 @@ export const run = (command: string, args: ReadonlyArray<string>, env: NodeJS.Pr
     let stderr = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text))
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr = (stderr + text).slice(-4000)))
+    const abort = () => child.kill()
+    signal?.addEventListener("abort", abort)
     child.once("error", reject)
     child.once("close", (code) => {
       clearInterval(timer)
+      signal?.removeEventListener("abort", abort)
       const seconds = (performance.now() - started) / 1000
       if (code === 0) resolve({ seconds, peakBytes: Math.max(0, ...samples), samples, stdout })
       else reject(new Error(`${command} ${args.join(" ")} ended with ${code}\n${stderr}`))
