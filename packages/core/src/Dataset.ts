@@ -117,6 +117,10 @@ const memorySource = <A>(
 const partitionCount = (options: PartitionOptions | undefined): number =>
   Math.max(0, Math.floor(options?.partitions ?? 1))
 
+// Naming the tuple makes tuples of array literals. `const` would as well, but keep the types `1` and `2` of the numbers: no
+// function of numbers takes what is inferred from them.
+type Tuples = {} | readonly []
+
 /**
  * The elements of an iterable, cut into runs of equal size in order (as Spark's `parallelize`). The iterable is read once, at
  * the first action.
@@ -135,7 +139,10 @@ const partitionCount = (options: PartitionOptions | undefined): number =>
  * @category constructors
  * @since 0.1.0
  */
-export const fromIterable = <A>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A> => {
+export const fromIterable: {
+  <A extends Tuples>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A>
+  <A>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A>
+} = <A>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A> => {
   const partitions = partitionCount(options)
   let values: ReadonlyArray<A> | undefined
   const all = () => (values ??= Array.isArray(iterable) ? iterable : Array.from(iterable))
@@ -150,13 +157,16 @@ export const fromIterable = <A>(iterable: Iterable<A>, options?: PartitionOption
 }
 
 /**
- * The elements given, in one partition.
+ * The elements given, in one partition. Literals have the types of their values, and array literals are tuples: `["a", 1]` is a
+ * `[string, number]`.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = <const As extends ReadonlyArray<unknown>>(...values: As): Dataset<As[number]> =>
-  fromIterable<As[number]>(values)
+export const make: {
+  <As extends ReadonlyArray<Tuples>>(...values: As): Dataset<As[number]>
+  <As extends ReadonlyArray<unknown>>(...values: As): Dataset<As[number]>
+} = <As extends ReadonlyArray<unknown>>(...values: As): Dataset<As[number]> => fromIterable<As[number]>(values)
 
 /**
  * A dataset without elements, in one partition.

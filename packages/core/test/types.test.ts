@@ -17,7 +17,7 @@ const needsB = (n: number) => Effect.flatMap(B, (b) => (n > 0 ? Effect.succeed(`
 // The checks are the compiler's: nothing here runs.
 describe("types", () => {
   it("constructors", () => {
-    expectTypeOf(() => Dataset.make(1, "a")).returns.toEqualTypeOf<Dataset.Dataset<1 | "a">>()
+    expectTypeOf(() => Dataset.make(1, "a")).returns.toEqualTypeOf<Dataset.Dataset<number | string>>()
     expectTypeOf(() => Dataset.fromIterable(new Set(["a"]))).returns.toEqualTypeOf<Dataset.Dataset<string>>()
     expectTypeOf(() => Dataset.range(0, 1)).returns.toEqualTypeOf<Numbers>()
     expectTypeOf(() => Dataset.fromStreams([Stream.fromEffect(needsB(1))])).returns.toEqualTypeOf<

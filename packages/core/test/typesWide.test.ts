@@ -35,6 +35,58 @@ describe("types of wide operations", () => {
     void (() => Dataset.groupByKey(numbers))
   })
 
+  it("literals of pairs are pairs, and of numbers numbers", () => {
+    const made = Dataset.make(["a", 1], ["b", 2])
+    expectTypeOf(made).toEqualTypeOf<Dataset.Dataset<[string, number]>>()
+    expectTypeOf(
+      Dataset.fromIterable([
+        ["a", 1],
+        ["b", 2]
+      ])
+    ).toEqualTypeOf<Dataset.Dataset<[string, number]>>()
+    expectTypeOf(Dataset.make([1, "a", true])).toEqualTypeOf<Dataset.Dataset<[number, string, boolean]>>()
+    expectTypeOf(Dataset.make(["a", 1] as const)).toEqualTypeOf<Dataset.Dataset<readonly ["a", 1]>>()
+    expectTypeOf(Dataset.make(1, null)).toEqualTypeOf<Dataset.Dataset<number | null>>()
+    expectTypeOf(Dataset.fromIterable([1, undefined])).toEqualTypeOf<Dataset.Dataset<number | undefined>>()
+    type Made<V> = Dataset.Dataset<readonly [string, V]>
+    expectTypeOf(() => made.pipe(Dataset.mapValues((n) => n + 1))).returns.toEqualTypeOf<Made<number>>()
+    expectTypeOf(() => made.pipe(Dataset.flatMapValues((n) => [`${n}`]))).returns.toEqualTypeOf<Made<string>>()
+    expectTypeOf(() => made.pipe(Dataset.reduceByKey((a, b) => a + b))).returns.toEqualTypeOf<Made<number>>()
+    expectTypeOf(() =>
+      made.pipe(
+        Dataset.foldByKey(
+          () => 0,
+          (a, b) => a + b
+        )
+      )
+    ).returns.toEqualTypeOf<Made<number>>()
+    expectTypeOf(() =>
+      made.pipe(
+        Dataset.aggregateByKey(
+          () => "",
+          (s, n) => s + n,
+          (a, b) => a + b
+        )
+      )
+    ).returns.toEqualTypeOf<Made<string>>()
+    expectTypeOf(() =>
+      made.pipe(
+        Dataset.combineByKey({ create: (n) => [n], add: (list, n) => [...list, n], merge: (a, b) => [...a, ...b] })
+      )
+    ).returns.toEqualTypeOf<Made<Array<number>>>()
+    expectTypeOf(() => made.pipe(Dataset.groupByKey)).returns.toEqualTypeOf<Made<Stream.Stream<number>>>()
+    expectTypeOf(() => made.pipe(Dataset.join(Dataset.make(["a", true])))).returns.toEqualTypeOf<
+      Made<readonly [number, boolean]>
+    >()
+    expectTypeOf(() => made.pipe(Dataset.cogroup([Dataset.make(["a", true])]))).returns.toEqualTypeOf<
+      Made<readonly [Stream.Stream<number>, Stream.Stream<boolean>]>
+    >()
+    expectTypeOf(() => made.pipe(Dataset.lookup("a"))).returns.toEqualTypeOf<Action.Action<Array<number>>>()
+    expectTypeOf(() => Dataset.make(1, 2).pipe(Dataset.reduce((a, b) => a + b))).returns.toEqualTypeOf<
+      Action.Action<Option.Option<number>>
+    >()
+  })
+
   it("aggregations", () => {
     expectTypeOf(() => Dataset.reduceByKey(pairs, (a, b) => a + b)).returns.toEqualTypeOf<Pairs<string, number>>()
     expectTypeOf(() =>
