@@ -12,6 +12,19 @@ import type { Storage } from "./Storage.ts"
 import type { DeadLetter } from "./TaskContext.ts"
 
 /**
+ * What the tasks of a result stage are.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ResultTasks {
+  /** How many there are: one for each partition, or fewer or more where the engine put small ones together or split large ones. */
+  readonly tasks: number
+  /** The input split of each, for manifests. */
+  readonly splitIds: ReadonlyArray<string | undefined>
+}
+
+/**
  * A run of an action, as its driver side sees it.
  *
  * @category models
@@ -20,22 +33,20 @@ import type { DeadLetter } from "./TaskContext.ts"
 export interface Run {
   readonly jobId: string
   readonly fingerprint: string
-  /** Partitions of the result stage. */
-  readonly partitions: number
-  /** Input splits of the result stage's partitions, for manifests. */
-  readonly splitIds: ReadonlyArray<string | undefined>
+  /** The tasks of the result stage. The stages it reads run first, so an action that needs nothing of the result does not ask. */
+  readonly result: Effect.Effect<ResultTasks, unknown>
   readonly storage: Storage["Service"]
   /** Rows that succeeded tasks set aside so far. */
   readonly deadLetters: ReadonlyArray<DeadLetter>
   /** Sums of the tasks' metrics so far. */
   readonly totals: () => Totals
   /**
-   * Runs the action's task on these partitions of the result stage, as many at once as there are slots, and hands each
+   * Runs the action's task on these of the result stage, as many at once as there are slots, and hands each
    * result over as it arrives, one at a time. The first failure interrupts the others.
    */
   readonly tasks: (
-    partitions: ReadonlyArray<number>,
-    onResult: (partition: number, result: unknown, attempt: number) => Effect.Effect<void, Reason>
+    tasks: ReadonlyArray<number>,
+    onResult: (task: number, result: unknown, attempt: number) => Effect.Effect<void, Reason>
   ) => Effect.Effect<void, unknown>
 }
 
@@ -55,7 +66,7 @@ export interface Summary {
 }
 
 /**
- * What an action does: `task` runs once per partition where the partition's data is, its result goes to `drive`, which
+ * What an action does: `task` runs once per partition (or several small ones) where the data is, its result goes to `drive`, which
  * runs in the driver. Reasons that `drive` fails with become `JobError`s.
  *
  * @category models
@@ -70,6 +81,8 @@ export interface Spec {
     rows: Stream.Stream<unknown, unknown, unknown>,
     task: TaskRuntime
   ) => Effect.Effect<unknown, unknown, unknown>
+  /** Whether the task is to see the partitions of the plan, one each, whatever their size. Default `false`. */
+  readonly eachPartition?: boolean | undefined
   readonly drive: (run: Run) => Effect.Effect<unknown, unknown, unknown>
   /** Called when a run ends, before it hands its result over. */
   readonly onEnd?: ((summary: Summary) => void) | undefined

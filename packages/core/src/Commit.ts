@@ -457,8 +457,9 @@ const drive = <A>(options: {
       yield* failOutput(
         writeFile(storage, `${layout.job}/_owner`, JSON.stringify({ pid: process.pid, host: hostname() }))
       )
+      const { splitIds, tasks } = yield* run.result
       yield* run.tasks(
-        Array.from({ length: run.partitions }, (_, index) => index),
+        Array.from({ length: tasks }, (_, index) => index),
         // The first attempt that ends well wins; the files of others stay in their folders and go with the staging.
         (partition, result, attempt) =>
           Effect.sync(() => {
@@ -466,7 +467,7 @@ const drive = <A>(options: {
           })
       )
       // From here on a Ctrl-C waits: the renames are quick, and half of them would be worse than none.
-      return yield* Effect.uninterruptible(commit(run, layout, mode, writer, options.name, results))
+      return yield* Effect.uninterruptible(commit(run, layout, mode, writer, options.name, splitIds, results))
     })
     return yield* Effect.onExit(work, (exit) => {
       const clean = Effect.gen(function* () {
@@ -492,6 +493,7 @@ const commit = Effect.fnUntraced(function* <A>(
   mode: WriteMode,
   writer: Writer<A>,
   name: string,
+  splitIds: ReadonlyArray<string | undefined>,
   results: ReadonlyMap<number, Written & { readonly attempt: number }>
 ): Effect.fn.Return<Manifest, Reason> {
   const { storage } = run
@@ -503,7 +505,7 @@ const commit = Effect.fnUntraced(function* <A>(
     conservation.filtered += result.filtered
     conservation.deadLettered += result.deadLettered
     conservation.written += result.written
-    const split = run.splitIds[partition]
+    const split = splitIds[partition]
     for (const { bytes, checksum, name, path, rows } of result.files) {
       staged.push({ from: path, name })
       files.push({

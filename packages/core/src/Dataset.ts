@@ -850,8 +850,8 @@ export const reduce: {
 export const take: {
   (n: number): <A, E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R>
   <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R>
-} = dual(2, <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R> =>
-  action(self, {
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R> => {
+  const taking = action(self, {
     name: `take ${n}`,
     task: (rows, task) => {
       const taken: Array<A> = []
@@ -877,7 +877,9 @@ export const take: {
         return found.flat().slice(0, n)
       })
   })
-)
+  // Nothing is needed of the result, so nothing runs.
+  return n > 0 ? taking : new Action({ ...taking.spec, drive: () => Effect.succeed([]) })
+})
 
 /**
  * The first element, if there is one.
@@ -948,8 +950,9 @@ export const forEachPartition: {
     new Action({
       name: "forEachPartition",
       plan: self.plan,
+      eachPartition: true,
       task: (rows, task) => Effect.asVoid(f(rows as Rows<A, E, R>, task)),
-      drive: (run) => run.tasks(all(run.partitions), () => Effect.void)
+      drive: (run) => Effect.flatMap(run.result, ({ tasks }) => run.tasks(all(tasks), () => Effect.void))
     })
 )
 

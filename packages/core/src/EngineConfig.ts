@@ -20,8 +20,28 @@ export interface EngineConfig {
   readonly localityWaitMillis: number
   /** Milliseconds between two `Progress` events. Default 200. */
   readonly progressMillis: number
-  /** Largest input of a join that every task gets whole. Default 10 MiB (`spark.sql.autoBroadcastJoinThreshold`); 0 for never. */
+  /**
+   * Largest input of a join that every task gets whole: bytes of its files, or encoded bytes once they are written to a shuffle. Default
+   * 10 MiB (`spark.sql.autoBroadcastJoinThreshold`); 0 for never.
+   */
   readonly broadcastBytes: number
+  /**
+   * Whether a stage that reads shuffles is adapted to what was written (`spark.sql.adaptive.enabled`): small partitions are read by one
+   * task, a skewed one of a join by several, and a small side of a join is broadcast. A number of partitions that was asked for stays.
+   * Default `true`.
+   */
+  readonly adaptive: boolean
+  /** Bytes up to which small shuffle partitions are put together. Default 64 MiB (`spark.sql.adaptive.advisoryPartitionSizeInBytes`). */
+  readonly targetPartitionBytes: number
+  /**
+   * Bytes below which they are put together even where a slot stays idle for it. Default 1 MiB
+   * (`spark.sql.adaptive.coalescePartitions.minPartitionSize`).
+   */
+  readonly minPartitionBytes: number
+  /** How many times the median a skewed partition has. Default 5 (`spark.sql.adaptive.skewJoin.skewedPartitionFactor`). */
+  readonly skewFactor: number
+  /** Bytes a skewed partition has at least. Default 256 MiB (`spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes`). */
+  readonly skewBytes: number
   /** Most bytes, as estimated, that cached partitions take in memory. Default 256 MiB. */
   readonly cacheBytes: number
 }
@@ -38,6 +58,11 @@ export const defaults: EngineConfig = {
   localityWaitMillis: 3000,
   progressMillis: 200,
   broadcastBytes: 10 * 1024 * 1024,
+  adaptive: true,
+  targetPartitionBytes: 64 * 1024 * 1024,
+  minPartitionBytes: 1024 * 1024,
+  skewFactor: 5,
+  skewBytes: 256 * 1024 * 1024,
   cacheBytes: 256 * 1024 * 1024
 }
 
@@ -62,7 +87,8 @@ export const layer = (config: Partial<EngineConfig>): Layer.Layer<never> =>
 
 /**
  * The settings from configuration: `SPLIT_BYTES`, `OPEN_COST_BYTES`, `LOCALITY_WAIT_MILLIS`,
- * `PROGRESS_MILLIS`, `BROADCAST_BYTES`, `CACHE_BYTES`.
+ * `PROGRESS_MILLIS`, `BROADCAST_BYTES`, `ADAPTIVE`, `TARGET_PARTITION_BYTES`, `MIN_PARTITION_BYTES`, `SKEW_FACTOR`, `SKEW_BYTES`,
+ * `CACHE_BYTES`.
  *
  * @category configuration
  * @since 0.1.0
@@ -73,6 +99,11 @@ export const config: Config.Config<EngineConfig> = Config.all({
   localityWaitMillis: Config.Int("LOCALITY_WAIT_MILLIS").pipe(Config.withDefault(defaults.localityWaitMillis)),
   progressMillis: Config.Int("PROGRESS_MILLIS").pipe(Config.withDefault(defaults.progressMillis)),
   broadcastBytes: Config.Int("BROADCAST_BYTES").pipe(Config.withDefault(defaults.broadcastBytes)),
+  adaptive: Config.Boolean("ADAPTIVE").pipe(Config.withDefault(defaults.adaptive)),
+  targetPartitionBytes: Config.Int("TARGET_PARTITION_BYTES").pipe(Config.withDefault(defaults.targetPartitionBytes)),
+  minPartitionBytes: Config.Int("MIN_PARTITION_BYTES").pipe(Config.withDefault(defaults.minPartitionBytes)),
+  skewFactor: Config.Number("SKEW_FACTOR").pipe(Config.withDefault(defaults.skewFactor)),
+  skewBytes: Config.Int("SKEW_BYTES").pipe(Config.withDefault(defaults.skewBytes)),
   cacheBytes: Config.Int("CACHE_BYTES").pipe(Config.withDefault(defaults.cacheBytes))
 })
 

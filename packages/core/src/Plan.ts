@@ -80,6 +80,8 @@ export type Partitioning =
   /** By order, with bounds from a sample that a stage of its own draws. `samples` has what the tasks of that stage yielded. */
   | {
       readonly _tag: "Range"
+      /** The number of partitions was asked for. */
+      readonly given: boolean
       readonly partitions: (upstream: number) => number
       sample(
         rows: Stream.Stream<unknown, unknown, unknown>,
@@ -130,6 +132,8 @@ export interface ExchangeSource {
 export interface BroadcastPlan {
   /** Whether each input may be the one that every task gets. */
   readonly sides: readonly [boolean, boolean]
+  /** The rows of an input that has been written to a shuffle already. */
+  rows(side: 0 | 1, source: ExchangeSource): Stream.Stream<unknown, ShuffleError, Shuffle>
   /** The rows of a partition of the small input, in the form that crosses: bytes. */
   collect(
     side: 0 | 1,

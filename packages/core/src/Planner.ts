@@ -7,6 +7,7 @@
 import { Effect, type Layer, Stream } from "effect"
 import type { FormatError } from "./FormatError.ts"
 import type { Resolved, Source, Split } from "./Format.ts"
+import { adapt, joined, type Limits, type Measure, sumOrUndefined } from "./internal/planner/adaptive.ts"
 import { keepsKeys } from "./internal/planner/keys.ts"
 import {
   balanced,
@@ -15,7 +16,10 @@ import {
   choose,
   combineMaps,
   divert,
+  mapBytes,
+  partitionBytes,
   readExchange,
+  readWhole,
   separated,
   type Side,
   writeMap
@@ -43,6 +47,8 @@ interface After {
   readonly guarded: boolean
   /** Layers provided to it, the nearest first. A stage that ends here has to provide them to itself. */
   readonly layers: ReadonlyArray<Layer.Layer<never, unknown, unknown>>
+  /** How many partitions it has matters to them: it is not planned anew when the sizes of shuffles are known. */
+  readonly steady: boolean
 }
 
 // The part of a stage that is planned so far.
@@ -56,6 +62,8 @@ interface Building {
   readonly fallback?: ReadonlyArray<number> | undefined
   /** At most this many bytes, where the sources' metadata and the steps since allow to say. */
   readonly size?: number | undefined
+  /** The sizes of its partitions at run time, where tasks may read several of them or parts of one. */
+  readonly measure?: Measure | undefined
 }
 
 /**
@@ -67,6 +75,10 @@ interface Building {
 export interface Options {
   /** Largest input of a join, in bytes of its files, that every task gets instead of moving both. Default 10 MiB; 0 for never. */
   readonly broadcastBytes: number
+  /** How stages that read shuffles are adapted to the sizes they find; not at all where this is missing. */
+  readonly adaptive?: Limits | undefined
+  /** Bytes that stages have written, those that were `undecided` of the plans before. */
+  readonly measured?: ReadonlyMap<number, number> | undefined
   /** Partitions that are kept from earlier actions. */
   readonly cached?: Cached | undefined
 }
@@ -138,34 +150,7 @@ const coalesce = (partitions: ReadonlyArray<Partition>, target: number): Readonl
     left -= weight
     groups.push(group)
   }
-  return groups.map((group): Partition => {
-    const rows = group.map((partition) => partition.rows)
-    return {
-      split: {
-        id: group.map((partition) => partition.split?.id ?? "").join("+"),
-        label:
-          group.length === 1
-            ? (group[0].split?.label ?? "")
-            : `${group[0].split?.label ?? ""} and ${group.length - 1} more`,
-        parts: group.flatMap((partition) => partition.split?.parts ?? []),
-        rows: sumOrUndefined(rows),
-        bytes: group.reduce((sum, partition) => sum + partition.bytes, 0)
-      },
-      rows: sumOrUndefined(rows),
-      bytes: group.reduce((sum, partition) => sum + partition.bytes, 0),
-      hosts: [...new Set(group.flatMap((partition) => partition.hosts))],
-      read: (task) => Stream.flatMap(Stream.fromArray(group), (partition) => partition.read(task))
-    }
-  })
-}
-
-const sumOrUndefined = (values: ReadonlyArray<number | undefined>): number | undefined => {
-  let sum = 0
-  for (const value of values) {
-    if (value === undefined) return undefined
-    sum += value
-  }
-  return sum
+  return groups.map((group) => joined(group, (partition, _, task) => partition.read(task)))
 }
 
 const keepsRowCount = (operator: Plan.Operator): boolean => {
@@ -216,9 +201,71 @@ const broadcastSide = (node: Plan.Exchange, children: ReadonlyArray<Building>, l
   return size(small) <= limit ? small : undefined
 }
 
+// Which input of a join might turn out to be small enough, once it is written: the one of which less is known against it.
+const broadcastCandidate = (broadcast: Plan.BroadcastPlan, children: ReadonlyArray<Building>): 0 | 1 | undefined => {
+  const [left, right] = broadcast.sides
+  if (!left || !right) return right ? 1 : left ? 0 : undefined
+  return (children[0]?.size ?? Infinity) < (children[1]?.size ?? Infinity) ? 0 : 1
+}
+
+// The sizes of the partitions of an exchange, which are all its own: none was asked for.
+const measureExchange = (
+  node: Plan.Exchange,
+  sides: ReadonlyArray<Side | undefined>,
+  children: ReadonlyArray<Building>
+): Measure | undefined => {
+  const { partitioning } = node
+  if (partitioning._tag === "Fixed" || (partitioning._tag === "Range" && partitioning.given)) return undefined
+  const measures = sides.map((side, index): Measure | undefined =>
+    side?._tag === "Moved"
+      ? { bytes: (partition, valueOf) => partitionBytes(valueOf(side.stage), partition) }
+      : children[index].measure
+  )
+  const known = measures.filter((measure) => measure !== undefined)
+  if (known.length < measures.length) return undefined
+  const moved = sides.flatMap((side) => (side?._tag === "Moved" ? [side.stage] : []))
+  const { broadcast } = node
+  return {
+    bytes: (partition, valueOf) => known.reduce((sum, measure) => sum + measure.bytes(partition, valueOf), 0),
+    // A part of one side meets the whole of the other: as with a broadcast, which must leave no row of the whole side over.
+    skew:
+      broadcast === undefined || moved.length < 2
+        ? undefined
+        : moved.map((stage, index) => ({
+            stage,
+            splits: broadcast.sides[index === 0 ? 1 : 0],
+            maps: (partition, valueOf) => mapBytes(valueOf(stage), partition)
+          }))
+  }
+}
+
+// The partitions of one input after those of another.
+const measureUnion = (inputs: ReadonlyArray<Building>): Measure | undefined => {
+  const of: Array<{ readonly measure: Measure; readonly partition: number }> = []
+  for (const { measure, partitions } of inputs) {
+    if (measure === undefined) return undefined
+    for (const partition of partitions.keys()) of.push({ measure, partition })
+  }
+  return { bytes: (partition, valueOf) => of[partition]?.measure.bytes(of[partition].partition, valueOf) ?? 0 }
+}
+
+// Whether a partition may be given to it in parts.
+const sparesParts = (operator: Plan.Operator): boolean =>
+  operator._tag !== "MapPartitions" && operator._tag !== "Sample"
+
+const unskewed = (measure: Measure | undefined): Measure | undefined =>
+  measure?.skew === undefined ? measure : { bytes: measure.bytes }
+
 const parentsOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<number> => [
   ...new Set(inputs.flatMap((input) => input.parents))
 ]
+
+// What a stage that broadcasts amounts to.
+interface Collected {
+  readonly blocks: ReadonlyArray<Uint8Array>
+  /** Elements that failed, on their way to a `Catch` after the join. */
+  readonly failed: ReadonlyArray<Failed>
+}
 
 const countRows: StageWork = {
   task: (rows) =>
@@ -252,11 +299,25 @@ export const plan = (
 ): StageGraph => {
   const stages: Array<Stage> = []
   let invalid: InvalidPlan | undefined
+  let undecided: number | undefined
+  const { adaptive } = options
 
   const finish = (building: Building, why: string, work: StageWork | undefined, shuffles = false): number => {
     const id = stages.length
-    const { fallback, parents, partitions, steps } = building
-    stages.push({ id, partitions, parents, fallback: fallback ?? [], steps, why, work, shuffles })
+    const { fallback, measure, parents, partitions, steps } = building
+    // What the other inner stages yield is by partition.
+    const adapts = adaptive !== undefined && measure !== undefined && (shuffles || work === undefined)
+    stages.push({
+      id,
+      partitions,
+      adapt: adapts ? (valueOf, slots) => adapt(partitions, measure, adaptive, valueOf, slots) : undefined,
+      parents,
+      fallback: fallback ?? [],
+      steps,
+      why,
+      work,
+      shuffles
+    })
     return id
   }
 
@@ -273,11 +334,21 @@ export const plan = (
 
   // A node that is an input of several others is planned once, unless they mean different things for it.
   const built = new Map<Plan.Plan, Array<{ readonly after: After; readonly building: Building }>>()
+  const open = new Map<Plan.Plan, boolean>()
+  // Whether its plan may hang on what is written at run time.
+  const isOpen = (node: Plan.Plan): boolean => {
+    const known = open.get(node)
+    if (known !== undefined) return known
+    const found = (node._tag === "Exchange" && node.broadcast !== undefined) || Plan.inputs(node).some(isOpen)
+    open.set(node, found)
+    return found
+  }
   const build = (node: Plan.Plan, after: After): Building => {
     const known = built.get(node) ?? []
     const same = known.find(
       (other) =>
         other.after.guarded === after.guarded &&
+        (other.after.steady === after.steady || !isOpen(node)) &&
         other.after.layers.length === after.layers.length &&
         other.after.layers.every((layer, index) => layer === after.layers[index])
     )
@@ -336,17 +407,54 @@ export const plan = (
           )
         : Partitioner.roundRobin(partitions))
     const where = chosen === undefined ? `by range in ${partitions}` : Plan.partitionerLabel(chosen)
-    const sides = node.inputs.map((input, index): Side | undefined => {
-      const child = children[index]
-      if (inPlace[index]) return undefined
-      const stage = finish(
-        provided({ ...child, parents: [...child.parents, ...samples] }, after.layers),
+    const write = (index: number): number =>
+      finish(
+        provided({ ...children[index], parents: [...children[index].parents, ...samples] }, after.layers),
         `writes for ${node.name} ${where}${node.detail === undefined ? "" : `, ${node.detail}`}`,
-        { task: writeMap(input, partitionerOf, after.guarded), combine: combineMaps },
+        { task: writeMap(node.inputs[index], partitionerOf, after.guarded), combine: combineMaps },
         true
       )
-      return { _tag: "Moved", stage }
-    })
+    const candidate =
+      node.broadcast === undefined ||
+      adaptive === undefined ||
+      options.broadcastBytes === 0 ||
+      after.steady ||
+      inPlace.some(Boolean)
+        ? undefined
+        : broadcastCandidate(node.broadcast, children)
+    const early = candidate === undefined ? undefined : write(candidate)
+    if (node.broadcast !== undefined && candidate !== undefined && early !== undefined) {
+      const bytes = options.measured?.get(early)
+      if (bytes === undefined) undecided ??= early
+      else if (bytes <= options.broadcastBytes) {
+        const { broadcast } = node
+        const whole: Building = {
+          partitions: [
+            {
+              split: undefined,
+              rows: undefined,
+              bytes,
+              hosts: [],
+              read: readWhole(early, partitions, (source) => broadcast.rows(candidate, source))
+            }
+          ],
+          parents: [early],
+          steps: [`all that stage ${early} wrote`]
+        }
+        return broadcastJoin(
+          node,
+          broadcast,
+          children.map((child, index) => (index === candidate ? whole : child)),
+          candidate,
+          { ...after, layers: [] }
+        )
+      }
+    }
+    const sides = node.inputs.map((_, index): Side | undefined =>
+      inPlace[index]
+        ? undefined
+        : { _tag: "Moved", stage: index === candidate && early !== undefined ? early : write(index) }
+    )
     const moved = sides.flatMap((side) => (side?._tag === "Moved" ? [side.stage] : []))
     return {
       partitions: Array.from({ length: partitions }, (_, index): Partition => ({
@@ -370,10 +478,13 @@ export const plan = (
       ],
       partitioner: node.keyed ? chosen : undefined,
       fallback: fallbackOf(children.filter((_, index) => inPlace[index])),
+      measure: measureExchange(node, sides, children),
       steps: [
         `${node.name} ${where}, ${sides
           .map((side) => (side?._tag === "Moved" ? `from stage ${side.stage}` : "in place already"))
-          .join(" and ")}`,
+          .join(
+            " and "
+          )}${early === undefined || early !== undecided ? "" : `; by broadcast if stage ${early} writes at most ${options.broadcastBytes.toLocaleString("en-US")} bytes`}`,
         ...inputSteps(children.filter((_, index) => inPlace[index]))
       ]
     }
@@ -389,26 +500,42 @@ export const plan = (
     const child = children[small]
     const large = children[1 - small]
     const stage = finish(provided(child, after.layers), `broadcasts for ${node.name}`, {
-      task: (rows, task) => separated(divert(rows, after.guarded, []), task, (rows) => broadcast.collect(small, rows)),
-      combine: (results) => (results as ReadonlyArray<ReadonlyArray<Uint8Array>>).flat()
+      task: (rows, task) =>
+        Effect.suspend(() => {
+          const failed: Array<Failed> = []
+          return Effect.map(
+            separated(divert(rows, after.guarded, failed), task, (rows) => broadcast.collect(small, rows)),
+            (blocks): Collected => ({ blocks, failed })
+          )
+        }),
+      combine: (results): Collected => {
+        const collected = results as ReadonlyArray<Collected>
+        return {
+          blocks: collected.flatMap(({ blocks }) => blocks),
+          failed: collected.flatMap(({ failed }) => failed)
+        }
+      }
     })
     return {
-      partitions: large.partitions.map((partition) => ({
+      partitions: large.partitions.map((partition, index) => ({
         ...partition,
         rows: undefined,
-        read: (task) => {
-          const failed: Array<Failed> = []
-          return Stream.concat(
-            balanced([divert(partition.read(task), after.guarded, failed)], task, ([rows]) =>
-              broadcast.probe(small, task.stageValue(stage) as ReadonlyArray<Uint8Array>, rows, task)
-            ),
-            Stream.suspend(() => Stream.fromArray(failed))
-          )
-        }
+        read: (task) =>
+          Stream.suspend(() => {
+            const collected = task.stageValue(stage) as Collected
+            const failed = index === 0 ? [...collected.failed] : []
+            return Stream.concat(
+              balanced([divert(partition.read(task), after.guarded, failed)], task, ([rows]) =>
+                broadcast.probe(small, collected.blocks, rows, task)
+              ),
+              Stream.suspend(() => Stream.fromArray(failed))
+            )
+          })
       })),
       parents: [...new Set([...large.parents, stage])],
       partitioner: large.partitioner,
       fallback: large.fallback,
+      measure: unskewed(large.measure),
       steps: [`${node.name} with the rows of stage ${stage} in every task`, ...large.steps]
     }
   }
@@ -429,7 +556,7 @@ export const plan = (
       case "Exchange":
         return exchange(node, after)
       case "ZipPartitions": {
-        const inputs = node.inputs.map((input) => build(input, after))
+        const inputs = node.inputs.map((input) => build(input, { ...after, steady: true }))
         const counts = inputs.map((input) => input.partitions.length)
         if (counts.some((count) => count !== counts[0])) {
           invalid ??= new InvalidPlan({
@@ -486,7 +613,7 @@ export const plan = (
         }
       }
       case "Cache": {
-        const child = build(node.child, after)
+        const child = build(node.child, { ...after, steady: true })
         const { cached } = options
         const { handle } = node
         if (cached === undefined) return { ...child, steps: [Plan.label(node), ...child.steps] }
@@ -504,6 +631,7 @@ export const plan = (
           })),
           parents: whole ? [] : child.parents,
           fallback: whole ? child.parents : undefined,
+          measure: whole ? undefined : unskewed(child.measure),
           steps: [
             `${Plan.label(node)}, ${kept} of ${child.partitions.length} partitions kept`,
             ...(whole ? [] : child.steps)
@@ -519,7 +647,7 @@ export const plan = (
         }
         const { chain, guarded } = compile(operators, after.guarded)
         const layers = operators.flatMap((operator) => (operator._tag === "Provide" ? [operator.layer] : []))
-        const child = build(below, { guarded, layers: [...layers, ...after.layers] })
+        const child = build(below, { ...after, guarded, layers: [...layers, ...after.layers] })
         const sameRows = operators.every(keepsRowCount)
         return {
           partitions: child.partitions.map((partition, index) => ({
@@ -530,6 +658,7 @@ export const plan = (
           parents: child.parents,
           partitioner: operators.every(keepsKeys) ? child.partitioner : undefined,
           size: operators.some(mayGrow) ? undefined : child.size,
+          measure: operators.every(sparesParts) ? child.measure : unskewed(child.measure),
           fallback: child.fallback,
           steps: [
             ...fuse(operators)
@@ -547,6 +676,7 @@ export const plan = (
           partitions: inputs.flatMap((input) => input.partitions),
           parents: parentsOf(inputs),
           size: sumOrUndefined(inputs.map((input) => input.size)),
+          measure: measureUnion(inputs),
           fallback: fallbackOf(inputs),
           steps: [Plan.label(node), ...inputSteps(inputs)]
         }
@@ -555,7 +685,7 @@ export const plan = (
         const child = build(node.child, after)
         const partitions = coalesce(child.partitions, node.partitions)
         const partitioner = partitions === child.partitions ? child.partitioner : undefined
-        return { ...child, partitions, partitioner, steps: [Plan.label(node), ...child.steps] }
+        return { ...child, partitions, partitioner, measure: undefined, steps: [Plan.label(node), ...child.steps] }
       }
       case "ZipWithIndex": {
         const child = build(node.child, after)
@@ -581,14 +711,15 @@ export const plan = (
           })),
           parents: Number.isNaN(offsets) ? child.parents : [...child.parents, offsets],
           fallback: child.fallback,
+          measure: unskewed(child.measure),
           steps: [Plan.label(node), ...child.steps]
         }
       }
     }
   }
 
-  finish(build(logical, { guarded: false, layers: [] }), `result of ${action}`, undefined)
-  return { stages, fingerprint: Plan.fingerprint(logical), invalid }
+  finish(build(logical, { guarded: false, layers: [], steady: false }), `result of ${action}`, undefined)
+  return { stages, fingerprint: Plan.fingerprint(logical), undecided, invalid }
 }
 
 /**

@@ -58,6 +58,8 @@ export class Scheduler extends Context.Service<
      * ended, finalizers included.
      */
     readonly run: <A, E, R>(set: TaskSet<A, E, R>) => Effect.Effect<void, E | ExecutorLost, R>
+    /** Tasks that can run at once on the executors there are. */
+    readonly slots: Effect.Effect<number>
   }
 >()("@sluice/core/Scheduler") {}
 
@@ -188,7 +190,13 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     )
   })
 
-  return Scheduler.of({ run })
+  const slots = Effect.sync(() => {
+    let sum = 0
+    for (const { slots } of state.executors.values()) sum += slots
+    return sum
+  })
+
+  return Scheduler.of({ run, slots })
 })
 
 const isLost = (cause: Cause.Cause<unknown>): boolean =>

@@ -40,6 +40,11 @@ export interface Stage {
   /** Why the stage exists, for `explain`. */
   readonly why: string
   readonly partitions: ReadonlyArray<Partition>
+  /**
+   * What its tasks read instead of one partition each, once the stages before it have run and so many slots are there. Missing where
+   * the plan says how many partitions there are to be.
+   */
+  readonly adapt: ((valueOf: (stage: number) => unknown, slots: number) => ReadonlyArray<Partition>) | undefined
   /** Its steps, the last first, as `explain` prints them. */
   readonly steps: ReadonlyArray<string>
   /** What a task of a stage that is not the result does, and what its tasks' results amount to. The action gives the result stage's. */
@@ -70,6 +75,8 @@ export interface StageWork {
 export interface StageGraph {
   readonly stages: ReadonlyArray<Stage>
   readonly fingerprint: string
+  /** A stage to run first: how much it writes decides how the stages after it are planned. */
+  readonly undecided: number | undefined
   /** What makes the plan impossible, if anything does. */
   readonly invalid: InvalidPlan | undefined
 }
@@ -123,7 +130,7 @@ export const print = (graph: StageGraph): string =>
       const total = rows(stage)
       const size = bytes(stage)
       const facts = [
-        count(stage.partitions.length, "partition"),
+        `${count(stage.partitions.length, "partition")}${stage.adapt === undefined ? "" : " adapted to their size"}`,
         ...(total === undefined ? [] : [count(total, "row")]),
         ...(size === 0 ? [] : [count(size, "byte")])
       ]

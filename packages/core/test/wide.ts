@@ -12,18 +12,27 @@ export const engine = (memoryBytes: number, config: Partial<EngineConfig.EngineC
   )
 
 export const roomy = engine(64 * 1024 * 1024)
-export const tight = engine(4 * 1024)
+/** Joins move both sides, tasks read single partitions. */
+export const tight = engine(4 * 1024, { adaptive: false, broadcastBytes: 0 })
+/** Joins move both sides; tasks read several partitions, or parts of one, wherever there are three rows. */
+export const adapting = engine(64 * 1024, {
+  broadcastBytes: 0,
+  targetPartitionBytes: 40,
+  minPartitionBytes: 40,
+  skewBytes: 20,
+  skewFactor: 1
+})
 
-/** Runs a property on both engines. */
+/** Runs a property on these engines. */
 export const holds = <A>(
   arbitrary: fc.Arbitrary<A>,
   check: (value: A) => Effect.Effect<void, unknown, Engine.Engine>,
-  numRuns = 25
+  numRuns = 36
 ) =>
   Effect.promise(() =>
     fc.assert(
-      fc.asyncProperty(arbitrary, fc.boolean(), (value, small) =>
-        Effect.runPromise(Effect.provide(check(value), small ? tight : roomy))
+      fc.asyncProperty(arbitrary, fc.constantFrom(roomy, tight, adapting), (value, engine) =>
+        Effect.runPromise(Effect.provide(check(value), engine))
       ),
       { numRuns, seed: 20261122 }
     )

@@ -12,6 +12,7 @@ export const action = <A, E, R, U, B, E2 = never, R2 = never>(
   self: Dataset<A, E, R>,
   options: {
     readonly name: string
+    readonly eachPartition?: boolean | undefined
     readonly task: (rows: Rows<A, E, R>, task: TaskRuntime) => Effect.Effect<U, E | E2, R | R2>
     readonly drive: (run: {
       readonly partitions: number
@@ -25,13 +26,17 @@ export const action = <A, E, R, U, B, E2 = never, R2 = never>(
   new Action({
     name: options.name,
     plan: self.plan,
+    eachPartition: options.eachPartition,
     // `rows` is what the plan yields: `Dataset`'s types say that these are an `A`, `E` and `R`.
     task: (rows, task) => options.task(rows as Rows<A, E, R>, task),
     drive: (run) =>
-      options.drive({
-        partitions: run.partitions,
-        tasks: (partitions, onResult) => run.tasks(partitions, (partition, result) => onResult(partition, result as U))
-      })
+      Effect.flatMap(run.result, ({ tasks }) =>
+        options.drive({
+          partitions: tasks,
+          tasks: (partitions, onResult) =>
+            run.tasks(partitions, (partition, result) => onResult(partition, result as U))
+        })
+      )
   })
 
 export const all = (partitions: number): ReadonlyArray<number> =>

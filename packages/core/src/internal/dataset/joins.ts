@@ -183,6 +183,10 @@ const joinOf = <K, V, W, B, E, R, E2, R2>(
 
   const broadcast: BroadcastPlan = {
     sides: [rows.left === undefined, rows.right === undefined],
+    rows: (side, source) =>
+      side === 0
+        ? Shuffle.read(wireOf(left, source), source.slice, pair)
+        : Shuffle.read(wireOf(right, source), source.slice, pair),
     collect: (side, small: Stream.Stream<readonly [K, V & W], unknown, unknown>) =>
       Stream.runCollect(
         Stream.mapEffect(Stream.chunks(small), (chunk) =>
@@ -273,7 +277,9 @@ const grouped = <K, V, W, B>(
  * **Details**
  *
  * A dataset that is partitioned by key already (after `partitionBy`, `reduceByKey`) does not move. Where the files of one side have
- * less than `EngineConfig.broadcastBytes` (10 MiB), every task gets all of it and neither side moves. Otherwise each task builds a
+ * at most `EngineConfig.broadcastBytes` (10 MiB), every task gets all of it and neither side moves; where its size is not known before, it is
+ * written first, and the other stays where it is if that turns out to be as little. A partition that is much larger than the others is
+ * joined by several tasks (`EngineConfig.skewBytes`). Otherwise each task builds a
  * table of the smaller side of its partition; where that does not fit into the memory budget, the values of one key of the first
  * dataset must.
  *

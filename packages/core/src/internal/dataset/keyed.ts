@@ -696,6 +696,7 @@ const rangePartitioning = <A, K>(
   keyOf: (row: A) => K
 ): Partitioning => ({
   _tag: "Range",
+  given: partitions !== undefined,
   partitions: (upstream) => Math.max(1, Math.floor(partitions ?? upstream)),
   sample: (rows: Stream.Stream<A, unknown, unknown>, task) =>
     Effect.suspend(() => {

@@ -39,6 +39,7 @@ export const lookup: {
 } = dual(2, <K, V, E, R>(self: Dataset<readonly [K, V], E, R>, key: K): Action<Array<V>, E, R> =>
   action(self, {
     name: "lookup",
+    eachPartition: true,
     task: (rows, task) => {
       const found: Array<V> = []
       return Effect.as(

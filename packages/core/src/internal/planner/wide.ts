@@ -96,17 +96,52 @@ export const combineMaps = (results: ReadonlyArray<unknown>): MapOutputs => {
 /** Name of the shuffle that a stage of a job writes. */
 export const shuffleId = (task: { readonly jobId: string }, stage: number): string => `${task.jobId}-${stage}`
 
-const filled = new WeakMap<MapOutputs, ReadonlySet<number>>()
+const filled = new WeakMap<MapOutputs, ReadonlyMap<number, number>>()
 
-// The reduce partitions that have rows: there may be a hundred thousand, and few of them.
-const filledOf = (outputs: MapOutputs): ReadonlySet<number> => {
+// The reduce partitions that have rows, and their bytes: there may be a hundred thousand, and few of them.
+const filledOf = (outputs: MapOutputs): ReadonlyMap<number, number> => {
   const known = filled.get(outputs)
   if (known !== undefined) return known
-  const found = new Set<number>()
-  for (const { partitions } of outputs.statuses) for (const partition of partitions) found.add(partition)
+  const found = new Map<number, number>()
+  for (const { bytes, partitions } of outputs.statuses) {
+    for (const [index, partition] of partitions.entries()) {
+      found.set(partition, (found.get(partition) ?? 0) + (bytes[index] ?? 0))
+    }
+  }
   filled.set(outputs, found)
   return found
 }
+
+/** Encoded bytes of a partition of what a map stage wrote. */
+export const partitionBytes = (outputs: unknown, partition: number): number =>
+  filledOf(outputs as MapOutputs).get(partition) ?? 0
+
+/** The same for each map task. */
+export const mapBytes = (outputs: unknown, partition: number): ReadonlyArray<number> =>
+  (outputs as MapOutputs).statuses.map(({ bytes, partitions }) =>
+    partitions.reduce((sum, other, index) => (other === partition ? sum + (bytes[index] ?? 0) : sum), 0)
+  )
+
+/** Encoded bytes of all that a map stage wrote. */
+export const writtenBytes = (outputs: unknown): number =>
+  Array.from(filledOf(outputs as MapOutputs).values()).reduce((sum, bytes) => sum + bytes, 0)
+
+/** All that a map stage wrote, for one task. */
+export const readWhole =
+  (
+    stage: number,
+    partitions: number,
+    read: (source: ExchangeSource) => Stream.Stream<unknown, ShuffleError, Shuffle>
+  ) =>
+  (task: TaskRuntime): Rows =>
+    Stream.suspend(() => {
+      const outputs = task.stageValue(stage) as MapOutputs
+      const slice = { statuses: outputs.statuses, from: 0, to: partitions }
+      return Stream.concat(
+        abortOn(read({ id: shuffleId(task, stage), slice }), task),
+        Stream.fromArray<unknown>(outputs.failed)
+      )
+    })
 
 const single = () => Partitioner.roundRobin(1)
 
@@ -151,6 +186,7 @@ export const readExchange =
       }
       const failed: Array<Failed> = []
       const locals: Array<string> = []
+      const first = Array.from(task.maps?.values() ?? []).every(([from]) => from === 0)
       const sources = Effect.forEach(sides, (side) => {
         if (side._tag === "InPlace") {
           return Effect.tap(writeLocal(side.input, divert(side.read(task), guarded, failed), task), ({ id }) =>
@@ -158,10 +194,15 @@ export const readExchange =
           )
         }
         const outputs = task.stageValue(side.stage) as MapOutputs
-        if (partition === 0) failed.push(...outputs.failed)
+        const maps = task.maps?.get(side.stage)
+        if (partition === 0 && first) failed.push(...outputs.failed)
         return Effect.succeed({
           id: shuffleId(task, side.stage),
-          slice: { statuses: outputs.statuses, from: partition, to: partition + 1 }
+          slice: {
+            statuses: maps === undefined ? outputs.statuses : outputs.statuses.slice(...maps),
+            from: partition,
+            to: partition + 1
+          }
         })
       })
       const read = Stream.unwrap(Effect.map(sources, (sources) => abortOn(node.read(sources, task), task)))

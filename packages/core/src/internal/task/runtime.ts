@@ -23,6 +23,8 @@ export interface TaskRuntime extends TaskContext {
   ) => Effect.Effect<Context.Context<never>, unknown, unknown>
   /** The value a parent stage produced, such as row offsets. */
   readonly stageValue: (stage: number) => unknown
+  /** Of a partition that is read in parts: the map tasks `[from, to)` of a stage that this part is of. */
+  readonly maps?: ReadonlyMap<number, readonly [from: number, to: number]> | undefined
 }
 
 /**
