@@ -7,13 +7,12 @@
  *
  * @since 0.1.0
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Clock, Context, Duration, Effect, Layer, Option, Random, Redacted, Schema, Stream } from "effect"
-import type { HttpClient } from "effect/http"
+import { Clock, Context, Duration, Effect, Layer, Option, Random, Redacted, Schema, type Scope, Stream } from "effect"
 import { HdfsAuth } from "./HdfsAuth.ts"
 import { HdfsConfig } from "./HdfsConfig.ts"
 import * as E from "./HdfsError.ts"
 import * as M from "./HdfsModel.ts"
+import * as Http from "./internal/http.ts"
 import * as Path from "./internal/path.ts"
 import type { Exchange } from "./internal/transport.ts"
 import { decoder } from "./internal/transport.ts"
@@ -58,6 +57,11 @@ export interface OpenOptions {
   readonly length?: number | undefined
   /** The server's buffer, bytes. */
   readonly bufferSize?: number | undefined
+  /**
+   * Where the bytes are put, again and again: a chunk holds until the next is pulled. For reading much in little memory, by who
+   * is done with each chunk at once. Default: fresh memory for each chunk, which is the garbage collector's to free.
+   */
+  readonly buffer?: Uint8Array | undefined
   /** The file as it was: when the connection breaks and the file is another by then, the read fails with `FileChanged`. */
   readonly status?: M.FileStatus | undefined
   /**
@@ -69,6 +73,14 @@ export interface OpenOptions {
   /** Told of bytes as they arrive, and of the host they came from. */
   readonly onBytes?: ((host: string, count: number) => void) | undefined
 }
+
+/**
+ * What is read of a range, besides the range.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RangeOptions = Omit<OpenOptions, "offset" | "length" | "buffer">
 
 /**
  * How a path is renamed.
@@ -99,17 +111,12 @@ export class HdfsClient extends Context.Service<
     /** The bytes of a file, pulled. Interrupting closes the connection; a broken one is resumed from another DataNode. */
     readonly open: (path: string, options?: OpenOptions) => Stream.Stream<Uint8Array, E.HdfsError>
     /** Exactly `length` bytes, in one buffer; `UnexpectedEnd` when the file has fewer. */
-    readonly readRange: (
-      path: string,
-      offset: number,
-      length: number,
-      options?: Omit<OpenOptions, "offset" | "length">
-    ) => Result<Uint8Array>
+    readonly readRange: (path: string, offset: number, length: number, options?: RangeOptions) => Result<Uint8Array>
     /** Several ranges of one file at once, in the order asked. `concurrency` defaults to 8. */
     readonly readRanges: (
       path: string,
       ranges: ReadonlyArray<{ readonly offset: number; readonly length: number }>,
-      options?: Omit<OpenOptions, "offset" | "length"> & { readonly concurrency?: number | undefined }
+      options?: RangeOptions & { readonly concurrency?: number | undefined }
     ) => Result<ReadonlyArray<Uint8Array>>
     /** Writes a file under its own name, where others see it grow; yields the bytes written. Prefer `write`. */
     readonly create: <Err, R>(
@@ -119,7 +126,8 @@ export class HdfsClient extends Context.Service<
     ) => Effect.Effect<number, E.HdfsError | Err, R>
     /**
      * Writes a file all or nothing: under a hidden name beside it, then renamed. When the stream fails, is interrupted or the
-     * connection breaks, nothing is left. Yields the bytes written.
+     * connection breaks, nothing is left. Yields the bytes written. A chunk is on its way before the next is pulled, so the
+     * source may put them all in one buffer.
      */
     readonly write: <Err, R>(
       path: string,
@@ -326,25 +334,32 @@ const maxLocations = 1000
 type Decode<A> = (exchange: Exchange, body: string) => Effect.Effect<A, E.HdfsError>
 
 /**
- * Makes a client over HTTP clients of yours, which must not follow redirects.
- *
- * **Gotchas**
- *
- * A DataNode answers an upload with a `100 Continue` nobody asked for, which undici takes for an error: `uploads` must accept
- * it, as the one over `node:http` does.
+ * Makes a client with connections of its own, which end with the scope, with the timeouts and certificates of `HdfsConfig`.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make: (options: {
-  readonly requests: HttpClient.HttpClient
-  readonly uploads: HttpClient.HttpClient
-}) => Effect.Effect<HdfsClient["Service"], never, HdfsConfig | HdfsAuth> = Effect.fnUntraced(function* ({
-  requests,
-  uploads
-}) {
+export const make: Effect.Effect<HdfsClient["Service"], never, HdfsConfig | HdfsAuth | Scope.Scope> = Effect.suspend(
+  () => Effect.flatMap(connections, makeOver)
+)
+
+const connections = Effect.gen(function* () {
+  const { connectTimeout, readTimeout, tls } = yield* HdfsConfig
+  return yield* Http.make({
+    connectMillis: Duration.toMillis(connectTimeout),
+    readMillis: Duration.toMillis(readTimeout),
+    tls: {
+      ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
+      ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
+      ...(tls?.key === undefined ? {} : { key: String(Redacted.value(tls.key)) }),
+      ...(tls?.servername === undefined ? {} : { servername: tls.servername })
+    }
+  })
+})
+
+const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
   const config = yield* HdfsConfig
-  const web = WebHdfs.make(requests, uploads, config, yield* HdfsAuth)
+  const web = WebHdfs.make(http, config, yield* HdfsAuth)
   /** Data transfer addresses by host name, as seen in block locations: what `excludedatanodes` is given. */
   const transferAddresses = new Map<string, string>()
   /** Blocks of files as last seen, for `preferHost`: when they are others by now, only the preference is wrong. */
@@ -467,30 +482,31 @@ export const make: (options: {
             excludedatanodes: excluded.length === 0 ? undefined : excluded.join(",")
           }
         })
-        const { response, stream } = yield* web.transport.bytes(exchange, (count) => {
+        const { head, stream } = yield* web.transport.bytes(exchange, options.buffer, (count) => {
           reading.position += count
           reading.failures = 0
           options.onBytes?.(exchange.url.hostname, count)
         })
-        if (response.status >= 400) return yield* web.transport.refuse(exchange, response)
         const failed = (reason: E.Reason) =>
           new E.HdfsError({ operation: "OPEN", path, endpoint: exchange.url.host, reason })
-        if (response.status !== 200) {
-          return yield* failed(new E.Protocol({ detail: `status ${response.status} instead of the bytes` }))
+        if (head.status !== 200) {
+          return yield* failed(new E.Protocol({ detail: `status ${head.status} instead of the bytes` }))
         }
         if (
-          /^text\/html/i.test(response.headers["content-type"] ?? "") &&
+          /^text\/html/i.test(String(head.headers["content-type"])) &&
           exchange.url.pathname.startsWith("/webhdfs/") === false
         ) {
           return yield* failed(new E.Protocol({ detail: "an HTML page instead of the bytes" }))
         }
-        const length = Number(response.headers["content-length"] ?? Number.NaN)
+        const length = Number(head.headers["content-length"] ?? Number.NaN)
         if (Number.isSafeInteger(length)) {
           const reached = reading.position + length
           if (reading.end === undefined) reading.end = reached
           else if ((part.end ?? reading.end) !== reached) {
             return yield* failed(
-              new E.FileChanged({ detail: `it ended at ${reading.end} when the read began and ends at ${reached} now` })
+              new E.FileChanged({
+                detail: `it ended at ${reading.end} when the read began and ends at ${reached} now`
+              })
             )
           }
         }
@@ -583,20 +599,16 @@ export const make: (options: {
       })
     ).pipe(Stream.withSpan("HdfsClient.OPEN", { attributes: { path } }))
 
-  const readRange = Effect.fnUntraced(function* (
-    path: string,
-    offset: number,
-    length: number,
-    options?: Omit<OpenOptions, "offset" | "length">
-  ) {
-    const buffer = new Uint8Array(length)
-    if (length === 0) return buffer
+  const readRange = Effect.fnUntraced(function* (path: string, offset: number, length: number, options?: RangeOptions) {
+    const bytes = new Uint8Array(length)
+    if (length === 0) return bytes
     let at = 0
-    yield* Stream.runForEachArray(open(path, { ...options, offset, length }), (chunks) =>
+    const buffer = new Uint8Array(Math.min(length, 64 * 1024))
+    yield* Stream.runForEachArray(open(path, { ...options, offset, length, buffer }), (chunks) =>
       Effect.sync(() => {
         for (const chunk of chunks) {
           // More than was asked for is a server's fault; it is counted below.
-          if (at + chunk.length <= length) buffer.set(chunk, at)
+          if (at + chunk.length <= length) bytes.set(chunk, at)
           at += chunk.length
         }
       })
@@ -607,7 +619,7 @@ export const make: (options: {
         new E.UnexpectedEnd({ position: offset + at, expected: offset + length })
       )
     }
-    return buffer
+    return bytes
   })
 
   // Writing
@@ -1036,22 +1048,4 @@ export const make: (options: {
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<HdfsClient, never, HdfsConfig | HdfsAuth> = Layer.effect(
-  HdfsClient,
-  Effect.gen(function* () {
-    const { connectTimeout, tls } = yield* HdfsConfig
-    const secure = {
-      ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
-      ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
-      ...(tls?.key === undefined ? {} : { key: String(Redacted.value(tls.key)) }),
-      ...(tls?.servername === undefined ? {} : { servername: tls.servername })
-    }
-    const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
-      connect: { timeout: Duration.toMillis(connectTimeout), ...secure }
-    })
-    const requests = yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher)
-    const agent = yield* NodeHttpClient.makeAgent({ keepAlive: true, ...secure })
-    const uploads = yield* Effect.provideService(NodeHttpClient.makeNodeHttp, NodeHttpClient.HttpAgent, agent)
-    return yield* make({ requests, uploads })
-  })
-)
+export const layer: Layer.Layer<HdfsClient, never, HdfsConfig | HdfsAuth> = Layer.effect(HdfsClient, make)

@@ -1,6 +1,6 @@
-import { Cause, Clock, Duration, Effect, Exit, Option, Redacted, Schema, Scope, Stream } from "effect"
-import { HttpBody, HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { Cause, Duration, Effect, Option, Redacted, Schema, type Scope, Stream } from "effect"
 import * as E from "../HdfsError.ts"
+import type * as Http from "./http.ts"
 import { excerpt, reasonOfResponse } from "./remote.ts"
 
 /** One HTTP request of an operation. */
@@ -10,7 +10,6 @@ export interface Exchange {
   readonly method: "GET" | "PUT" | "POST" | "DELETE"
   readonly url: URL
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted>> | undefined
-  readonly body?: HttpBody.HttpBody | undefined
 }
 
 const fail = (exchange: Exchange, reason: E.Reason) =>
@@ -21,10 +20,10 @@ const neverSent = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREA
 const property = (value: unknown, name: string): unknown =>
   typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined
 
-/** What a failure of the HTTP client says, without the request in it: its URL may hold a token. */
-const reasonOfCause = (cause: unknown, connectTimeout: Duration.Input): E.Reason => {
+/** What a failure of a connection says, without the request in it: its URL may hold a token. */
+const reasonOfCause = (cause: unknown): E.Reason => {
   let found: unknown = cause
-  // Node and undici nest: AggregateError.errors, Error.cause.
+  // Node nests where it tried several addresses: AggregateError.errors.
   for (let depth = 0; depth < 5 && typeof property(found, "code") !== "string"; depth++) {
     const errors: unknown = property(found, "errors")
     const inner = Array.isArray(errors) ? errors[0] : property(found, "cause")
@@ -33,19 +32,11 @@ const reasonOfCause = (cause: unknown, connectTimeout: Duration.Input): E.Reason
   }
   const code = String(property(found, "code") ?? property(found, "name") ?? "UNKNOWN")
   const detail = String(property(found, "message") ?? "the connection failed")
-  if (code === "UND_ERR_CONNECT_TIMEOUT" || (code === "ETIMEDOUT" && property(found, "syscall") === "connect")) {
-    return new E.Timeout({ phase: "connect", millis: Duration.toMillis(connectTimeout) })
-  }
   if (/^(CERT_|ERR_TLS|ERR_SSL|EPROTO|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH)/.test(code)) {
     return new E.Tls({ code, detail })
   }
   return new E.Connection({ code, detail, sent: !neverSent.has(code) })
 }
-
-const reasonOfHttp = (error: HttpClientError.HttpClientError, connectTimeout: Duration.Input): E.Reason =>
-  error.reason._tag === "InvalidUrlError"
-    ? new E.InvalidArgument({ detail: "the address is not a URL" })
-    : reasonOfCause("cause" in error.reason ? error.reason.cause : undefined, connectTimeout)
 
 export interface Limits {
   readonly connectTimeout: Duration.Input
@@ -53,27 +44,18 @@ export interface Limits {
 }
 
 export interface Transport {
-  /** Sends one request and waits for the head of the answer, the body of which must be read with `text`. */
-  readonly send: (exchange: Exchange) => Effect.Effect<HttpClientResponse.HttpClientResponse, E.HdfsError>
-  /** The whole body as text. */
-  readonly text: (
-    exchange: Exchange,
-    response: HttpClientResponse.HttpClientResponse
-  ) => Effect.Effect<string, E.HdfsError>
-  /** Fails with what a response of 400 or more says. */
-  readonly refuse: (
-    exchange: Exchange,
-    response: HttpClientResponse.HttpClientResponse
-  ) => Effect.Effect<never, E.HdfsError>
-  /** The bytes of a body; `onBytes` counts them. Fails with a read timeout when the server stalls. */
+  /** A small exchange. An answer of 400 or more is a failure. */
+  readonly ask: (exchange: Exchange) => Effect.Effect<Http.Answer, E.HdfsError>
+  /**
+   * The bytes of a body; `onBytes` counts them. Fails with a read timeout when the server stalls. With a `buffer` a chunk
+   * holds until the next is pulled.
+   */
   readonly bytes: (
     exchange: Exchange,
+    buffer: Uint8Array | undefined,
     onBytes: (count: number) => void
   ) => Effect.Effect<
-    {
-      readonly response: HttpClientResponse.HttpClientResponse
-      readonly stream: Stream.Stream<Uint8Array, E.HdfsError>
-    },
+    { readonly head: Http.Head; readonly stream: Stream.Stream<Uint8Array, E.HdfsError> },
     E.HdfsError,
     Scope.Scope
   >
@@ -85,94 +67,55 @@ export interface Transport {
   ) => Effect.Effect<number, E.HdfsError | Err, R>
 }
 
-export const make = (client: HttpClient.HttpClient, uploads: HttpClient.HttpClient, limits: Limits): Transport => {
-  const scoped = HttpClient.withScope(client)
-  const readMillis = Duration.toMillis(limits.readTimeout)
-  const readTimeout = (exchange: Exchange) => fail(exchange, new E.Timeout({ phase: "read", millis: readMillis }))
-
-  const request = (exchange: Exchange) =>
-    HttpClientRequest.make(exchange.method)(exchange.url, {
-      headers: Object.fromEntries(
-        Object.entries(exchange.headers ?? {}).map(([name, value]) => [
-          name,
-          Redacted.isRedacted(value) ? String(Redacted.value(value)) : value
-        ])
-      ),
-      ...(exchange.body === undefined ? {} : { body: exchange.body })
-    })
-
-  // Its spans would hold the URL, and so a token; HdfsClient has spans of its own.
-  const execute = <R>(http: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>, exchange: Exchange) =>
-    http.execute(request(exchange)).pipe(
-      Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
-      Effect.mapError((error) => fail(exchange, reasonOfHttp(error, limits.connectTimeout)))
-    )
-
-  const limit = <A, R>(exchange: Exchange, effect: Effect.Effect<A, E.HdfsError, R>) =>
-    Effect.timeoutOrElse(effect, { duration: limits.readTimeout, orElse: () => Effect.fail(readTimeout(exchange)) })
-
-  const send = (exchange: Exchange) => limit(exchange, execute(client, exchange))
-
-  const text = (exchange: Exchange, response: HttpClientResponse.HttpClientResponse) =>
-    limit(
-      exchange,
-      Effect.mapError(response.text, (error) => fail(exchange, reasonOfHttp(error, limits.connectTimeout)))
-    )
-
-  const refuse = (exchange: Exchange, response: HttpClientResponse.HttpClientResponse) =>
-    Effect.flatMap(text(exchange, response), (body) =>
-      Effect.fail(fail(exchange, reasonOfResponse(response.status, body)))
-    )
-
-  /** Ends with `true` when nothing has moved for the read timeout while the server had to move. */
-  const stalled = (clock: Clock.Clock, waitingSince: () => number | undefined) =>
-    Effect.gen(function* () {
-      while (true) {
-        yield* Effect.sleep(Duration.millis(Math.max(readMillis / 4, 1)))
-        const since = waitingSince()
-        if (since !== undefined && clock.currentTimeMillisUnsafe() - since >= readMillis) return
+export const make = (http: Http.Http, limits: Limits): Transport => {
+  const failed = (exchange: Exchange, failure: Http.Failure): E.HdfsError => {
+    switch (failure._tag) {
+      case "Timeout": {
+        const { phase } = failure
+        const duration = phase === "connect" ? limits.connectTimeout : limits.readTimeout
+        return fail(exchange, new E.Timeout({ phase, millis: Duration.toMillis(duration) }))
       }
+      case "Malformed":
+        return fail(exchange, new E.Protocol({ detail: failure.detail }))
+      default:
+        return fail(exchange, reasonOfCause(failure.cause))
+    }
+  }
+
+  const request = ({ headers, method, url }: Exchange, more?: Readonly<Record<string, string>>): Http.Request => {
+    const all: Record<string, string> = { ...more }
+    for (const [name, value] of Object.entries(headers ?? {})) {
+      all[name] = Redacted.isRedacted(value) ? String(Redacted.value(value)) : value
+    }
+    return { method, url, headers: all }
+  }
+
+  const refused = (exchange: Exchange, { body, status }: Http.Answer) =>
+    Effect.fail(fail(exchange, reasonOfResponse(status, body)))
+
+  const ask: Transport["ask"] = (exchange) =>
+    Effect.matchEffect(http.ask(request(exchange)), {
+      onFailure: (failure) => Effect.fail(failed(exchange, failure)),
+      onSuccess: (answer) => (answer.status >= 400 ? refused(exchange, answer) : Effect.succeed(answer))
     })
 
-  const bytes: Transport["bytes"] = Effect.fnUntraced(function* (exchange, onBytes) {
-    const clock = yield* Clock.Clock
-    // Closing this scope aborts the request; it is the only way to end a body that stalls.
-    const connection = yield* Effect.acquireRelease(Scope.make(), (scope, exit: Exit.Exit<unknown, unknown>) =>
-      Scope.close(scope, exit)
+  const bytes: Transport["bytes"] = Effect.fnUntraced(function* (exchange, buffer, onBytes) {
+    const { pull, ...head } = yield* Effect.mapError(http.download(request(exchange), buffer), (failure) =>
+      failed(exchange, failure)
     )
-    const response = yield* Effect.provideService(limit(exchange, execute(scoped, exchange)), Scope.Scope, connection)
-    let since: number | undefined
-    let timedOut = false
-    yield* Effect.forkScoped(
-      Effect.andThen(
-        stalled(clock, () => since),
-        Effect.suspend(() => {
-          timedOut = true
-          return Scope.close(connection, Exit.void)
-        })
-      )
-    )
-    const stream = response.stream.pipe(
-      Stream.mapError((error) =>
-        timedOut ? readTimeout(exchange) : fail(exchange, reasonOfHttp(error, limits.connectTimeout))
-      ),
-      (body) =>
-        Stream.transformPull(body, (pull) =>
-          Effect.succeed(
-            Effect.suspend(() => {
-              since = clock.currentTimeMillisUnsafe()
-              return Effect.map(pull, (chunks) => {
-                since = undefined
-                let count = 0
-                for (const chunk of chunks) count += chunk.length
-                onBytes(count)
-                return chunks
-              })
-            })
-          )
-        )
-    )
-    return { response, stream }
+    const chunks = Effect.mapError(pull, (failure) => (Cause.isDone(failure) ? failure : failed(exchange, failure)))
+    if (head.status >= 400) {
+      // With a buffer of the caller each chunk is gone when the next is there.
+      const body = yield* Stream.fromPull(Effect.succeed(chunks)).pipe(Stream.decodeText(), Stream.mkString)
+      return yield* refused(exchange, { ...head, body })
+    }
+    const counted = Effect.map(chunks, (all) => {
+      let count = 0
+      for (const chunk of all) count += chunk.length
+      onBytes(count)
+      return all
+    })
+    return { head, stream: Stream.fromPull(Effect.succeed(counted)) }
   })
 
   const upload: Transport["upload"] = Effect.fnUntraced(function* <Err, R>(
@@ -180,58 +123,35 @@ export const make = (client: HttpClient.HttpClient, uploads: HttpClient.HttpClie
     source: Stream.Stream<Uint8Array, Err, R>,
     onStart: () => void
   ) {
-    const clock = yield* Clock.Clock
-    const context = yield* Effect.context<R>()
     let sent = 0
-    let since: number | undefined
-    let failed: Cause.Cause<Err> | undefined
-    const body = source.pipe(
-      Stream.tapCause((cause) =>
-        Effect.sync(() => {
-          failed = cause
-        })
-      ),
-      (bytes) =>
-        Stream.transformPull(bytes, (pull) =>
-          Effect.succeed(
-            Effect.suspend(() => {
-              // While the source is asked, a slow server is not to blame.
-              since = undefined
-              onStart()
-              return Effect.onExit(pull, (exit) =>
-                Effect.sync(() => {
-                  since = clock.currentTimeMillisUnsafe()
-                  if (exit._tag === "Success") for (const chunk of exit.value) sent += chunk.length
-                })
-              )
-            })
-          )
-        ),
-      Stream.provideContext(context)
-    )
-    since = clock.currentTimeMillisUnsafe()
-    const answer = execute(HttpClient.withScope(uploads), {
-      ...exchange,
-      body: HttpBody.stream(body, "application/octet-stream")
-    }).pipe(
-      Effect.flatMap((response) =>
-        response.status >= 300 ? refuse(exchange, response) : Effect.ignore(text(exchange, response))
+    const answer = yield* http
+      .upload(request(exchange, { "content-type": "application/octet-stream" }), (write) =>
+        Effect.suspend(() => {
+          onStart()
+          return Stream.runForEachArray(source, (chunks) => {
+            for (const chunk of chunks) sent += chunk.length
+            return write(chunks)
+          })
+        }).pipe(Effect.mapError((error) => new SourceError(error)))
       )
-    )
-    const stall = Effect.andThen(
-      stalled(clock, () => since),
-      Effect.suspend(() => Effect.fail(fail(exchange, new E.Timeout({ phase: "write", millis: readMillis }))))
-    )
-    yield* Effect.raceFirst(answer, stall).pipe(
-      Effect.scoped,
-      Effect.catch((error): Effect.Effect<never, E.HdfsError | Err> =>
-        failed === undefined || Cause.hasInterruptsOnly(failed) ? Effect.fail(error) : Effect.failCause(failed)
+      .pipe(
+        Effect.mapError((error): E.HdfsError | Err =>
+          error instanceof SourceError ? error.error : failed(exchange, error)
+        )
       )
-    )
+    if (answer.status >= 300) return yield* refused(exchange, answer)
     return sent
   })
 
-  return { send, text, refuse, bytes, upload }
+  return { ask, bytes, upload }
+}
+
+/** A failure of the source, which may be of any type. */
+class SourceError<Err> {
+  readonly error: Err
+  constructor(error: Err) {
+    this.error = error
+  }
 }
 
 const Location = Schema.fromJsonString(Schema.Struct({ Location: Schema.String }))

@@ -1,9 +1,9 @@
 import { Duration, Effect, Option, Random, Redacted } from "effect"
-import type { HttpClient, HttpClientResponse } from "effect/http"
 import type { HdfsAuth } from "../HdfsAuth.ts"
 import type { HdfsConfig } from "../HdfsConfig.ts"
 import * as E from "../HdfsError.ts"
 import { badPath, encodePath } from "./path.ts"
+import type * as Http from "./http.ts"
 import * as Transport from "./transport.ts"
 
 type Param = string | number | boolean | undefined
@@ -49,13 +49,8 @@ const notDone = (reason: E.Reason): boolean =>
 const ambiguous = (reason: E.Reason): boolean =>
   (reason._tag === "Connection" && reason.sent) || (reason._tag === "Timeout" && reason.phase === "read")
 
-export const make = (
-  http: HttpClient.HttpClient,
-  uploads: HttpClient.HttpClient,
-  config: HdfsConfig["Service"],
-  auth: HdfsAuth["Service"]
-): WebHdfs => {
-  const transport = Transport.make(http, uploads, config)
+export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsAuth["Service"]): WebHdfs => {
+  const transport = Transport.make(http, config)
   const nameNodes = config.nameNodes.map((each) => new URL(each))
   let active = 0
   let answered = false
@@ -139,19 +134,17 @@ export const make = (
       })
     })
 
-  const redirect = (response: HttpClientResponse.HttpClientResponse): string | undefined =>
-    response.status >= 300 && response.status < 400 ? response.headers["location"] : undefined
+  const redirect = ({ headers, status }: Http.Answer): string | undefined =>
+    status >= 300 && status < 400 && typeof headers["location"] === "string" ? headers["location"] : undefined
 
   /** The answer of a small operation, redirects followed. */
   const answer = Effect.fnUntraced(function* (call: Call, nameNode: URL) {
     let current = yield* exchange(call, nameNode)
     const seen = new Set<string>()
     while (true) {
-      const response = yield* transport.send(current)
-      if (response.status >= 400) return yield* transport.refuse(current, response)
-      const body = yield* transport.text(current, response)
+      const response = yield* transport.ask(current)
       const location = redirect(response)
-      if (location === undefined) return body
+      if (location === undefined) return response.body
       current = yield* follow(current, location, seen)
     }
   })
@@ -254,11 +247,9 @@ export const make = (
         "always",
         Effect.fnUntraced(function* (nameNode: URL) {
           const first = yield* exchange({ ...call, params: { ...call.params, noredirect: true } }, nameNode)
-          const response = yield* transport.send(first)
-          if (response.status >= 400) return yield* transport.refuse(first, response)
-          const body = yield* transport.text(first, response)
+          const response = yield* transport.ask(first)
           // Hadoop before 2.8 does not know noredirect and redirects all the same.
-          const location = redirect(response) ?? Transport.locationOfBody(body)
+          const location = redirect(response) ?? Transport.locationOfBody(response.body)
           if (location === undefined) {
             return yield* fail(
               call,
