@@ -28,6 +28,7 @@ const order: ReadonlyArray<string> = [
   "Broadcast",
   "TaskContext",
   "Format",
+  "Condition",
   "Origin",
   "Storage",
   "Events",

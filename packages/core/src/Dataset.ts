@@ -38,6 +38,7 @@ import { dual } from "effect/Function"
 import type { RecordBatch } from "apache-arrow"
 import { Action, Engine } from "./Action.ts"
 import * as Commit from "./Commit.ts"
+import * as Condition from "./Condition.ts"
 import type { Manifest, WriteMode } from "./Commit.ts"
 import type { Resolved, Source, Split, Writer } from "./Format.ts"
 import * as Csv from "./formats/Csv.ts"
@@ -340,6 +341,30 @@ export const filter: {
 } = dual(2, <A, E, R>(self: Dataset<A, E, R>, f: (value: A) => boolean): Dataset<A, E, R> =>
   narrow(self, { _tag: "Filter", f })
 )
+
+/**
+ * Keeps the rows whose columns meet conditions.
+ *
+ * **Details**
+ *
+ * As {@link filter}, but the conditions are data: a Parquet source skips the row groups whose statistics say that no row can match,
+ * unread. `explain` shows how many are left. Rows that a schema does not allow go unnoticed in those that are skipped.
+ *
+ * @category filtering
+ * @since 0.1.0
+ */
+export const where: {
+  <A>(conditions: Condition.Where<NoInfer<A>>): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, conditions: Condition.Where<NoInfer<A>>): Dataset<A, E, R>
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, conditions: Condition.Where<A>): Dataset<A, E, R> => {
+  const where = Condition.columns(conditions)
+  return narrow(self, {
+    _tag: "Filter",
+    where,
+    f: (row: Readonly<Record<string, unknown>>) =>
+      where.every(({ column, expression }) => Condition.matches(expression, row[column]))
+  })
+})
 
 /**
  * Maps and filters in one step: an element whose result is a `Result.fail` is dropped, as in Effect's `Array.filterMap`.

@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import type { Effect, Stream } from "effect"
+import type { ColumnCondition } from "./Condition.ts"
 import type { FormatError } from "./FormatError.ts"
 import type { Storage } from "./Storage.ts"
 
@@ -70,6 +71,8 @@ export interface Split<out A> {
  */
 export interface Resolved<out A> {
   readonly splits: ReadonlyArray<Split<A>>
+  /** What `explain` adds to the source: `3 of 10 row groups`. */
+  readonly note?: string | undefined
 }
 
 /**
@@ -93,6 +96,10 @@ export interface Source<out A> {
   readonly resolve: (options: SplitOptions) => Effect.Effect<Resolved<A>, FormatError, Storage>
   /** The same source reading only these columns, where the format can. */
   readonly project?: ((columns: ReadonlyArray<string>) => Source<A>) | undefined
+  /** The conditions it has been restricted by. */
+  readonly restricted?: ReadonlyArray<ColumnCondition> | undefined
+  /** The same source without the parts of which no row matches, as far as metadata tells; what is left is filtered all the same. */
+  readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
 }
 
 /**

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type { Source } from "./Format.ts"
 import * as Plan from "./Plan.ts"
 
 /**
@@ -18,21 +19,47 @@ export interface Rule {
   readonly apply: (node: Plan.Plan) => Plan.Plan
 }
 
+// A filter whose conditions are known.
+const isWhere = (node: Plan.Plan): node is Extract<Plan.Plan, { _tag: "Narrow" }> =>
+  node._tag === "Narrow" && node.operator._tag === "Filter" && node.operator.where !== undefined
+
+// Another source below filters whose conditions are known, where there is one.
+const onSource = (node: Plan.Plan, f: (source: Source<unknown>) => Source<unknown> | undefined): Plan.Plan => {
+  if (node._tag === "Read") {
+    const source = f(node.source)
+    return source === undefined || source === node.source ? node : { ...node, source }
+  }
+  if (!isWhere(node)) return node
+  const child = onSource(node.child, f)
+  return child === node.child ? node : { ...node, child }
+}
+
+const whereColumns = (node: Plan.Plan): ReadonlyArray<string> =>
+  isWhere(node) && node.operator._tag === "Filter"
+    ? [...(node.operator.where ?? []).map(({ column }) => column), ...whereColumns(node.child)]
+    : []
+
 /**
- * `Select` directly above a source that can read columns becomes a source that reads only those.
+ * `Select` above a source that can read columns becomes a source that reads only those. With filters between, whose conditions are known,
+ * it reads what they ask for, too, and the `Select` stays.
  *
  * @category rules
  * @since 0.1.0
  */
 export const pruneColumns: Rule = {
   name: "pruneColumns",
-  apply: (node) =>
-    node._tag === "Narrow" &&
-    node.operator._tag === "Select" &&
-    node.child._tag === "Read" &&
-    node.child.source.project !== undefined
-      ? { _tag: "Read", source: node.child.source.project(node.operator.columns) }
-      : node
+  apply: (node) => {
+    if (node._tag !== "Narrow" || node.operator._tag !== "Select") return node
+    const { columns } = node.operator
+    const wanted = [...new Set([...columns, ...whereColumns(node.child)])]
+    const child = onSource(node.child, (source) =>
+      source.columns !== undefined && source.columns.every((column) => wanted.includes(column)) && isWhere(node.child)
+        ? source
+        : source.project?.(wanted)
+    )
+    if (child === node.child) return node
+    return wanted.length === columns.length ? child : { ...node, child }
+  }
 }
 
 /**
@@ -76,6 +103,50 @@ export const pushSelectDown: Rule = {
   }
 }
 
+// Steps above which rows may as well be dropped: they see every row by itself and keep it as it is.
+const passes = (node: Plan.Plan): node is Extract<Plan.Plan, { _tag: "Narrow" }> =>
+  node._tag === "Narrow" &&
+  (node.operator._tag === "Select" || (node.operator._tag === "Filter" && node.operator.where === undefined))
+
+/**
+ * A `Filter` whose conditions are known moves below steps that keep rows as they are (`Select`, other filters, `Union`, `Coalesce`),
+ * closer to the source.
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const pushFilterDown: Rule = {
+  name: "pushFilterDown",
+  apply: (node) => {
+    if (node._tag !== "Narrow" || node.operator._tag !== "Filter" || node.operator.where === undefined) return node
+    const child = node.child
+    if (passes(child) || child._tag === "Coalesce") {
+      return { ...child, child: pushFilterDown.apply({ ...node, child: child.child }) }
+    }
+    if (child._tag === "Union") {
+      return { ...child, inputs: child.inputs.map((input) => pushFilterDown.apply({ ...node, child: input })) }
+    }
+    return node
+  }
+}
+
+/**
+ * A source below `Filter`s skips the parts that their conditions rule out. The filters stay: a part that is left has other rows, too.
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const restrictSources: Rule = {
+  name: "restrictSources",
+  apply: (node) => {
+    if (node._tag !== "Narrow" || node.operator._tag !== "Filter" || node.operator.where === undefined) return node
+    const { where } = node.operator
+    return onSource(node, (source) =>
+      where.every((condition) => source.restricted?.includes(condition) === true) ? source : source.restrict?.(where)
+    )
+  }
+}
+
 /**
  * A union of unions is one union.
  *
@@ -99,7 +170,14 @@ const flat = (node: Extract<Plan.Plan, { _tag: "Union" }>): Plan.Plan => {
  * @category rules
  * @since 0.1.0
  */
-export const rules: ReadonlyArray<Rule> = [flattenUnions, mergeSelects, pushSelectDown, pruneColumns]
+export const rules: ReadonlyArray<Rule> = [
+  flattenUnions,
+  mergeSelects,
+  pushFilterDown,
+  pushSelectDown,
+  restrictSources,
+  pruneColumns
+]
 
 /**
  * Applies the rules, each over the whole plan.

@@ -12,6 +12,7 @@
  */
 import type { Effect, Layer, Result, Stream } from "effect"
 import { createHash } from "node:crypto"
+import { type ColumnCondition, print as printCondition } from "./Condition.ts"
 import type { Source } from "./Format.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
 import type { Partitioner } from "./Partitioner.ts"
@@ -26,7 +27,8 @@ import type { TaskContext } from "./TaskContext.ts"
  */
 export type Operator =
   | { readonly _tag: "Map"; readonly keyed?: string | undefined; f(value: unknown): unknown }
-  | { readonly _tag: "Filter"; f(value: unknown): boolean }
+  /** `where` says what `f` asks of columns, where that is known: a source may skip what cannot match. */
+  | { readonly _tag: "Filter"; readonly where?: ReadonlyArray<ColumnCondition> | undefined; f(value: unknown): boolean }
   | { readonly _tag: "FilterMap"; f(value: unknown): Result.Result<unknown, unknown> }
   | { readonly _tag: "FlatMap"; readonly keyed?: string | undefined; f(value: unknown): Iterable<unknown> }
   | { readonly _tag: "MapArray"; f(values: ReadonlyArray<unknown>): ReadonlyArray<unknown> }
@@ -357,6 +359,8 @@ export const operatorLabel = (operator: Operator): string => {
     case "Map":
     case "FlatMap":
       return operator.keyed ?? operator._tag
+    case "Filter":
+      return operator.where === undefined ? "Filter" : `Filter ${operator.where.map(printCondition).join(" and ")}`
     case "Catch":
       return operator.tag === undefined ? "Catch" : `Catch ${operator.tag}`
     default:

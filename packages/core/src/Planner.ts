@@ -549,7 +549,7 @@ export const plan = (
         return {
           partitions,
           parents: [],
-          steps: [Plan.label(node)],
+          steps: [`${Plan.label(node)}${resolved?.note === undefined ? "" : `, ${resolved.note}`}`],
           size: size > 0 ? size : undefined
         }
       }

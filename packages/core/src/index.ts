@@ -29,6 +29,8 @@ export * as Executor from "./Executor.ts"
 /** @since 0.1.0 */
 export * as TaskContext from "./TaskContext.ts"
 /** @since 0.1.0 */
+export * as Condition from "./Condition.ts"
+/** @since 0.1.0 */
 export * as Broadcast from "./Broadcast.ts"
 /** @since 0.1.0 */
 export * as Accumulator from "./Accumulator.ts"

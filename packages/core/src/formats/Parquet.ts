@@ -13,9 +13,11 @@
  */
 import type * as Arrow from "apache-arrow"
 import { Effect, Schema, Stream } from "effect"
+import type { ColumnCondition } from "../Condition.ts"
 import type { FilePart, Source, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, InvalidRow, SchemaMismatch } from "../FormatError.ts"
-import { compileRows, describe, type RowReader } from "../internal/formats/arrowRows.ts"
+import { compileRows, describe, keepsValues, type RowReader } from "../internal/formats/arrowRows.ts"
+import { compileWhere } from "../internal/formats/parquetWhere.ts"
 import { detail, fingerprint, toResolved } from "../internal/formats/files.ts"
 import { expand, fail, storageFailed, toPaths } from "../internal/formats/inputs.ts"
 import * as Footer from "../internal/formats/parquetFooter.ts"
@@ -328,20 +330,22 @@ const batchesOf = (
     Stream.flatMap((index) => Stream.unwrap(readRowGroup(libraries, file, index, columns)))
   )
 
-const unitsOf = Effect.fnUntraced(function* (file: OpenFile, columns: ReadonlyArray<string> | undefined) {
+const unitsOf = Effect.fnUntraced(function* (
+  file: OpenFile,
+  columns: ReadonlyArray<string> | undefined,
+  where: ReadonlyArray<ColumnCondition>
+) {
   const storage = yield* Storage
   const { path } = file.status
   const blocks = yield* Effect.mapError(storage.blocks(path), storageFailed(format, path))
   const wanted = columns === undefined ? undefined : new Set(columns)
-  return file.footer.rowGroups.map((group, rowGroup): Unit => ({
-    file: file.status,
-    offset: group.offset,
+  const mayMatch = compileWhere(file.schema, where)
+  return file.footer.rowGroups.flatMap((group, rowGroup): ReadonlyArray<Unit> => {
+    if (!mayMatch(group)) return []
     // What will be read, not what is there: a split of few columns spans more row groups.
-    length: Footer.rangesOf(group, wanted).reduce((sum, range) => sum + range.length, 0),
-    rowGroup,
-    rows: group.rows,
-    blocks
-  }))
+    const length = Footer.rangesOf(group, wanted).reduce((sum, range) => sum + range.length, 0)
+    return [{ file: file.status, offset: group.offset, length, rowGroup, rows: group.rows, blocks }]
+  })
 })
 
 const makeSource = <A>(options: {
@@ -349,6 +353,9 @@ const makeSource = <A>(options: {
   readonly detail: string
   readonly columns: ReadonlyArray<string> | undefined
   readonly project: (columns: ReadonlyArray<string>) => Source<A>
+  readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
+  /** What rows have to meet, on columns whose values are the file's own. */
+  readonly where?: ReadonlyArray<ColumnCondition> | undefined
   readonly rowsOf?: (element: A) => number
   readonly read: (
     libraries: Libraries,
@@ -363,6 +370,7 @@ const makeSource = <A>(options: {
   partitions: undefined,
   columns: options.columns,
   project: options.project,
+  ...(options.restrict === undefined ? {} : { restrict: options.restrict, restricted: options.where }),
   resolve: Effect.fn("Parquet.resolve")(function* (split) {
     const libraries = yield* load
     const statuses = yield* expand(format, options.paths)
@@ -371,9 +379,12 @@ const makeSource = <A>(options: {
     const some = opened.filter((file) => file.footer.rows > 0 || file.schema.fields.length > 0)
     const files = some.length === 0 ? opened : some
     const read = yield* options.read(libraries, files)
-    const units = yield* Effect.forEach(files, (file) => unitsOf(file, options.columns), { concurrency: 16 })
+    const units = yield* Effect.forEach(files, (file) => unitsOf(file, options.columns, options.where ?? []), {
+      concurrency: 16
+    })
+    const groups = files.reduce((sum, file) => sum + file.footer.rowGroups.length, 0)
     const byPath = new Map(files.map((file) => [file.status.path, file]))
-    return toResolved(
+    const resolved = toResolved(
       pack(units.flat(), split),
       (part) => {
         const file = byPath.get(part.path)
@@ -381,6 +392,9 @@ const makeSource = <A>(options: {
       },
       options.rowsOf
     )
+    return options.where === undefined
+      ? resolved
+      : { ...resolved, note: `${units.flat().length} of ${groups} row groups` }
   })
 })
 
@@ -441,14 +455,16 @@ export const source = <const Fields extends Schema.Struct.Fields>(
     toPaths(path),
     schema,
     schema.ast.propertySignatures.map((field) => String(field.name)),
-    options
+    options,
+    undefined
   )
 
 const rowSource = <const Fields extends Schema.Struct.Fields>(
   paths: ReadonlyArray<string>,
   schema: Schema.Struct<Fields>,
   columns: ReadonlyArray<string>,
-  options: ParquetOptions | undefined
+  options: ParquetOptions | undefined,
+  where: ReadonlyArray<ColumnCondition> | undefined
 ): Source<Schema.Struct<Fields>["Type"]> => {
   type A = Schema.Struct<Fields>["Type"]
   const only = new Set(columns)
@@ -460,7 +476,10 @@ const rowSource = <const Fields extends Schema.Struct.Fields>(
       onInvalidRow: options?.onInvalidRow
     }),
     columns,
-    project: (columns) => rowSource(paths, schema, columns, options),
+    project: (columns) => rowSource(paths, schema, columns, options, where),
+    restrict: (more) => rowSource(paths, schema, columns, options, [...(where ?? []), ...more]),
+    // A column that the schema makes something else of says nothing of the values that are compared.
+    where: where?.filter(({ column }) => keepsValues(schema, column)),
     read: Effect.fnUntraced(function* (libraries, files) {
       const readers = new Map<OpenFile, RowReader<A>>()
       for (const file of files) {

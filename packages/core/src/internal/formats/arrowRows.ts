@@ -69,6 +69,8 @@ export const isDirect = (ast: SchemaAST.AST): boolean => {
     case "String":
     case "Boolean":
     case "BigInt":
+    case "Null":
+    case "Undefined":
     case "Unknown":
     case "Any":
       return true
@@ -77,6 +79,14 @@ export const isDirect = (ast: SchemaAST.AST): boolean => {
     default:
       return false
   }
+}
+
+/** Whether the values of a column are those of the file, checked or not. */
+export const keepsValues = (schema: Schema.Struct<Schema.Struct.Fields>, column: string): boolean => {
+  const field = schema.ast.propertySignatures.find((field) => field.name === column)
+  const ast = field === undefined ? undefined : strip(field.type, false).ast
+  if (ast === undefined || ast.encoding !== undefined) return false
+  return ast._tag === "Union" ? ast.types.every((type) => type.encoding === undefined) : true
 }
 
 const representationOf = (ast: SchemaAST.AST): unknown => {
@@ -489,7 +499,8 @@ interface Column {
   readonly name: string
   readonly compiled: Compiled | undefined
   readonly decode: ((value: unknown) => unknown) | undefined
-  readonly optionalKey: boolean
+  /** The value where the file has no such column. */
+  readonly absent: null | undefined
 }
 
 /** Fits those columns of a struct schema that are read to a file's own schema, or says what does not fit. */
@@ -519,7 +530,7 @@ export const compileRows = <S extends Schema.Struct<Schema.Struct.Fields>>(
     columns.push({
       name,
       compiled,
-      optionalKey: SchemaAST.isOptional(field.type),
+      absent: target.absent,
       decode: direct || own === undefined ? undefined : decodeWith(own)
     })
   }
@@ -530,7 +541,7 @@ export const compileRows = <S extends Schema.Struct<Schema.Struct.Fields>>(
         const at = batch.schema.fields.findIndex((field) => field.name === column.name)
         const data = batch.data.children[at]
         const get: Getter =
-          column.compiled === undefined || data === undefined ? () => undefined : column.compiled(data)
+          column.compiled === undefined || data === undefined ? () => column.absent : column.compiled(data)
         const decode = column.decode
         return decode === undefined ? get : (index) => decode(get(index))
       })
