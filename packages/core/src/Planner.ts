@@ -234,6 +234,7 @@ const measureExchange = (
         : moved.map((stage, index) => ({
             stage,
             splits: broadcast.sides[index === 0 ? 1 : 0],
+            bytes: (partition, valueOf) => partitionBytes(valueOf(stage), partition),
             maps: (partition, valueOf) => mapBytes(valueOf(stage), partition)
           }))
   }

@@ -23,6 +23,7 @@ export interface SkewSide {
   readonly stage: number
   /** Whether parts of it may meet the whole of the other input. */
   readonly splits: boolean
+  readonly bytes: (partition: number, valueOf: ValueOf) => number
   /** The bytes of a partition by map task. */
   readonly maps: (partition: number, valueOf: ValueOf) => ReadonlyArray<number>
 }
@@ -152,7 +153,7 @@ export const adapt = (
   const share = Math.ceil(sum(sizes) / Math.max(1, slots))
   const target = Math.max(limits.minPartitionBytes, Math.min(limits.targetPartitionBytes, share))
   const skew = measure.skew ?? []
-  const sidesSizes = skew.map(({ maps }) => partitions.map((_, index) => sum(maps(index, valueOf))))
+  const sidesSizes = skew.map(({ bytes }) => partitions.map((_, index) => bytes(index, valueOf)))
   const skews = sidesSizes.map((side) => skewOf(side, limits))
   const tasks: Array<Partition> = []
   let from = 0
