@@ -45,8 +45,8 @@ const command = Command.make(
       overwrite: options.overwrite || options.output === "out/word-count"
     })
     yield* Console.log(
-      `${manifest.rows.toLocaleString("en-US")} words counted in ${(millis / 1000).toFixed(2)} s: ` +
-        `${manifest.files.length} files in ${options.output}`
+      `${manifest.rows.toLocaleString("en-US")} different words counted in ${(millis / 1000).toFixed(2)} s: ` +
+        `text files in ${options.output}: ${manifest.files.length}`
     )
   })
 ).pipe(Command.withDescription("Count the words of text files"))

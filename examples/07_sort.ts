@@ -42,7 +42,7 @@ const command = Command.make(
     })
     yield* Console.log(
       `${manifest.rows.toLocaleString("en-US")} lines sorted in ${(millis / 1000).toFixed(2)} s: ` +
-        `${manifest.files.length} files in ${options.output}`
+        `text files in ${options.output}: ${manifest.files.length}`
     )
   })
 ).pipe(Command.withDescription("Sort the lines of text files"))
