@@ -755,8 +755,8 @@ export interface Input<in out K, in out V> {
 }
 
 /**
- * The keys of several inputs, partitioned alike, with a stream of the values of each. As {@link group} otherwise; the streams of a
- * large group are read in the order of the inputs.
+ * The keys of several inputs, partitioned alike, with a stream of the values of each, and whether they are many: the values of
+ * other keys are few enough to be held. As {@link group} otherwise; the streams of a large group are read in the order of the inputs.
  *
  * @category reduce side
  * @since 0.1.0
@@ -764,13 +764,13 @@ export interface Input<in out K, in out V> {
 export const cogroup = <K, const Values extends ReadonlyArray<unknown>>(inputs: {
   readonly [I in keyof Values]: Input<K, Values[I]>
 }): Stream.Stream<
-  readonly [K, { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }],
+  readonly [K, { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }, boolean],
   ShuffleError,
   Shuffle
 > => {
   const all: ReadonlyArray<Input<K, unknown>> = inputs
   // One stream for each input, in their order: what the mapped type says.
-  type Group = readonly [K, { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }]
+  type Group = readonly [K, { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }, boolean]
   return pulling(
     Effect.map(groups(all), (next) => next as Effect.Effect<ReadonlyArray<Group> | undefined, ShuffleError>)
   )
@@ -860,7 +860,7 @@ const groupsInMemory = <K>(
   let at = 0
   return Effect.sync(() => {
     if (at >= starts.length) return undefined
-    const chunk: Array<readonly [K, ReadonlyArray<Values>]> = []
+    const chunk: Array<readonly [K, ReadonlyArray<Values>, boolean]> = []
     for (const stop = Math.min(starts.length, at + CHUNK); at < stop; at++) {
       const start = starts[at]
       const end = at + 1 < starts.length ? starts[at + 1] : order.length
@@ -874,7 +874,7 @@ const groupsInMemory = <K>(
         from = to
       }
       streams.push(values(wires[wires.length - 1], from, end))
-      chunk.push([keyAt(rows.blocks[rows.where[leader]], rows.offset[leader]), streams])
+      chunk.push([keyAt(rows.blocks[rows.where[leader]], rows.offset[leader]), streams, end - start > CHUNK])
     }
     return chunk
   })
@@ -899,7 +899,7 @@ const groupsOnDisk = <K>(
   keyAt: (bytes: Buffer, start: number) => K,
   limit: number,
   fail: (reason: Reason) => ShuffleError
-): Effect.Effect<ReadonlyArray<readonly [K, ReadonlyArray<Values>]> | undefined, Reason> => {
+): Effect.Effect<ReadonlyArray<readonly [K, ReadonlyArray<Values>, boolean]> | undefined, Reason> => {
   let large: Large | undefined
 
   const live = (group: Large, input: number, gathered: Values): Values => {
@@ -953,7 +953,7 @@ const groupsOnDisk = <K>(
       yield* pass(large)
       large = undefined
     }
-    const chunk: Array<readonly [K, ReadonlyArray<Values>]> = []
+    const chunk: Array<readonly [K, ReadonlyArray<Values>, boolean]> = []
     let total = 0
     while (merge.current !== undefined && chunk.length < CHUNK && total < limit) {
       const key = new Key(merge.current)
@@ -974,10 +974,10 @@ const groupsOnDisk = <K>(
       total += bytes
       if (merge.current !== undefined && key.equals(merge.current)) {
         const group = (large = new Large(key))
-        chunk.push([k, gathered.map((values, input) => (input < last ? values : live(group, input, values)))])
+        chunk.push([k, gathered.map((values, input) => (input < last ? values : live(group, input, values))), true])
         break
       }
-      chunk.push([k, gathered])
+      chunk.push([k, gathered, false])
     }
     return chunk.length === 0 ? undefined : chunk
   })

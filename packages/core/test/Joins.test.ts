@@ -1,10 +1,12 @@
-import { Dataset, type Engine, Partitioner } from "@sluice/core"
+import { Dataset, Engine, EngineConfig, Events, Executor, Partitioner, Shuffle, Storage } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Equal, Option, Stream } from "effect"
+import { Effect, Equal, Layer, Option, Stream } from "effect"
 import * as fc from "fast-check"
+import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { promisify } from "node:util"
 import { engine, groupsOf, holds, pairsOf, partitioned, roomy, sameElements, smallKey } from "./wide.ts"
 
 const on = <A, E>(name: string, effect: () => Effect.Effect<A, E, Engine.Engine>) =>
@@ -29,6 +31,33 @@ const right = () =>
     [2, "z"],
     [4, "w"]
   ])
+
+const execute = promisify(execFile)
+
+// An engine with 4 KiB for its shuffles, and the files they leave.
+const onDisk = <A, E>(use: (files: () => ReadonlyArray<string>) => Effect.Effect<A, E, Engine.Engine>) =>
+  Effect.suspend(() => {
+    const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-join-"))
+    const files = () =>
+      Fs.readdirSync(directory, { recursive: true, withFileTypes: true }).flatMap((entry) =>
+        entry.isFile() && entry.name !== "owner.json" ? [entry.name] : []
+      )
+    const layer = Layer.fresh(Engine.layerWithShuffle).pipe(
+      Layer.provide(Executor.layerLocal()),
+      Layer.provide(
+        Layer.mergeAll(
+          Storage.layer,
+          Events.layer,
+          Shuffle.layerDisk({ directory, memoryBytes: 4096 }),
+          EngineConfig.layer({ broadcastBytes: 0 })
+        )
+      )
+    )
+    return Effect.ensuring(
+      Effect.provide(use(files), layer),
+      Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
+    )
+  })
 
 describe("joins", () => {
   it.live(
@@ -198,6 +227,67 @@ describe("joins", () => {
       assert.notInclude(yield* Dataset.explain(Dataset.fullJoin(read("large.txt"), read("small.txt"))), "broadcasts")
     }).pipe(Effect.provide(roomy), Effect.ensuring(Effect.sync(() => Fs.rmSync(root, { recursive: true }))))
   })
+
+  it.live("one key may have more values than memory on both sides", () =>
+    onDisk((files) =>
+      Effect.gen(function* () {
+        // One key has 300 and 200 values of some 20 bytes, in a budget of 4 KiB; others have values on one side only.
+        const make = (size: number, lonely: string) =>
+          Dataset.map(
+            Dataset.range(0, size + 300, { partitions: 3 }),
+            (n) => [n < size ? "big" : n % 3 === 0 ? "small" : lonely, n] as const
+          )
+        for (const [lefts, rights] of [
+          [300, 200],
+          [200, 300]
+        ] as const) {
+          const self = Dataset.mapValues(make(lefts, "left only"), (n) => `left value ${n}`)
+          const that = Dataset.mapValues(make(rights, "right only"), (n) => `right value ${n}`)
+          const all = { partitions: 1 }
+          const matches = lefts * rights + 100 * 100
+          const numbers = (text: string) => Number(text.slice(text.lastIndexOf(" ")))
+          const joined = yield* Dataset.join(self, that, all).pipe(
+            Dataset.map(([key, [v, w]]) => [key, numbers(v) * 10_000 + numbers(w)] as const),
+            Dataset.collect
+          )
+          assert.strictEqual(joined.length, matches)
+          const big = joined.flatMap(([key, pair]) => (key === "big" ? [pair] : [])).toSorted((a, b) => a - b)
+          let at = 0
+          for (let v = 0; v < lefts; v++) for (let w = 0; w < rights; w++) assert.equal(big[at++], v * 10_000 + w)
+          assert.strictEqual(big.length, at)
+          const count = (rows: Dataset.Dataset<readonly [string, unknown]>) => Dataset.count(rows)
+          assert.strictEqual(yield* count(Dataset.leftJoin(self, that, all)), matches + 200)
+          assert.strictEqual(yield* count(Dataset.rightJoin(self, that, all)), matches + 200)
+          assert.strictEqual(yield* count(Dataset.fullJoin(self, that, all)), matches + 400)
+          const none = Dataset.filter(that, ([key]) => key === "right only")
+          assert.strictEqual(yield* count(Dataset.join(self, none, all)), 0)
+          assert.strictEqual(yield* count(Dataset.leftJoin(self, none, all)), lefts + 300)
+          assert.strictEqual(yield* count(Dataset.fullJoin(self, none, all)), lefts + 300 + 200)
+          assert.strictEqual(yield* count(Dataset.subtractByKey(self, that, all)), 200)
+          assert.strictEqual(yield* count(Dataset.subtractByKey(self, none, all)), lefts + 300)
+          // What one key has put aside goes with it, also when nobody reads to the end.
+          assert.strictEqual((yield* Dataset.take(Dataset.join(self, that, all), 10)).length, 10)
+          assert.deepStrictEqual(files(), [])
+        }
+      })
+    )
+  )
+
+  it.live(
+    "the values of one key are not held together where the other side has few, or only has the key",
+    () =>
+      Effect.gen(function* () {
+        const { stdout } = yield* Effect.promise(() =>
+          execute(process.execPath, [
+            "--conditions=@sluice/source",
+            "--max-old-space-size=56",
+            Path.join(import.meta.dirname, "support", "hugeKey.ts")
+          ])
+        )
+        assert.deepStrictEqual(JSON.parse(stdout), [64_000, 0])
+      }),
+    120_000
+  )
 
   on("a join is planned once per shared input, however often it is shared", () =>
     Effect.gen(function* () {

@@ -271,6 +271,18 @@ describe("keys of every kind", () => {
     return Effect.gen(function* () {
       assert.include(yield* Dataset.explain(Dataset.join(self, that)), "broadcasts for join")
       yield* joins(self, that)
+      // Either side of a broadcast may have the key that has no bytes.
+      const odd = Dataset.map(that, ([, w]) => [{ onClick: () => 1 }, w] as const)
+      const even = Dataset.map(self, ([, v]) => [{ onClick: () => 1 }, v] as const)
+      for (const joined of [
+        Dataset.keys(Dataset.join(odd, self)),
+        Dataset.keys(Dataset.join(even, odd)),
+        Dataset.keys(Dataset.leftJoin(even, that))
+      ]) {
+        const error = yield* Effect.flip(Dataset.collect(joined))
+        assert.strictEqual(error.reason._tag, "ShuffleFailed")
+        assert.include(error.message, "onClick")
+      }
     }).pipe(
       Effect.provide(engine(64 * 1024 * 1024)),
       Effect.ensuring(Effect.sync(() => Fs.rmSync(root, { recursive: true })))

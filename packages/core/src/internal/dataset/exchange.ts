@@ -3,7 +3,8 @@ import * as Codec from "../../Codec.ts"
 import * as Partitioner from "../../Partitioner.ts"
 import type { BroadcastPlan, Exchange, ExchangeInput, ExchangeSource, Partitioning } from "../../Plan.ts"
 import * as Shuffle from "../../Shuffle.ts"
-import { Reader, Writer } from "../shuffle/bytes.ts"
+import { Reader, Refused, Writer } from "../shuffle/bytes.ts"
+import { refusal } from "../shuffle/plain.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
 import { type Dataset, fromPlan } from "./model.ts"
 
@@ -161,6 +162,23 @@ export const encodeMany = <A>(operator: string, codec: Codec.Codec<A>, values: R
     Codec.encode(values, manyOf(codec)),
     ({ found, path }) => new Shuffle.ShuffleError({ operator, reason: new Shuffle.CodecFailed({ found, path }) })
   )
+
+/** Runs something that encodes rows; what a codec refuses of the row it is at is the shuffle's failure. */
+export const refusing = <A>(
+  operator: string,
+  run: () => A,
+  row: () => unknown
+): Effect.Effect<A, Shuffle.ShuffleError> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(run())
+    } catch (thrown) {
+      if (!(thrown instanceof Refused)) throw thrown
+      return Effect.fail(
+        new Shuffle.ShuffleError({ operator, reason: new Shuffle.CodecFailed(refusal(thrown, row())) })
+      )
+    }
+  })
 
 /** The values of bytes that this process or one of its kind has encoded. */
 export const decodeMany = <A>(codec: Codec.Codec<A>, bytes: Uint8Array): ReadonlyArray<A> =>

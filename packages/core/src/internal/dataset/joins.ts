@@ -1,9 +1,11 @@
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option, Pull, Scope, Stream } from "effect"
 import { dual } from "effect/Function"
-import type * as Codec from "../../Codec.ts"
+import * as Codec from "../../Codec.ts"
+import * as Partitioner from "../../Partitioner.ts"
 import type { BroadcastPlan } from "../../Plan.ts"
 import * as Shuffle from "../../Shuffle.ts"
-import { abortOn } from "../planner/wide.ts"
+import { estimateBytes } from "../estimate.ts"
+import { abortOn, shuffleFailed } from "../planner/wide.ts"
 import {
   codecOr,
   decodeMany,
@@ -14,6 +16,7 @@ import {
   pairOf,
   pairSide,
   partitioningOf,
+  refusing,
   wireOf,
   written
 } from "./exchange.ts"
@@ -75,31 +78,40 @@ const insert = <K, T>(table: Table<K, T>, rows: ReadonlyArray<readonly [K, T]>):
 const CHUNK = 4096
 
 const probeWith = <K, T, S, B, E, R>(
-  table: Table<K, T>,
+  table: Pick<Table<K, T>, "get" | "values">,
   probe: Probe<K, T, S, B>,
-  streamed: Stream.Stream<readonly [K, S], E, R>
+  streamed: Stream.Stream<readonly [K, S], E, R>,
+  attempt: <A>(run: () => A, row: () => unknown) => Effect.Effect<A> = Effect.sync
 ): Stream.Stream<B, E, R> => {
   const { both, built } = probe
   const matches = Stream.flatMap(Stream.chunks(streamed), (rows) => {
-    const out: Array<B> = []
-    let pieces: Array<Array<B>> | undefined
-    let current = out
-    for (const [key, value] of rows) {
-      const entry = table.get(key)
-      if (entry === undefined) {
-        if (probe.streamed !== undefined) current.push(probe.streamed(key, value))
-        continue
+    let row = 0
+    let next = 0
+    // A key may have so many values on both sides that the rows of one chunk are too many to be made at once.
+    const some = (): ReadonlyArray<B> => {
+      const out: Array<B> = []
+      for (; row < rows.length && out.length < CHUNK; row++) {
+        const [key, value] = rows[row]
+        const entry = table.get(key)
+        if (entry === undefined) {
+          if (probe.streamed !== undefined) out.push(probe.streamed(key, value))
+          continue
+        }
+        entry.matched = true
+        if (both === undefined) continue
+        const { values } = entry
+        while (next < values.length && out.length < CHUNK) out.push(both(key, values[next++], value))
+        if (next < values.length) break
+        next = 0
       }
-      entry.matched = true
-      if (both === undefined) continue
-      for (const other of entry.values) {
-        current.push(both(key, other, value))
-        if (current.length < CHUNK) continue
-        pieces ??= [out]
-        pieces.push((current = []))
-      }
+      return out
     }
-    return pieces === undefined ? Stream.fromArray(out) : Stream.fromArrays(...pieces)
+    return Stream.paginate(undefined, () =>
+      Effect.map(
+        attempt(some, () => rows[row]),
+        (out) => [out, row < rows.length ? Option.some(undefined) : Option.none<undefined>()] as const
+      )
+    )
   })
   if (built === undefined) return matches
   return Stream.concat(
@@ -170,13 +182,16 @@ const joinOf = <K, V, W, B, E, R, E2, R2>(
               )
         }
         claim.release()
-        return Stream.flatMap(
-          Shuffle.cogroup<K, readonly [V, W]>([
-            { wire: ofLeft, slice: first.slice },
-            { wire: ofRight, slice: second.slice }
-          ]),
-          ([k, [vs, ws]]) => grouped(k, vs, ws, rows)
-        )
+        const one = { wire: ofLeft, slice: first.slice }
+        const two = { wire: ofRight, slice: second.slice }
+        // Of a side that yields no row it only counts whether it has the key.
+        return (rows.both === undefined ? rows.left === undefined : sizes[0] < sizes[1])
+          ? Stream.flatMap(Shuffle.cogroup<K, readonly [V, W]>([one, two]), ([k, [vs, ws], large]) =>
+              large ? grouped(k, vs, ws, buildLeft, ofLeft) : collected(k, vs, ws, buildLeft)
+            )
+          : Stream.flatMap(Shuffle.cogroup<K, readonly [W, V]>([two, one]), ([k, [ws, vs], large]) =>
+              large ? grouped(k, ws, vs, buildRight, ofRight) : collected(k, ws, vs, buildRight)
+            )
       })
     )
   }
@@ -195,12 +210,15 @@ const joinOf = <K, V, W, B, E, R, E2, R2>(
             : encodeMany(name, pairOf(key, right.value), chunk)
         )
       ),
-    probe: (side, collected, large: Stream.Stream<readonly [K, V & W], unknown, unknown>) =>
-      Stream.suspend(() =>
-        side === 0
-          ? probeWith(tableOf(key, left.value, collected), buildLeft, large)
-          : probeWith(tableOf(key, right.value, collected), buildRight, large)
-      )
+    probe: (side, collected, large: Stream.Stream<readonly [K, V & W], unknown, unknown>, task) =>
+      Stream.suspend(() => {
+        // The keys of the large side have not been written anywhere: the codec sees them here first.
+        const attempt = <A>(run: () => A, row: () => unknown) =>
+          Effect.catch(refusing(name, run, row), (error) => task.abort(shuffleFailed(error)))
+        return side === 0
+          ? probeWith(tableOf(key, left.value, collected), buildLeft, large, attempt)
+          : probeWith(tableOf(key, right.value, collected), buildRight, large, attempt)
+      })
   }
 
   return exchange({
@@ -245,27 +263,111 @@ const tableOf = <K, T>(
   return table
 }
 
-// One key where neither side fits into memory: the values of the first are gathered, those of the other streamed.
-const grouped = <K, V, W, B>(
+// Values of a stream until it ends or they take more memory than there is.
+const gather = Effect.fnUntraced(function* <A, E, R>(
+  pull: Pull.Pull<ReadonlyArray<A>, E, unknown, R>,
+  claim: { readonly resize: (bytes: number) => boolean }
+) {
+  const values: Array<A> = []
+  for (let bytes = 0; claim.resize(bytes);) {
+    const more = yield* Pull.catchDone(pull, () => Effect.succeed(undefined))
+    if (more === undefined) return { values, ended: true }
+    for (const value of more) values.push(value)
+    bytes += estimateBytes(more)
+  }
+  return { values, ended: false }
+})
+
+const tableOfOne = <K, T>(key: K, values: Array<T>): Pick<Table<K, T>, "get" | "values"> => {
+  const entry: Entry<K, T> | undefined = values.length === 0 ? undefined : { key, values, matched: false }
+  return { get: () => entry, values: () => (entry === undefined ? [] : [entry]) }
+}
+
+const keyed = <K, A, E, R>(key: K, values: Stream.Stream<A, E, R>) =>
+  Stream.map(values, (value) => [key, value] as const)
+
+// One key with few values.
+const collected = <K, T, S, B>(
   key: K,
-  left: Stream.Stream<V, Shuffle.ShuffleError>,
-  right: Stream.Stream<W, Shuffle.ShuffleError>,
-  rows: Rows<K, V, W, B>
-): Stream.Stream<B, Shuffle.ShuffleError> => {
-  const { both, left: leftOnly, right: rightOnly } = rows
+  built: Stream.Stream<T, Shuffle.ShuffleError>,
+  streamed: Stream.Stream<S, Shuffle.ShuffleError>,
+  probe: Probe<K, T, S, B>
+): Stream.Stream<B, Shuffle.ShuffleError> =>
+  Stream.unwrap(
+    Effect.map(Stream.runCollect(built), (values) => probeWith(tableOfOne(key, values), probe, keyed(key, streamed)))
+  )
+
+let kept = 0
+
+// One key where neither side of the partition fits into memory. The built values are held where they fit; where not they are put
+// aside as bytes, and read again for each part of the streamed ones that does.
+const grouped = <K, T, S, B>(
+  key: K,
+  built: Stream.Stream<T, Shuffle.ShuffleError>,
+  streamed: Stream.Stream<S, Shuffle.ShuffleError>,
+  probe: Probe<K, T, S, B>,
+  wire: Shuffle.Wire<K, T>
+): Stream.Stream<B, Shuffle.ShuffleError, Shuffle.Shuffle> => {
+  const { both, built: alone, streamed: without } = probe
+  if (both === undefined && alone === undefined) {
+    return Stream.unwrap(
+      Effect.map(Stream.runHead(built), (found) =>
+        Option.isSome(found) || without === undefined ? Stream.empty : Stream.map(streamed, (s) => without(key, s))
+      )
+    )
+  }
   return Stream.unwrap(
-    Effect.map(Stream.runCollect(left), (vs) => {
-      if (vs.length === 0) return rightOnly === undefined ? Stream.empty : Stream.map(right, (w) => rightOnly(key, w))
+    Effect.gen(function* () {
+      const { memory, remove } = yield* Shuffle.Shuffle
+      const claim = yield* Effect.acquireRelease(
+        Effect.sync(() => memory.claim()),
+        (held) => Effect.sync(held.release)
+      )
+      const again = { ...wire, id: `${wire.id}-again-${kept++}`, key: Codec.none }
+      const scope = yield* Effect.scope
+      // The streams of a large group are read one after the other: the first one's scope ends here.
+      const first = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const pull = yield* Stream.toPull(built)
+          const { ended, values } = yield* gather(pull, claim)
+          if (ended) return { values, status: undefined }
+          yield* Scope.addFinalizer(scope, remove(again.id))
+          const status = yield* Shuffle.write(
+            { ...again, partitioner: Partitioner.roundRobin(1), keyOf: () => undefined, valueOf: (value: T) => value },
+            { map: 0, attempt: 0 },
+            Stream.concat(Stream.fromArray(values), Stream.fromPull(Effect.succeed(pull)))
+          )
+          return { values: [], status }
+        })
+      )
+      if (first.status === undefined) return probeWith(tableOfOne(key, first.values), probe, keyed(key, streamed))
+      claim.resize(0)
+      const slice = { statuses: [first.status], from: 0, to: 1 }
+      const all = Shuffle.read(again, slice, (_, value) => value)
+      const pull = yield* Stream.toPull(streamed)
       let matched = false
-      const pairs = Stream.flatMap(Stream.chunks(right), (ws) => {
-        matched = true
-        if (both === undefined) return Stream.empty
-        return Stream.flatMap(Stream.fromArray(ws), (w) => Stream.fromArray(vs.map((v) => both(key, v, w))))
-      })
-      if (leftOnly === undefined) return pairs
+      const blocks = Stream.paginate(undefined, () =>
+        Effect.map(gather(pull, claim), ({ ended, values }) => {
+          matched ||= values.length > 0
+          return [[values], ended ? Option.none<undefined>() : Option.some(undefined)] as const
+        })
+      )
+      const pairs =
+        both === undefined
+          ? Stream.flatMap(blocks, () => Stream.empty)
+          : Stream.flatMap(blocks, (values) =>
+              values.length === 0
+                ? Stream.empty
+                : probeWith<K, S, T, B, Shuffle.ShuffleError, Shuffle.Shuffle>(
+                    tableOfOne(key, values),
+                    { both: (k, s, t) => both(k, t, s), built: undefined, streamed: undefined },
+                    keyed(key, all)
+                  )
+            )
+      if (alone === undefined) return pairs
       return Stream.concat(
         pairs,
-        Stream.suspend(() => (matched ? Stream.empty : Stream.fromArray(vs.map((v) => leftOnly(key, v)))))
+        Stream.suspend(() => (matched ? Stream.empty : Stream.map(all, (value) => alone(key, value))))
       )
     })
   )
@@ -280,8 +382,8 @@ const grouped = <K, V, W, B>(
  * at most `EngineConfig.broadcastBytes` (10 MiB), every task gets all of it and neither side moves; where its size is not known before, it is
  * written first, and the other stays where it is if that turns out to be as little. A partition that is much larger than the others is
  * joined by several tasks (`EngineConfig.skewBytes`). Otherwise each task builds a
- * table of the smaller side of its partition; where that does not fit into the memory budget, the values of one key of the first
- * dataset must.
+ * table of the smaller side of its partition; where that does not fit into the memory budget, both are put in order on disk and gone
+ * through key by key. A key may have more values than memory on both sides.
  *
  * **Example** (Names of cities)
  *
