@@ -1,241 +1,236 @@
 /**
- * HDFS through WebHDFS, this client against curl doing the same requests on the same cluster.
+ * HDFS through WebHDFS, this client against curl doing the same requests on the same cluster, which is started here: three
+ * DataNodes, one replica, blocks of 128 MiB. Each measurement is a process of its own (`hdfs-client.ts` over the built
+ * packages, as its users run it); the two take turns in each round. What comes out is checked before a time counts.
  *
- * Starts a real three-DataNode cluster. `--write` stores the table in `bench/results/hdfs.md`; `--megabytes` sizes the file
- * (default 1024), `--rounds` repeats each measurement (default 3). Every measurement runs in a process of its own and the
- * two take turns, so that a noisy machine is noisy for both; the table has the medians.
+ * `--megabytes N` (default 1024), `--rounds N` (default 3), `--no-build` for the packages as they were built last.
  */
-import * as HdfsAuth from "@sluice/hdfs/HdfsAuth"
-import * as HdfsClient from "@sluice/hdfs/HdfsClient"
-import * as HdfsConfig from "@sluice/hdfs/HdfsConfig"
 import { HadoopCluster } from "@sluice/hdfs/testing"
-import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Clock, Console, Effect, Layer, Schema, Stream } from "effect"
-import * as ChildProcess from "node:child_process"
-import * as Crypto from "node:crypto"
+import { Console, Effect, Schema } from "effect"
+import { createHash, randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
-import * as Path from "node:path"
+import { stripTypeScriptTypes } from "node:module"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { parseArgs } from "node:util"
+import { median, publish, run, verdict } from "./support/bench.ts"
+import { expected, type Job, operations, rangeLength, rangeOffsets } from "./support/hdfs.ts"
 
-const { values } = parseArgs({
-  options: {
-    write: { type: "boolean", default: false },
-    megabytes: { type: "string", default: "1024" },
-    rounds: { type: "string", default: "3" },
-    worker: { type: "string" },
-    url: { type: "string", default: "" },
-    local: { type: "string", default: "" }
-  }
+const option = (name: string, otherwise: number): number => {
+  const at = process.argv.indexOf(name)
+  return at < 0 ? otherwise : Number(process.argv[at + 1])
+}
+const rounds = option("--rounds", 3)
+const mebi = 1024 * 1024
+const bytes = option("--megabytes", 1024) * mebi
+const file = "/bench/file"
+const user = "user.name=hdfs"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const built = join(root, ".cache/bench-hdfs")
+
+const shell = (command: string, args: ReadonlyArray<string>) => Effect.promise(() => run(command, args))
+
+/** The programs as JavaScript over `dist`: a user's process neither strips types nor loads sources. */
+const build = Effect.gen(function* () {
+  if (!process.argv.includes("--no-build")) yield* shell("npm", ["run", "-s", "build"])
+  yield* Effect.sync(() => {
+    Fs.mkdirSync(join(built, "support"), { recursive: true })
+    for (const name of ["hdfs-client", "hdfs-parquet", "support/hdfs"]) {
+      const source = Fs.readFileSync(new URL(`${name}.ts`, import.meta.url), "utf8")
+      Fs.writeFileSync(join(built, `${name}.js`), stripTypeScriptTypes(source).replaceAll('.ts"', '.js"'))
+    }
+    Fs.writeFileSync(join(built, "package.json"), '{ "type": "module" }')
+  })
 })
 
-const bytes = Number(values.megabytes) * 1024 * 1024
-const ranges = 64
-const rangeLength = 1024 * 1024
-const operations = 2000
-const file = "/bench/file"
+const decoder = <const Fields extends Schema.Struct.Fields>(fields: Fields) =>
+  Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Struct(fields)))
+const decodeMeasured = decoder({
+  seconds: Schema.Number,
+  value: Schema.Union([Schema.Number, Schema.String]),
+  before: Schema.Number,
+  peak: Schema.Number
+})
+const decodeParquet = decoder({ value: Schema.Union([Schema.Number, Schema.String]), received: Schema.Number })
+const decodeLocation = decoder({ Location: Schema.String })
+const decodeChecksum = decoder({ FileChecksum: Schema.Struct({ bytes: Schema.String }) })
+const decodeSummary = decoder({ ContentSummary: Schema.Struct({ length: Schema.Number }) })
 
-const layer = (url: string) =>
-  HdfsClient.layer.pipe(
-    Layer.provide(HdfsConfig.layer({ nameNodes: [url] })),
-    Layer.provide(HdfsAuth.layerSimple({ user: "hdfs" }))
-  )
+const check = (what: string, found: unknown, wanted: unknown) =>
+  found === wanted ? Effect.void : Effect.die(`${what}: ${String(found)} instead of ${String(wanted)}`)
 
-// One measurement of this client, in a process of its own.
-
-const jobs: Record<string, Effect.Effect<unknown, unknown, HdfsClient.HdfsClient>> = {
-  write: Effect.flatMap(HdfsClient.HdfsClient, (client) =>
-    client.write(
-      "/bench/written",
-      NodeStream.fromReadable({ evaluate: () => Fs.createReadStream(values.local, { highWaterMark: 256 * 1024 }) }),
-      { overwrite: true, replication: 1, blockSize: 128 * 1024 * 1024 }
-    )
-  ),
-  read: Effect.flatMap(HdfsClient.HdfsClient, (client) => {
-    let count = 0
-    return Effect.andThen(
-      Stream.runForEachArray(client.open(file), (chunks) =>
-        Effect.sync(() => {
-          for (const chunk of chunks) count += chunk.length
-        })
-      ),
-      Effect.suspend(() => (count === bytes ? Effect.void : Effect.die(`${count} bytes instead of ${bytes}`)))
-    )
-  }),
-  ranges: Effect.flatMap(HdfsClient.HdfsClient, (client) =>
-    Effect.forEach(
-      Array.from({ length: ranges }, (_, i) => Math.floor((bytes - rangeLength) / ranges) * i),
-      (offset) => client.readRange(file, offset, rangeLength),
-      { concurrency: ranges, discard: true }
-    )
-  ),
-  metadata: Effect.flatMap(HdfsClient.HdfsClient, (client) =>
-    Effect.forEach(Array.from({ length: operations }), () => client.getFileStatus(file), { discard: true })
-  ),
-  metadata16: Effect.flatMap(HdfsClient.HdfsClient, (client) =>
-    Effect.forEach(Array.from({ length: operations }), () => client.getFileStatus(file), {
-      discard: true,
-      concurrency: 16
-    })
-  )
-}
-
-const worker = Effect.gen(function* () {
-  const before = process.memoryUsage().rss / 1024 / 1024
-  const started = yield* Clock.currentTimeMillis
-  yield* jobs[values.worker ?? ""] ?? Effect.die("no such worker")
-  const seconds = ((yield* Clock.currentTimeMillis) - started) / 1000
-  yield* Console.log(JSON.stringify({ seconds, before, megabytes: process.resourceUsage().maxRSS / 1024 }))
-}).pipe(Effect.provide(layer(values.url)))
-
-// The comparison.
-
-const Measured = Schema.fromJsonString(
-  Schema.Struct({ seconds: Schema.Number, before: Schema.Number, megabytes: Schema.Number })
-)
-
-const run = (command: string, args: ReadonlyArray<string>) =>
-  Effect.callback<string, string>((resume) => {
-    const child = ChildProcess.spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] })
-    let output = ""
-    child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()))
-    child.on("error", (cause) => resume(Effect.fail(`${command}: ${cause.message}`)))
-    child.on("close", (code) =>
-      resume(code === 0 ? Effect.succeed(output) : Effect.fail(`${command} ended with ${code}`))
-    )
+/** Random bytes, each mebibyte another. */
+const writeLocal = (path: string) =>
+  Effect.sync(() => {
+    const block = randomBytes(mebi)
+    const all = createHash("sha256")
+    const handle = Fs.openSync(path, "w")
+    for (let i = 0; i < bytes / mebi; i++) {
+      block.writeUInt32BE(i)
+      all.update(block)
+      Fs.writeSync(handle, block)
+    }
+    const ranges = createHash("sha256")
+    const range = Buffer.alloc(rangeLength)
+    Fs.closeSync(handle)
+    const again = Fs.openSync(path, "r")
+    for (const offset of rangeOffsets(bytes)) {
+      Fs.readSync(again, range, 0, rangeLength, offset)
+      ranges.update(range)
+    }
+    Fs.closeSync(again)
+    return { all: all.digest("hex"), ranges: ranges.digest("hex") }
   })
 
-const timed = <E>(effect: Effect.Effect<unknown, E>) =>
-  Effect.gen(function* () {
-    const started = yield* Clock.currentTimeMillis
-    yield* effect
-    return ((yield* Clock.currentTimeMillis) - started) / 1000
-  })
-
-const median = (numbers: ReadonlyArray<number>) =>
-  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
-
-const compare = Effect.gen(function* () {
-  const cluster = yield* HadoopCluster.make({ replication: 1, blockSize: 128 * 1024 * 1024 })
-  const directory = yield* Effect.acquireRelease(
-    Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-bench-"))),
+const main = Effect.gen(function* () {
+  yield* build
+  const cluster = yield* HadoopCluster.make({ replication: 1, blockSize: 128 * mebi })
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => Fs.mkdtempSync(join(tmpdir(), "sluice-bench-"))),
     (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true }))
   )
-  const local = Path.join(directory, "data")
-  yield* Effect.sync(() => {
-    const block = Crypto.randomBytes(1024 * 1024)
-    const handle = Fs.openSync(local, "w")
-    for (let i = 0; i < Number(values.megabytes); i++) Fs.writeSync(handle, block)
-    Fs.closeSync(handle)
-  })
-  const base = `${cluster.url}/webhdfs/v1`
-  const user = "user.name=hdfs"
-  const curlWrite = (path: string) =>
-    Effect.gen(function* () {
-      const answer = yield* run("curl", [
-        "-sf",
-        "-X",
-        "PUT",
-        `${base}${path}?op=CREATE&overwrite=true&noredirect=true&${user}`
-      ])
-      const { Location } = yield* Schema.decodeEffect(
-        Schema.fromJsonString(Schema.Struct({ Location: Schema.String }))
-      )(answer)
-      yield* run("curl", ["-sf", "-X", "PUT", "-T", local, Location])
-    })
-  const list = Path.join(directory, "curl.cfg")
-  const config = (lines: ReadonlyArray<string>) => Effect.sync(() => Fs.writeFileSync(list, lines.join("\n")))
-  const curlMetadata = (parallel: ReadonlyArray<string>) =>
-    Effect.andThen(
-      config(
-        Array.from(
-          { length: operations },
-          () => `url = "${base}${file}?op=GETFILESTATUS&${user}"\noutput = "/dev/null"`
-        )
-      ),
-      run("curl", ["-sf", "--no-progress-meter", ...parallel, "-K", list])
-    )
-  const curl: Record<string, Effect.Effect<unknown, unknown>> = {
-    write: curlWrite("/bench/curl"),
-    read: run("curl", ["-sfL", "-o", "/dev/null", `${base}${file}?op=OPEN&${user}`]),
-    ranges: Effect.andThen(
-      config(
-        Array.from(
-          { length: ranges },
-          (_, i) =>
-            `url = "${base}${file}?op=OPEN&offset=${Math.floor((bytes - rangeLength) / ranges) * i}&length=${rangeLength}&${user}"\noutput = "/dev/null"`
-        )
-      ),
-      run("curl", ["-sfL", "--no-progress-meter", "--parallel", "--parallel-max", String(ranges), "-K", list])
-    ),
-    metadata: curlMetadata([]),
-    metadata16: curlMetadata(["--parallel", "--parallel-max", "16"])
+  const local = join(folder, "data")
+  const sums = yield* writeLocal(local)
+  const url = (path: string, query: string) => `${cluster.url}/webhdfs/v1${path}?${query}&${user}`
+
+  const curl = (args: ReadonlyArray<string>) => shell("curl", ["-sf", "--no-progress-meter", ...args])
+  const curlMany = (urls: ReadonlyArray<string>, args: ReadonlyArray<string>) => {
+    const list = join(folder, "urls")
+    Fs.writeFileSync(list, urls.map((each) => `url = "${each}"\noutput = "/dev/null"\n`).join(""))
+    return Effect.map(curl([...args, "-K", list]), ({ seconds }) => seconds)
   }
-  const sluice = (job: string) =>
-    run(process.execPath, [
-      "--conditions=@sluice/source",
-      fileURLToPath(import.meta.url),
-      "--worker",
-      job,
-      "--url",
-      cluster.url,
-      "--local",
-      local,
-      "--megabytes",
-      values.megabytes
-    ]).pipe(Effect.flatMap(Schema.decodeEffect(Measured)))
+  const curlWrite = Effect.fnUntraced(function* (path: string) {
+    const create = url(path, `op=CREATE&overwrite=true&noredirect=true&replication=1&blocksize=${128 * mebi}`)
+    const located = yield* curl(["-X", "PUT", create])
+    const { Location: location } = yield* decodeLocation(located.stdout)
+    return located.seconds + (yield* curl(["-X", "PUT", "-T", local, location])).seconds
+  })
+  const stats = Array.from({ length: operations }, () => url(file, "op=GETFILESTATUS"))
+
+  const client = (job: Job, path = file) =>
+    Effect.flatMap(
+      shell(process.execPath, [join(built, "hdfs-client.js"), job, cluster.url, path, String(bytes), local]),
+      ({ samples, stdout }) => Effect.map(decodeMeasured(stdout), (measured) => ({ ...measured, samples }))
+    )
+  const checksum = (path: string) =>
+    Effect.flatMap(curl(["-L", url(path, "op=GETFILECHECKSUM")]), ({ stdout }) => decodeChecksum(stdout))
 
   yield* curlWrite(file)
-  const rows: Array<string> = []
-  const titles: Record<string, (seconds: number) => string> = {
-    write: (seconds) => `${(Number(values.megabytes) / seconds).toFixed(0)} MiB/s`,
-    read: (seconds) => `${(Number(values.megabytes) / seconds).toFixed(0)} MiB/s`,
-    ranges: (seconds) => `${((ranges * rangeLength) / 1024 / 1024 / seconds).toFixed(0)} MiB/s`,
-    metadata: (seconds) => `${(operations / seconds).toFixed(0)} op/s`,
-    metadata16: (seconds) => `${(operations / seconds).toFixed(0)} op/s`
-  }
-  const names: Record<string, string> = {
-    write: `write ${values.megabytes} MiB`,
-    read: `read ${values.megabytes} MiB`,
-    ranges: `${ranges} ranged reads of 1 MiB at once`,
-    metadata: "GETFILESTATUS, one at a time, keep-alive",
-    metadata16: "GETFILESTATUS, 16 at a time"
-  }
-  for (const job of Object.keys(jobs)) {
+  yield* check("bytes read", (yield* client("checksum")).value, sums.all)
+  yield* check("ranges read", (yield* client("rangesChecksum")).value, sums.ranges)
+  const stored = yield* checksum(file)
+
+  const rows: ReadonlyArray<{
+    readonly title: string
+    readonly job: Job
+    readonly fresh?: Job
+    readonly path?: string
+    readonly bar?: number
+    readonly value: number
+    readonly curl: Effect.Effect<number, unknown>
+    readonly rate: (seconds: number) => string
+  }> = [
+    {
+      title: `write ${bytes / mebi} MiB`,
+      job: "write",
+      fresh: "writeFresh",
+      path: "/bench/written",
+      bar: 0.9,
+      value: bytes,
+      curl: curlWrite("/bench/curl"),
+      rate: (seconds) => `${(bytes / mebi / seconds).toFixed(0)} MiB/s`
+    },
+    {
+      title: `read ${bytes / mebi} MiB`,
+      job: "read",
+      fresh: "readFresh",
+      bar: 0.9,
+      value: bytes,
+      curl: Effect.map(curl(["-L", "-o", "/dev/null", url(file, "op=OPEN")]), ({ seconds }) => seconds),
+      rate: (seconds) => `${(bytes / mebi / seconds).toFixed(0)} MiB/s`
+    },
+    {
+      title: "64 ranged reads of 1 MiB at once",
+      job: "ranges",
+      value: 64 * rangeLength,
+      curl: curlMany(
+        rangeOffsets(bytes).map((offset) => url(file, `op=OPEN&offset=${offset}&length=${rangeLength}`)),
+        ["-L", "--parallel", "--parallel-immediate", "--parallel-max", "64"]
+      ),
+      rate: (seconds) => `${(64 / seconds).toFixed(0)} MiB/s`
+    },
+    {
+      title: "GETFILESTATUS, kept connection",
+      job: "stat",
+      value: operations,
+      curl: curlMany(stats, []),
+      rate: (seconds) => `${(operations / seconds).toFixed(0)} op/s`
+    },
+    {
+      title: "GETFILESTATUS, 16 at a time",
+      job: "stat16",
+      value: operations,
+      curl: curlMany(stats, ["--parallel", "--parallel-immediate", "--parallel-max", "16"]),
+      rate: (seconds) => `${(operations / seconds).toFixed(0)} op/s`
+    }
+  ]
+
+  const lines: Array<string> = []
+  const say = (line: string) =>
+    Effect.andThen(
+      Console.error(line),
+      Effect.sync(() => lines.push(line))
+    )
+  const mega = (count: number) => `${(count / 1e6).toFixed(0)} MB`
+  for (const row of rows) {
     const theirs: Array<number> = []
     const ours: Array<number> = []
-    let memory = 0
     let before = 0
-    for (let round = 0; round < Number(values.rounds); round++) {
-      theirs.push(yield* timed(curl[job] ?? Effect.void))
-      const measured = yield* sluice(job)
+    let peak = 0
+    let half: readonly [number, number] = [0, 0]
+    for (let round = 0; round < rounds; round++) {
+      theirs.push(yield* row.curl)
+      const measured = yield* client(row.job, row.path)
+      yield* check(row.title, measured.value, row.value)
+      if (row.path !== undefined)
+        yield* check(row.path, (yield* checksum(row.path)).FileChecksum.bytes, stored.FileChecksum.bytes)
       ours.push(measured.seconds)
-      memory = Math.max(memory, measured.megabytes)
       before = Math.max(before, measured.before)
+      peak = Math.max(peak, measured.peak)
+      const middle = Math.floor(measured.samples.length / 2)
+      half = [Math.max(...measured.samples.slice(0, middle)), Math.max(...measured.samples.slice(middle))]
     }
-    const print = titles[job] ?? String
-    rows.push(
-      `| ${names[job]} | ${print(median(theirs))} | ${print(median(ours))} | ${(median(theirs) / median(ours)).toFixed(2)} | ${before.toFixed(0)} MB | ${memory.toFixed(0)} MB |`
+    const ratio = median(theirs) / median(ours)
+    yield* say(
+      `${row.title}: curl ${row.rate(median(theirs))}, sluice ${row.rate(median(ours))}; sluice / curl ` +
+        (row.bar === undefined ? ratio.toFixed(2) : verdict(ratio, row.bar, "at least"))
     )
-    yield* Console.log(rows.at(-1))
+    if (row.fresh === undefined) {
+      yield* say(`  resident: ${mega(before)} before, at most ${mega(peak)}`)
+    } else {
+      yield* say(
+        `  resident, MB: ${verdict(peak / 1e6, 150, "at most")}; ${mega(before)} before; at most ${mega(half[0])} in the first ` +
+          `half and ${mega(half[1])} in the second; ${mega((yield* client(row.fresh, row.path)).peak)} with fresh memory for each chunk`
+      )
+    }
   }
-  const table = [
-    "# HDFS through WebHDFS, against curl",
-    "",
-    `${new Date(yield* Clock.currentTimeMillis).toISOString().slice(0, 10)}, ${Os.cpus().length} cores (${Os.cpus()[0]?.model.trim()}), Node ${process.version}, ` +
-      `Hadoop 3.5.0, three DataNodes, client and cluster on one machine, replication 1, medians of ${values.rounds} rounds.`,
-    "",
-    "| job | curl | sluice | sluice / curl | resident before the job | most resident |",
-    "| --- | --- | --- | --- | --- | --- |",
-    ...rows,
-    "",
-    "curl's time includes starting its process, ours does not include starting Node. Run: `npm run bench:hdfs -- --write`.",
-    ""
-  ].join("\n")
-  if (values.write) {
-    yield* Effect.sync(() => Fs.writeFileSync(fileURLToPath(new URL("results/hdfs.md", import.meta.url)), table))
-  }
+  yield* say(`  seconds of each process: curl's with its start, ours without Node's; medians of ${rounds} rounds`)
+
+  const parquet = (job: "write" | "read") =>
+    Effect.flatMap(shell(process.execPath, [join(built, "hdfs-parquet.js"), job, cluster.url]), ({ stdout }) =>
+      decodeParquet(stdout)
+    )
+  yield* parquet("write")
+  const summary = yield* curl([url("/bench/table", "op=GETCONTENTSUMMARY")])
+  const size = (yield* decodeSummary(summary.stdout)).ContentSummary.length
+  const { received, value } = yield* parquet("read")
+  yield* check("the sums of two columns", value, expected())
+  yield* say(
+    `2 of 20 Parquet columns: ${mega(received)} of ${mega(size)} came over the sockets, share ` +
+      verdict(received / size, 0.15, "at most")
+  )
+  yield* Effect.sync(() => publish("hdfs", lines))
 }).pipe(Effect.scoped)
 
-await Effect.runPromise(values.worker === undefined ? compare : worker)
+await Effect.runPromise(main)
