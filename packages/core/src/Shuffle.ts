@@ -996,7 +996,8 @@ export interface Options {
   readonly blockBytes?: number | undefined
   /**
    * `zstd` is level 1, and a block it does not make smaller is stored as it is. Default `auto`: `none` while the files fit into
-   * the page cache (1 GiB of them), where compressing costs time and saves none, and `zstd` beyond.
+   * the page cache (a quarter of the memory of the machine or container), where compressing costs time and saves none, and
+   * `zstd` beyond.
    */
   readonly compression?: "auto" | "zstd" | "none" | undefined
 }

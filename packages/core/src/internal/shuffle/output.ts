@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import type { MapStatus, Reason } from "./model.ts"
-import { type Block, type Stored, store, storedLength } from "./blocks.ts"
+import { type Block, storeAll, storedLength } from "./blocks.ts"
 import { Writer } from "./bytes.ts"
 import type { Claim, SpillFile, Store } from "./store.ts"
 
@@ -86,10 +86,10 @@ export class Output {
     let last = -1
     for (let start = 0; start < blocks.length; start += BATCH) {
       const batch = blocks.slice(start, start + BATCH)
-      const compress = this.store.compress()
-      const stored: ReadonlyArray<Stored> = yield* Effect.forEach(batch, ({ block }) => store(block, compress), {
-        concurrency: 4
-      })
+      const stored = yield* storeAll(
+        batch.map(({ block }) => block),
+        this.store.compress()
+      )
       yield* file.append(stored.flatMap(({ header, payload }) => [header, payload]))
       batch.forEach(({ partition }, index) => {
         const { bytes, rows } = stored[index]

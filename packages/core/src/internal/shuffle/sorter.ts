@@ -2,7 +2,7 @@ import { Effect, Order } from "effect"
 import type { Codec } from "../../Codec.ts"
 import { none } from "../../Codec.ts"
 import { Corrupt, type Reason } from "./model.ts"
-import { type Block, Blocks, type Stored, store, storedLength } from "./blocks.ts"
+import { type Block, Blocks, storeAll, storedLength } from "./blocks.ts"
 import { Malformed, Reader, Writer } from "./bytes.ts"
 import {
   asciiLength,
@@ -203,9 +203,16 @@ export class Rows {
     this.layout = layout
   }
 
-  /** Bytes held: the blocks, the arrays, and three times their encoded size for decoded keys. */
+  /**
+   * Bytes held: the blocks, the arrays, those that {@link sorted} will make, and three times their encoded size for decoded keys.
+   */
   get held(): number {
-    return this.bytes + 24 * this.where.length + (this.kind.name === "order" ? 2 * this.bytes + 32 * this.count : 0)
+    return (
+      this.bytes +
+      24 * this.where.length +
+      24 * this.count +
+      (this.kind.name === "order" ? 2 * this.bytes + 32 * this.count : 0)
+    )
   }
 
   add(block: Block, input: number): void {
@@ -666,12 +673,14 @@ export class Sorter {
       const offset = this.length
       let writer = new Writer(blockBytes + 4096)
       let rows = 0
-      let pending: Array<Stored> = []
+      let pending: Array<Block> = []
       const flush = Effect.suspend(() => {
-        const parts = pending.flatMap((stored) => [stored.header, stored.payload])
-        for (const stored of pending) this.length += storedLength(stored)
+        const blocks = pending
         pending = []
-        return file.append(parts)
+        return Effect.flatMap(storeAll(blocks, this.store.compress()), (stored) => {
+          for (const one of stored) this.length += storedLength(one)
+          return file.append(stored.flatMap(({ header, payload }) => [header, payload]))
+        })
       })
       while (merge.current !== undefined) {
         const cursor = merge.current
@@ -682,14 +691,14 @@ export class Sorter {
         writer.copy(cursor.bytes, cursor.start, cursor.end)
         rows++
         if (writer.position >= blockBytes) {
-          pending.push(yield* store({ bytes: writer.take(), rows }, this.store.compress()))
+          pending.push({ bytes: writer.take(), rows })
           writer = new Writer(blockBytes + 4096)
           rows = 0
           if (pending.length >= 8) yield* flush
         }
         if (!merge.step()) yield* merge.refill
       }
-      if (rows > 0) pending.push(yield* store({ bytes: writer.take(), rows }, this.store.compress()))
+      if (rows > 0) pending.push({ bytes: writer.take(), rows })
       yield* flush
       return { offset, length: this.length - offset }
     })
@@ -713,10 +722,13 @@ export class Sorter {
     const merge = new Merge()
     const { file } = this
     if (file !== undefined) {
-      while (this.runs.length > FAN_IN) {
+      // Neighbours become one run, which is left alone until all have been: no record is written again more often than it has to be.
+      for (let at = 0; this.runs.length > FAN_IN; at++) {
+        const count = Math.min(FAN_IN, this.runs.length - FAN_IN + 1)
+        if (at + count > this.runs.length) at = 0
         const some = new Merge()
-        yield* this.open(file, this.runs.slice(0, FAN_IN), some)
-        this.runs = [yield* this.writeRun(some), ...this.runs.slice(FAN_IN)]
+        yield* this.open(file, this.runs.slice(at, at + count), some)
+        this.runs.splice(at, count, yield* this.writeRun(some))
       }
       yield* this.open(file, this.runs, merge)
     }

@@ -43,8 +43,8 @@ export interface Memory {
   readonly claim: () => Claim
 }
 
-// Files of this size on disk are most likely still in the page cache.
-const CACHED = 1024 * 1024 * 1024
+// Files that take a quarter of the memory there is are most likely still in the page cache.
+const CACHED = Math.min(os.totalmem(), process.constrainedMemory() || Infinity) / 4
 
 export const memory = (compression: "auto" | "zstd" | "none"): Store => {
   const files = new Map<string, { readonly shuffle: string; readonly parts: Array<Uint8Array>; length: number }>()
