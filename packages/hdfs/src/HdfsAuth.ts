@@ -1,18 +1,23 @@
 /**
  * Who a client is to HDFS: a service that gives the credentials of each request.
  *
- * `layerSimple` names a user, as an unsecured cluster wants it. A secured one wants a delegation token (`layerToken`,
- * `layerTokenFile`, `layerCommand`) or a Kerberos ticket (`layerKerberos`, `layerNegotiate`). Secrets are `Redacted` and go
- * only to the NameNode or gateway; a DataNode gets what the NameNode put in the redirect.
+ * `layerSimple` names a user, as an unsecured cluster wants it. A secured one wants a Kerberos ticket (`layerKerberos`,
+ * `layerNegotiate`) or a delegation token, which is given (`layerToken`, `layerTokenFile`, `layerCommand`) or got with a ticket
+ * (`layerDelegation`). `layerFromEnv` chooses. Secrets are `Redacted` and go only to the NameNode or gateway; a DataNode gets
+ * what the NameNode put in the redirect.
  *
  * @since 0.1.0
  */
-import { Config, Context, Effect, Layer, Option, Redacted, Schema, Semaphore, Stream } from "effect"
+import { Clock, Config, Context, Effect, Layer, Option, Redacted, Schema, Semaphore, Stream } from "effect"
 import { ChildProcess, type ChildProcessSpawner } from "effect/process"
 import * as Fs from "node:fs/promises"
 import * as Os from "node:os"
-import { Authentication, HdfsError } from "./HdfsError.ts"
+import { HdfsConfig } from "./HdfsConfig.ts"
+import type { HdfsError } from "./HdfsError.ts"
+import { connections } from "./internal/connections.ts"
+import { failure, kerberosTickets } from "./internal/kerberos.ts"
 import { parseTokenFile } from "./internal/tokenFile.ts"
+import * as WebHdfs from "./internal/webhdfs.ts"
 
 /**
  * What is added to a request.
@@ -23,7 +28,7 @@ import { parseTokenFile } from "./internal/tokenFile.ts"
 export interface Credentials {
   /** Query parameters: `user.name`, `doas`, `delegation`. */
   readonly params: Readonly<Record<string, string | Redacted.Redacted>>
-  /** Headers: `authorization`. */
+  /** Headers: `authorization`, `cookie`. */
   readonly headers: Readonly<Record<string, string | Redacted.Redacted>>
 }
 
@@ -38,13 +43,13 @@ export class HdfsAuth extends Context.Service<
   {
     /** The credentials for a request to this NameNode or gateway. */
     readonly credentials: (nameNode: URL) => Effect.Effect<Credentials, HdfsError>
-    /** Forgets what was kept, after the server refused it. `false` when nothing new can be had. */
-    readonly refresh: Effect.Effect<boolean>
+    /**
+     * Forgets what was got until `askedAt` (milliseconds since 1970), after the server refused a request of that time: what is
+     * newer has not been refused yet. `false` when there is nothing else to try.
+     */
+    readonly refresh: (askedAt: number) => Effect.Effect<boolean>
   }
 >()("@sluice/hdfs/HdfsAuth") {}
-
-const failure = (detail: string) =>
-  new HdfsError({ operation: "AUTHENTICATE", path: "", reason: new Authentication({ detail }) })
 
 /**
  * Options all ways have.
@@ -77,7 +82,7 @@ export const layerSimple = (
         : Effect.succeed(options.user),
       (user) => {
         const credentials: Credentials = { params: withDoAs(options, { "user.name": user }), headers: {} }
-        return { credentials: () => Effect.succeed(credentials), refresh: Effect.succeed(false) }
+        return { credentials: () => Effect.succeed(credentials), refresh: () => Effect.succeed(false) }
       }
     )
   )
@@ -91,7 +96,7 @@ export const layerSimple = (
 export const layerToken = (token: Redacted.Redacted, options?: Options): Layer.Layer<HdfsAuth> =>
   Layer.succeed(HdfsAuth, {
     credentials: () => Effect.succeed({ params: withDoAs(options, { delegation: token }), headers: {} }),
-    refresh: Effect.succeed(false)
+    refresh: () => Effect.succeed(false)
   })
 
 /** Kinds of token a NameNode takes. */
@@ -123,29 +128,56 @@ const tokenOfFile = Effect.fnUntraced(function* (path: string, service: string |
   return Redacted.make(chosen.urlString, { label: "delegation token" })
 })
 
-/** A token that is fetched once, by one fiber, and again after `refresh`. */
-const makeCached = Effect.fnUntraced(function* (
+/** Something that is fetched once for each key, by one fiber, and again when it has been forgotten. */
+const makeKept = <A>() => {
+  interface Entry {
+    readonly lock: Semaphore.Semaphore
+    fetchedAt: number | undefined
+    kept: { readonly value: A } | undefined
+  }
+  const entries = new Map<string, Entry>()
+  return {
+    get: <E>(key: string, fetch: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+      Effect.suspend(() => {
+        const entry = entries.get(key) ?? { lock: Semaphore.makeUnsafe(1), fetchedAt: undefined, kept: undefined }
+        entries.set(key, entry)
+        return Effect.gen(function* () {
+          if (entry.kept !== undefined) return entry.kept.value
+          const value = yield* fetch
+          entry.kept = { value }
+          entry.fetchedAt = yield* Clock.currentTimeMillis
+          return value
+        }).pipe(entry.lock.withPermits(1))
+      }),
+    /** Forgets what was fetched until then; `false` when nothing has ever been fetched. */
+    forget: (askedAt: number): Effect.Effect<boolean> =>
+      Effect.sync(() => {
+        let any = false
+        for (const entry of entries.values()) {
+          if (entry.fetchedAt === undefined) continue
+          any = true
+          if (entry.fetchedAt <= askedAt) entry.kept = undefined
+        }
+        return any
+      })
+  }
+}
+
+/** A token for all NameNodes, kept until it is refused. */
+const makeCached = (
   fetch: (nameNode: URL) => Effect.Effect<Redacted.Redacted, HdfsError>,
   options: Options | undefined
-) {
-  const lock = yield* Semaphore.make(1)
-  let token: Redacted.Redacted | undefined
+) => {
+  const tokens = makeKept<Redacted.Redacted>()
   return HdfsAuth.of({
     credentials: (nameNode) =>
-      Effect.suspend(() =>
-        token === undefined
-          ? Effect.tap(fetch(nameNode), (it) => Effect.sync(() => (token = it)))
-          : Effect.succeed(token)
-      ).pipe(
-        lock.withPermits(1),
-        Effect.map((it) => ({ params: withDoAs(options, { delegation: it }), headers: {} }))
-      ),
-    refresh: Effect.sync(() => {
-      token = undefined
-      return true
-    })
+      Effect.map(tokens.get("", fetch(nameNode)), (token) => ({
+        params: withDoAs(options, { delegation: token }),
+        headers: {}
+      })),
+    refresh: tokens.forget
   })
-})
+}
 
 /**
  * A delegation token from a file as Hadoop writes it. Default path: `HADOOP_TOKEN_FILE_LOCATION`. It is read again when
@@ -165,7 +197,7 @@ export const layerTokenFile = (
     HdfsAuth,
     Effect.gen(function* () {
       const path = options?.path ?? (yield* Config.String("HADOOP_TOKEN_FILE_LOCATION"))
-      return yield* makeCached(() => tokenOfFile(path, options?.service), options)
+      return makeCached(() => tokenOfFile(path, options?.service), options)
     })
   )
 
@@ -211,13 +243,21 @@ export const layerCommand = (
         if (!/^[\w+/=-]+$/.test(token)) return yield* failure(`the token command ${program} did not print a token`)
         return Redacted.make(token, { label: "delegation token" })
       })
-      return yield* makeCached(fetch, options)
+      return makeCached(fetch, options)
     })
   )
 
+/** How the server names a login it will know again. */
+const loginCookie = /^hadoop\.auth=[^;]+/
+
 /**
- * SPNEGO on every request to a NameNode, with tickets from a function of yours: it gets the service principal
- * (`HTTP@host`) and yields the base64 token of the `Authorization: Negotiate` header.
+ * SPNEGO with tickets from a function of yours: it gets the service principal (`HTTP@host`) and yields the base64 token of the
+ * `Authorization: Negotiate` header.
+ *
+ * **Details**
+ *
+ * As Hadoop's own client does, it logs in once at each NameNode or gateway, and shows the cookie it is given (`hadoop.auth`) with
+ * every request until that is refused. Where there is no such cookie, every request has a ticket of its own.
  *
  * @category layers
  * @since 0.1.0
@@ -225,54 +265,155 @@ export const layerCommand = (
 export const layerNegotiate = (
   ticket: (servicePrincipal: string) => Effect.Effect<Redacted.Redacted, HdfsError>,
   options?: Options
-): Layer.Layer<HdfsAuth> =>
-  Layer.succeed(HdfsAuth, {
-    credentials: (nameNode) =>
-      Effect.map(ticket(`HTTP@${nameNode.hostname}`), (it) => ({
-        params: withDoAs(options, {}),
-        headers: { authorization: Redacted.make(`Negotiate ${Redacted.value(it)}`, { label: "ticket" }) }
-      })),
-    refresh: Effect.succeed(false)
-  })
-
-/** The part of the `kerberos` package that is used. */
-interface KerberosModule {
-  readonly initializeClient: (
-    service: string,
-    options: object
-  ) => Promise<{ readonly step: (challenge: string) => Promise<string> }>
-}
-
-const isKerberos = (module: unknown): module is KerberosModule =>
-  typeof module === "object" && module !== null && "initializeClient" in module
+): Layer.Layer<HdfsAuth, never, HdfsConfig> =>
+  Layer.effect(
+    HdfsAuth,
+    Effect.gen(function* () {
+      const config = yield* HdfsConfig
+      const cookies = makeKept<Redacted.Redacted | undefined>()
+      const ticketFor = (nameNode: URL) =>
+        Effect.map(ticket(`HTTP@${nameNode.hostname}`), (it) => ({
+          authorization: Redacted.make(`Negotiate ${Redacted.value(it)}`, { label: "ticket" })
+        }))
+      const web = WebHdfs.make(yield* connections, config, {
+        credentials: (nameNode) => Effect.map(ticketFor(nameNode), (headers) => ({ params: {}, headers })),
+        refresh: () => Effect.succeed(false)
+      })
+      const login = Effect.fnUntraced(function* (nameNode: URL) {
+        // Any small operation would do, and may fail: it is the login that is wanted.
+        const exchange = yield* web.exchange({ method: "GET", operation: "GETHOMEDIRECTORY", path: "" }, nameNode)
+        const answer = yield* web.transport.answer(exchange)
+        const cookie = [answer.headers["set-cookie"] ?? []]
+          .flat()
+          .flatMap((each) => loginCookie.exec(each)?.[0] ?? [])
+          .at(0)
+        if (cookie !== undefined) return Redacted.make(cookie, { label: "login cookie" })
+        yield* Effect.mapError(web.transport.accept(exchange, answer), (error) =>
+          // A ticket for another service, or one encrypted with a former key, is answered with a bare 403.
+          error.reason._tag === "AccessControl" || error.reason._tag === "Authentication"
+            ? failure(`the server refused the ticket for HTTP@${nameNode.hostname} (${error.reason.detail}); run kinit`)
+            : error
+        )
+        return undefined
+      })
+      return {
+        credentials: Effect.fnUntraced(function* (nameNode) {
+          const cookie = yield* cookies.get(nameNode.origin, login(nameNode))
+          return {
+            params: withDoAs(options, {}),
+            headers: cookie === undefined ? yield* ticketFor(nameNode) : { cookie }
+          }
+        }),
+        refresh: cookies.forget
+      }
+    })
+  )
 
 /**
- * SPNEGO with the ticket cache of `kinit`, through the native npm package `kerberos`, which must be installed beside this one.
+ * SPNEGO with the ticket of `kinit`, through the native npm package `kerberos`, which must be installed beside this one. It keeps
+ * its login as `layerNegotiate` does.
+ *
+ * **Details**
+ *
+ * `KRB5CCNAME` and `KRB5_CONFIG` say where the ticket and the realm are, as for every Kerberos program. A service that has a
+ * keytab instead of a user who runs `kinit` sets `KRB5_CLIENT_KTNAME` to it: tickets are then got and renewed from it. The
+ * addresses of `HdfsConfig` must have the host names of the servers' principals (`HTTP/nn1.example.com`), not numbers.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerKerberos = (options?: Options): Layer.Layer<HdfsAuth, HdfsError> =>
+export const layerKerberos = (options?: Options): Layer.Layer<HdfsAuth, HdfsError, HdfsConfig> =>
+  Layer.unwrap(Effect.map(kerberosTickets, (ticket) => layerNegotiate(ticket, options)))
+
+/**
+ * A delegation token, got with another login and used instead of it in every request; a new one when it has expired or is
+ * otherwise refused. It is cancelled when the layer ends.
+ *
+ * **When to use**
+ *
+ * Use for long or wide work under Kerberos, as Hadoop's own client does: `HdfsAuth.layerDelegation(HdfsAuth.layerKerberos())`
+ * needs a ticket once a day at most, whatever the number of NameNodes and requests. To act as another user, `doAs` is an
+ * option of the login: the token is then that user's.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerDelegation = <E, R>(
+  login: Layer.Layer<HdfsAuth, E, R>,
+  options?: {
+    /** Who may renew the token. Default: nobody but its owner. */
+    readonly renewer?: string | undefined
+  }
+): Layer.Layer<HdfsAuth, E, R | HdfsConfig> =>
+  Layer.effect(
+    HdfsAuth,
+    Effect.gen(function* () {
+      const config = yield* HdfsConfig
+      const own = yield* HdfsAuth
+      const web = WebHdfs.make(yield* connections, config, own)
+      const got = new Set<Redacted.Redacted>()
+      // Which NameNode is asked, and how often, is up to the operation that wants the token.
+      const get = (nameNode: URL) =>
+        Effect.flatMap(
+          web.exchange(
+            { method: "GET", operation: "GETDELEGATIONTOKEN", path: "", params: { renewer: options?.renewer } },
+            nameNode
+          ),
+          web.transport.ask
+        )
+      const tokens = makeCached(
+        Effect.fnUntraced(function* (nameNode) {
+          const askedAt = yield* Clock.currentTimeMillis
+          const { body } = yield* Effect.catchIf(
+            get(nameNode),
+            (error) => error.reason._tag === "Authentication",
+            (error) => Effect.flatMap(own.refresh(askedAt), (again) => (again ? get(nameNode) : Effect.fail(error)))
+          )
+          const json = decodeTokenJson(body)
+          if (Option.isNone(json)) return yield* failure("the cluster is not secured and gives no delegation tokens")
+          const token = Redacted.make(json.value.Token.urlString, { label: "delegation token" })
+          got.clear()
+          got.add(token)
+          return token
+        }),
+        undefined
+      )
+      yield* Effect.addFinalizer(() =>
+        Effect.forEach(got, (token) =>
+          web.text(
+            {
+              method: "PUT",
+              operation: "CANCELDELEGATIONTOKEN",
+              path: "",
+              params: { token: Redacted.value(token) }
+            },
+            "never"
+          )
+        ).pipe(
+          // It ends by itself, a day later.
+          Effect.timeoutOption("5 seconds"),
+          Effect.ignore
+        )
+      )
+      return tokens
+    })
+  ).pipe(Layer.provide(login))
+
+/**
+ * What the environment has: the token file of `HADOOP_TOKEN_FILE_LOCATION`, else `layerKerberos` where the cluster's
+ * configuration (`HdfsConfig.authentication`) wants Kerberos, else `layerSimple`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerFromEnv = (
+  options?: Options & { readonly user?: string | undefined }
+): Layer.Layer<HdfsAuth, HdfsError | Config.ConfigError, HdfsConfig> =>
   Layer.unwrap(
     Effect.gen(function* () {
-      // Not a dependency: it is native, and few need it.
-      const name: string = "kerberos"
-      const loaded: unknown = yield* Effect.tryPromise({
-        try: () => import(name),
-        catch: () =>
-          failure("the npm package kerberos is not installed: npm install kerberos, or use HdfsAuth.layerCommand")
-      })
-      const module = typeof loaded === "object" && loaded !== null && "default" in loaded ? loaded.default : loaded
-      if (!isKerberos(module)) return yield* failure("the npm package kerberos has no initializeClient")
-      return layerNegotiate(
-        (service) =>
-          Effect.tryPromise({
-            try: async () =>
-              Redacted.make(await (await module.initializeClient(service, {})).step(""), { label: "ticket" }),
-            catch: (cause) =>
-              failure(`no ticket for ${service}: ${cause instanceof Error ? cause.message : ""}; run kinit`)
-          }),
-        options
-      )
+      const file = yield* Config.String("HADOOP_TOKEN_FILE_LOCATION").pipe(Config.option)
+      if (Option.isSome(file)) return layerTokenFile({ ...options, path: file.value })
+      const { authentication } = yield* HdfsConfig
+      return authentication === "kerberos" ? layerKerberos(options) : layerSimple(options)
     })
   )

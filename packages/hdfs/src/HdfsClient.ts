@@ -12,7 +12,8 @@ import { HdfsAuth } from "./HdfsAuth.ts"
 import { HdfsConfig } from "./HdfsConfig.ts"
 import * as E from "./HdfsError.ts"
 import * as M from "./HdfsModel.ts"
-import * as Http from "./internal/http.ts"
+import { connections } from "./internal/connections.ts"
+import type * as Http from "./internal/http.ts"
 import * as Path from "./internal/path.ts"
 import type { Exchange } from "./internal/transport.ts"
 import { decoder } from "./internal/transport.ts"
@@ -342,20 +343,6 @@ type Decode<A> = (exchange: Exchange, body: string) => Effect.Effect<A, E.HdfsEr
 export const make: Effect.Effect<HdfsClient["Service"], never, HdfsConfig | HdfsAuth | Scope.Scope> = Effect.suspend(
   () => Effect.flatMap(connections, makeOver)
 )
-
-const connections = Effect.gen(function* () {
-  const { connectTimeout, readTimeout, tls } = yield* HdfsConfig
-  return yield* Http.make({
-    connectMillis: Duration.toMillis(connectTimeout),
-    readMillis: Duration.toMillis(readTimeout),
-    tls: {
-      ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
-      ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
-      ...(tls?.key === undefined ? {} : { key: String(Redacted.value(tls.key)) }),
-      ...(tls?.servername === undefined ? {} : { servername: tls.servername })
-    }
-  })
-})
 
 const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
   const config = yield* HdfsConfig

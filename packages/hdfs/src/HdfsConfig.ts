@@ -43,6 +43,8 @@ export class HdfsConfig extends Context.Service<
     readonly authorities: ReadonlyArray<string>
     /** Whether `nameNodes` is an HttpFS gateway, which knows no rename options. Default `false`. */
     readonly gateway: boolean
+    /** What the cluster asks of its users, for `HdfsAuth.layerFromEnv`. Default `simple`. */
+    readonly authentication: "simple" | "kerberos"
     /** For a connection to be made. Default 60 s. */
     readonly connectTimeout: Duration.Input
     /** Without a byte while one is awaited. Default 60 s. */
@@ -78,6 +80,7 @@ export const defaults: HdfsConfig["Service"] = {
   nameNodes: [],
   authorities: [],
   gateway: false,
+  authentication: "simple",
   connectTimeout: Duration.seconds(60),
   readTimeout: Duration.seconds(60),
   operationTimeout: Duration.minutes(5),
@@ -152,8 +155,8 @@ const readConf = Effect.fnUntraced(function* (directory: string) {
  * **Details**
  *
  * `fs.defaultFS` chooses the nameservice unless `nameservice` does; its NameNodes' `dfs.namenode.http-address` (or
- * `https-address` under `dfs.http.policy` HTTPS_ONLY) are used, with Hadoop's default ports 9870 and 9871. `${...}`
- * is replaced from the files' own properties.
+ * `https-address` under `dfs.http.policy` HTTPS_ONLY) are used, with Hadoop's default ports 9870 and 9871.
+ * `hadoop.security.authentication` says whether Kerberos is wanted. `${...}` is replaced from the files' own properties.
  *
  * @category constructors
  * @since 0.1.0

@@ -449,7 +449,9 @@ const hints: Partial<Record<Reason["_tag"], string>> = {
   NotEmpty: "pass { recursive: true } to delete a directory with its contents",
   QuotaExceeded: "delete something below the directory, or raise it with `hdfs dfsadmin -setQuota` or `-setSpaceQuota`",
   InvalidToken: "get a new delegation token",
-  Authentication: "give credentials: HdfsAuth.layerSimple, layerToken, layerTokenFile, layerCommand or layerKerberos",
+  Authentication:
+    "give credentials: on a cluster with Kerberos run kinit and use HdfsAuth.layerKerberos or layerCommand, or give a " +
+    "delegation token (layerToken, layerTokenFile); elsewhere a user (layerSimple)",
   NoSpace: "free or add disk space, or start more DataNodes; `hdfs dfsadmin -report` shows them",
   BlockMissing: "start the DataNodes that have the block; `hdfs fsck <path> -files -blocks -locations` names it",
   Unsupported: "it needs a newer Hadoop, a NameNode instead of an HttpFS gateway, or a setting of the server",

@@ -2,8 +2,8 @@
 /**
  * The `sluice-hdfs` command: `ls`, `cat`, `put`, `get`, `stat`, `blocks` and `probe`.
  *
- * It reads `HADOOP_CONF_DIR` or `HDFS_NAMENODES`, or takes `--namenode`; it is a user of an unsecured cluster, or has a token
- * in `HADOOP_TOKEN_FILE_LOCATION`.
+ * It reads `HADOOP_CONF_DIR` or `HDFS_NAMENODES`, or takes `--namenode`; it is a user of an unsecured cluster, has a token
+ * in `HADOOP_TOKEN_FILE_LOCATION`, or the ticket of `kinit` where the configuration asks for Kerberos.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as NodeSink from "@effect/platform-node/NodeSink"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Cause, Config, Console, Effect, Layer, Option, Stream } from "effect"
+import { Cause, Console, Effect, Layer, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Fs from "node:fs"
 import * as HdfsAuth from "./HdfsAuth.ts"
@@ -39,14 +39,10 @@ const root = Command.make("sluice-hdfs").pipe(
 const connection = Layer.unwrap(
   Effect.gen(function* () {
     const { doas, gateway, namenode, user } = yield* root
-    const tokenFile = yield* Config.String("HADOOP_TOKEN_FILE_LOCATION").pipe(Config.option)
     const config = Option.isSome(namenode)
       ? HdfsConfig.layer({ nameNodes: namenode.value.split(","), gateway })
       : HdfsConfig.layerFromEnv({ gateway })
-    const options = { doAs: Option.getOrUndefined(doas) }
-    const auth = Option.isSome(tokenFile)
-      ? HdfsAuth.layerTokenFile(options)
-      : HdfsAuth.layerSimple({ ...options, user: Option.getOrUndefined(user) })
+    const auth = HdfsAuth.layerFromEnv({ doAs: Option.getOrUndefined(doas), user: Option.getOrUndefined(user) })
     return HdfsClient.layer.pipe(Layer.provide(auth), Layer.provideMerge(config))
   })
 )

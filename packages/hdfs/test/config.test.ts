@@ -1,7 +1,7 @@
 import { HdfsAuth, HdfsConfig, HdfsError } from "@sluice/hdfs"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Layer, Redacted } from "effect"
+import { Clock, ConfigProvider, Effect, Layer, Redacted } from "effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -41,10 +41,15 @@ const ha = {
 describe("HdfsConfig", () => {
   it.effect("reads a nameservice with two NameNodes, and another one by name", () =>
     Effect.gen(function* () {
-      const core = { "fs.defaultFS": "hdfs://${service}/", service: "one" }
+      const core = {
+        "fs.defaultFS": "hdfs://${service}/",
+        service: "one",
+        "hadoop.security.authentication": "kerberos"
+      }
       assert.deepStrictEqual(yield* resolved(core, ha), {
         nameNodes: ["http://h1:50070", "http://h2:50070"],
-        authorities: ["one", "h1:8020", "h2:8020"]
+        authorities: ["one", "h1:8020", "h2:8020"],
+        authentication: "kerberos"
       })
       assert.deepStrictEqual((yield* resolved(core, ha, "two")).nameNodes, ["http://h3:9870"])
       const error = yield* Effect.flip(resolved(core, ha, "three"))
@@ -195,7 +200,7 @@ describe("HdfsAuth", () => {
         const auth = yield* HdfsAuth.HdfsAuth
         const get = Effect.map(auth.credentials(new URL("http://nn:9870")), delegation)
         assert.deepStrictEqual(yield* Effect.all([get, get], { concurrency: 2 }), ["token-1", "token-1"])
-        assert.isTrue(yield* auth.refresh)
+        assert.isTrue(yield* auth.refresh(yield* Clock.currentTimeMillis))
         assert.strictEqual(yield* get, "token-2")
       }).pipe(
         Effect.provide(HdfsAuth.layerCommand([process.execPath, Path.join(path, "token.js"), Path.join(path, "n")])),

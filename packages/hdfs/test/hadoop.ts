@@ -7,13 +7,14 @@ import type * as HdfsError from "../src/HdfsError.ts"
 const missing = Effect.runSync(HadoopCluster.unavailable)
 
 /**
- * `describe` for suites that need a real cluster, which is started before their tests and ended after them. Skipped where
- * Java or Maven are missing, unless everything is required.
+ * `describe` for suites that need something real, which is started before their tests and ended after them. Skipped where
+ * what it needs is `missing`, unless everything is required.
  */
-export const describeHadoop = (
+export const describeStarted = <A>(
   title: string,
-  options: HadoopCluster.Options,
-  body: (cluster: Effect.Effect<HadoopCluster.HadoopCluster>) => void
+  missing: string | undefined,
+  start: Effect.Effect<A, HadoopCluster.HadoopError, Scope.Scope>,
+  body: (started: Effect.Effect<A>) => void
 ): void => {
   if (missing !== undefined && process.env["SLUICE_REQUIRE_ALL"] !== "1") {
     describe.skip(`${title} (${missing})`, () => body(Effect.never))
@@ -21,16 +22,21 @@ export const describeHadoop = (
   }
   describe(title, { timeout: 150_000 }, () => {
     const scope = Scope.makeUnsafe()
-    let cluster: HadoopCluster.HadoopCluster | undefined
+    let started: { readonly it: A } | undefined
     beforeAll(async () => {
-      cluster = await Effect.runPromise(Effect.provideService(HadoopCluster.make(options), Scope.Scope, scope))
+      started = { it: await Effect.runPromise(Effect.provideService(start, Scope.Scope, scope)) }
     }, 180_000)
     afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
-    body(
-      Effect.suspend(() => (cluster === undefined ? Effect.die("the cluster is not there") : Effect.succeed(cluster)))
-    )
+    body(Effect.suspend(() => (started === undefined ? Effect.die("it is not there") : Effect.succeed(started.it))))
   })
 }
+
+/** `describeStarted` with a cluster. */
+export const describeHadoop = (
+  title: string,
+  options: HadoopCluster.Options,
+  body: (cluster: Effect.Effect<HadoopCluster.HadoopCluster>) => void
+): void => describeStarted(title, missing, HadoopCluster.make(options), body)
 
 /** A client as a user, quick to give up and quick to try again. */
 export const clientAs = (

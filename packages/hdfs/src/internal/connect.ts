@@ -1,4 +1,4 @@
-import { Config, Effect, Layer, Option, type Scope } from "effect"
+import { type Config, Effect, Layer, Option, type Scope } from "effect"
 import type { Backend } from "@sluice/core/Storage"
 import * as HdfsAuth from "../HdfsAuth.ts"
 import * as HdfsClient from "../HdfsClient.ts"
@@ -11,7 +11,8 @@ type Failure = HdfsConfig.HdfsConfigError | Config.ConfigError | HdfsError
 /** The cluster of the environment, `undefined` where it names none. */
 const ofEnvironment = Effect.gen(function* () {
   const { confDir, nameNodes } = yield* HdfsConfig.config
-  if (Option.isSome(nameNodes)) return { nameNodes: nameNodes.value, authorities: [], confDir: undefined }
+  if (Option.isSome(nameNodes))
+    return { nameNodes: nameNodes.value, authorities: [], authentication: "simple" as const, confDir: undefined }
   if (Option.isNone(confDir)) return undefined
   return { ...(yield* HdfsConfig.fromHadoopConf(confDir.value)), confDir: confDir.value }
 })
@@ -53,17 +54,19 @@ export const resolve = Effect.fnUntraced(function* (
   if (!URL.canParse(`http://${address}`)) {
     return yield* new HdfsConfig.HdfsConfigError({ detail: `${authority} is no host with an optional port` })
   }
-  return { nameNodes: [`${secure ? "https" : "http"}://${address}`], authorities: [authority] }
+  return {
+    nameNodes: [`${secure ? "https" : "http"}://${address}`],
+    authorities: [authority],
+    authentication: own?.authentication ?? "simple"
+  }
 })
 
 /** A backend with a client of its own, for as long as the scope. */
 export const connect = Effect.fnUntraced(function* (
   options: HdfsConfig.Options
 ): Effect.fn.Return<Backend, Failure, Scope.Scope> {
-  const tokenFile = yield* Config.String("HADOOP_TOKEN_FILE_LOCATION").pipe(Config.option)
-  const auth = Option.isSome(tokenFile) ? HdfsAuth.layerTokenFile() : HdfsAuth.layerSimple()
   const services = yield* Layer.build(
-    HdfsClient.layer.pipe(Layer.provide(auth), Layer.provideMerge(HdfsConfig.layer(options)))
+    HdfsClient.layer.pipe(Layer.provide(HdfsAuth.layerFromEnv()), Layer.provideMerge(HdfsConfig.layer(options)))
   )
   return yield* Effect.provide(HdfsStorage.make, services)
 })

@@ -1,10 +1,11 @@
 import { Option, Schema } from "effect"
 import { XMLParser } from "fast-xml-parser"
 
-/** What a Hadoop configuration says of a cluster's addresses. */
+/** What a Hadoop configuration says of a cluster. */
 export interface HadoopConf {
   readonly nameNodes: ReadonlyArray<string>
   readonly authorities: ReadonlyArray<string>
+  readonly authentication: "simple" | "kerberos"
 }
 
 const Site = Schema.Struct({
@@ -55,6 +56,7 @@ export const resolve = (raw: ReadonlyMap<string, string>, nameservice: string | 
       .map((each) => each.trim())
       .filter((each) => each !== "")
   const secure = get("dfs.http.policy") === "HTTPS_ONLY"
+  const authentication = get("hadoop.security.authentication") === "kerberos" ? "kerberos" : "simple"
   const kind = secure ? "https" : "http"
   const port = secure ? "9871" : "9870"
   const defaultFs = get("fs.defaultFS") ?? get("fs.default.name")
@@ -80,11 +82,11 @@ export const resolve = (raw: ReadonlyMap<string, string>, nameservice: string | 
       nameNodes.push(url(address, rpc))
       if (rpc !== undefined) authorities.push(rpc)
     }
-    return { nameNodes, authorities }
+    return { nameNodes, authorities, authentication }
   }
   if (nameservice !== undefined) return `dfs.nameservices (${services.join(", ")}) does not have ${nameservice}`
   if (authority === undefined) return `fs.defaultFS (${defaultFs ?? "not set"}) names no NameNode`
   const rpc = get("dfs.namenode.rpc-address") ?? authority
   const address = get(`dfs.namenode.${kind}-address`) ?? authority.split(":")[0] ?? ""
-  return { nameNodes: [url(address, rpc)], authorities: [authority] }
+  return { nameNodes: [url(address, rpc)], authorities: [authority], authentication }
 }

@@ -44,7 +44,11 @@ export interface Limits {
 }
 
 export interface Transport {
-  /** A small exchange. An answer of 400 or more is a failure. */
+  /** A small exchange, whatever the status of its answer. */
+  readonly answer: (exchange: Exchange) => Effect.Effect<Http.Answer, E.HdfsError>
+  /** Fails with what an answer of 400 or more says. */
+  readonly accept: (exchange: Exchange, answer: Http.Answer) => Effect.Effect<Http.Answer, E.HdfsError>
+  /** `answer`, then `accept`. */
   readonly ask: (exchange: Exchange) => Effect.Effect<Http.Answer, E.HdfsError>
   /**
    * The bytes of a body; `onBytes` counts them. Fails with a read timeout when the server stalls. With a `buffer` a chunk
@@ -93,11 +97,12 @@ export const make = (http: Http.Http, limits: Limits): Transport => {
   const refused = (exchange: Exchange, { body, status }: Http.Answer) =>
     Effect.fail(fail(exchange, reasonOfResponse(status, body)))
 
-  const ask: Transport["ask"] = (exchange) =>
-    Effect.matchEffect(http.ask(request(exchange)), {
-      onFailure: (failure) => Effect.fail(failed(exchange, failure)),
-      onSuccess: (answer) => (answer.status >= 400 ? refused(exchange, answer) : Effect.succeed(answer))
-    })
+  const answer: Transport["answer"] = (exchange) =>
+    Effect.mapError(http.ask(request(exchange)), (failure) => failed(exchange, failure))
+
+  const accept: Transport["accept"] = (exchange, it) => (it.status >= 400 ? refused(exchange, it) : Effect.succeed(it))
+
+  const ask: Transport["ask"] = (exchange) => Effect.flatMap(answer(exchange), (it) => accept(exchange, it))
 
   const bytes: Transport["bytes"] = Effect.fnUntraced(function* (exchange, buffer, onBytes) {
     const { pull, ...head } = yield* Effect.mapError(http.download(request(exchange), buffer), (failure) =>
@@ -143,7 +148,7 @@ export const make = (http: Http.Http, limits: Limits): Transport => {
     return sent
   })
 
-  return { ask, bytes, upload }
+  return { answer, accept, ask, bytes, upload }
 }
 
 /** A failure of the source, which may be of any type. */

@@ -1,4 +1,4 @@
-import { Duration, Effect, Option, Random, Redacted } from "effect"
+import { Clock, Duration, Effect, Option, Random, Redacted } from "effect"
 import type { HdfsAuth } from "../HdfsAuth.ts"
 import type { HdfsConfig } from "../HdfsConfig.ts"
 import * as E from "../HdfsError.ts"
@@ -126,12 +126,11 @@ export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsA
       if (seen.size >= config.maxRedirects)
         return protocol(`more than ${config.maxRedirects} redirects, the last to ${url.host}`)
       seen.add(url.href)
-      return Effect.succeed({
-        ...from,
-        url,
-        // Another host gets what is in the redirect, and nothing of ours.
-        headers: url.origin === from.url.origin ? from.headers : {}
-      })
+      const to = { ...from, url }
+      // Another host gets what is in the redirect, and nothing of ours; a ticket is good for one request.
+      return url.origin === from.url.origin
+        ? Effect.map(auth.credentials(new URL(url.origin)), ({ headers }) => ({ ...to, headers }))
+        : Effect.succeed({ ...to, headers: {} })
     })
 
   const redirect = ({ headers, status }: Http.Answer): string | undefined =>
@@ -170,6 +169,7 @@ export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsA
         )
       }
       attempts++
+      const askedAt = yield* Clock.currentTimeMillis
       const result = yield* Effect.result(attempt(nameNode))
       if (result._tag === "Success") {
         active = index % nameNodes.length
@@ -188,7 +188,7 @@ export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsA
       if (atNameNode && reason._tag !== "Connection" && reason._tag !== "Timeout") answered = true
       if ((reason._tag === "InvalidToken" || reason._tag === "Authentication") && !refreshed) {
         refreshed = true
-        if (yield* auth.refresh) continue
+        if (yield* auth.refresh(askedAt)) continue
         return yield* failed
       }
       if (ambiguous(reason)) {

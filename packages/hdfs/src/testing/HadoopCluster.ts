@@ -8,28 +8,17 @@
  *
  * @since 0.1.0
  */
-import { Data, Effect, Schedule, Schema, type Scope } from "effect"
+import { Effect, Schedule, Schema, type Scope } from "effect"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
+import type { Kdc } from "./Kdc.ts"
+import { awaitPort, exec, freePorts, HadoopError, tail } from "../internal/processes.ts"
 
-/**
- * The cluster could not be started or asked. `detail` ends with the last lines of the daemon's log where there is one.
- *
- * @category errors
- * @since 0.1.0
- */
-export class HadoopError extends Data.TaggedError("HadoopError")<{
-  readonly detail: string
-  readonly cause?: unknown
-}> {
-  override get message(): string {
-    return this.detail
-  }
-}
+export { HadoopError }
 
 /**
  * One process of the cluster.
@@ -73,6 +62,8 @@ export interface HadoopCluster {
   readonly confDir: string
   /** The name of the super-user. */
   readonly superUser: string
+  /** Of a secured cluster: the file with the keys of its own principals, the super-user's among them. */
+  readonly keytab: string | undefined
   readonly nameNodes: ReadonlyArray<Daemon>
   readonly dataNodes: ReadonlyArray<Daemon>
   readonly httpfs: Daemon | undefined
@@ -109,10 +100,40 @@ export interface Options {
   readonly properties?: Readonly<Record<string, string>> | undefined
   /** Where everything is kept; made and removed with the scope. Default: a new folder in the system's temporary one. */
   readonly directory?: string | undefined
+  /**
+   * Makes it a secured cluster of this realm: RPC and block transfer ask for Kerberos or a token, HTTP for SPNEGO (NameNode and
+   * HttpFS, which are `localhost`), and only `/jmx` is open to all. The super-user's principal is `hdfs/localhost`.
+   */
+  readonly kerberos?: Kdc | undefined
   /** More JVM arguments for every daemon, before the class name. */
   readonly jvmArgs?: ReadonlyArray<string> | undefined
   /** More environment variables for every daemon. */
   readonly env?: Readonly<Record<string, string>> | undefined
+}
+
+/** What every daemon of a secured cluster is told. */
+const secured = ({ realm }: Kdc, keytab: string): Record<string, string> => {
+  const spnego = (prefix: string) => ({
+    [`${prefix}.kerberos.principal`]: `HTTP/localhost@${realm}`,
+    [`${prefix}.kerberos.keytab`]: keytab
+  })
+  const daemon = (name: string) => ({
+    [`dfs.${name}.kerberos.principal`]: `${superUser}/localhost@${realm}`,
+    [`dfs.${name}.keytab.file`]: keytab
+  })
+  return {
+    "hadoop.security.authentication": "kerberos",
+    "hadoop.http.authentication.type": "kerberos",
+    "hadoop.http.authentication.kerberos.endpoint.whitelist": "/jmx",
+    ...spnego("hadoop.http.authentication"),
+    ...spnego("dfs.web.authentication"),
+    ...daemon("namenode"),
+    ...daemon("datanode"),
+    "dfs.block.access.token.enable": "true",
+    "dfs.data.transfer.protection": "authentication",
+    // Block transfer is guarded by SASL, but its HTTP has no TLS here, for which ports below 1024 would be wanted.
+    "ignore.secure.ports.for.testing": "true"
+  }
 }
 
 const Beans = Schema.fromJsonString(
@@ -139,27 +160,6 @@ export const unavailable: Effect.Effect<string | undefined> = Effect.sync(() => 
   }
   return undefined
 })
-
-const exec = (command: string, args: ReadonlyArray<string>, options?: ChildProcess.SpawnOptions) =>
-  Effect.callback<string, HadoopError>((resume) => {
-    const child = ChildProcess.spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] })
-    let output = ""
-    child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()))
-    child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()))
-    child.on("error", (cause) =>
-      resume(Effect.fail(new HadoopError({ detail: `${command} could not be started: ${cause.message}`, cause })))
-    )
-    child.on("close", (code) =>
-      resume(
-        code === 0
-          ? Effect.succeed(output)
-          : Effect.fail(new HadoopError({ detail: `${command} ${args.at(-1)} ended with ${code}:\n${tail(output)}` }))
-      )
-    )
-    return Effect.sync(() => child.kill("SIGKILL"))
-  })
-
-const tail = (text: string) => text.split("\n").slice(-25).join("\n")
 
 /** The folder of a distribution's jars, fetched with Maven when it is not there yet. */
 const jars = Effect.fnUntraced(function* (kind: "hdfs" | "httpfs") {
@@ -202,28 +202,6 @@ const formattedImage = Effect.fnUntraced(function* (
   )
   return target
 })
-
-const freePorts = (count: number) =>
-  Effect.callback<ReadonlyArray<number>, HadoopError>((resume) => {
-    // All are held open together, so that they differ.
-    const servers = Array.from({ length: count }, () => Net.createServer())
-    const ports: Array<number> = []
-    for (const server of servers) {
-      server.on("error", (cause) => resume(Effect.fail(new HadoopError({ detail: "no free port", cause }))))
-      server.listen(0, "0.0.0.0", () => {
-        const address = server.address()
-        if (address !== null && typeof address === "object") ports.push(address.port)
-        if (ports.length < count) return
-        let open = count
-        for (const each of servers) {
-          each.close(() => {
-            open--
-            if (open === 0) resume(Effect.succeed(ports))
-          })
-        }
-      })
-    }
-  })
 
 /**
  * A SOCKS 5 proxy that connects from an address of its own. A NameNode knows a DataNode by the address its calls come from, and
@@ -288,20 +266,6 @@ const relay = (localAddress: string) =>
         server.close()
       })
   )
-
-/** Waits until somebody listens: a NameNode's web server is up some seconds before its RPC server. */
-const awaitPort = (port: number) =>
-  Effect.callback<void, HadoopError>((resume) => {
-    const socket = Net.connect(port, "127.0.0.1")
-    socket.once("connect", () => {
-      socket.destroy()
-      resume(Effect.void)
-    })
-    socket.once("error", (cause) => {
-      resume(Effect.fail(new HadoopError({ detail: `nobody listens on port ${port}`, cause })))
-    })
-    return Effect.sync(() => socket.destroy())
-  }).pipe(Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 900 }))
 
 const escapeXml = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
 
@@ -376,7 +340,10 @@ const makeDaemon = Effect.fnUntraced(function* (spec: DaemonSpec): Effect.fn.Ret
     catch: (cause) => new HadoopError({ detail: `${spec.name} does not answer at ${spec.url}`, cause })
   }).pipe(
     Effect.flatMap((response) =>
-      response.ok ? Effect.void : Effect.fail(new HadoopError({ detail: `${spec.name} answers ${response.status}` }))
+      // One that wants a login is up.
+      response.ok || response.status === 401
+        ? Effect.void
+        : Effect.fail(new HadoopError({ detail: `${spec.name} answers ${response.status}` }))
     )
   )
   const start = Effect.suspend(() => {
@@ -441,6 +408,13 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
   const masterPorts = Array.from({ length: masters }, () => ({ rpc: port(), http: port() }))
   const nodePorts = Array.from({ length: nodes }, () => ({ data: port(), http: port(), ipc: port() }))
   const httpfsPort = port()
+  const realm = options?.kerberos
+  const keytab = realm === undefined ? undefined : yield* realm.keytab(["HTTP/localhost", `${superUser}/localhost`])
+  const httpHost = realm === undefined ? "127.0.0.1" : "localhost"
+  const jvmArgs = [
+    ...(realm === undefined ? [] : [`-Djava.security.krb5.conf=${realm.config}`]),
+    ...(options?.jvmArgs ?? [])
+  ]
   const env = { HADOOP_USER_NAME: superUser, ...options?.env }
   const classpath = (conf: string, libs: string) => [conf, `${libs}/*`].join(Path.delimiter)
 
@@ -477,12 +451,13 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
     common["dfs.ha.tail-edits.period"] = "1s"
     masterPorts.forEach((each, i) => {
       common[`dfs.namenode.rpc-address.sluice.nn${i + 1}`] = `127.0.0.1:${each.rpc}`
-      common[`dfs.namenode.http-address.sluice.nn${i + 1}`] = `127.0.0.1:${each.http}`
+      common[`dfs.namenode.http-address.sluice.nn${i + 1}`] = `${httpHost}:${each.http}`
     })
   } else {
     common["dfs.namenode.rpc-address"] = `127.0.0.1:${masterPorts[0]?.rpc}`
-    common["dfs.namenode.http-address"] = `127.0.0.1:${masterPorts[0]?.http}`
+    common["dfs.namenode.http-address"] = `${httpHost}:${masterPorts[0]?.http}`
   }
+  if (realm !== undefined && keytab !== undefined) Object.assign(common, secured(realm, keytab))
   Object.assign(common, options?.properties)
   const confDir = Path.join(directory, "conf")
   yield* writeConf(confDir, common)
@@ -490,7 +465,7 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
   const java = (name: string, conf: string, mainClass: string, args: ReadonlyArray<string>, heap: string) => [
     ...jvm,
     `-Xmx${heap}`,
-    ...(options?.jvmArgs ?? []),
+    ...jvmArgs,
     `-Dsluice.daemon=${name}`,
     "-cp",
     classpath(conf, lib),
@@ -525,7 +500,7 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
       yield* makeDaemon({
         name,
         host: "127.0.0.1",
-        url: `http://127.0.0.1:${masterPorts[i]?.http}`,
+        url: `http://${httpHost}:${masterPorts[i]?.http}`,
         ready: "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState",
         args: java(name, conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", [], "512m"),
         env,
@@ -576,12 +551,22 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
       Fs.writeFileSync(
         Path.join(conf, "httpfs-site.xml"),
         siteXml({
-          "httpfs.http.hostname": "127.0.0.1",
+          "httpfs.http.hostname": httpHost,
           "httpfs.http.port": String(httpfsPort),
           "httpfs.hadoop.config.dir": conf,
           [`httpfs.proxyuser.${superUser}.hosts`]: "*",
           [`httpfs.proxyuser.${superUser}.groups`]: "*",
-          "httpfs.authentication.signature.secret.file": Path.join(conf, "httpfs-signature.secret")
+          "httpfs.authentication.signature.secret.file": Path.join(conf, "httpfs-signature.secret"),
+          ...(realm === undefined || keytab === undefined
+            ? {}
+            : {
+                "httpfs.authentication.type": "kerberos",
+                "httpfs.authentication.kerberos.principal": `HTTP/localhost@${realm.realm}`,
+                "httpfs.authentication.kerberos.keytab": keytab,
+                "httpfs.hadoop.authentication.type": "kerberos",
+                "httpfs.hadoop.authentication.kerberos.principal": `${superUser}/localhost@${realm.realm}`,
+                "httpfs.hadoop.authentication.kerberos.keytab": keytab
+              })
         })
       )
       Fs.writeFileSync(Path.join(conf, "httpfs-signature.secret"), "not a secret: this gateway lives for a test")
@@ -591,10 +576,11 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
     httpfs = yield* makeDaemon({
       name: "httpfs",
       host: "127.0.0.1",
-      url: `http://127.0.0.1:${httpfsPort}`,
+      url: `http://${httpHost}:${httpfsPort}`,
       ready: `/webhdfs/v1/?op=GETHOMEDIRECTORY&user.name=${superUser}`,
       args: [
         ...jvm,
+        ...jvmArgs,
         "-Xmx384m",
         "--add-opens",
         "java.base/java.lang=ALL-UNNAMED",
@@ -621,8 +607,9 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
       Effect.mapError((cause) => new HadoopError({ detail: `${daemon.name} did not answer /jmx?qry=${query}`, cause }))
     )
 
+  const ticket = realm === undefined || keytab === undefined ? {} : yield* realm.login(`${superUser}/localhost`, keytab)
   const run = (mainClass: string, args: ReadonlyArray<string>) =>
-    exec("java", java("admin", confDir, mainClass, args, "256m"), { env: { ...process.env, ...env } })
+    exec("java", java("admin", confDir, mainClass, args, "256m"), { env: { ...process.env, ...env, ...ticket } })
 
   // Both begin as standbys.
   let active: number | undefined = ha ? undefined : 0
@@ -672,6 +659,7 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
     directory,
     confDir,
     superUser,
+    keytab,
     nameNodes,
     dataNodes,
     httpfs,

@@ -1,5 +1,5 @@
 /**
- * Real Hadoop daemons for tests, benchmarks and playing: NameNodes, DataNodes and an HttpFS gateway on this machine.
+ * Real Hadoop daemons for tests, benchmarks and playing: NameNodes, DataNodes, an HttpFS gateway and a Kerberos KDC on this machine.
  *
  * @since 0.1.0
  */
@@ -10,3 +10,10 @@
  * @since 0.1.0
  */
 export * as HadoopCluster from "./HadoopCluster.ts"
+
+/**
+ * Starts a real Kerberos realm, for a secured cluster.
+ *
+ * @since 0.1.0
+ */
+export * as Kdc from "./Kdc.ts"

@@ -1,0 +1,78 @@
+import { Data, Effect, Schedule } from "effect"
+import * as ChildProcess from "node:child_process"
+import * as Net from "node:net"
+
+/**
+ * The cluster could not be started or asked. `detail` ends with the last lines of the daemon's log where there is one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class HadoopError extends Data.TaggedError("HadoopError")<{
+  readonly detail: string
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** Runs a program to its end; yields what it printed. */
+export const exec = (command: string, args: ReadonlyArray<string>, options?: ChildProcess.SpawnOptions) =>
+  Effect.callback<string, HadoopError>((resume) => {
+    const child = ChildProcess.spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] })
+    let output = ""
+    child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()))
+    child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()))
+    child.on("error", (cause) =>
+      resume(Effect.fail(new HadoopError({ detail: `${command} could not be started: ${cause.message}`, cause })))
+    )
+    child.on("close", (code) =>
+      resume(
+        code === 0
+          ? Effect.succeed(output)
+          : Effect.fail(new HadoopError({ detail: `${command} ${args.at(-1)} ended with ${code}:\n${tail(output)}` }))
+      )
+    )
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+/** The last lines of a log. */
+export const tail = (text: string) => text.split("\n").slice(-25).join("\n")
+
+/** Ports nobody listens on. */
+export const freePorts = (count: number) =>
+  Effect.callback<ReadonlyArray<number>, HadoopError>((resume) => {
+    // All are held open together, so that they differ.
+    const servers = Array.from({ length: count }, () => Net.createServer())
+    const ports: Array<number> = []
+    for (const server of servers) {
+      server.on("error", (cause) => resume(Effect.fail(new HadoopError({ detail: "no free port", cause }))))
+      server.listen(0, "0.0.0.0", () => {
+        const address = server.address()
+        if (address !== null && typeof address === "object") ports.push(address.port)
+        if (ports.length < count) return
+        let open = count
+        for (const each of servers) {
+          each.close(() => {
+            open--
+            if (open === 0) resume(Effect.succeed(ports))
+          })
+        }
+      })
+    }
+  })
+
+/** Waits until somebody listens: a NameNode's web server is up some seconds before its RPC server. */
+export const awaitPort = (port: number) =>
+  Effect.callback<void, HadoopError>((resume) => {
+    const socket = Net.connect(port, "127.0.0.1")
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
+    socket.once("error", (cause) => {
+      resume(Effect.fail(new HadoopError({ detail: `nobody listens on port ${port}`, cause })))
+    })
+    return Effect.sync(() => socket.destroy())
+  }).pipe(Effect.retry({ schedule: Schedule.spaced("100 millis"), times: 900 }))
