@@ -23,7 +23,7 @@ import { Action, type Run } from "./Action.ts"
 import type { Writer } from "./Format.ts"
 import { FormatError, Unencodable } from "./FormatError.ts"
 import { estimateBytes } from "./internal/estimate.ts"
-import { schemeOf } from "./internal/storage/path.ts"
+import { below, folderName } from "./internal/formats/folderNames.ts"
 import { rowsIn } from "./internal/task/metrics.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
 import { InvalidPlan, OutputExists, OutputFailed, type Reason, RowsNotConserved } from "./JobError.ts"
@@ -263,22 +263,6 @@ export interface PartitionBy<in A> {
   /** Bytes of rows, as estimated, that a task holds at most while it sorts them into folders. Default 64 MiB. */
   readonly bufferBytes?: number | undefined
 }
-
-// As Hive's and Spark's `escapePathName`.
-const escapePathName = (name: string): string =>
-  name.replace(
-    // oxlint-disable-next-line no-control-regex
-    /[\u0000-\u001f\u007f"#%'*/:=?\\{[\]^]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`
-  )
-
-// Spark puts the empty string there too: a folder name has no other way to say it.
-const folderName = (column: string, value: string | null): string =>
-  `${escapePathName(column)}=${value === null || value === "" ? "__HIVE_DEFAULT_PARTITION__" : escapePathName(value)}`
-
-// A URI is decoded by the storage, so that a percent sign in a name has to be escaped once more.
-const below = (folder: string, name: string): string =>
-  `${folder}/${schemeOf(folder, () => false) === undefined ? name : name.replaceAll("%", "%25")}`
 
 const foldersOf = (files: ReadonlyArray<string>): ReadonlyArray<string> => [
   ...new Set(files.filter((file) => file.includes("/")).map((file) => file.slice(0, file.lastIndexOf("/"))))

@@ -40,7 +40,7 @@ import { Action, Engine } from "./Action.ts"
 import * as Commit from "./Commit.ts"
 import * as Condition from "./Condition.ts"
 import type { Manifest, WriteMode } from "./Commit.ts"
-import type { Resolved, Source, Split, Writer } from "./Format.ts"
+import type { PartitionedReadOptions, Resolved, Source, Split, Writer } from "./Format.ts"
 import * as Csv from "./formats/Csv.ts"
 import * as JsonLines from "./formats/JsonLines.ts"
 import * as Parquet from "./formats/Parquet.ts"
@@ -258,7 +258,7 @@ export const text = (path: string | ReadonlyArray<string>, options?: Text.TextOp
 export const csv = <const Fields extends Schema.Struct.Fields>(
   path: string | ReadonlyArray<string>,
   schema: Schema.Struct<Fields>,
-  options?: Csv.CsvOptions
+  options?: Csv.CsvOptions & PartitionedReadOptions<Schema.Struct<Fields>["Type"]>
 ): Dataset<Schema.Struct<Fields>["Type"]> => fromSource(Csv.source(path, schema, options))
 
 /**
@@ -270,7 +270,7 @@ export const csv = <const Fields extends Schema.Struct.Fields>(
 export const jsonLines = <A, I>(
   path: string | ReadonlyArray<string>,
   schema: Schema.Codec<A, I>,
-  options?: JsonLines.JsonLinesOptions
+  options?: JsonLines.JsonLinesOptions & PartitionedReadOptions<A>
 ): Dataset<A> => fromSource(JsonLines.source(path, schema, options))
 
 /**
@@ -283,7 +283,7 @@ export const jsonLines = <A, I>(
 export const parquet = <const Fields extends Schema.Struct.Fields>(
   path: string | ReadonlyArray<string>,
   schema: Schema.Struct<Fields>,
-  options?: Parquet.ParquetOptions
+  options?: Parquet.ParquetOptions & PartitionedReadOptions<Schema.Struct<Fields>["Type"]>
 ): Dataset<Schema.Struct<Fields>["Type"]> => fromSource(Parquet.source(path, schema, options))
 
 /**
@@ -1036,7 +1036,7 @@ export interface PartitionedWriteOptions<in out A> extends WriteOptions {
   /**
    * Columns whose values become folders, `country=DE/year=2024`, the first outermost, as Spark's `partitionBy`. They are left out
    * of the files. Characters that a folder name cannot have are percent-escaped, `null`, missing and the empty string are
-   * `__HIVE_DEFAULT_PARTITION__`. Default none.
+   * `__HIVE_DEFAULT_PARTITION__`. The sources read them back with `partitionColumns`. Default none.
    */
   readonly partitionBy?: ReadonlyArray<keyof A & string> | undefined
   /** Bytes of rows, as estimated, that a task holds while it sorts them into folders; beyond, a folder gets several files. Default 64 MiB. */

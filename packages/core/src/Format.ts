@@ -26,6 +26,21 @@ export interface SplitOptions {
 }
 
 /**
+ * What the sources take whose rows have columns.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PartitionedReadOptions<in out A> {
+  /**
+   * Columns that are in the paths of the files and not in the files, `country=DE/year=2024`, as `partitionBy` writes them: Spark's
+   * partition columns. They have the types of the schema; `__HIVE_DEFAULT_PARTITION__` is `null` where the schema allows it, missing where it is
+   * optional, else the empty string. A `Dataset.where` on them skips files. Default none.
+   */
+  readonly partitionColumns?: ReadonlyArray<keyof A & string> | undefined
+}
+
+/**
  * The part of one file that belongs to a split.
  *
  * @category models

@@ -8,14 +8,16 @@
  */
 import { parse } from "csv-parse/sync"
 import { Effect, Result, Schema, Stream } from "effect"
-import type { Source, Writer } from "../Format.ts"
+import type { ColumnCondition } from "../Condition.ts"
+import type { PartitionedReadOptions, Source, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, SchemaMismatch, Unencodable } from "../FormatError.ts"
-import { typeName } from "../internal/formats/arrowRows.ts"
 import { compress } from "../internal/formats/encode.ts"
 import { bytesSource, detail, fingerprint } from "../internal/formats/files.ts"
+import { foldersOf } from "../internal/formats/folders.ts"
 import { fail, toPaths } from "../internal/formats/inputs.ts"
 import { decodePiece, isGzip, readPieces } from "../internal/formats/lines.ts"
-import { absence, codecOf, decodeRows } from "../internal/formats/rows.ts"
+import { decodeRows } from "../internal/formats/rows.ts"
+import { textFields } from "../internal/formats/textFields.ts"
 import type { FileStatus } from "../Storage.ts"
 
 const format = "csv"
@@ -56,50 +58,6 @@ export interface CsvWriterOptions {
   readonly compression?: "gzip" | undefined
 }
 
-interface Field {
-  readonly name: string
-  /** What the schema asks for, in a word. */
-  readonly type: string
-  readonly decode: (text: string) => Result.Result<unknown, string>
-  readonly encode: (value: unknown) => Result.Result<string, string>
-  readonly optional: boolean
-  readonly nullable: boolean
-}
-
-const fieldsOf = (schema: Schema.Struct<Schema.Struct.Fields>): ReadonlyArray<Field> =>
-  schema.ast.propertySignatures.flatMap((property): ReadonlyArray<Field> => {
-    const name = String(property.name)
-    const own = schema.fields[name]
-    if (own === undefined) return []
-    const { nullable, optional } = absence(property.type)
-    const codec = Schema.toCodecStringTree(codecOf(own))
-    const decode = Schema.decodeUnknownResult(codec)
-    const encode = Schema.encodeUnknownResult(codec)
-    return [
-      {
-        name,
-        type: typeName(property.type),
-        nullable,
-        optional,
-        decode: (text) => {
-          if (text === "" && nullable) return Result.succeed(null)
-          if (text === "" && optional) return Result.succeed(undefined)
-          return Result.mapError(decode(text), (error) => error.message)
-        },
-        encode: (value) => {
-          if (value === null || value === undefined) {
-            return nullable || optional ? Result.succeed("") : Result.fail("is null or missing")
-          }
-          const result = encode(value)
-          if (Result.isFailure(result)) return Result.fail(result.failure.message)
-          return typeof result.success === "string"
-            ? Result.succeed(result.success)
-            : Result.fail("is no single value; CSV has no nested types")
-        }
-      }
-    ]
-  })
-
 /**
  * The rows of CSV files. Empty lines are skipped; a record of another number of fields than the header is an invalid row.
  *
@@ -109,11 +67,18 @@ const fieldsOf = (schema: Schema.Struct<Schema.Struct.Fields>): ReadonlyArray<Fi
 export const source = <const Fields extends Schema.Struct.Fields>(
   path: string | ReadonlyArray<string>,
   schema: Schema.Struct<Fields>,
-  options?: CsvOptions
+  options?: CsvOptions & PartitionedReadOptions<Schema.Struct<Fields>["Type"]>
+): Source<Schema.Struct<Fields>["Type"]> => sourceOf(toPaths(path), schema, options, undefined)
+
+const sourceOf = <const Fields extends Schema.Struct.Fields>(
+  paths: ReadonlyArray<string>,
+  schema: Schema.Struct<Fields>,
+  options: (CsvOptions & PartitionedReadOptions<Schema.Struct<Fields>["Type"]>) | undefined,
+  where: ReadonlyArray<ColumnCondition> | undefined
 ): Source<Schema.Struct<Fields>["Type"]> => {
   type A = Schema.Struct<Fields>["Type"]
-  const paths = toPaths(path)
-  const fields = fieldsOf(schema)
+  const folders = foldersOf<A>(format, schema, { names: options?.partitionColumns, where })
+  const fields = textFields(folders?.others ?? schema)
   const header = options?.header ?? true
   const delimiter = options?.delimiter ?? ","
   const quote = options?.quote ?? '"'
@@ -186,10 +151,14 @@ export const source = <const Fields extends Schema.Struct.Fields>(
       delimiter: options?.delimiter,
       quote: options?.quote,
       multiline: options?.multiline,
-      onInvalidRow: options?.onInvalidRow
+      onInvalidRow: options?.onInvalidRow,
+      partitionColumns: options?.partitionColumns
     }),
     paths,
-    columns: fields.map((field) => field.name),
+    columns: Object.keys(schema.fields),
+    folders,
+    restrict: (more) => sourceOf(paths, schema, options, [...(where ?? []), ...more]),
+    restricted: where,
     splittable: (file) => !multiline && !isGzip(file.path),
     prepare,
     read: (part, file, headers) => {
@@ -244,7 +213,7 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
   options?: CsvWriterOptions
 ): Writer<Schema.Struct<Fields>["Type"]> => {
   type A = Schema.Struct<Fields>["Type"]
-  const fields = fieldsOf(schema)
+  const fields = textFields(schema)
   const delimiter = options?.delimiter ?? ","
   const needsQuote = (text: string) => text.includes(delimiter) || /["\r\n]|^\s|\s$/.test(text)
   const cell = (text: string) => (needsQuote(text) ? `"${text.replaceAll('"', '""')}"` : text)

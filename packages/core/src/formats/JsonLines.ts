@@ -7,14 +7,18 @@
  * @since 0.1.0
  */
 import { Effect, Result, Schema, Stream } from "effect"
-import type { Source, Writer } from "../Format.ts"
+import type { ColumnCondition } from "../Condition.ts"
+import type { PartitionedReadOptions, Source, Writer } from "../Format.ts"
 import { type FormatError, Unencodable } from "../FormatError.ts"
 import { compress } from "../internal/formats/encode.ts"
 import { bytesSource, detail, fingerprint } from "../internal/formats/files.ts"
+import { foldersOf } from "../internal/formats/folders.ts"
 import { fail, toPaths } from "../internal/formats/inputs.ts"
 import { isGzip, readLines } from "../internal/formats/lines.ts"
-import { decodeRows } from "../internal/formats/rows.ts"
+import { codecOf, decodeRows } from "../internal/formats/rows.ts"
 import * as Origin from "../Origin.ts"
+
+const format = "jsonLines"
 
 /**
  * How JSON Lines are read.
@@ -49,26 +53,39 @@ export interface JsonLinesWriterOptions {
 export const source = <A, I>(
   path: string | ReadonlyArray<string>,
   schema: Schema.Codec<A, I>,
-  options?: JsonLinesOptions
+  options?: JsonLinesOptions & PartitionedReadOptions<A>
+): Source<A> => sourceOf(toPaths(path), schema, options, undefined)
+
+const sourceOf = <A, I>(
+  paths: ReadonlyArray<string>,
+  schema: Schema.Codec<A, I>,
+  options: (JsonLinesOptions & PartitionedReadOptions<A>) | undefined,
+  where: ReadonlyArray<ColumnCondition> | undefined
 ): Source<A> => {
-  const paths = toPaths(path)
-  const decodeValue = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.toCodecJson(schema)))
+  const folders = foldersOf(format, schema, { names: options?.partitionColumns, where })
+  // Without the columns of the folders a row is not yet an `A`; `folders` completes it.
+  const lines = folders === undefined ? schema : (codecOf(folders.others) as Schema.Codec<A, I>)
+  const decodeValue = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.toCodecJson(lines)))
   const decode = (line: string) => Result.mapError(decodeValue(line), (error) => error.message)
   const settings = { encoding: "utf-8", maxBytes: options?.maxLineBytes ?? 64 * 1024 * 1024 } as const
-  return bytesSource({
-    name: "jsonLines",
+  return bytesSource<A>({
+    name: format,
     detail: detail(paths, {
       schema: fingerprint(Schema.toRepresentation(schema)),
-      onInvalidRow: options?.onInvalidRow
+      onInvalidRow: options?.onInvalidRow,
+      partitionColumns: options?.partitionColumns
     }),
     paths,
+    folders,
+    restrict: (more) => sourceOf(paths, schema, options, [...(where ?? []), ...more]),
+    restricted: where,
     columns: undefined,
     splittable: (file) => !isGzip(file.path),
     prepare: () => Effect.void,
     read: (part, file) =>
-      Stream.mapEffect(readLines("jsonLines", part, file, settings), (lines) =>
+      Stream.mapEffect(readLines(format, part, file, settings), (lines) =>
         decodeRows(
-          "jsonLines",
+          format,
           part.path,
           Origin.of(lines)?.firstRow ?? 0,
           lines.filter((line) => line.trim() !== ""),
@@ -89,7 +106,7 @@ export const source = <A, I>(
 export const writer = <A, I>(schema: Schema.Codec<A, I>, options?: JsonLinesWriterOptions): Writer<A> => {
   const encodeValue = Schema.encodeUnknownResult(Schema.fromJsonString(Schema.toCodecJson(schema)))
   return {
-    format: "jsonLines",
+    format,
     extension: options?.compression === "gzip" ? ".jsonl.gz" : ".jsonl",
     encode: <E, R>(rows: Stream.Stream<A, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> =>
       rows.pipe(
@@ -98,7 +115,7 @@ export const writer = <A, I>(schema: Schema.Codec<A, I>, options?: JsonLinesWrit
           for (const row of chunk) {
             const result = encodeValue(row)
             if (Result.isFailure(result)) {
-              return Effect.fail(fail("jsonLines", "", new Unencodable({ detail: result.failure.message })))
+              return Effect.fail(fail(format, "", new Unencodable({ detail: result.failure.message })))
             }
             text += result.success + "\n"
           }

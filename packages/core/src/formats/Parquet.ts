@@ -14,11 +14,12 @@
 import type * as Arrow from "apache-arrow"
 import { Effect, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
-import type { FilePart, Source, Writer } from "../Format.ts"
+import type { FilePart, PartitionedReadOptions, Source, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, InvalidRow, SchemaMismatch } from "../FormatError.ts"
 import { compileRows, describe, keepsValues, type RowReader } from "../internal/formats/arrowRows.ts"
 import { compileWhere } from "../internal/formats/parquetWhere.ts"
 import { detail, fingerprint, toResolved } from "../internal/formats/files.ts"
+import { type Folders, foldersOf } from "../internal/formats/folders.ts"
 import { expand, fail, storageFailed, toPaths } from "../internal/formats/inputs.ts"
 import * as Footer from "../internal/formats/parquetFooter.ts"
 import * as Vectors from "../internal/formats/parquetVectors.ts"
@@ -356,6 +357,8 @@ const makeSource = <A>(options: {
   readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
   /** What rows have to meet, on columns whose values are the file's own. */
   readonly where?: ReadonlyArray<ColumnCondition> | undefined
+  /** The columns that are in the paths. */
+  readonly folders?: Folders<A> | undefined
   readonly rowsOf?: (element: A) => number
   readonly read: (
     libraries: Libraries,
@@ -373,7 +376,9 @@ const makeSource = <A>(options: {
   ...(options.restrict === undefined ? {} : { restrict: options.restrict, restricted: options.where }),
   resolve: Effect.fn("Parquet.resolve")(function* (split) {
     const libraries = yield* load
-    const statuses = yield* expand(format, options.paths)
+    const { folders } = options
+    const found = yield* expand(format, options.paths)
+    const statuses = folders === undefined ? found : yield* folders.select(found)
     const opened = yield* Effect.forEach(statuses, (status) => open(libraries, status), { concurrency: 16 })
     // A writer of batches that was given none knows no columns.
     const some = opened.filter((file) => file.footer.rows > 0 || file.schema.fields.length > 0)
@@ -388,13 +393,18 @@ const makeSource = <A>(options: {
       pack(units.flat(), split),
       (part) => {
         const file = byPath.get(part.path)
-        return file === undefined ? Stream.empty : read(file, part)
+        if (file === undefined) return Stream.empty
+        const rows = read(file, part)
+        return folders === undefined ? rows : Stream.map(rows, (array) => folders.complete(part.path, array))
       },
       options.rowsOf
     )
-    return options.where === undefined
-      ? resolved
-      : { ...resolved, note: `${units.flat().length} of ${groups} row groups` }
+    const selected = folders?.note()
+    const notes = [
+      ...(options.where === undefined ? [] : [`${units.flat().length} of ${groups} row groups`]),
+      ...(selected === undefined ? [] : [selected])
+    ]
+    return notes.length === 0 ? resolved : { ...resolved, note: notes.join(" in ") }
   })
 })
 
@@ -449,7 +459,7 @@ export const batches = (path: string | ReadonlyArray<string>, options?: BatchOpt
 export const source = <const Fields extends Schema.Struct.Fields>(
   path: string | ReadonlyArray<string>,
   schema: Schema.Struct<Fields>,
-  options?: ParquetOptions
+  options?: ParquetOptions & PartitionedReadOptions<Schema.Struct<Fields>["Type"]>
 ): Source<Schema.Struct<Fields>["Type"]> =>
   rowSource(
     toPaths(path),
@@ -463,27 +473,33 @@ const rowSource = <const Fields extends Schema.Struct.Fields>(
   paths: ReadonlyArray<string>,
   schema: Schema.Struct<Fields>,
   columns: ReadonlyArray<string>,
-  options: ParquetOptions | undefined,
+  options: (ParquetOptions & PartitionedReadOptions<Schema.Struct<Fields>["Type"]>) | undefined,
   where: ReadonlyArray<ColumnCondition> | undefined
 ): Source<Schema.Struct<Fields>["Type"]> => {
   type A = Schema.Struct<Fields>["Type"]
-  const only = new Set(columns)
+  const names: ReadonlyArray<string> = options?.partitionColumns ?? []
+  const folders = foldersOf<A>(format, schema, { names, columns, where })
+  // Without the columns of the folders a row is not yet an `A`; `folders` completes it.
+  const own = folders === undefined ? schema : (folders.others as typeof schema)
+  const only = new Set(columns.filter((name) => !names.includes(name)))
   return makeSource<A>({
     paths,
     detail: detail(paths, {
       columns,
       schema: fingerprint(Schema.toRepresentation(schema)),
-      onInvalidRow: options?.onInvalidRow
+      onInvalidRow: options?.onInvalidRow,
+      partitionColumns: options?.partitionColumns
     }),
     columns,
+    folders,
     project: (columns) => rowSource(paths, schema, columns, options, where),
     restrict: (more) => rowSource(paths, schema, columns, options, [...(where ?? []), ...more]),
     // A column that the schema makes something else of says nothing of the values that are compared.
-    where: where?.filter(({ column }) => keepsValues(schema, column)),
+    where: where?.filter(({ column }) => !names.includes(column) && keepsValues(schema, column)),
     read: Effect.fnUntraced(function* (libraries, files) {
       const readers = new Map<OpenFile, RowReader<A>>()
       for (const file of files) {
-        const reader = compileRows(schema, file.schema, only)
+        const reader = compileRows(own, file.schema, only)
         if (reader instanceof SchemaMismatch) return yield* fail(format, file.status.path, reader)
         readers.set(file, reader)
       }

@@ -1,9 +1,11 @@
 /** A source over files that are cut by bytes. */
 import { createHash } from "node:crypto"
 import { Effect, Stream } from "effect"
+import type { ColumnCondition } from "../../Condition.ts"
 import type { FilePart, Resolved, Source, SplitOptions } from "../../Format.ts"
 import type { FormatError } from "../../FormatError.ts"
 import { type FileStatus, Storage } from "../../Storage.ts"
+import type { Folders } from "./folders.ts"
 import { emit } from "./lines.ts"
 import { expand, storageFailed } from "./inputs.ts"
 import { cut, pack, type PlannedSplit, type Unit } from "./splits.ts"
@@ -49,10 +51,12 @@ const planByBytes = Effect.fnUntraced(function* (
   format: string,
   paths: ReadonlyArray<string>,
   options: SplitOptions,
-  splittable: (file: FileStatus) => boolean
+  splittable: (file: FileStatus) => boolean,
+  folders: Pick<Folders<unknown>, "select"> | undefined
 ) {
   const storage = yield* Storage
-  const files = yield* expand(format, paths)
+  const found = yield* expand(format, paths)
+  const files = folders === undefined ? found : yield* folders.select(found)
   const units = yield* Effect.forEach(
     files,
     (file) =>
@@ -66,11 +70,18 @@ const planByBytes = Effect.fnUntraced(function* (
 })
 
 /** A source whose files are cut by bytes. */
-export const bytesSource = <A, P = void>(options: {
+export const bytesSource = <A, P = void>({
+  folders,
+  ...options
+}: {
   readonly name: string
   readonly detail: string
   readonly paths: ReadonlyArray<string>
   readonly columns: ReadonlyArray<string> | undefined
+  /** The columns that are in the paths, and what to do with conditions on them. */
+  readonly folders?: Folders<A> | undefined
+  readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
+  readonly restricted?: ReadonlyArray<ColumnCondition> | undefined
   readonly splittable: (file: FileStatus) => boolean
   /** What is known and must hold before the first row is read. */
   readonly prepare: (files: ReadonlyArray<FileStatus>) => Effect.Effect<P, FormatError, Storage>
@@ -84,9 +95,16 @@ export const bytesSource = <A, P = void>(options: {
   detail: options.detail,
   partitions: undefined,
   columns: options.columns,
+  ...(folders === undefined ? {} : { restrict: options.restrict, restricted: options.restricted }),
   resolve: Effect.fn("Format.resolve")(function* (split) {
-    const { files, planned } = yield* planByBytes(options.name, options.paths, split, options.splittable)
+    const { files, planned } = yield* planByBytes(options.name, options.paths, split, options.splittable, folders)
     const prepared = yield* options.prepare(files)
-    return toResolved(planned, (part, file) => options.read(part, file, prepared))
+    if (folders === undefined) return toResolved(planned, (part, file) => options.read(part, file, prepared))
+    return {
+      ...toResolved(planned, (part, file) =>
+        Stream.map(options.read(part, file, prepared), (rows) => folders.complete(part.path, rows))
+      ),
+      note: folders.note()
+    }
   })
 })
