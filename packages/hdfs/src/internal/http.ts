@@ -4,6 +4,7 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
+import { type Head, Response } from "./response.ts"
 
 // Directly over Node's sockets: what is read goes from the kernel into one buffer per connection, without an object for every
 // 64 KiB, and a DataNode's `100 Continue`, which it sends unasked, is no error.
@@ -20,12 +21,6 @@ export interface Request {
   readonly method: "GET" | "PUT" | "POST" | "DELETE"
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
-}
-
-export interface Head {
-  readonly status: number
-  /** By names in lower case. */
-  readonly headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
 }
 
 export interface Answer extends Head {
@@ -67,84 +62,31 @@ const idleMillis = 4000
 
 export const make = (options: Options): Effect.Effect<Http, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { connectMillis, readMillis, tls } = options
-    const agents = yield* Effect.acquireRelease(
-      Effect.sync(() => ({
-        "http:": new Http.Agent({ keepAlive: true, timeout: idleMillis }),
-        "https:": new Https.Agent({ keepAlive: true, timeout: idleMillis, ...tls })
-      })),
-      (all) =>
-        Effect.sync(() => {
-          for (const agent of Object.values(all)) agent.destroy()
-        })
+    const { readMillis, tls } = options
+    const pool = yield* Effect.acquireRelease(
+      Effect.sync(() => new Pool(options)),
+      (it) => Effect.sync(() => it.close())
     )
-
-    /** Ends a connection that is not there in time. */
-    const guard = (socket: Net.Socket, secure: boolean, expire: () => void) => {
-      if (!socket.connecting) return
-      const timer = setTimeout(expire, connectMillis)
-      const clear = () => clearTimeout(timer)
-      socket.once(secure ? "secureConnect" : "connect", clear).once("close", clear)
-    }
-
-    /** Sends the head of a request, and collects what is answered. */
-    const start = (
-      { headers, method, url }: Request,
-      kept: boolean,
-      settle: (exit: Exit.Exit<Answer, Failure>) => void
-    ): Http.ClientRequest => {
-      const secure = url.protocol === "https:"
-      const settings = { method, headers, timeout: readMillis }
-      const request = secure
-        ? Https.request(url, { ...settings, ...tls, agent: kept ? agents["https:"] : false })
-        : Http.request(url, { ...settings, agent: kept ? agents["http:"] : false })
-      const fail = (failure: Failure) => {
-        settle(Exit.fail(failure))
-        request.destroy()
-      }
-      request.on("error", (cause) => settle(Exit.fail({ _tag: "Cause", cause })))
-      request.on("socket", (socket) => guard(socket, secure, () => fail(timeout("connect"))))
-      request.on("response", (response) => {
-        const chunks: Array<Buffer> = []
-        response.on("data", (chunk: Buffer) => chunks.push(chunk))
-        response.on("error", (cause) => settle(Exit.fail({ _tag: "Cause", cause })))
-        response.on("end", () => {
-          const body = (chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)).toString()
-          // The agent gets the connection back in the next tick; before it the next request would open another one.
-          process.nextTick(() =>
-            settle(Exit.succeed({ status: response.statusCode ?? 0, headers: response.headers, body }))
-          )
-        })
-      })
-      return request
-    }
 
     const ask: Http["ask"] = (asked) =>
       Effect.callback((resume) => {
-        let request: Http.ClientRequest | undefined
+        let connection: Connection | undefined
         let over = false
-        const settle = (exit: Exit.Exit<Answer, Failure>) => {
-          over = true
-          resume(exit)
-        }
         const send = () => {
-          const sent = start(asked, true, (exit) => {
+          const { kept, used } = pool.take(asked.url)
+          connection = kept
+          kept.send(asked, (exit) => {
             if (over) return
             // The server closed a kept connection just when it was used; another is as good for what changes nothing.
-            if (exit._tag === "Failure" && asked.method === "GET" && sent.reusedSocket) send()
-            else settle(exit)
+            if (used && kept.broken && asked.method === "GET") return send()
+            over = true
+            resume(exit)
           })
-          sent.on("timeout", () => {
-            settle(Exit.fail(timeout(sent.socket?.connecting === true ? "connect" : "read")))
-            sent.destroy()
-          })
-          sent.end()
-          request = sent
         }
         send()
         return Effect.sync(() => {
           over = true
-          request?.destroy()
+          connection?.close()
         })
       })
 
@@ -156,22 +98,38 @@ export const make = (options: Options): Effect.Effect<Http, never, Scope.Scope> 
           settled ??= exit
           onSettled?.(settled)
         }
-        const request = start(asked, false, settle)
+        const { headers, method, url } = asked
+        const secure = url.protocol === "https:"
+        const settings = { method, headers, timeout: readMillis, agent: false }
+        const request = secure ? Https.request(url, { ...settings, ...tls }) : Http.request(url, settings)
+        const fail = (failure: Failure) => {
+          settle(Exit.fail(failure))
+          request.destroy()
+        }
+        request.on("error", (cause) => settle(Exit.fail({ _tag: "Cause", cause })))
+        request.on("response", (response) => {
+          const chunks: Array<Buffer> = []
+          response.on("data", (chunk: Buffer) => chunks.push(chunk))
+          response.on("error", (cause) => settle(Exit.fail({ _tag: "Cause", cause })))
+          response.on("end", () => {
+            const body = Buffer.concat(chunks).toString()
+            settle(Exit.succeed({ status: response.statusCode ?? 0, headers: response.headers, body }))
+          })
+        })
         let connected = false
         let onConnected: (() => void) | undefined
-        request.on("socket", (socket) =>
-          socket.once(asked.url.protocol === "https:" ? "secureConnect" : "connect", () => {
+        request.on("socket", (socket) => {
+          guard(socket, secure, options, () => fail(timeout("connect")))
+          socket.once(secure ? "secureConnect" : "connect", () => {
             connected = true
             onConnected?.()
           })
-        )
+        })
         // While the source is asked, a slow server is not to blame.
         let writing = true
         let ended = false
         request.on("timeout", () => {
-          if (!writing) return
-          settle(Exit.fail(timeout(connected ? "write" : "connect")))
-          request.destroy()
+          if (writing) fail(timeout(connected ? "write" : "connect"))
         })
         const answer = Effect.callback<Answer, Failure>((resume) => {
           if (settled === undefined) onSettled = resume
@@ -221,7 +179,7 @@ export const make = (options: Options): Effect.Effect<Http, never, Scope.Scope> 
 
     const download: Http["download"] = Effect.fnUntraced(function* (asked, buffer) {
       const body = yield* Effect.acquireRelease(
-        Effect.sync(() => new Body(asked, options, buffer, guard)),
+        Effect.sync(() => new Body(asked, options, buffer)),
         (it) => Effect.sync(() => it.close())
       )
       const head = yield* body.head
@@ -231,50 +189,189 @@ export const make = (options: Options): Effect.Effect<Http, never, Scope.Scope> 
     return { ask, download, upload }
   })
 
-const maxHead = 64 * 1024
+/** Ends a connection that is not there in time. */
+const guard = (socket: Net.Socket, secure: boolean, { connectMillis }: Options, expire: () => void) => {
+  if (!socket.connecting) return
+  const timer = setTimeout(expire, connectMillis)
+  const clear = () => clearTimeout(timer)
+  socket.once(secure ? "secureConnect" : "connect", clear).once("close", clear)
+}
+
+/** A socket that reads into one buffer; `read` yields whether to go on. */
+const connect = (url: URL, options: Options, buffer: Uint8Array, read: (bytes: Uint8Array) => boolean): Net.Socket => {
+  const secure = url.protocol === "https:"
+  const host = url.hostname.replace(/^\[|\]$/g, "")
+  const settings = {
+    host,
+    port: Number(url.port) || (secure ? 443 : 80),
+    noDelay: true,
+    onread: { buffer, callback: (length: number, bytes: Uint8Array) => read(bytes.subarray(0, length)) }
+  }
+  return secure
+    ? Tls.connect({ ...settings, ...(Net.isIP(host) === 0 ? { servername: host } : {}), ...options.tls })
+    : Net.connect(settings)
+}
+
+/** The head of a request without a body. */
+const headOf = ({ headers, method, url }: Request, more: string): string => {
+  let text = `${method} ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\n${more}`
+  // What node:http sends with methods that may have a body, and some servers ask for.
+  if (method === "PUT" || method === "POST") text += "content-length: 0\r\n"
+  for (const [name, value] of Object.entries(headers)) {
+    Http.validateHeaderValue(name, value)
+    text += `${name}: ${value}\r\n`
+  }
+  return `${text}\r\n`
+}
+
+const closed: Failure = {
+  _tag: "Cause",
+  cause: { code: "ECONNRESET", message: "the server closed the connection" }
+}
+
+type Settle = (exit: Exit.Exit<Answer, Failure>) => void
+
+/** Connections of which each does one exchange at a time, and waits a while for the next. */
+class Pool {
+  private readonly options: Options
+  private readonly idle = new Map<string, Array<Connection>>()
+  private readonly all = new Set<Connection>()
+
+  constructor(options: Options) {
+    this.options = options
+  }
+
+  /** The connection used last, or a new one. */
+  take(url: URL): { readonly kept: Connection; readonly used: boolean } {
+    const idle = this.idle.get(url.origin)?.pop()
+    if (idle !== undefined) return { kept: idle, used: true }
+    const kept: Connection = new Connection(url, this.options, (usable) => {
+      const others = this.idle.get(url.origin) ?? []
+      this.idle.set(url.origin, others)
+      if (usable) {
+        others.push(kept)
+        return
+      }
+      this.all.delete(kept)
+      const at = others.indexOf(kept)
+      if (at >= 0) others.splice(at, 1)
+    })
+    this.all.add(kept)
+    return { kept, used: false }
+  }
+
+  close(): void {
+    for (const connection of this.all) connection.close()
+  }
+}
+
+/** Small answers need no more. */
+const smallRead = 16 * 1024
+
+class Connection {
+  /** Whether it ended before the answer did. */
+  broken = false
+  private readonly socket: Net.Socket
+  private readonly readMillis: number
+  private readonly onFree: (usable: boolean) => void
+  private settle: Settle | undefined
+  private body: Array<Buffer> = []
+  private response = new Response(() => undefined)
+
+  /** `onFree` is told when it is there for another exchange, and when it never will be again. */
+  constructor(url: URL, options: Options, onFree: (usable: boolean) => void) {
+    this.readMillis = options.readMillis
+    this.onFree = onFree
+    this.socket = connect(url, options, Buffer.allocUnsafeSlow(smallRead), (bytes) => this.read(bytes))
+    guard(this.socket, url.protocol === "https:", options, () => this.fail(timeout("connect")))
+    this.socket.on("error", (cause) => this.end({ _tag: "Cause", cause }))
+    this.socket.on("end", () => this.end(closed))
+    this.socket.on("close", () => this.end(closed))
+    this.socket.on("timeout", () => {
+      this.fail(timeout(this.socket.connecting ? "connect" : "read"))
+    })
+  }
+
+  send(request: Request, settle: Settle): void {
+    this.settle = settle
+    this.body = []
+    this.response = new Response((part) => this.body.push(Buffer.from(part)))
+    this.socket.ref()
+    this.socket.setTimeout(this.readMillis)
+    this.socket.write(headOf(request, ""), "latin1")
+  }
+
+  close(): void {
+    this.settle = undefined
+    this.socket.destroy()
+    this.onFree(false)
+  }
+
+  private fail(failure: Failure): void {
+    const { settle } = this
+    this.close()
+    settle?.(Exit.fail(failure))
+  }
+
+  private end(failure: Failure): void {
+    if (this.settle !== undefined && this.response.head !== undefined && this.response.end()) return this.finish()
+    this.broken = true
+    this.fail(failure)
+  }
+
+  private read(bytes: Uint8Array): boolean {
+    // Nobody asked: there is no knowing what the next answer would be to.
+    if (this.settle === undefined) {
+      this.close()
+      return false
+    }
+    this.response.feed(bytes)
+    if (this.response.malformed !== undefined) this.fail({ _tag: "Malformed", detail: this.response.malformed })
+    else if (this.response.done) this.finish()
+    return true
+  }
+
+  private finish(): void {
+    const { head, reusable } = this.response
+    const { body, settle } = this
+    this.settle = undefined
+    if (reusable) {
+      this.socket.setTimeout(idleMillis)
+      // An idle connection keeps no process alive.
+      this.socket.unref()
+      this.onFree(true)
+    } else this.close()
+    const [first = Buffer.alloc(0), ...rest] = body
+    const text = (rest.length === 0 ? first : Buffer.concat(body)).toString()
+    if (head !== undefined) settle?.(Exit.succeed({ ...head, body: text }))
+  }
+}
+
 const readSize = 64 * 1024
 /** Bytes copied ahead of who pulls. */
 const ahead = 256 * 1024
 
-/** A response read from a socket: head, then a body by its length, in chunks, or to the end of the connection. */
+/** A body over a connection of its own, read as it is asked for. */
 class Body {
   private readonly socket: Net.Socket
   private readonly reuse: boolean
-  private parsed: Head | undefined
-  private text = ""
-  private state: "head" | "bytes" | "size" | "after" | "trailer" | "done" = "head"
-  private chunked = false
-  /** Of the body, or of its chunk. */
-  private remaining = Number.POSITIVE_INFINITY
+  private readonly readMillis: number
+  private readonly response = new Response((part) => {
+    this.ready.push(this.reuse ? part : new Uint8Array(part))
+    this.readyBytes += part.length
+  })
   private ready: Array<Uint8Array> = []
   private readyBytes = 0
+  private over = false
   private failure: Failure | undefined
   private waiting: (() => void) | undefined
-  private readonly readMillis: number
 
-  constructor(
-    { headers, url }: Request,
-    { readMillis, tls }: Options,
-    buffer: Uint8Array | undefined,
-    guard: (socket: Net.Socket, secure: boolean, expire: () => void) => void
-  ) {
-    this.readMillis = readMillis
+  constructor(request: Request, options: Options, buffer: Uint8Array | undefined) {
+    this.readMillis = options.readMillis
     this.reuse = buffer !== undefined
-    const secure = url.protocol === "https:"
-    const host = url.hostname.replace(/^\[|\]$/g, "")
-    const options = {
-      host,
-      port: Number(url.port) || (secure ? 443 : 80),
-      onread: {
-        buffer: buffer ?? Buffer.allocUnsafeSlow(readSize),
-        callback: (length: number, bytes: Uint8Array) => this.read(bytes.subarray(0, length))
-      }
-    }
-    this.socket = secure
-      ? Tls.connect({ ...options, ...(Net.isIP(host) === 0 ? { servername: host } : {}), ...tls })
-      : Net.connect(options)
-    guard(this.socket, secure, () => this.fail(timeout("connect")))
-    this.socket.setNoDelay(true)
+    const { url } = request
+    this.socket = connect(url, options, buffer ?? Buffer.allocUnsafeSlow(readSize), (bytes) => this.read(bytes))
+    guard(this.socket, url.protocol === "https:", options, () => this.fail(timeout("connect")))
     this.socket.on("error", (cause) => this.fail({ _tag: "Cause", cause }))
     this.socket.on("end", () => this.end())
     this.socket.on("close", () => this.end())
@@ -282,109 +379,35 @@ class Body {
       // A slow reader is not the server's fault.
       if (this.waiting !== undefined) this.fail(timeout("read"))
     })
-    const lines = Object.entries({ host: url.host, connection: "close", ...headers }).map(([name, value]) => {
-      Http.validateHeaderValue(name, value)
-      return `${name}: ${value}\r\n`
-    })
-    this.socket.write(`GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join("")}\r\n`)
+    this.socket.write(headOf(request, "connection: close\r\n"), "latin1")
   }
 
   close(): void {
-    this.state = "done"
+    this.over = true
     this.socket.destroy()
   }
 
   private fail(failure: Failure): void {
-    if (this.state !== "done") this.failure ??= failure
+    if (!this.over) this.failure = failure
     this.close()
     this.waiting?.()
   }
 
-  /** The connection is over: the end of a body that has no other, and of others too early. */
   private end(): void {
-    if (this.state === "done") return
-    if (this.state === "bytes" && !this.chunked && this.remaining === Number.POSITIVE_INFINITY) {
-      this.state = "done"
-      this.waiting?.()
-    } else {
-      this.fail({ _tag: "Cause", cause: { code: "ECONNRESET", message: "the server closed the connection" } })
-    }
+    if (this.over) return
+    if (!this.response.end()) return this.fail(closed)
+    this.close()
+    this.waiting?.()
   }
 
   private read(bytes: Uint8Array): boolean {
-    let at = 0
-    while (at < bytes.length && this.state !== "done") at = this.step(bytes, at)
-    if (this.ready.length > 0 || this.state === "done") this.waiting?.()
-    if (this.state === "done") this.socket.destroy()
+    if (this.over) return false
+    this.response.feed(bytes)
+    if (this.response.malformed !== undefined) this.fail({ _tag: "Malformed", detail: this.response.malformed })
+    else if (this.response.done) this.close()
+    if (this.over || this.response.head !== undefined) this.waiting?.()
     // With one buffer only who waits for bytes has done with those before.
     return this.waiting !== undefined || (!this.reuse && this.readyBytes < ahead)
-  }
-
-  /** Takes some bytes from `at` on; yields where it stopped. */
-  private step(bytes: Uint8Array, at: number): number {
-    if (this.state === "bytes") {
-      const end = Math.min(bytes.length, at + this.remaining)
-      const part = bytes.subarray(at, end)
-      this.ready.push(this.reuse ? part : new Uint8Array(part))
-      this.readyBytes += part.length
-      this.remaining -= part.length
-      if (this.remaining === 0) this.state = this.chunked ? "after" : "done"
-      return end
-    }
-    const newline = bytes.indexOf(10, at)
-    const end = newline === -1 ? bytes.length : newline + 1
-    this.text += Buffer.from(bytes.buffer, bytes.byteOffset + at, end - at).toString("latin1")
-    if (this.text.length > maxHead) this.malformed("a head of more than 64 KiB")
-    else if (newline !== -1) this.line()
-    return end
-  }
-
-  private malformed(detail: string): void {
-    this.fail({ _tag: "Malformed", detail })
-  }
-
-  /** A line is complete; that of a head is when the head is. */
-  private line(): void {
-    const line = this.text.trimEnd()
-    if (this.state === "head") {
-      if (/(^|\n)\r?\n$/.test(this.text)) this.onHead()
-      return
-    }
-    this.text = ""
-    if (this.state === "after") this.state = "size"
-    else if (this.state === "trailer") {
-      if (line === "") this.state = "done"
-    } else {
-      const size = /^[0-9a-f]{1,12}(?=\s*(;|$))/i.exec(line)
-      if (size === null) return this.malformed("a body in chunks without their sizes")
-      this.remaining = Number.parseInt(size[0], 16)
-      this.state = this.remaining === 0 ? "trailer" : "bytes"
-    }
-  }
-
-  private onHead(): void {
-    const [first = "", ...lines] = this.text.trimEnd().split(/\r?\n/)
-    this.text = ""
-    const status = /^HTTP\/1\.[01] (\d{3})\b/.exec(first)
-    if (status === null) return this.malformed("an answer that is not HTTP/1.1")
-    // `100 Continue` and the like come before the answer.
-    if (status[1]?.startsWith("1") === true) return
-    const headers: Record<string, string> = {}
-    for (const line of lines) {
-      const colon = line.indexOf(":")
-      if (colon > 0) headers[line.slice(0, colon).trim().toLowerCase()] = line.slice(colon + 1).trim()
-    }
-    this.parsed = { status: Number(status[1]), headers }
-    this.chunked = /\bchunked$/i.test(headers["transfer-encoding"] ?? "")
-    if (this.chunked) this.state = "size"
-    else {
-      const length = headers["content-length"]
-      if (length !== undefined && !/^\d{1,15}$/.test(length)) return this.malformed(`a Content-Length of ${length}`)
-      this.remaining = length === undefined ? Number.POSITIVE_INFINITY : Number(length)
-      if (status[1] === "204" || status[1] === "304") this.remaining = 0
-      this.state = this.remaining === 0 ? "done" : "bytes"
-    }
-    this.waiting?.()
   }
 
   /** Until there is something new. */
@@ -401,7 +424,7 @@ class Body {
   })
 
   readonly head: Effect.Effect<Head, Failure> = Effect.suspend(() => {
-    if (this.parsed !== undefined) return Effect.succeed(this.parsed)
+    if (this.response.head !== undefined) return Effect.succeed(this.response.head)
     if (this.failure !== undefined) return Effect.fail(this.failure)
     return Effect.andThen(this.wait, this.head)
   })
@@ -414,7 +437,7 @@ class Body {
       return Effect.succeed([first, ...rest])
     }
     if (this.failure !== undefined) return Effect.fail(this.failure)
-    if (this.state === "done") return Cause.done()
+    if (this.over) return Cause.done()
     return Effect.andThen(this.wait, this.pull)
   })
 }

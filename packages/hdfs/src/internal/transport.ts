@@ -1,6 +1,7 @@
 import { Cause, Duration, Effect, Option, Redacted, Schema, type Scope, Stream } from "effect"
 import * as E from "../HdfsError.ts"
 import type * as Http from "./http.ts"
+import type { Head } from "./response.ts"
 import { excerpt, reasonOfResponse } from "./remote.ts"
 
 /** One HTTP request of an operation. */
@@ -59,7 +60,7 @@ export interface Transport {
     buffer: Uint8Array | undefined,
     onBytes: (count: number) => void
   ) => Effect.Effect<
-    { readonly head: Http.Head; readonly stream: Stream.Stream<Uint8Array, E.HdfsError> },
+    { readonly head: Head; readonly stream: Stream.Stream<Uint8Array, E.HdfsError> },
     E.HdfsError,
     Scope.Scope
   >
