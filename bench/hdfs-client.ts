@@ -65,13 +65,13 @@ const parallel = client(({ readRanges }) =>
   )
 )
 
-const stat = (concurrency: number) =>
+const stat = (concurrency: 1 | 16) =>
   client(({ getFileStatus }) =>
     Effect.suspend(() => {
       let right = 0
       return Effect.map(
         Effect.forEach(
-          Array.from({ length: operations }),
+          Array.from({ length: operations[concurrency] }),
           () => Effect.map(getFileStatus(path), (status) => (right += status.length === bytes ? 1 : 0)),
           { discard: true, concurrency }
         ),

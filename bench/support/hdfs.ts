@@ -13,7 +13,8 @@ export type Job =
   | "stat"
   | "stat16"
 
-export const operations = 5000
+/** How often a status is asked for, by the number of requests at a time. */
+export const operations = { 1: 5000, 16: 20_000 }
 
 export const rangeLength = 1024 * 1024
 
