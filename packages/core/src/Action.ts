@@ -83,6 +83,8 @@ export interface Spec {
   ) => Effect.Effect<unknown, unknown, unknown>
   /** Whether the task is to see the partitions of the plan, one each, whatever their size. Default `false`. */
   readonly eachPartition?: boolean | undefined
+  /** Whether a task may be tried again: not where it hands its rows over before it ends. Default `true`. */
+  readonly retries?: boolean | undefined
   readonly drive: (run: Run) => Effect.Effect<unknown, unknown, unknown>
   /** Called when a run ends, before it hands its result over. */
   readonly onEnd?: ((summary: Summary) => void) | undefined

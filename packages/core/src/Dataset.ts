@@ -993,6 +993,7 @@ export const toStream = <A, E, R>(self: Dataset<A, E, R>): Stream.Stream<A, E | 
     (queue) =>
       action(self, {
         name: "toStream",
+        retries: false,
         task: (rows, task) =>
           Stream.runForEachArray(rows, (values) => {
             task.metrics.rowsOut += values.length

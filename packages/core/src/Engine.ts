@@ -82,6 +82,7 @@ export const make: Effect.Effect<
         graph,
         replan: decide,
         eachPartition: spec.eachPartition ?? false,
+        retries: spec.retries ?? true,
         scheduler,
         shuffle,
         cached,

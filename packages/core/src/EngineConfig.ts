@@ -18,6 +18,11 @@ export interface EngineConfig {
   readonly openCostBytes: number
   /** Milliseconds a task waits for a slot on a host that has its data. Default 3000 (`spark.locality.wait`). */
   readonly localityWaitMillis: number
+  /**
+   * Attempts at a task whose storage did not answer or answered with a passing fault. Default 4 (`spark.task.maxFailures`). Other failures
+   * have as many as the executor allows: one in this process.
+   */
+  readonly taskAttempts: number
   /** Milliseconds between two `Progress` events. Default 200. */
   readonly progressMillis: number
   /**
@@ -56,6 +61,7 @@ export const defaults: EngineConfig = {
   splitBytes: 128 * 1024 * 1024,
   openCostBytes: 4 * 1024 * 1024,
   localityWaitMillis: 3000,
+  taskAttempts: 4,
   progressMillis: 200,
   broadcastBytes: 10 * 1024 * 1024,
   adaptive: true,
@@ -86,7 +92,7 @@ export const layer = (config: Partial<EngineConfig>): Layer.Layer<never> =>
   Layer.succeed(EngineConfig, { ...defaults, ...config })
 
 /**
- * The settings from configuration: `SPLIT_BYTES`, `OPEN_COST_BYTES`, `LOCALITY_WAIT_MILLIS`,
+ * The settings from configuration: `SPLIT_BYTES`, `OPEN_COST_BYTES`, `LOCALITY_WAIT_MILLIS`, `TASK_ATTEMPTS`,
  * `PROGRESS_MILLIS`, `BROADCAST_BYTES`, `ADAPTIVE`, `TARGET_PARTITION_BYTES`, `MIN_PARTITION_BYTES`, `SKEW_FACTOR`, `SKEW_BYTES`,
  * `CACHE_BYTES`.
  *
@@ -97,6 +103,7 @@ export const config: Config.Config<EngineConfig> = Config.all({
   splitBytes: Config.Int("SPLIT_BYTES").pipe(Config.withDefault(defaults.splitBytes)),
   openCostBytes: Config.Int("OPEN_COST_BYTES").pipe(Config.withDefault(defaults.openCostBytes)),
   localityWaitMillis: Config.Int("LOCALITY_WAIT_MILLIS").pipe(Config.withDefault(defaults.localityWaitMillis)),
+  taskAttempts: Config.Int("TASK_ATTEMPTS").pipe(Config.withDefault(defaults.taskAttempts)),
   progressMillis: Config.Int("PROGRESS_MILLIS").pipe(Config.withDefault(defaults.progressMillis)),
   broadcastBytes: Config.Int("BROADCAST_BYTES").pipe(Config.withDefault(defaults.broadcastBytes)),
   adaptive: Config.Boolean("ADAPTIVE").pipe(Config.withDefault(defaults.adaptive)),

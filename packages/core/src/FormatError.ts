@@ -148,4 +148,9 @@ export class FormatError extends Schema.TaggedError<FormatError>("@sluice/core/F
   override get message(): string {
     return `${this.format} ${this.path}: ${this.reason.message}`
   }
+
+  /** Whether the same call may succeed later. */
+  get isRetryable(): boolean {
+    return this.reason._tag === "StorageFailed" && this.reason.error.isRetryable
+  }
 }

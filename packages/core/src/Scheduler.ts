@@ -14,6 +14,7 @@ import {
   Layer,
   Predicate,
   Queue,
+  Result,
   Scope,
   Semaphore,
   Stream
@@ -42,6 +43,8 @@ export interface TaskSet<A, E, R> {
   ) => Effect.Effect<A, E, R>
   /** Takes each result as it arrives, one at a time; its failure is the set's. */
   readonly onResult: (partition: number, result: A, attempt: number) => Effect.Effect<void, E, R>
+  /** Whether another attempt may not meet this failure: then there are `EngineConfig.taskAttempts`, whatever the executor allows. */
+  readonly passes?: ((failure: E) => boolean) | undefined
 }
 
 /**
@@ -133,6 +136,12 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     // Of an attempt on an executor that was given up and the attempt in its place only the first result counts.
     const handedOver = new Set<number>()
     const scope = yield* Scope.make()
+    const passes = (cause: Cause.Cause<E | ExecutorLost>): boolean => {
+      const error = Cause.findError(cause)
+      return Result.isSuccess(error) && !Predicate.isTagged(error.success, "ExecutorLost")
+        ? (set.passes?.(error.success as E) ?? false)
+        : false
+    }
 
     const launch: Running["launch"] = ({ attempt, executor: on, locality, task }) => {
       const { partition } = set.tasks[task]
@@ -160,7 +169,14 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
           Effect.onExit((exit) => {
             if (Exit.isSuccess(exit)) return Queue.offer(events, { _tag: "Succeeded", set: id, task, attempt })
             failures.set(task, exit.cause)
-            return Queue.offer(events, { _tag: "Failed", set: id, task, attempt, counts: !isLost(exit.cause) })
+            return Queue.offer(events, {
+              _tag: "Failed",
+              set: id,
+              task,
+              attempt,
+              counts: !isLost(exit.cause),
+              attempts: passes(exit.cause) ? config.taskAttempts : undefined
+            })
           }),
           Effect.provideContext(services),
           Effect.forkIn(scope),

@@ -8,7 +8,7 @@ import type { Shuffle } from "../../Shuffle.ts"
 import type { Cache } from "../planner/cache.ts"
 import { shuffleId, writtenBytes } from "../planner/wide.ts"
 import { provideErased } from "../task/runtime.ts"
-import { attempt, count, type Done, type JobHead, type TaskFailure } from "./attempt.ts"
+import { attempt, count, type Done, type JobHead, passes, type TaskFailure } from "./attempt.ts"
 
 // Times that the output of a map task may be lost before the job fails (as Spark's consecutive stage attempts), and the distance of the
 // numbers of attempts between them: a file is named by its attempt.
@@ -40,6 +40,7 @@ export const makeStages = (
     readonly graph: StageGraph
     readonly replan: (measured: ReadonlyMap<number, number>) => StageGraph
     readonly eachPartition: boolean
+    readonly retries: boolean
     readonly scheduler: Scheduler["Service"]
     readonly shuffle: Shuffle["Service"]
     readonly cached: Cache
@@ -73,6 +74,7 @@ export const makeStages = (
         .run<Done | undefined, TaskFailure, never>({
           jobId,
           stage: stage.id,
+          passes: (failure) => options.retries && passes(failure),
           tasks: tasks.map((partition) => ({ partition, hosts: stage.partitions[partition]?.hosts ?? [] })),
           onResult: (partition, done, attemptOfSet) => {
             const attempt = firstAttempt + attemptOfSet

@@ -69,6 +69,8 @@ export type Event =
       readonly attempt: number
       /** False for what is not the task's fault (a lost executor): tried again without limit. */
       readonly counts: boolean
+      /** Attempts a failure of this kind allows where the set allows fewer. */
+      readonly attempts?: number | undefined
     }
   /** The set is wanted no longer; its running attempts are being interrupted. */
   | { readonly _tag: "Cancelled"; readonly set: number }
@@ -303,7 +305,8 @@ export const step = (state: State, event: Event, now: number): ReadonlyArray<Com
     case "Failed": {
       const set = end(state, event.set, event.task, event.attempt)
       if (set === undefined) break
-      if (event.counts && ++set.failures[event.task] >= set.maxAttempts) {
+      const attempts = Math.max(set.maxAttempts, event.attempts ?? 0)
+      if (event.counts && ++set.failures[event.task] >= attempts) {
         stop(state, set)
         commands.push({ _tag: "Aborted", set: set.id, task: event.task })
       } else {
