@@ -235,13 +235,32 @@ describe("Scorer", () => {
   it.live("keeps within its limit of requests in flight and shares the load between endpoints", () =>
     Effect.gen(function* () {
       const servers = [yield* make(4, [{ _tag: "Score", delay: 5 }]), yield* make(4, [{ _tag: "Score", delay: 5 }])]
+      for (const server of servers) server.gated = true
       const scorer = yield* Scorer.make({ endpoints: servers.map(({ url }) => url), concurrency: 4 })
-      yield* Effect.forEach(Array.from({ length: 40 }), () => scorer.score(batch()), { concurrency: "unbounded" })
-      const shares = servers.map(({ requests }) => requests.length)
-      assert.strictEqual(shares[0]! + shares[1]!, 40)
-      // The endpoint with the fewest requests in flight is taken: answers that come late on a busy machine shift a few.
-      assert.isAtLeast(Math.min(...shares), 15)
-      for (const { maxOpen } of servers) assert.isAtMost(maxOpen, 4)
+      const scores = yield* Effect.forkChild(
+        Effect.forEach(Array.from({ length: 40 }), () => scorer.score(batch()), { concurrency: "unbounded" })
+      )
+      // No answer leaves before it is let go, so where every request went is known: to the endpoint with the fewest in flight.
+      const shares = [2, 2]
+      const arrived = eventually(() => servers.every(({ requests }, i) => requests.length === shares[i]))
+      assert.isTrue(yield* arrived)
+      for (let n = 4; n < 40; n++) {
+        const next = n % 3 === 0 ? 0 : 1
+        servers[next]?.release(1)
+        shares[next]!++
+        assert.isTrue(yield* arrived, `request ${n} goes where one was answered`)
+        assert.deepStrictEqual(
+          servers.map(({ open }) => open),
+          [2, 2]
+        )
+      }
+      for (const server of servers) server.release()
+      yield* Fiber.join(scores)
+      assert.deepStrictEqual(shares, [14, 26])
+      assert.deepStrictEqual(
+        servers.map(({ maxOpen, requests }) => [maxOpen, requests.length]),
+        shares.map((share) => [2, share])
+      )
       const stats = yield* scorer.stats
       assert.strictEqual(stats.maxInFlight, 4)
       assert.strictEqual(stats.inFlight, 0)
