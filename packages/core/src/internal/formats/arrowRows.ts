@@ -3,29 +3,29 @@ import type * as Arrow from "apache-arrow"
 import { Result, Schema, SchemaAST } from "effect"
 import { SchemaMismatch } from "../../FormatError.ts"
 import * as Vector from "../../Vector.ts"
-
-// `Type` of apache-arrow, whose enum values are part of the Arrow format: so that this file does not load the library.
-const Int = 2
-const Float = 3
-const Binary = 4
-const Utf8 = 5
-const Bool = 6
-const Decimal = 7
-const Date_ = 8
-const Time = 9
-const Timestamp = 10
-const List = 12
-const Struct = 13
-const FixedSizeBinary = 15
-const FixedSizeList = 16
-const Map_ = 17
-const Duration = 18
-const LargeBinary = 19
-const LargeUtf8 = 20
-const LargeList = 21
-const BinaryView = 23
-const Utf8View = 24
-const Dictionary = -1
+import {
+  Binary,
+  BinaryView,
+  Bool,
+  Date_,
+  Decimal,
+  Dictionary,
+  Duration,
+  FixedSizeBinary,
+  FixedSizeList,
+  Float,
+  Int,
+  LargeBinary,
+  LargeList,
+  LargeUtf8,
+  List,
+  Map_,
+  Struct,
+  Time,
+  Timestamp,
+  Utf8,
+  Utf8View
+} from "./arrowTypes.ts"
 
 /** Reads the value at an index of a batch's column. */
 type Getter = (index: number) => unknown

@@ -1,18 +1,10 @@
 /** Which row groups may have rows that meet conditions, by the statistics of their columns. */
 import type * as Arrow from "apache-arrow"
 import { type ColumnCondition, mayMatch, type Statistics } from "../../Condition.ts"
+import { Bool, Date_, Dictionary, Float, Int, LargeUtf8, Timestamp, Utf8, Utf8View } from "./arrowTypes.ts"
 import type { ColumnChunk, RowGroup } from "./parquetFooter.ts"
 
-// `Type` and units of apache-arrow, whose enum values are part of the Arrow format: so that this file does not load the library.
-const Int = 2
-const Float = 3
-const Utf8 = 5
-const Bool = 6
-const Date_ = 8
-const Timestamp = 10
-const LargeUtf8 = 20
-const Utf8View = 24
-const Dictionary = -1
+// Of a time unit of Arrow, by its number.
 const perMilli = [0.001, 1, 1000, 1_000_000]
 
 type Bound = number | bigint | Uint8Array | undefined
