@@ -9,6 +9,7 @@ import * as path from "node:path"
 import * as Codec from "../src/Codec.ts"
 import * as Partitioner from "../src/Partitioner.ts"
 import * as Shuffle from "../src/Shuffle.ts"
+import type { SpillFile } from "../src/internal/shuffle/store.ts"
 
 type Pair = readonly [key: unknown, value: unknown]
 
@@ -46,6 +47,20 @@ const filesIn = (directory: string): ReadonlyArray<string> =>
     .readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name !== "owner.json")
     .map((entry) => entry.name)
+
+// A shuffle whose files are other than its store makes them.
+const withFiles = (
+  shuffle: Shuffle.Shuffle["Service"],
+  change: (file: SpillFile, name: string) => Partial<SpillFile>
+): Shuffle.Shuffle["Service"] => ({
+  ...shuffle,
+  store: {
+    ...shuffle.store,
+    create: (id, name) => Effect.map(shuffle.store.create(id, name), (file) => ({ ...file, ...change(file, name) }))
+  }
+})
+
+const sizeOf = (parts: ReadonlyArray<Uint8Array>): number => parts.reduce((sum, part) => sum + part.length, 0)
 
 // All rows fit, or hardly any.
 const budgets = [1, 300, 5000, 10_000_000]
@@ -281,11 +296,23 @@ describe("Shuffle", () => {
       return run(
         Effect.gen(function* () {
           const [slice] = slices(yield* writeAll(over, [rows]), 1)
-          const sorted = yield* Stream.runCollect(Shuffle.sort(over, order, slice!, pair))
+          let written = 0
+          const counted = withFiles(yield* Shuffle.Shuffle, (file) => ({
+            append: (parts) => {
+              written += sizeOf(parts)
+              return file.append(parts)
+            }
+          }))
+          const sorted = yield* Stream.runCollect(Shuffle.sort(over, order, slice!, pair)).pipe(
+            Effect.provideService(Shuffle.Shuffle, counted)
+          )
           assert.deepStrictEqual(
             [...sorted],
             [...rows].toSorted((a, b) => order(a[0], b[0]))
           )
+          // Every row lies in a first run, and most of them in one more.
+          const read = slice!.statuses.flatMap(({ lengths }) => lengths).reduce((sum, length) => sum + length, 0)
+          assert.isBelow(written, 2.2 * read)
         }),
         Shuffle.layerDisk({ memoryBytes: 2000 })
       )
@@ -501,28 +528,60 @@ describe("Shuffle", () => {
       }).pipe(Effect.provide(Shuffle.layerDisk({ compression: "zstd" })))
   )
 
+  it.live("fails when a spilled run is flipped or cut off, and never gives a wrong row", () =>
+    Effect.gen(function* () {
+      const over = exchange(Partitioner.hash(1))
+      const rows = Array.from({ length: 500 }, (_, i): Pair => [i, `value ${i}`])
+      const statuses = yield* writeAll(over, [rows])
+      const slice = { statuses, from: 0, to: 1 }
+      let harm = (bytes: Buffer): void => void bytes
+      let reads = 0
+      const harmed = withFiles(yield* Shuffle.Shuffle, (file) => ({
+        read: (offset, length) =>
+          Effect.tap(file.read(offset, length), (bytes) => {
+            if (reads++ === 3) harm(bytes)
+            return Effect.void
+          })
+      }))
+      const operators: ReadonlyArray<Stream.Stream<unknown, Shuffle.ShuffleError, Shuffle.Shuffle>> = [
+        Shuffle.sort(over, Order.Number as Order.Order<unknown>, slice, pair),
+        Stream.flatMap(Shuffle.group(over, slice), ([, values]) => values),
+        Shuffle.aggregate(over, list, slice, { combined: false, make: (key) => key })
+      ]
+      for (const operator of operators) {
+        const attempt = Effect.suspend(() => {
+          reads = 0
+          return Effect.result(Effect.provideService(Stream.runCollect(operator), Shuffle.Shuffle, harmed))
+        })
+        const fails = Effect.map(attempt, (result) => {
+          assert.isTrue(result._tag === "Failure")
+          if (result._tag === "Failure") {
+            assert.deepStrictEqual([result.failure.reason._tag, result.failure.lost], ["Corrupt", undefined])
+          }
+        })
+        for (let i = 0; i < 300; i += 23) {
+          harm = (bytes) => (bytes[i % bytes.length]! ^= 1 << (i % 8))
+          yield* fails
+        }
+        harm = () => {}
+        const whole = yield* attempt
+        assert.isTrue(whole._tag === "Success" && whole.success.length === rows.length && reads > 10)
+      }
+    }).pipe(Effect.provide(Shuffle.layerDisk({ memoryBytes: 4000, compression: "zstd" })))
+  )
+
   it.live("fails with NoSpace when the disk fills, map output or run, and leaves nothing", () =>
     Effect.gen(function* () {
       const over = exchange(Partitioner.hash(2))
       const rows = Array.from({ length: 2000 }, (_, i): Pair => [i, "x".repeat(50)])
       const shuffle = yield* Shuffle.Shuffle
       let left = Infinity
-      const full = Shuffle.Shuffle.of({
-        ...shuffle,
-        store: {
-          ...shuffle.store,
-          create: (id, name) =>
-            Effect.map(shuffle.store.create(id, name), (file) => ({
-              ...file,
-              append: (parts) => {
-                left -= parts.reduce((sum, part) => sum + part.length, 0)
-                return left < 0
-                  ? Effect.fail(new Shuffle.NoSpace({ file: name, detail: "injected" }))
-                  : file.append(parts)
-              }
-            }))
+      const full = withFiles(shuffle, (file, name) => ({
+        append: (parts) => {
+          left -= sizeOf(parts)
+          return left < 0 ? Effect.fail(new Shuffle.NoSpace({ file: name, detail: "injected" })) : file.append(parts)
         }
-      })
+      }))
       yield* Effect.gen(function* () {
         const statuses = yield* writeAll(over, [rows])
         left = 20_000
@@ -564,15 +623,17 @@ describe("Shuffle", () => {
     })
   )
 
-  it.live("sweeps what a killed process left, and nothing of those alive", () =>
+  it.live("sweeps what a process killed while it spilled left, and nothing of those alive", () =>
     Effect.gen(function* () {
       const directory = yield* scratch
       const program = `
-        import { Effect } from "effect"
-        import * as Shuffle from "@sluice/core/Shuffle"
-        Effect.runFork(Effect.provide(Effect.andThen(Effect.sync(() => console.log("up")), Effect.never),
-          Shuffle.layerDisk({ directory: process.argv[1] })))
-        setInterval(() => {}, 1000)`
+        import { Effect, Stream } from "effect"
+        import { Codec, Partitioner, Shuffle } from "@sluice/core"
+        const over = { id: "job-1", operator: "groupByKey", partitioner: Partitioner.hash(3), key: Codec.plain, value: Codec.plain,
+          keyOf: (n) => n, valueOf: (n) => "value " + n }
+        const rows = Stream.tap(Stream.range(0, 1e9), (n) => Effect.sync(() => n === 2000 && console.log("spilling")))
+        Effect.runFork(Effect.provide(Shuffle.write(over, { map: 0, attempt: 0 }, rows),
+          Shuffle.layerDisk({ directory: process.argv[1], memoryBytes: 10_000 })))`
       const child = yield* Effect.acquireRelease(
         Effect.sync(() =>
           spawn(process.execPath, ["--conditions=@sluice/source", "--input-type=module", "-e", program, directory], {
@@ -585,6 +646,7 @@ describe("Shuffle", () => {
       yield* Effect.promise(() => once(child.stdout, "data"))
       const left = fs.readdirSync(directory)
       assert.strictEqual(left.length, 1)
+      assert.strictEqual(filesIn(directory).length, 1)
       const alive = yield* Effect.provide(
         Effect.sync(() => fs.readdirSync(directory)),
         Shuffle.layerDisk({ directory })

@@ -54,6 +54,54 @@ describe("jobs that shuffle", () => {
     )
   )
 
+  it.live("leave no files when a combiner or an order throws, on either side of the shuffle", () =>
+    onDisk(
+      (directory) =>
+        Effect.gen(function* () {
+          const pairs: Dataset.Dataset<readonly [string, number]> = pairsOf(rows, 4)
+          let left = 0
+          const thrower = <A>(value: A): A => {
+            if (left-- === 0) throw new Error("not today")
+            return value
+          }
+          const sum = (a: number, b: number) => thrower(a + b)
+          const order = Order.make<string>((a, b) => thrower(Order.String(a, b)))
+          // Of some 2,800 sums on the map side and 150 on the reduce side; of a sample's comparisons, the partitioner's and the sort's.
+          for (const [dataset, calls] of [
+            [Dataset.reduceByKey(pairs, sum), [10, 2000, 2900]],
+            [Dataset.foldByKey(pairs, () => 0, sum), [10, 2000, 3100]],
+            [Dataset.sortByKey(pairs, order), [10, 2000, 20_000]]
+          ] as const) {
+            for (const call of calls) {
+              left = call
+              const error = yield* Effect.flip(Dataset.collect(dataset))
+              assert.strictEqual(error.reason._tag, "OperatorDefect")
+              assert.include(error.message, "not today")
+              assert.deepStrictEqual(files(directory), [])
+            }
+          }
+        }),
+      { memoryBytes: 8 * 1024 }
+    )
+  )
+
+  it.live("end with all rows when an order contradicts itself", () =>
+    onDisk(
+      (directory) =>
+        Effect.gen(function* () {
+          let calls = 0
+          const order = Order.make<string>(() => (calls++ % 2 === 0 ? -1 : 1))
+          const sorted = yield* Dataset.collect(Dataset.sortByKey(pairsOf(rows, 4), order, { partitions: 3 }))
+          assert.deepStrictEqual(
+            sorted.toSorted(([, a], [, b]) => a - b),
+            rows
+          )
+          assert.deepStrictEqual(files(directory), [])
+        }),
+      { memoryBytes: 8 * 1024 }
+    )
+  )
+
   it.live("a map output that is damaged is made again", () =>
     onDisk((directory) =>
       Effect.gen(function* () {
