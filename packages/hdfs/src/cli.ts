@@ -29,6 +29,12 @@ const root = Command.make("sluice-hdfs").pipe(
     ),
     user: Flag.String("user").pipe(Flag.withDescription("The user to be, on an unsecured cluster"), Flag.optional),
     doas: Flag.String("doas").pipe(Flag.withDescription("The user to act as"), Flag.optional),
+    kerberos: Flag.Boolean("kerberos").pipe(
+      Flag.withDescription(
+        "Logs in with the ticket of kinit, as is done anyway where the configuration asks for Kerberos"
+      ),
+      Flag.withDefault(false)
+    ),
     gateway: Flag.Boolean("gateway").pipe(
       Flag.withDescription("The address is an HttpFS gateway"),
       Flag.withDefault(false)
@@ -38,10 +44,11 @@ const root = Command.make("sluice-hdfs").pipe(
 
 const connection = Layer.unwrap(
   Effect.gen(function* () {
-    const { doas, gateway, namenode, user } = yield* root
+    const { doas, gateway, kerberos, namenode, user } = yield* root
+    const settings = { gateway, ...(kerberos ? ({ authentication: "kerberos" } as const) : {}) }
     const config = Option.isSome(namenode)
-      ? HdfsConfig.layer({ nameNodes: namenode.value.split(","), gateway })
-      : HdfsConfig.layerFromEnv({ gateway })
+      ? HdfsConfig.layer({ nameNodes: namenode.value.split(","), ...settings })
+      : HdfsConfig.layerFromEnv(settings)
     const auth = HdfsAuth.layerFromEnv({ doAs: Option.getOrUndefined(doas), user: Option.getOrUndefined(user) })
     return HdfsClient.layer.pipe(Layer.provide(auth), Layer.provideMerge(config))
   })

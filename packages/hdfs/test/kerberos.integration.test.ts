@@ -1,8 +1,9 @@
-import { HdfsAuth, HdfsClient, HdfsConfig } from "@sluice/hdfs"
+import { Storage } from "@sluice/core/Storage"
+import { HdfsAuth, HdfsClient, HdfsConfig, HdfsSchemes } from "@sluice/hdfs"
 import { HadoopCluster, Kdc } from "@sluice/hdfs/testing"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, Layer, Logger, Redacted, type Scope, Stream, Tracer } from "effect"
+import { ConfigProvider, Context, Effect, Layer, Logger, Redacted, type Scope, Stream, Tracer } from "effect"
 import * as ChildProcess from "node:child_process"
 import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
@@ -252,15 +253,34 @@ describeStarted("HDFS secured with Kerberos", missing, start, (secured) => {
     }).pipe(as(it.alice))
   )
 
-  live("the command line logs in where HADOOP_CONF_DIR asks for Kerberos", (it) =>
+  live("paths of hdfs: need a ticket where HADOOP_CONF_DIR asks for Kerberos, and nothing else", (it) => {
+    const text = "alice\n"
+    const echo = Effect.gen(function* () {
+      const storage = yield* Storage
+      yield* storage.write("hdfs:///user/alice/echo", Stream.make(Buffer.from(text)), { overwrite: true })
+      return yield* storage.readRange("hdfs:///user/alice/echo", 0, text.length)
+    }).pipe(
+      Effect.provide(Layer.fresh(HdfsSchemes.layer)),
+      Effect.provideService(
+        ConfigProvider.ConfigProvider,
+        ConfigProvider.fromEnv({ env: { HADOOP_CONF_DIR: it.cluster.confDir } })
+      )
+    )
+    return Effect.gen(function* () {
+      assert.strictEqual(Buffer.from(yield* as(it.alice)(echo)).toString(), text)
+      assert.include((yield* Effect.flip(as(it.nobody)(echo))).message, "run kinit")
+    })
+  })
+
+  live("the command line logs in with the ticket, or says that there is none", (it) =>
     Effect.sync(() => {
       const cli = fileURLToPath(new URL("../src/cli.ts", import.meta.url))
-      const run = (env: Readonly<Record<string, string>>) =>
-        ChildProcess.spawnSync(process.execPath, ["--conditions=@sluice/source", cli, "ls", "/user"], {
+      const run = (env: Readonly<Record<string, string>>, ...flags: ReadonlyArray<string>) =>
+        ChildProcess.spawnSync(process.execPath, ["--conditions=@sluice/source", cli, ...flags, "ls", "/user"], {
           encoding: "utf8",
           env: { PATH: process.env["PATH"], HADOOP_CONF_DIR: it.cluster.confDir, ...env }
         })
-      const { stderr, stdout } = run(it.alice)
+      const { stderr, stdout } = run(it.alice, "--namenode", it.cluster.url, "--kerberos")
       assert.match(stdout, /alice +hdfs .* alice\n.* bob\n/, stderr)
       const refused = run(it.nobody)
       assert.strictEqual(refused.status, 1)
