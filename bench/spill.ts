@@ -164,10 +164,11 @@ try {
   const expected = await generate(input)
   const rows: Array<string> = []
   let budget = 0
+  process.stderr.write(`${(expected.bytes / 1e9).toFixed(2)} GB generated\n`)
   for (const { check, name } of jobs) {
     const output = join(folder, name)
     const program = fileURLToPath(new URL("support/spill.ts", import.meta.url))
-    const process_ = await run(
+    const ended = await run(
       process.execPath,
       [
         `--max-old-space-size=${HEAP}`,
@@ -181,15 +182,16 @@ try {
       {},
       signal
     )
-    const report = Schema.decodeSync(Schema.fromJsonString(Report))(process_.stdout)
+    const report = Schema.decodeSync(Schema.fromJsonString(Report))(ended.stdout)
     budget = report.budget
     await check(output, expected)
     rmSync(output, { recursive: true })
+    process.stderr.write(`${name}: the right answer after ${ended.seconds.toFixed(1)} s\n`)
     rows.push(
       row([
         name,
-        process_.seconds.toFixed(1),
-        (expected.bytes / 1e6 / process_.seconds).toFixed(0),
+        ended.seconds.toFixed(1),
+        (expected.bytes / 1e6 / ended.seconds).toFixed(0),
         (report.outputs / 1e9).toFixed(2),
         (report.runs / 1e9).toFixed(2),
         ...[report.heap, report.arrayBuffers, report.resident].map(megabytes)
