@@ -122,15 +122,28 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
     },
     put: (handle, partition, rows, task) => {
       if (handle.storage !== "disk") return inMemory(handle, partition, rows, task)
+      // Elements that failed are no rows: they go on to their `Catch`, and a partition that has some is not kept.
+      const failed: Array<Failed> = []
+      const kept = mapArrays(rows, (values) =>
+        values.filter((value) => {
+          if (value instanceof Failed) failed.push(value)
+          return !(value instanceof Failed)
+        })
+      )
       return Stream.unwrap(
-        toDisk(handle, partition, task.attempt, rows).pipe(
+        toDisk(handle, partition, task.attempt, kept).pipe(
           Effect.catch((error) =>
             error instanceof ShuffleError ? task.abort(shuffleFailed(error)) : Effect.fail(error)
           ),
           Effect.map(() => {
-            const entry = entries.get(keyOf(handle.id, partition))
+            const key = keyOf(handle.id, partition)
+            const entry = entries.get(key)
+            if (failed.length > 0) forget(key)
             return entry?._tag === "Disk"
-              ? abortOn(handle.read({ id: handle.id, slice: { statuses: [entry.status], from: 0, to: 1 } }), task)
+              ? Stream.concat(
+                  abortOn(handle.read({ id: handle.id, slice: { statuses: [entry.status], from: 0, to: 1 } }), task),
+                  Stream.fromArray<unknown>(failed)
+                )
               : Stream.fromEffect(task.abort(new ShuffleFailed({ operator: "cache", detail: "the partition is gone" })))
           })
         )
