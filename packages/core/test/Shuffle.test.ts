@@ -534,13 +534,15 @@ describe("Shuffle", () => {
       const rows = Array.from({ length: 500 }, (_, i): Pair => [i, `value ${i}`])
       const statuses = yield* writeAll(over, [rows])
       const slice = { statuses, from: 0, to: 1 }
-      let harm = (bytes: Buffer): void => void bytes
+      let harm = (_bytes: Buffer): void => {}
+      let cut = Infinity
       let reads = 0
       const harmed = withFiles(yield* Shuffle.Shuffle, (file) => ({
         read: (offset, length) =>
-          Effect.tap(file.read(offset, length), (bytes) => {
-            if (reads++ === 3) harm(bytes)
-            return Effect.void
+          Effect.suspend(() => {
+            if (reads++ !== 3) return file.read(offset, length)
+            if (cut < Infinity) fs.truncateSync(file.file, offset + Math.min(cut, length - 1))
+            return Effect.tap(file.read(offset, length), (bytes) => Effect.sync(() => harm(bytes)))
           })
       }))
       const operators: ReadonlyArray<Stream.Stream<unknown, Shuffle.ShuffleError, Shuffle.Shuffle>> = [
@@ -564,6 +566,8 @@ describe("Shuffle", () => {
           yield* fails
         }
         harm = () => {}
+        for (cut of [0, 1, 30, 1000]) yield* fails
+        cut = Infinity
         const whole = yield* attempt
         assert.isTrue(whole._tag === "Success" && whole.success.length === rows.length && reads > 10)
       }
