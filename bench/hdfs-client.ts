@@ -40,7 +40,7 @@ const localBytes = (buffer: Uint8Array | undefined) =>
 
 const write = (buffer: Uint8Array | undefined) =>
   client(({ write }) =>
-    write(path, localBytes(buffer), { overwrite: true, replication: 1, blockSize: 128 * 1024 * 1024 })
+    write(path, localBytes(buffer), { overwrite: true, length: bytes, replication: 1, blockSize: 128 * 1024 * 1024 })
   )
 
 const read = (onChunk: (chunk: Uint8Array) => void, buffer: Uint8Array | undefined) =>

@@ -39,6 +39,11 @@ export interface CreateOptions {
   readonly createParent?: boolean | undefined
   /** The server's buffer, bytes. */
   readonly bufferSize?: number | undefined
+  /**
+   * How many bytes there will be, where that is known: servers take a body of a known length with less work. Another number
+   * of bytes is a failure.
+   */
+  readonly length?: number | undefined
   /** An erasure coding policy, `RS-6-3-1024k`. */
   readonly ecPolicy?: string | undefined
   /** A storage policy, `COLD`. */
@@ -611,12 +616,16 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
 
   // Writing
 
-  const send = Effect.fnUntraced(function* <Err, R>(call: WebHdfs.Call, bytes: Stream.Stream<Uint8Array, Err, R>) {
+  const send = Effect.fnUntraced(function* <Err, R>(
+    call: WebHdfs.Call,
+    bytes: Stream.Stream<Uint8Array, Err, R>,
+    length?: number
+  ) {
     let started = false
     for (let retries = 0; ; retries++) {
       const exchange = yield* web.locate(call)
       const result = yield* Effect.result(
-        web.transport.upload(exchange, bytes, () => {
+        web.transport.upload(exchange, bytes, length, () => {
           started = true
         })
       )
@@ -648,7 +657,7 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
 
   const create = Effect.fn("HdfsClient.CREATE")(
     <Err, R>(path: string, bytes: Stream.Stream<Uint8Array, Err, R>, options?: CreateOptions) =>
-      send({ method: "PUT", operation: "CREATE", path, params: createParams(options) }, bytes)
+      send({ method: "PUT", operation: "CREATE", path, params: createParams(options) }, bytes, options?.length)
   )
 
   const append = Effect.fn("HdfsClient.APPEND")(

@@ -489,6 +489,36 @@ describe("HdfsClient on a faulty server", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("a body of a known length comes in no chunks, and another length is a failure", () =>
+    Effect.gen(function* () {
+      const heads: Array<Http.IncomingHttpHeaders> = []
+      const server = yield* serve((request, response, url, self) => {
+        if (url.searchParams.get("noredirect") === "true")
+          return json(response, 200, { Location: `${self.url}/data?op=CREATE` })
+        heads.push(request.headers)
+        request.resume().on("end", () => response.writeHead(201).end())
+      })
+      const bytes = Stream.make(new Uint8Array(6), new Uint8Array(4))
+      yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
+        Effect.gen(function* () {
+          assert.strictEqual(yield* hdfs.create("/f", bytes, { length: 10 }), 10)
+          assert.strictEqual(yield* hdfs.create("/f", bytes), 10)
+          for (const length of [7, 11]) {
+            const error = yield* reason(hdfs.create("/f", bytes, { length }), "UnexpectedEnd")
+            assert.include(error.message, `10 of ${length}`)
+          }
+        })
+      )
+      assert.deepStrictEqual(
+        heads.slice(0, 2).map((each) => [each["content-length"], each["transfer-encoding"]]),
+        [
+          ["10", undefined],
+          [undefined, "chunked"]
+        ]
+      )
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a failed or interrupted write deletes its hidden file and keeps the error", () =>
     Effect.gen(function* () {
       const server = yield* serve((request, response, url, self) => {

@@ -365,6 +365,7 @@ class Body {
   private over = false
   private failure: Failure | undefined
   private waiting: (() => void) | undefined
+  private waitingSince = 0
 
   constructor(request: Request, options: Options, buffer: Uint8Array | undefined) {
     this.readMillis = options.readMillis
@@ -375,9 +376,13 @@ class Body {
     this.socket.on("error", (cause) => this.fail({ _tag: "Cause", cause }))
     this.socket.on("end", () => this.end())
     this.socket.on("close", () => this.end())
+    // The socket's timer starts anew with what it reads; before a wait it may have run for a while, which is not the server's
+    // fault.
+    this.socket.setTimeout(this.readMillis)
     this.socket.on("timeout", () => {
-      // A slow reader is not the server's fault.
-      if (this.waiting !== undefined) this.fail(timeout("read"))
+      const waited = this.waiting === undefined ? 0 : performance.now() - this.waitingSince
+      if (waited >= this.readMillis) this.fail(timeout("read"))
+      else this.socket.setTimeout(Math.ceil(this.readMillis - waited))
     })
     this.socket.write(headOf(request, "connection: close\r\n"), "latin1")
   }
@@ -416,7 +421,7 @@ class Body {
       this.waiting = undefined
       resume(Effect.void)
     }
-    this.socket.setTimeout(this.readMillis)
+    this.waitingSince = performance.now()
     this.socket.resume()
     return Effect.sync(() => {
       this.waiting = undefined

@@ -64,10 +64,11 @@ export interface Transport {
     E.HdfsError,
     Scope.Scope
   >
-  /** Sends a stream as the body; yields the bytes sent once the server said yes. */
+  /** Sends a stream as the body, of a known length or not; yields the bytes sent once the server said yes. */
   readonly upload: <Err, R>(
     exchange: Exchange,
     bytes: Stream.Stream<Uint8Array, Err, R>,
+    length: number | undefined,
     onStart: () => void
   ) => Effect.Effect<number, E.HdfsError | Err, R>
 }
@@ -127,18 +128,27 @@ export const make = (http: Http.Http, limits: Limits): Transport => {
   const upload: Transport["upload"] = Effect.fnUntraced(function* <Err, R>(
     exchange: Exchange,
     source: Stream.Stream<Uint8Array, Err, R>,
+    length: number | undefined,
     onStart: () => void
   ) {
     let sent = 0
+    const wrong = () => fail(exchange, new E.UnexpectedEnd({ position: sent, expected: length ?? sent }))
+    const headers = {
+      "content-type": "application/octet-stream",
+      ...(length === undefined ? {} : { "content-length": String(length) })
+    }
     const answer = yield* http
-      .upload(request(exchange, { "content-type": "application/octet-stream" }), (write) =>
+      .upload(request(exchange, headers), (write) =>
         Effect.suspend(() => {
           onStart()
           return Stream.runForEachArray(source, (chunks) => {
             for (const chunk of chunks) sent += chunk.length
-            return write(chunks)
+            return length === undefined || sent <= length ? write(chunks) : Effect.fail(wrong())
           })
-        }).pipe(Effect.mapError((error) => new SourceError(error)))
+        }).pipe(
+          Effect.andThen(Effect.suspend(() => (sent === (length ?? sent) ? Effect.void : Effect.fail(wrong())))),
+          Effect.mapError((error) => new SourceError(error))
+        )
       )
       .pipe(
         Effect.mapError((error): E.HdfsError | Err =>
