@@ -159,12 +159,18 @@ export const roundRobin = (partitions: number): RoundRobin => ({
  * @category constructors
  * @since 0.1.0
  */
-export const make = <K>(name: string, partitions: number, partition: (key: K) => number): Custom<K> => ({
-  _tag: "Custom",
-  name,
-  partitions: Math.max(1, Math.floor(partitions)),
-  partition
-})
+export const make = <K>(name: string, partitions: number, partition: (key: K) => number): Custom<K> => {
+  const count = Math.max(1, Math.floor(partitions))
+  return {
+    _tag: "Custom",
+    name,
+    partitions: count,
+    partition: (key) => {
+      const rest = Math.floor(partition(key)) % count
+      return (rest < 0 ? rest + count : rest) || 0
+    }
+  }
+}
 
 /**
  * Whether two partitioners send equal keys to equal partitions, so that data partitioned by one need not move for the other.

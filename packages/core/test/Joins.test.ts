@@ -128,6 +128,77 @@ describe("joins", () => {
     })
   )
 
+  on("PairRDDFunctionsSuite: leftOuterJoin, rightOuterJoin, fullOuterJoin", () =>
+    Effect.gen(function* () {
+      const { none, some } = Option
+      sameElements(yield* Dataset.collect(Dataset.leftJoin(left(), right())), [
+        [1, [1, some("x")]],
+        [1, [2, some("x")]],
+        [2, [1, some("y")]],
+        [2, [1, some("z")]],
+        [3, [1, none()]]
+      ])
+      sameElements(yield* Dataset.collect(Dataset.rightJoin(left(), right())), [
+        [1, [some(1), "x"]],
+        [1, [some(2), "x"]],
+        [2, [some(1), "y"]],
+        [2, [some(1), "z"]],
+        [4, [none(), "w"]]
+      ])
+      sameElements(yield* Dataset.collect(Dataset.fullJoin(left(), right())), [
+        [1, [some(1), some("x")]],
+        [1, [some(2), some("x")]],
+        [2, [some(1), some("y")]],
+        [2, [some(1), some("z")]],
+        [3, [some(1), none()]],
+        [4, [none(), some("w")]]
+      ])
+    })
+  )
+
+  on("PairRDDFunctionsSuite: groupWith, cogroup with empty RDD and with one of 0 partitions", () =>
+    Effect.gen(function* () {
+      const lists = <E>(
+        groups: Dataset.Dataset<readonly [number, readonly [Stream.Stream<number>, Stream.Stream<string>]], E>
+      ) =>
+        Dataset.collect(
+          Dataset.mapEffect(groups, ([key, [a, b]]) =>
+            Effect.map(Effect.all([Stream.runCollect(a), Stream.runCollect(b)]), (both) => [key, both] as const)
+          )
+        )
+      sameElements(yield* lists(Dataset.cogroup(left(), [right()])), [
+        [1, [[1, 2], ["x"]]],
+        [2, [[1], ["y", "z"]]],
+        [3, [[1], []]],
+        [4, [[], ["w"]]]
+      ])
+      for (const none of [pairsOf<number, string>([], 0), pairsOf<number, string>([], 3)]) {
+        const alone = [
+          [1, [[1, 2], []]],
+          [2, [[1], []]],
+          [3, [[1], []]]
+        ]
+        sameElements(yield* lists(Dataset.cogroup(left(), [none])), alone)
+        sameElements(yield* lists(Dataset.cogroup(left(), [Dataset.reduceByKey(none, (a) => a)])), alone)
+      }
+    })
+  )
+
+  on("PairRDDFunctionsSuite: subtract and subtractByKey with narrow dependency", () =>
+    Effect.gen(function* () {
+      const by = Partitioner.hash<number>(5)
+      const self = Dataset.partitionBy(left(), by)
+      const that = Dataset.partitionBy(right(), by)
+      const rest = Dataset.subtractByKey(self, that)
+      assert.include(yield* Dataset.explain(rest), "in place already and in place already")
+      sameElements(yield* Dataset.collect(rest), [[3, 1]])
+      // What is left is still partitioned by key.
+      assert.include(yield* Dataset.explain(Dataset.groupByKey(rest)), "groupByKey by hash in 5, in place already")
+      const numbers = Dataset.fromIterable([1, 2, 3, 4, 4], { partitions: 3 })
+      sameElements(yield* Dataset.collect(Dataset.subtract(numbers, Dataset.make(1, 3, 9))), [2, 4, 4])
+    })
+  )
+
   on("PairRDDFunctionsSuite: join all-to-all", () =>
     Effect.gen(function* () {
       const ones = pairsOf([

@@ -173,6 +173,38 @@ describe("keyed operations", () => {
     })
   )
 
+  on("PairRDDFunctionsSuite: aggregateByKey, reduceByKey with many output partitions and with collectAsMap", () =>
+    Effect.gen(function* () {
+      const pairs = pairsOf([
+        [1, 1],
+        [1, 1],
+        [3, 2],
+        [5, 1],
+        [5, 3]
+      ])
+      const sets = Dataset.aggregateByKey(
+        pairs,
+        () => new Set<number>(),
+        (set, n) => set.add(n),
+        (a, b) => new Set([...a, ...b])
+      )
+      sameElements(yield* Dataset.collect(sets), [
+        [1, new Set([1])],
+        [3, new Set([2])],
+        [5, new Set([1, 3])]
+      ])
+      const sums = yield* Dataset.collect(Dataset.reduceByKey(pairs, (a, b) => a + b, { partitions: 10 }))
+      assert.deepStrictEqual(
+        new Map(sums),
+        new Map([
+          [1, 2],
+          [3, 2],
+          [5, 4]
+        ])
+      )
+    })
+  )
+
   on("PairRDDFunctionsSuite: reduceByKey with a partitioner skips the shuffle", () =>
     Effect.gen(function* () {
       const keyed = Dataset.partitionBy(

@@ -1,4 +1,4 @@
-import { Dataset } from "@sluice/core"
+import { Dataset, Partitioner } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Order } from "effect"
 import { pairsOf, roomy } from "./wide.ts"
@@ -63,6 +63,19 @@ describe("lookup", () => {
       assert.deepStrictEqual(yield* Dataset.lookup(sorted, 8), [92])
       assert.deepStrictEqual(yield* Dataset.lookup(joined, 3), [[72, "three"]])
       assert.deepStrictEqual(yield* Dataset.lookup(Dataset.union(sums, sums), 1), [64, 64])
+    }).pipe(Effect.provide(roomy))
+  )
+
+  it.effect("finds keys whose partition is out of range (PairRDDFunctionsSuite: lookup with bad partitioner)", () =>
+    Effect.gen(function* () {
+      for (const partition of [-1, -7, 2.5, 5, Number.NaN, Infinity]) {
+        const odd = Dataset.partitionBy(
+          pairsOf(rows, 4),
+          Partitioner.make(`always ${partition}`, 3, () => partition)
+        )
+        assert.deepStrictEqual(yield* Dataset.lookup(odd, 3), [3, 13, 23, 33])
+        assert.strictEqual((yield* reading(odd, 77)).keys, 10)
+      }
     }).pipe(Effect.provide(roomy))
   )
 })

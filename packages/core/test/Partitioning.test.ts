@@ -1,6 +1,6 @@
 import { Dataset, type Engine, Partitioner } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Option, Order, Stream } from "effect"
 import * as fc from "fast-check"
 import { holds, pairsOf, partitioned, roomy, sameElements } from "./wide.ts"
 
@@ -59,6 +59,86 @@ describe("partitioning", () => {
       )
       const plan = yield* Dataset.explain(Dataset.join(pairsOf([[1, "x"]]), four))
       assert.match(plan, /join by hash in 4, from stage \d and in place already/)
+    })
+  )
+
+  on("PartitioningSuite: RangePartitioner getPartition", () =>
+    Effect.sync(() => {
+      const sample = Array.from({ length: 2000 }, (_, i) => i + 1)
+      for (const partitions of [1, 2, 10, 100, 500, 1000, 1500]) {
+        const range = Partitioner.range({ partitions, sample, order: Order.Number })
+        for (let key = 0; key <= 2001; key++) {
+          const at = range.partition(key)
+          const { bounds } = range as { readonly bounds: ReadonlyArray<number> }
+          if (at < bounds.length) assert.isAtMost(key, bounds[at] ?? Number.NaN)
+          if (at > 0) assert.isAbove(key, bounds[at - 1] ?? Number.NaN)
+        }
+      }
+    })
+  )
+
+  on("PartitioningSuite: zero-length partitions should be correctly handled", () =>
+    Effect.gen(function* () {
+      const numbers = Dataset.filter(
+        Dataset.fromIterable([-1, -1, -1, -1, 2, 4, -1, -1], { partitions: 8 }),
+        (n) => n >= 0
+      )
+      const { mean, stdev, sum, variance, ...extremes } = yield* Dataset.stats(numbers)
+      assert.deepStrictEqual([sum, mean, variance, stdev, extremes.min, extremes.max], [6, 3, 1, 1, 2, 4])
+      assert.deepStrictEqual(yield* Dataset.mean(numbers), Option.some(3))
+      assert.deepStrictEqual(yield* Dataset.reduce(numbers, (a, b) => a + b), Option.some(6))
+    })
+  )
+
+  on("PairRDDFunctionsSuite: default partitioner uses the largest input, and no far smaller partitioner", () =>
+    Effect.gen(function* () {
+      const of = (partitions: number) => pairsOf([[1, 1]], partitions)
+      assert.include(yield* Dataset.explain(Dataset.join(of(7), of(3))), "join by hash in 7")
+      const few = Dataset.partitionBy(of(2), Partitioner.hash(2))
+      // Spark: one order of magnitude between them.
+      assert.include(yield* Dataset.explain(Dataset.cogroup(few, [of(19)])), "cogroup by hash in 2")
+      assert.include(yield* Dataset.explain(Dataset.cogroup(few, [of(21)])), "cogroup by hash in 21")
+      const many = Dataset.partitionBy(of(2), Partitioner.hash(50))
+      assert.include(yield* Dataset.explain(Dataset.cogroup(few, [many, of(60)])), "cogroup by hash in 50")
+    })
+  )
+
+  on("RDDSuite: repartitioned RDDs perform load balancing", () =>
+    Effect.gen(function* () {
+      for (const [from, to] of [
+        [1, 20],
+        [20, 3],
+        [7, 7]
+      ] as const) {
+        const parts = yield* Dataset.collect(
+          Dataset.glom(Dataset.repartition(Dataset.range(0, 2000, { partitions: from }), to))
+        )
+        assert.strictEqual(parts.length, to)
+        for (const part of parts) assert.closeTo(part.length, 2000 / to, from)
+      }
+    })
+  )
+
+  on("RDDSuite: sample preserves what a dataset is partitioned by", () =>
+    Effect.gen(function* () {
+      const keyed = Dataset.partitionBy(
+        pairsOf(Array.from({ length: 100 }, (_, i) => [i, i] as const)),
+        Partitioner.hash<number>(4)
+      )
+      for (const withReplacement of [false, true]) {
+        const sampled = Dataset.sample(keyed, { fraction: 0.5, seed: 1, withReplacement })
+        assert.include(yield* Dataset.explain(Dataset.groupByKey(sampled)), "in place already")
+      }
+    })
+  )
+
+  on("RDDSuite: an empty dataset in a union, and many empty partitions collected", () =>
+    Effect.gen(function* () {
+      const none = Dataset.fromIterable<number>([], { partitions: 0 })
+      assert.deepStrictEqual(yield* Dataset.collect(Dataset.union(none, Dataset.make(1, 2))), [1, 2])
+      assert.deepStrictEqual(yield* Dataset.collect(Dataset.union(Dataset.make(1, 2), none)), [1, 2])
+      assert.strictEqual(yield* Dataset.count(Dataset.union(none, none)), 0)
+      assert.deepStrictEqual(yield* Dataset.collect(Dataset.fromIterable<number>([], { partitions: 1000 })), [])
     })
   )
 

@@ -92,6 +92,44 @@ describe("sorting", () => {
     })
   )
 
+  on("SortingSuite: more partitions than elements, and sort descending with one split and with many partitions", () =>
+    Effect.gen(function* () {
+      const few = Array.from({ length: 10 }, (_, i) => [(i * 7) % 10, i] as const)
+      const byKey = Order.mapInput(Order.Number, (pair: readonly [number, number]) => pair[0])
+      assert.deepStrictEqual(
+        yield* Dataset.collect(Dataset.sortByKey(pairsOf(few, 30), Order.Number)),
+        few.toSorted(byKey)
+      )
+      const many = Array.from({ length: 1000 }, (_, i) => [(i * 7919) % 1009, i] as const)
+      for (const [from, to] of [
+        [1, 1],
+        [2, 20]
+      ] as const) {
+        const sorted = Dataset.sortByKey(pairsOf(many, from), Order.flip(Order.Number), { partitions: to })
+        assert.strictEqual((yield* Dataset.collect(Dataset.glom(sorted))).length, to)
+        assert.deepStrictEqual(yield* Dataset.collect(sorted), many.toSorted(Order.flip(byKey)))
+      }
+    })
+  )
+
+  on("SortingSuite: partition balancing for descending sort", () =>
+    Effect.gen(function* () {
+      const numbers = Dataset.range(1, 1001, { partitions: 4 })
+      const parts = yield* Dataset.collect(
+        Dataset.glom(Dataset.sort(numbers, Order.flip(Order.Number), { partitions: 4 }))
+      )
+      assert.strictEqual(parts.length, 4)
+      for (const part of parts) {
+        assert.isAbove(part.length, 100)
+        assert.isBelow(part.length, 400)
+      }
+      assert.deepStrictEqual(
+        parts.flat(),
+        Array.from({ length: 1000 }, (_, i) => 1000 - i)
+      )
+    })
+  )
+
   on("RDDSuite: sort an empty dataset", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* Dataset.collect(Dataset.sort(Dataset.fromIterable<number>([]), Order.Number)), [])

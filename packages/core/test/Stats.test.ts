@@ -73,6 +73,28 @@ describe("statistics", () => {
     })
   )
 
+  on("RDDSuite: treeAggregate with ops modifying first args", () =>
+    Effect.gen(function* () {
+      const numbers = Dataset.range(-1000, 1000, { partitions: 10 })
+      for (let groups = 1; groups < 10; groups++) {
+        const counted = Dataset.treeAggregate(
+          numbers,
+          (): Array<number> => [0],
+          (state, n) => {
+            state[0] = (state[0] ?? 0) + n
+            return state
+          },
+          (left, right) => {
+            left[0] = (left[0] ?? 0) + (right[0] ?? 0)
+            return left
+          },
+          { groups }
+        )
+        assert.deepStrictEqual(yield* counted, [-1000])
+      }
+    })
+  )
+
   on("histogram: the last bucket has its upper bound, what is outside is not counted", () =>
     Effect.gen(function* () {
       const numbers = Dataset.fromIterable([-1, 0, 1, 1.5, 2, 4.9, 5, 5.1, NaN], { partitions: 3 })
