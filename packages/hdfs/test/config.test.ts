@@ -1,8 +1,9 @@
-import { HdfsAuth, HdfsConfig, HdfsError } from "@sluice/hdfs"
+import { HdfsAuth, HdfsClient, HdfsConfig, HdfsError } from "@sluice/hdfs"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, ConfigProvider, Effect, Layer, Redacted } from "effect"
 import * as Fs from "node:fs"
+import * as Http from "node:http"
 import * as Os from "node:os"
 import * as Path from "node:path"
 
@@ -213,5 +214,44 @@ describe("HdfsAuth", () => {
       assert.include(error.message, "ended with 3")
       assert.notInclude(error.message, "s3cret")
     })
+  )
+
+  it.live("where a login leaves no cookie every request has a ticket of its own, also after a redirect", () =>
+    Effect.gen(function* () {
+      const used: Array<string> = []
+      const server = yield* Effect.acquireRelease(
+        Effect.callback<Http.Server>((resume) => {
+          const http = Http.createServer((request, response) => {
+            used.push(String(request.headers.authorization))
+            if (request.url?.startsWith("/webhdfs/v1/f") === true && !request.url.includes("data=true")) {
+              response.writeHead(307, { location: `${request.url}&data=true` }).end()
+            } else response.end(JSON.stringify({ Path: "/user/ann", FileStatus: {} }))
+          })
+          http.listen(0, "127.0.0.1", () => resume(Effect.succeed(http)))
+        }),
+        (http) =>
+          Effect.sync(() => {
+            http.closeAllConnections()
+            http.close()
+          })
+      )
+      const address = server.address()
+      const port = address !== null && typeof address === "object" ? address.port : 0
+      let tickets = 0
+      const auth = HdfsAuth.layerNegotiate((service) => Effect.sync(() => Redacted.make(`${service}-${++tickets}`)))
+      yield* Effect.gen(function* () {
+        const hdfs = yield* HdfsClient.HdfsClient
+        assert.strictEqual(yield* hdfs.getHomeDirectory, "/user/ann")
+        // A redirected small operation; what it answers is no status.
+        yield* Effect.flip(hdfs.getFileStatus("/f"))
+      }).pipe(
+        Effect.provide(HdfsClient.layer.pipe(Layer.provide(auth))),
+        Effect.provide(HdfsConfig.layer({ nameNodes: [`http://127.0.0.1:${port}`] }))
+      )
+      assert.deepStrictEqual(
+        used,
+        [1, 2, 3, 4].map((n) => `Negotiate HTTP@127.0.0.1-${n}`)
+      )
+    }).pipe(Effect.scoped)
   )
 })
