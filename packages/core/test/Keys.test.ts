@@ -1,6 +1,6 @@
-import { Dataset, type Engine, Partitioner } from "@sluice/core"
+import { Codec, Dataset, type Engine, type JobError, Partitioner } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Equal, HashMap, Option, Stream } from "effect"
+import { Effect, Equal, HashMap, Option, Schema, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -257,6 +257,55 @@ describe("keys of every kind", () => {
       })
     )
   }
+
+  it.live("that are instances of a class need a codec, and are equal when what it writes is", () =>
+    Effect.gen(function* () {
+      class City extends Schema.Class<City>("City")({ name: Schema.String, at: Schema.Date }) {}
+      class Note extends Schema.Class<Note>("Note")({ text: Schema.String }) {}
+      const city = (n: number) => new City({ name: `city ${n % 3}`, at: new Date(n % 3) })
+      const key = Codec.fromSchema(City)
+      const value = Codec.fromSchema(Note)
+      const rows = Array.from({ length: 9 }, (_, n) => [city(n), new Note({ text: `${n}` })] as const)
+      const cities = Dataset.fromIterable(rows, { partitions: 2 })
+      const counted = [
+        yield* Dataset.countByKey(cities, { key }),
+        yield* Dataset.countByValue(Dataset.keys(cities), { key })
+      ]
+      for (const counts of counted) {
+        assert.strictEqual(HashMap.size(counts), 3)
+        assert.deepStrictEqual(HashMap.get(counts, city(1)), Option.some(3))
+      }
+      const texts = Dataset.mapValues(cities, ({ text }) => text)
+      const groups = Dataset.cogroup(cities, [cities, texts], {
+        key,
+        left: value,
+        others: [value, undefined]
+      })
+      const lists = yield* Dataset.collect(
+        Dataset.mapEffect(groups, ([city, [a, b, c]]) =>
+          Effect.map(Effect.all([collected(a), collected(b), collected(c)]), (lists) => [city, lists] as const)
+        )
+      )
+      sameElements(
+        lists,
+        [0, 1, 2].map((n) => {
+          const notes = rows.flatMap(([, note], i) => (i % 3 === n ? [note] : []))
+          return [city(n), [notes, notes, notes.map(({ text }) => text)]]
+        })
+      )
+      for (const refused of [
+        Dataset.countByKey(cities),
+        Dataset.countByValue(Dataset.keys(cities)),
+        Dataset.count(Dataset.cogroup(cities, [cities], { key })),
+        Dataset.countApproxDistinct(Dataset.map(Dataset.keys(cities), (city) => ({ city })))
+      ]) {
+        const error = yield* Effect.flip<unknown, JobError.JobError, Engine.Engine>(refused)
+        assert.strictEqual(error.reason._tag, "ShuffleFailed")
+        assert.match(error.message, /an instance of (City|Note)/)
+      }
+      assert.strictEqual(yield* Dataset.countApproxDistinct(Dataset.keys(cities), { codec: key }), 3)
+    }).pipe(Effect.provide(roomy))
+  )
 
   it.live("meet in joins by broadcast", () => {
     const root = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-keys-"))

@@ -133,6 +133,11 @@ describe("types of wide operations", () => {
     expectTypeOf(() => Dataset.cogroup(pairs, [dates, pairs])).returns.toEqualTypeOf<
       Both<string, readonly [Stream.Stream<number>, Stream.Stream<Date>, Stream.Stream<number>]>
     >()
+    const date = Codec.fromSchema(Schema.Date)
+    void (() => Dataset.cogroup(pairs, [dates, pairs], { others: [date, undefined] }))
+    void (() => pairs.pipe(Dataset.cogroup([dates, pairs], { others: [date, undefined] })))
+    // @ts-expect-error: a codec of other values
+    void (() => Dataset.cogroup(pairs, [pairs], { others: [date] }))
     // @ts-expect-error: keys of another type
     void (() => pairs.pipe(Dataset.join(byNumber)))
   })

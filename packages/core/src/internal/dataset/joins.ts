@@ -601,6 +601,31 @@ export type Groups<V, Others extends ReadonlyArray<Dataset<unknown, unknown, unk
 ]
 
 /**
+ * How a {@link cogroup} moves its rows.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OthersOptions<in out K, Others extends ReadonlyArray<unknown>> extends KeyOptions<K> {
+  /** Encode the values of the other datasets, in their order. Default `Codec.plain`. */
+  readonly others?: { readonly [I in keyof Others]: Codec.Codec<ValueOf<Others[I]>> | undefined } | undefined
+}
+
+/**
+ * {@link OthersOptions}, and how the values of the first dataset are encoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CogroupOptions<in out K, in out V, Others extends ReadonlyArray<unknown>> extends OthersOptions<
+  K,
+  Others
+> {
+  /** Encodes the values of the first dataset. Default `Codec.plain`. */
+  readonly left?: Codec.Codec<V> | undefined
+}
+
+/**
  * Every key of any of the datasets, with a stream of the values each has for it.
  *
  * **Gotchas**
@@ -614,34 +639,38 @@ export type Groups<V, Others extends ReadonlyArray<Dataset<unknown, unknown, unk
 export const cogroup: {
   <K, const Others extends ReadonlyArray<Dataset<readonly [K, unknown], unknown, unknown>>>(
     others: Others,
-    options?: KeyOptions<K>
+    options?: OthersOptions<K, NoInfer<Others>>
   ): <V, E, R>(
     self: Dataset<readonly [K, V], E, R>
   ) => Dataset<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>>
   <K, V, E, R, const Others extends ReadonlyArray<Dataset<readonly [K, unknown], unknown, unknown>>>(
     self: Dataset<readonly [K, V], E, R>,
     others: Others,
-    options?: KeyOptions<K>
+    options?: CogroupOptions<K, NoInfer<V>, NoInfer<Others>>
   ): Dataset<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>>
 } = dual(
   (args) => isDataset(args[0]),
   <K, V, E, R, const Others extends ReadonlyArray<Dataset<readonly [K, unknown], unknown, unknown>>>(
     self: Dataset<readonly [K, V], E, R>,
     others: Others,
-    options?: KeyOptions<K>
+    options?: CogroupOptions<K, NoInfer<V>, NoInfer<Others>>
   ): Dataset<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>> => {
     const key = codecOr(options?.key)
-    const side = pairSide<K, unknown>("cogroup", key, codecOr<unknown>(undefined))
+    // Every input is written and read with its own codec.
+    const codecs = [options?.left, ...(options?.others ?? [])] as ReadonlyArray<unknown> as ReadonlyArray<
+      Codec.Codec<unknown> | undefined
+    >
+    const sideOf = (index: number) => pairSide<K, unknown>("cogroup", key, codecOr(codecs[index]))
     const all: ReadonlyArray<Dataset<readonly [K, unknown], unknown, unknown>> = [self, ...others]
     return exchange<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>>({
       name: "cogroup",
-      inputs: all.map((input) => written(input, side, true)),
+      inputs: all.map((input, index) => written(input, sideOf(index), true)),
       partitioning: partitioningOf(options, key),
       keyed: true,
       read: (sources, task) =>
         Stream.map(
           Shuffle.cogroup<K, ReadonlyArray<unknown>>(
-            sources.map((source) => ({ wire: wireOf(side, source), slice: source.slice }))
+            sources.map((source, index) => ({ wire: wireOf(sideOf(index), source), slice: source.slice }))
           ),
           // As many streams as datasets, in their order.
           ([k, groups]) =>

@@ -5,9 +5,10 @@ import type * as Codec from "../../Codec.ts"
 import { InvalidPlan, type JobError } from "../../JobError.ts"
 import { hashBytes, prefix } from "../shuffle/plain.ts"
 import { Writer } from "../shuffle/bytes.ts"
+import { shuffleFailed } from "../planner/wide.ts"
 import { uniform } from "../task/sampler.ts"
 import { action, all, eachArray } from "./action.ts"
-import { codecOr } from "./exchange.ts"
+import { codecOr, type KeyOptions, refusing } from "./exchange.ts"
 import { reduceByKey, repartition } from "./keyed.ts"
 import { type Dataset, isDataset, narrow } from "./model.ts"
 
@@ -28,8 +29,16 @@ const folded = <A, E, R, S, B>(
       Effect.suspend(() => {
         let state = options.zero()
         return Effect.map(
-          eachArray(rows, task, (values) => {
-            state = options.add(state, values, task.partition)
+          Stream.runForEachArray(rows, (values) => {
+            task.metrics.rowsOut += values.length
+            const added = refusing(
+              options.name,
+              () => {
+                state = options.add(state, values, task.partition)
+              },
+              () => values
+            )
+            return Effect.catch(added, (error) => task.abort(shuffleFailed(error)))
           }),
           () => state
         )
@@ -467,8 +476,11 @@ export const treeAggregate: {
  * @category actions
  * @since 0.1.0
  */
-export const countByValue = <A, E, R>(self: Dataset<A, E, R>): Action<HashMap.HashMap<A, number>, E, R> =>
-  counts(narrow(self, { _tag: "Map", f: (value: A) => [value, 1] as const }), "countByValue")
+export const countByValue = <A, E, R>(
+  self: Dataset<A, E, R>,
+  options?: KeyOptions<A>
+): Action<HashMap.HashMap<A, number>, E, R> =>
+  counts(narrow(self, { _tag: "Map", f: (value: A) => [value, 1] as const }), "countByValue", options)
 
 /**
  * How many pairs each key has, in the driver's memory.
@@ -477,19 +489,22 @@ export const countByValue = <A, E, R>(self: Dataset<A, E, R>): Action<HashMap.Ha
  * @since 0.1.0
  */
 export const countByKey = <K, V, E, R>(
-  self: Dataset<readonly [K, V], E, R>
+  self: Dataset<readonly [K, V], E, R>,
+  options?: KeyOptions<K>
 ): Action<HashMap.HashMap<K, number>, E, R> =>
   counts(
     narrow(self, { _tag: "Map", keyed: "MapValues", f: ([key]: readonly [K, V]) => [key, 1] as const }),
-    "countByKey"
+    "countByKey",
+    options
   )
 
 const counts = <K, E, R>(
   self: Dataset<readonly [K, number], E, R>,
-  name: string
+  name: string,
+  options: KeyOptions<K> | undefined
 ): Action<HashMap.HashMap<K, number>, E, R> =>
   folded(
-    reduceByKey(self, (left: number, right: number) => left + right),
+    reduceByKey(self, (left: number, right: number) => left + right, options),
     {
       name,
       zero: (): Array<readonly [K, number]> => [],
