@@ -363,7 +363,10 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
       Effect.flatMap(web.text(call, repeat), (body) =>
         decode({ ...call, url: new URL(config.nameNodes[0] ?? "http://localhost") }, body)
       )
-    ).pipe(Effect.withSpan(`HdfsClient.${call.operation}`, { attributes: { path: call.path } }))
+    ).pipe(
+      // The place it would show is always this one.
+      Effect.withSpan(`HdfsClient.${call.operation}`, { attributes: { path: call.path } }, { captureStackTrace: false })
+    )
 
   const nothing: Decode<void> = () => Effect.void
   const get = <A>(operation: string, path: string, decode: Decode<A>, params?: WebHdfs.Call["params"]) =>
@@ -456,24 +459,33 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
     }
   }
 
-  const openOnce = (reading: Reading): Stream.Stream<Uint8Array, E.HdfsError> =>
+  /** Where the next bytes are. */
+  const place = Effect.fnUntraced(function* (reading: Reading) {
+    const { options, path, position } = reading
+    const end = reading.end ?? (options.length === undefined ? undefined : (options.offset ?? 0) + options.length)
+    const part = piece(reading, end)
+    const excluded = [...part.others, ...[...reading.failed].flatMap((host) => transferAddresses.get(host) ?? [])]
+    const exchange = yield* web.locate({
+      method: "GET",
+      operation: "OPEN",
+      path,
+      params: {
+        offset: position,
+        length: part.end === undefined ? undefined : part.end - position,
+        buffersize: options.bufferSize,
+        excludedatanodes: excluded.length === 0 ? undefined : excluded.join(",")
+      }
+    })
+    return { exchange, end: part.end }
+  })
+
+  const openAt = (
+    reading: Reading,
+    { end, exchange }: Effect.Success<ReturnType<typeof place>>
+  ): Stream.Stream<Uint8Array, E.HdfsError> =>
     Stream.unwrap(
       Effect.gen(function* () {
         const { options, path } = reading
-        const end = reading.end ?? (options.length === undefined ? undefined : (options.offset ?? 0) + options.length)
-        const part = piece(reading, end)
-        const excluded = [...part.others, ...[...reading.failed].flatMap((host) => transferAddresses.get(host) ?? [])]
-        const exchange = yield* web.locate({
-          method: "GET",
-          operation: "OPEN",
-          path,
-          params: {
-            offset: reading.position,
-            length: part.end === undefined ? undefined : part.end - reading.position,
-            buffersize: options.bufferSize,
-            excludedatanodes: excluded.length === 0 ? undefined : excluded.join(",")
-          }
-        })
         const { head, stream } = yield* web.transport.bytes(exchange, options.buffer, (count) => {
           reading.position += count
           reading.failures = 0
@@ -494,7 +506,7 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
         if (Number.isSafeInteger(length)) {
           const reached = reading.position + length
           if (reading.end === undefined) reading.end = reached
-          else if ((part.end ?? reading.end) !== reached) {
+          else if ((end ?? reading.end) !== reached) {
             return yield* failed(
               new E.FileChanged({
                 detail: `it ended at ${reading.end} when the read began and ends at ${reached} now`
@@ -505,7 +517,7 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
         return Stream.concat(
           stream,
           Stream.suspend(() =>
-            reading.end === undefined || reading.position === reading.end || reading.position === part.end
+            reading.end === undefined || reading.position === reading.end || reading.position === end
               ? Stream.empty
               : Stream.fail(failed(new E.UnexpectedEnd({ position: reading.position, expected: reading.end })))
           )
@@ -560,7 +572,13 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
     )
 
   const attempt = (reading: Reading): Stream.Stream<Uint8Array, E.HdfsError> =>
-    Stream.catch(openOnce(reading), (error) => resume(reading, error))
+    Stream.unwrap(
+      Effect.match(place(reading), {
+        // The NameNodes have been asked for as long as that helps.
+        onFailure: (error) => (error.reason._tag === "BlockMissing" ? resume(reading, error) : Stream.fail(error)),
+        onSuccess: (found) => Stream.catch(openAt(reading, found), (error) => resume(reading, error))
+      })
+    )
 
   const open = (path: string, options?: OpenOptions) =>
     Stream.unwrap(

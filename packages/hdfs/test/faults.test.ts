@@ -212,6 +212,9 @@ describe("HdfsClient on a faulty server", () => {
           assert.strictEqual((yield* hdfs.getFileStatus("/f")).fileId, 7)
           failures = 1000
           assert.strictEqual((yield* reason(hdfs.getFileStatus("/f"), "Retriable")).attempts, 4)
+          server.seen.length = 0
+          assert.strictEqual((yield* reason(readAll(hdfs), "Retriable")).attempts, 4)
+          assert.strictEqual(server.seen.length, 4)
         })
       )
     }).pipe(Effect.scoped)
