@@ -78,4 +78,15 @@ describe("lookup", () => {
       }
     }).pipe(Effect.provide(roomy))
   )
+
+  it.effect("of a key that has no bytes is a typed error where the keys' partition is asked for", () =>
+    Effect.gen(function* () {
+      const keyed = Dataset.map(pairsOf(rows, 4), ([key, n]): readonly [unknown, number] => [key, n])
+      const moved = Dataset.partitionBy(keyed, Partitioner.hash(3))
+      const error = yield* Effect.flip(Dataset.lookup(moved, { onClick: () => 1 }))
+      assert.strictEqual(error.reason._tag, "ShuffleFailed")
+      assert.include(error.message, "lookup: row.onClick: a function")
+      assert.deepStrictEqual(yield* Dataset.lookup(keyed, { onClick: () => 1 }), [])
+    }).pipe(Effect.provide(roomy))
+  )
 })

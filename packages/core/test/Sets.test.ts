@@ -76,6 +76,8 @@ describe("sets", () => {
       const evens = Dataset.fromIterable([2, 2, 4, 6, 8, 10, 10], { partitions: 2 })
       sameElements(yield* Dataset.collect(Dataset.intersection(all, evens)), [2, 4, 10])
       sameElements(yield* Dataset.collect(evens.pipe(Dataset.intersection(all))), [2, 4, 10])
+      const seven = evens.pipe(Dataset.intersection(all, { partitions: 7 }), Dataset.glom)
+      assert.strictEqual((yield* Dataset.collect(seven)).length, 7)
     })
   )
 })

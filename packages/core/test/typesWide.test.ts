@@ -174,6 +174,9 @@ describe("types of wide operations", () => {
       Dataset.Dataset<number, Bad | Worse, A | B>
     >()
     expectTypeOf(() => numbers.pipe(Dataset.cache)).returns.toEqualTypeOf<typeof numbers>()
+    void (() =>
+      numbers.pipe(Dataset.intersection(dates, { partitions: 2 }), Dataset.subtract(dates, { partitions: 2 })))
+    void (() => pairs.pipe(Dataset.partitionBy(Partitioner.hash<string>(2), { key: Codec.fromSchema(Schema.String) })))
     const odd = Partitioner.make("odd", 2, (key: number) => key)
     // @ts-expect-error: a partitioner of other keys
     void (() => Dataset.partitionBy(pairs, odd))

@@ -549,14 +549,23 @@ export const groupBy: {
 )
 
 /**
- * How pairs are encoded.
+ * How the keys of pairs are encoded.
  *
  * @category models
  * @since 0.1.0
  */
-export interface EncodeOptions<in out K, in out V> {
+export interface KeyEncodeOptions<in out K> {
   /** Default `Codec.plain`. */
   readonly key?: Codec.Codec<K> | undefined
+}
+
+/**
+ * {@link KeyEncodeOptions}, and how the values are.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EncodeOptions<in out K, in out V> extends KeyEncodeOptions<K> {
   /** Default `Codec.plain`. */
   readonly value?: Codec.Codec<V> | undefined
 }
@@ -569,7 +578,8 @@ export interface EncodeOptions<in out K, in out V> {
  */
 export const partitionBy: {
   <K>(
-    partitioner: Partitioner.Partitioner<K>
+    partitioner: Partitioner.Partitioner<K>,
+    options?: KeyEncodeOptions<K>
   ): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
@@ -648,7 +658,8 @@ export const repartition: {
 export const repartitionAndSortWithinPartitions: {
   <K>(
     partitioner: Partitioner.Partitioner<K>,
-    order: Order.Order<K>
+    order: Order.Order<K>,
+    options?: KeyEncodeOptions<K>
   ): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
@@ -984,7 +995,10 @@ const setOf = <A, E, R, B, E2, R2>(
  * @since 0.1.0
  */
 export const intersection: {
-  <B, E2, R2>(that: Dataset<B, E2, R2>): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E | E2, R | R2>
+  <B, E2, R2>(
+    that: Dataset<B, E2, R2>,
+    options?: KeyOptions<unknown>
+  ): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E | E2, R | R2>
   <A, E, R, B, E2, R2>(
     self: Dataset<A, E, R>,
     that: Dataset<B, E2, R2>,
@@ -1006,7 +1020,10 @@ export const intersection: {
  * @since 0.1.0
  */
 export const subtract: {
-  <B, E2, R2>(that: Dataset<B, E2, R2>): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E | E2, R | R2>
+  <B, E2, R2>(
+    that: Dataset<B, E2, R2>,
+    options?: KeyOptions<unknown>
+  ): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E | E2, R | R2>
   <A, E, R, B, E2, R2>(
     self: Dataset<A, E, R>,
     that: Dataset<B, E2, R2>,

@@ -4,7 +4,9 @@ import type { Action } from "../../Action.ts"
 import type { Partitioner } from "../../Partitioner.ts"
 import type { Plan } from "../../Plan.ts"
 import { keepsKeys } from "../planner/keys.ts"
+import { shuffleFailed } from "../planner/wide.ts"
 import { action, all, eachArray } from "./action.ts"
+import { refusing } from "./exchange.ts"
 import type { Dataset } from "./model.ts"
 
 // The one partition of a plan that can have the key, where its rows were moved by key.
@@ -49,11 +51,15 @@ export const lookup: {
         found
       )
     },
-    drive: (run) =>
-      Effect.suspend(() => {
-        const found: Array<ReadonlyArray<V>> = []
-        const partition = partitionOf(self.plan, key, run.partitions)
-        return Effect.map(
+    drive: (run) => {
+      const found: Array<ReadonlyArray<V>> = []
+      const partition = refusing(
+        "lookup",
+        () => partitionOf(self.plan, key, run.partitions),
+        () => key
+      )
+      return Effect.flatMap(Effect.mapError(partition, shuffleFailed), (partition) =>
+        Effect.map(
           run.tasks(partition === undefined ? all(run.partitions) : [partition], (partition, values) =>
             Effect.sync(() => {
               found[partition] = values
@@ -61,6 +67,7 @@ export const lookup: {
           ),
           () => found.flat()
         )
-      })
+      )
+    }
   })
 )
