@@ -7,7 +7,8 @@ import { type Dataset, fromPlan, narrow } from "./model.ts"
 
 /**
  * Every pair of an element of the first dataset and one of the other. The partitions are every one of the first with every one of the
- * other, which is read anew for every array of rows of the first: `Dataset.cache` what is dear to make.
+ * other, which is read anew for every array of rows of the first: `Dataset.cache` what is dear to make. An element that fails does so each
+ * time it is read.
  *
  * @category combining
  * @since 0.1.0
