@@ -27,7 +27,7 @@ export interface Answer extends Head {
   readonly body: string
 }
 
-export interface Download extends Head {
+interface Download extends Head {
   /** The next bytes; done at the end of the body. */
   readonly pull: Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, Failure | Cause.Done>
 }
