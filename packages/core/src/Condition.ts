@@ -23,6 +23,7 @@
  *
  * @since 0.1.0
  */
+import { compareCodePoints } from "./internal/storage/path.ts"
 
 /**
  * What values can be compared with.
@@ -105,18 +106,6 @@ export interface Statistics {
   readonly values: number | undefined
 }
 
-// Where UTF-16 and UTF-8 order code units differently: surrogates stand for code points above all others.
-const rank = (unit: number): number => (unit < 0xd800 ? unit : unit >= 0xe000 ? unit - 0x800 : unit + 0x2000)
-
-const compareStrings = (left: string, right: string): number => {
-  const length = Math.min(left.length, right.length)
-  for (let i = 0; i < length; i++) {
-    const difference = left.charCodeAt(i) - right.charCodeAt(i)
-    if (difference !== 0) return rank(left.charCodeAt(i)) - rank(right.charCodeAt(i))
-  }
-  return left.length - right.length
-}
-
 const numeric = (value: Comparable): number | bigint | undefined =>
   typeof value === "number" || typeof value === "bigint"
     ? value
@@ -131,7 +120,7 @@ const compareNumbers = (left: number | bigint, right: number | bigint): number =
 
 // `NaN` for what has no order.
 const compare = (left: unknown, right: Comparable): number => {
-  if (typeof left === "string") return typeof right === "string" ? compareStrings(left, right) : Number.NaN
+  if (typeof left === "string") return typeof right === "string" ? compareCodePoints(left, right) : Number.NaN
   const one =
     typeof left === "number" || typeof left === "bigint" || typeof left === "boolean" || left instanceof Date
       ? numeric(left)

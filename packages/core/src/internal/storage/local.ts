@@ -8,7 +8,7 @@ import type { Backend, FileStatus } from "../../Storage.ts"
 import * as StorageError from "../../StorageError.ts"
 import { type Entry, list, type Tree } from "./glob.ts"
 import {
-  compareNames,
+  compareCodePoints,
   fail,
   format,
   parse,
@@ -104,7 +104,7 @@ const tree = (path: string): Tree => ({
       (found) =>
         (found ?? [])
           .map((entry): Entry => ({ name: entry.name, isLink: entry.isSymbolicLink() }))
-          .toSorted((a, b) => compareNames(a.name, b.name))
+          .toSorted((a, b) => compareCodePoints(a.name, b.name))
     )
 })
 

@@ -3,7 +3,7 @@ import type { Backend, FileStatus } from "../../Storage.ts"
 import * as StorageError from "../../StorageError.ts"
 import { list, type Tree } from "./glob.ts"
 import {
-  compareNames,
+  compareCodePoints,
   fail,
   format,
   parse,
@@ -112,7 +112,7 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
         const found = lookup(segments)
         return found._tag === "Directory"
           ? Array.from(found.children.keys())
-              .toSorted(compareNames)
+              .toSorted(compareCodePoints)
               .map((name) => ({ name, isLink: false }))
           : []
       })

@@ -139,7 +139,7 @@ const formatSegment = (segment: string): string =>
     .replace(/\*/g, "%2A")
 
 /** Orders by code point, as UTF-8 bytes do; `<` on strings orders by UTF-16 unit. */
-export const compareNames = (a: string, b: string): number => {
+export const compareCodePoints = (a: string, b: string): number => {
   const length = Math.min(a.length, b.length)
   for (let i = 0; i < length; i++) {
     const x = a.charCodeAt(i)
