@@ -30,6 +30,7 @@ const order: ReadonlyArray<string> = [
   "Format",
   "Condition",
   "Origin",
+  "StoragePath",
   "Storage",
   "Events",
   "JobError",

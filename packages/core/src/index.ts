@@ -49,6 +49,8 @@ export * as Origin from "./Origin.ts"
 /** @since 0.1.0 */
 export * as Storage from "./Storage.ts"
 /** @since 0.1.0 */
+export * as StoragePath from "./StoragePath.ts"
+/** @since 0.1.0 */
 export * as Commit from "./Commit.ts"
 /** @since 0.1.0 */
 export * as Progress from "./Progress.ts"

@@ -17,6 +17,7 @@
  */
 import { type Backend, type FileStatus, layerSchemes, makeLocal, makeMemory, type Storage } from "@sluice/core/Storage"
 import * as S from "@sluice/core/StorageError"
+import * as StoragePath from "@sluice/core/StoragePath"
 import { Current } from "@sluice/core/TaskContext"
 import { Effect, Glob, Layer, Stream } from "effect"
 import { HdfsClient, type OpenOptions } from "./HdfsClient.ts"
@@ -28,7 +29,7 @@ import { parent } from "./internal/path.ts"
 /** A URI taken apart: `base` is scheme and authority, `path` what HDFS is given. */
 interface Located {
   readonly base: string
-  readonly segments: ReadonlyArray<string>
+  readonly segments: StoragePath.Segments
 }
 
 const storageError = (operation: string, path: string, reason: S.Reason) =>
@@ -63,21 +64,7 @@ const toReason = (error: HdfsError): S.Reason => {
   }
 }
 
-const decodeSegment = (segment: string, literal: (name: string) => string): string =>
-  segment.replace(/(?:%[0-9A-Fa-f]{2})+|%/g, (escapes) => {
-    const decoded = decodeURIComponent(escapes)
-    if (decoded.includes("/") || decoded.includes("\0")) throw new URIError(escapes)
-    return literal(decoded)
-  })
-
-const encodeSegment = (segment: string): string =>
-  encodeURIComponent(segment.toWellFormed())
-    .replace(/%(?:2[46BC]|3[ABD]|40)/g, decodeURIComponent)
-    .replace(/\*/g, "%2A")
-
-const toPath = (segments: ReadonlyArray<string>): string => `/${segments.join("/")}`
-
-const hasGlob = /^(?:[^\\*?[{]|\\.)*[*?[{]/s
+const toPath = (segments: StoragePath.Segments): string => `/${segments.join("/")}`
 
 /**
  * Makes the backend, for `Storage.layerSchemes({ hdfs: HdfsStorage.make, file: Storage.makeLocal })`.
@@ -96,7 +83,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
   const locate = Effect.fnUntraced(function* (
     operation: string,
     uri: string,
-    literal: (name: string) => string = (name) => name
+    literal?: (name: string) => string
   ): Effect.fn.Return<Located, S.StorageError> {
     const invalid = (detail: string) => storageError(operation, uri, new S.InvalidPath({ detail }))
     const match = /^([A-Za-z][\w+.-]*):(?:\/\/([^/]*))?(\/.*)?$/s.exec(uri)
@@ -108,19 +95,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
           "name it in HdfsConfig.nameNodes or authorities, or leave it out: hdfs:///name"
       )
     }
-    const segments: Array<string> = []
-    for (const part of rest.split("/")) {
-      const segment = yield* Effect.try({
-        try: () => decodeSegment(part, literal),
-        catch: () =>
-          invalid(
-            "the URI has a percent escape that is no UTF-8 or stands for a slash or NUL; write a percent sign as %25"
-          )
-      })
-      if (segment === "" || segment === ".") continue
-      if (segment !== "..") segments.push(segment)
-      else if (segments.pop() === undefined) return yield* invalid("`..` leads above the root")
-    }
+    const segments = yield* StoragePath.decode(operation, uri, rest, literal)
     return { base: `${scheme.toLowerCase()}://${authority}`, segments }
   })
 
@@ -134,102 +109,51 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     <A, R>(stream: Stream.Stream<A, HdfsError, R>) =>
       Stream.mapError(stream, (error) => storageError(operation, path, toReason(error)))
 
-  const format = (base: string, segments: ReadonlyArray<string>) => `${base}/${segments.map(encodeSegment).join("/")}`
-
-  const toStatus = (base: string, segments: ReadonlyArray<string>, status: M.FileStatus): FileStatus => ({
-    path: format(base, segments),
+  const toStatus = (base: string, segments: StoragePath.Segments, status: M.FileStatus): FileStatus => ({
+    path: `${base}${StoragePath.encode(segments)}`,
     type: status.type === "DIRECTORY" ? "directory" : "file",
     length: status.type === "DIRECTORY" ? 0 : status.length,
     modified: status.modificationTime
   })
 
-  /** `undefined` where there is nothing, be it that a parent is a file. */
-  const find = (segments: ReadonlyArray<string>) =>
-    client.getFileStatus(toPath(segments)).pipe(
-      Effect.catchIf(
-        (error) => error.reason._tag === "FileNotFound" || error.reason._tag === "NotADirectory",
-        () => Effect.undefined
-      )
-    )
-
-  interface Found {
-    readonly segments: ReadonlyArray<string>
-    readonly status: M.FileStatus
-  }
-
-  /** The NameNode orders names by signed bytes, which puts everything but ASCII first: they are collected and sorted. */
-  const entriesOf = (directory: ReadonlyArray<string>): Stream.Stream<Found, HdfsError> =>
-    Stream.unwrap(
-      Effect.map(Stream.runCollect(client.listStatusBatch(toPath(directory))), (entries) =>
-        Stream.fromIterable(
+  const treeOf = (base: string, wrapped: ReturnType<typeof wrap>): StoragePath.Tree => ({
+    find: (segments) =>
+      client.getFileStatus(toPath(segments)).pipe(
+        Effect.map((status) => toStatus(base, segments, status)),
+        Effect.catchIf(
+          (error) => error.reason._tag === "FileNotFound" || error.reason._tag === "NotADirectory",
+          () => Effect.undefined
+        ),
+        wrapped
+      ),
+    // The NameNode orders names by signed bytes, which puts everything but ASCII first: they are collected and sorted.
+    entries: (directory) =>
+      Stream.runCollect(client.listStatusBatch(toPath(directory))).pipe(
+        Effect.map((entries) =>
           entries
-            .map((status) => ({ segments: [...directory, status.pathSuffix], status }))
-            .toSorted((a, b) => compareNames(a.status.pathSuffix, b.status.pathSuffix))
-        )
+            // A file lists itself, without a name.
+            .filter(({ pathSuffix }) => pathSuffix !== "")
+            .map((status) => ({
+              name: status.pathSuffix,
+              isLink: false,
+              status: toStatus(base, [...directory, status.pathSuffix], status)
+            }))
+            .toSorted((a, b) => StoragePath.compare(a.name, b.name))
+        ),
+        // Deleted since it was listed itself.
+        Effect.catchIf(
+          (error) => error.reason._tag === "FileNotFound",
+          () => Effect.succeed([])
+        ),
+        wrapped
       )
-    ).pipe(
-      // Deleted since it was listed itself.
-      Stream.catchIf(
-        (error) => error.reason._tag === "FileNotFound",
-        () => Stream.empty
-      )
-    )
-
-  /**
-   * What patterns match below a directory, depth first in the order of names. `states` are the
-   * patterns that may match next: every path is met once, however many ways there are to match it.
-   */
-  const walk = (
-    patterns: ReadonlyArray<Pattern>,
-    directory: ReadonlyArray<string>,
-    states: ReadonlySet<number>
-  ): Stream.Stream<Found, HdfsError> => {
-    const open = close(patterns, states)
-    const waiting = [...open].flatMap((state) => patterns[state] ?? [])
-    if (waiting.length === 0) return Stream.empty
-    const names = waiting.filter((pattern) => typeof pattern === "string")
-    const candidates =
-      names.length === waiting.length
-        ? Stream.fromIterable(new Set(names)).pipe(
-            Stream.mapEffect((segment) =>
-              Effect.map(find([...directory, segment]), (status) => ({ segments: [...directory, segment], status }))
-            ),
-            Stream.flatMap(({ segments, status }) =>
-              status === undefined ? Stream.empty : Stream.succeed({ segments, status })
-            )
-          )
-        : entriesOf(directory)
-    return Stream.flatMap(candidates, (found) => {
-      const next = step(patterns, open, found.segments.at(-1) ?? "")
-      if (next.size === 0) return Stream.empty
-      const here = close(patterns, next).has(patterns.length) ? Stream.succeed(found) : Stream.empty
-      return found.status.type === "DIRECTORY" ? Stream.concat(here, walk(patterns, found.segments, next)) : here
-    })
-  }
+  })
 
   const list: Backend["list"] = (uri) =>
     Stream.unwrap(
-      Effect.gen(function* () {
-        const { base, segments } = yield* locate("list", uri, Glob.escape)
-        const patterns = segments.map(toPattern)
-        const first = patterns.findIndex((pattern) => typeof pattern !== "string")
-        const literals = patterns
-          .slice(0, first === -1 ? undefined : first)
-          .filter((pattern) => typeof pattern === "string")
-        const status = yield* wrap("list", uri)(find(literals))
-        if (status === undefined) {
-          return first === -1 ? Stream.fail(storageError("list", uri, new S.NotFound())) : Stream.empty
-        }
-        const found =
-          status.type !== "DIRECTORY"
-            ? first === -1
-              ? Stream.succeed({ segments: literals, status })
-              : Stream.empty
-            : first === -1
-              ? entriesOf(literals)
-              : walk(patterns, literals, new Set([first]))
-        return wrapStream("list", uri)(Stream.map(found, (each) => toStatus(base, each.segments, each.status)))
-      })
+      Effect.map(locate("list", uri, Glob.escape), ({ base, segments }) =>
+        StoragePath.list(treeOf(base, wrap("list", uri)), uri, StoragePath.patterns(segments))
+      )
     )
 
   const fileStatus = Effect.fnUntraced(function* (operation: string, uri: string, path: string) {
@@ -243,14 +167,10 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
       Effect.gen(function* () {
         const path = toPath((yield* locate("read", uri)).segments)
         const status = yield* fileStatus("read", uri, path)
-        const offset = range?.offset ?? 0
-        const length = range?.length ?? Math.max(0, status.length - offset)
-        if (!(offset >= 0 && length >= 0 && offset + length <= status.length)) {
-          return yield* storageError("read", uri, new S.EndOfFile({ offset, length, available: status.length }))
-        }
-        return length === 0
+        const { end, start: offset } = yield* StoragePath.resolveRange("read", uri, status.length, range)
+        return end === offset
           ? Stream.empty
-          : wrapStream("read", uri)(client.open(path, { offset, length, status, ...(yield* local) }))
+          : wrapStream("read", uri)(client.open(path, { offset, length: end - offset, status, ...(yield* local) }))
       })
     )
 
@@ -258,9 +178,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     const path = toPath((yield* locate("readRange", uri)).segments)
     const outside = Effect.gen(function* () {
       const { length: available } = yield* fileStatus("readRange", uri, path)
-      if (!(offset >= 0 && length >= 0 && offset + length <= available)) {
-        return yield* storageError("readRange", uri, new S.EndOfFile({ offset, length, available }))
-      }
+      yield* StoragePath.resolveRange("readRange", uri, available, { offset, length })
     })
     if (!(offset >= 0 && length > 0)) {
       yield* outside
@@ -296,11 +214,9 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
   const rename = Effect.fn("HdfsStorage.rename")(function* (fromUri: string, toUri: string) {
     const from = (yield* locate("rename", fromUri)).segments
     const to = (yield* locate("rename", toUri)).segments
-    if (from.length === 0) {
-      return yield* storageError("rename", fromUri, new S.InvalidPath({ detail: "the root cannot be renamed" }))
-    }
-    if (to.length > from.length && from.every((segment, i) => segment === to[i])) {
-      return yield* storageError("rename", toUri, new S.InvalidPath({ detail: "lies inside what is to be renamed" }))
+    const obstacle = StoragePath.renameObstacle(from, to)
+    if (obstacle !== undefined) {
+      return yield* storageError("rename", obstacle.isSource ? fromUri : toUri, obstacle.reason)
     }
     yield* wrap("rename", fromUri)(client.getFileStatus(toPath(from)))
     yield* mkdirsAt("rename", toUri, parent(toPath(to)))
@@ -313,7 +229,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
   ) {
     const { segments } = yield* locate("delete", uri)
     if (segments.length === 0) {
-      return yield* storageError("delete", uri, new S.InvalidPath({ detail: "the root is never deleted" }))
+      return yield* storageError("delete", uri, StoragePath.rootIsKept)
     }
     return yield* client.delete(toPath(segments), options).pipe(
       Effect.catchIf(
@@ -372,42 +288,6 @@ const local = Effect.map(Current, (task): Pick<OpenOptions, "preferHost" | "onBy
     }
   }
 })
-
-/** By code point; `<` would order by UTF-16 unit. */
-const compareNames = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
-
-/** One segment of a glob: a name, a pattern, or any number of segments. */
-type Pattern = string | Glob.Glob | typeof anyDepth
-const anyDepth = Symbol("**")
-
-const toPattern = (segment: string): Pattern =>
-  segment === "**"
-    ? anyDepth
-    : hasGlob.test(segment)
-      ? Glob.make(segment, { dot: true })
-      : segment.replace(/\\(.)/gs, "$1")
-
-/** `**` matches no segment too. */
-const close = (patterns: ReadonlyArray<Pattern>, states: ReadonlySet<number>): ReadonlySet<number> => {
-  const open = new Set<number>()
-  for (const state of states) {
-    let at = state
-    open.add(at)
-    while (patterns[at] === anyDepth) open.add(++at)
-  }
-  return open
-}
-
-const step = (patterns: ReadonlyArray<Pattern>, open: ReadonlySet<number>, segment: string): ReadonlySet<number> => {
-  const next = new Set<number>()
-  for (const state of open) {
-    const pattern = patterns[state]
-    if (pattern === undefined) continue
-    if (pattern === anyDepth) next.add(state)
-    else if (typeof pattern === "string" ? pattern === segment : Glob.match(pattern, segment)) next.add(state + 1)
-  }
-  return next
-}
 
 /**
  * `hdfs:`, `webhdfs:` and `swebhdfs:` of one cluster, besides `file:` and `memory:`.

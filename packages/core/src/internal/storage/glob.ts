@@ -8,6 +8,8 @@ export interface Entry {
   readonly name: string
   /** Followed when it is named or matched by a segment, not by `**`: a link to a parent would never end. */
   readonly isLink: boolean
+  /** Where the directory tells; it is looked for otherwise. */
+  readonly status?: FileStatus | undefined
 }
 
 /** What a backend gives for `list` to be built on it. */
@@ -42,7 +44,9 @@ export const list = (
       const entries = yield* tree.entries(literals)
       return Stream.fromIterable(entries, { chunkSize: lookAhead }).pipe(
         Stream.mapArrayEffect((chunk) =>
-          Effect.forEach(chunk, (entry) => tree.find([...literals, entry.name]), { concurrency: lookAhead })
+          Effect.forEach(chunk, (entry) => statusOf(tree, [...literals, entry.name], entry), {
+            concurrency: lookAhead
+          })
         ),
         // An entry deleted since the directory was read, or a link that leads nowhere.
         Stream.filter(isDefined)
@@ -50,6 +54,9 @@ export const list = (
     })
   )
 }
+
+const statusOf = (tree: Tree, path: Segments, { status }: Entry) =>
+  status === undefined ? tree.find(path) : Effect.succeed(status)
 
 /**
  * Depth first below `directory`, carrying the set of patterns that may match next: every path is met once, however many
@@ -76,16 +83,16 @@ const walk = (
     : Effect.succeed(Array.from(names, (name): Entry => ({ name, isLink: false })))
   return Stream.unwrap(
     Effect.map(entries, (entries) => {
-      const candidates: Array<readonly [name: string, next: ReadonlySet<number>]> = []
+      const candidates: Array<readonly [entry: Entry, next: ReadonlySet<number>]> = []
       for (const entry of entries) {
         const next = step(patterns, open, entry)
-        if (next.size > 0) candidates.push([entry.name, next])
+        if (next.size > 0) candidates.push([entry, next])
       }
       return Stream.fromIterable(candidates).pipe(
-        Stream.flatMap(([name, next]) => {
-          const path = [...directory, name]
+        Stream.flatMap(([entry, next]) => {
+          const path = [...directory, entry.name]
           return Stream.unwrap(
-            Effect.map(tree.find(path), (status) => {
+            Effect.map(statusOf(tree, path, entry), (status) => {
               if (status === undefined) return Stream.empty
               const here = accepts(patterns, next) ? Stream.succeed(status) : Stream.empty
               return status.type === "file" ? here : Stream.concat(here, walk(tree, patterns, path, next))

@@ -61,20 +61,34 @@ const resolve = Effect.fnUntraced(function* (
   if (!rest.startsWith("/")) {
     return yield* invalid(operation, path, `a ${scheme}: URI must be absolute; write it as ${scheme}:///name`)
   }
-  const decoded = yield* Effect.try({
-    try: () => rest.split("/").map((segment) => decode(segment, literal)),
-    catch: () =>
-      fail(
-        operation,
-        path,
-        new StorageError.InvalidPath({
-          detail:
-            "the URI has a percent escape that is no UTF-8 or stands for a slash or NUL; write a percent sign as %25"
-        })
-      )
-  })
-  return yield* normalize(operation, path, decoded)
+  return yield* decodeSegments(operation, path, rest, literal)
 })
+
+/**
+ * The names of the path of a URI, whose percent escapes are decoded and whose `.` and `..` are resolved. What was escaped passes
+ * through `literal`.
+ */
+export const decodeSegments = (
+  operation: string,
+  uri: string,
+  path: string,
+  literal: (name: string) => string = (name) => name
+): Effect.Effect<Segments, StorageError.StorageError> =>
+  Effect.flatMap(
+    Effect.try({
+      try: () => path.split("/").map((segment) => decode(segment, literal)),
+      catch: () =>
+        fail(
+          operation,
+          uri,
+          new StorageError.InvalidPath({
+            detail:
+              "the URI has a percent escape that is no UTF-8 or stands for a slash or NUL; write a percent sign as %25"
+          })
+        )
+    }),
+    (decoded) => normalize(operation, uri, decoded)
+  )
 
 const decode = (segment: string, literal: (name: string) => string): string =>
   segment.replace(/(?:%[0-9A-Fa-f]{2})+|%/g, (escapes) => {
@@ -115,7 +129,11 @@ export const parseGlob = Effect.fnUntraced(function* (
   scheme: string,
   base?: () => Segments
 ) {
-  const segments = yield* resolve(operation, path, scheme, base, Glob.escape)
+  return patternsOf(yield* resolve(operation, path, scheme, base, Glob.escape))
+})
+
+/** The patterns that segments stand for. A name that was escaped by `Glob.escape` is itself. */
+export const patternsOf = (segments: Segments): ReadonlyArray<Pattern> => {
   const patterns: Array<Pattern> = []
   for (const segment of segments) {
     if (segment === "**") {
@@ -127,11 +145,13 @@ export const parseGlob = Effect.fnUntraced(function* (
     }
   }
   return patterns
-})
+}
 
 /** The URI of a path, such that {@link parse} and {@link parseGlob} give the same path back. */
-export const format = (scheme: string, segments: Segments): string =>
-  `${scheme}:///${segments.map(formatSegment).join("/")}`
+export const format = (scheme: string, segments: Segments): string => `${scheme}://${formatSegments(segments)}`
+
+/** The path of a URI. */
+export const formatSegments = (segments: Segments): string => `/${segments.map(formatSegment).join("/")}`
 
 const formatSegment = (segment: string): string =>
   encodeURIComponent(segment.toWellFormed())
