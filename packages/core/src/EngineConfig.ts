@@ -19,7 +19,7 @@ export interface EngineConfig {
   /** Milliseconds a task waits for a slot on a host that has its data. Default 3000 (`spark.locality.wait`). */
   readonly localityWaitMillis: number
   /**
-   * Attempts at a task whose storage did not answer or answered with a passing fault. Default 4 (`spark.task.maxFailures`). Other failures
+   * Attempts at a task whose storage did not answer or answered with a passing fault, or whose spills are damaged. Default 4 (`spark.task.maxFailures`). Other failures
    * have as many as the executor allows: one in this process.
    */
   readonly taskAttempts: number

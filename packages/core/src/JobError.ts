@@ -255,7 +255,9 @@ export class ShuffleFailed extends Schema.TaggedError<ShuffleFailed>("@sluice/co
     operator: Schema.String,
     detail: Schema.String,
     /** The map task whose output is lost: it is run again, and only when that does not help does the job fail. */
-    lost: Schema.optional(Schema.Struct({ shuffle: Schema.String, map: Schema.Number, attempt: Schema.Number }))
+    lost: Schema.optional(Schema.Struct({ shuffle: Schema.String, map: Schema.Number, attempt: Schema.Number })),
+    /** What the attempt itself had put aside is damaged: another attempt writes it anew. */
+    isRetryable: Schema.Boolean
   }
 ) {
   override get message(): string {

@@ -9,7 +9,7 @@ import * as path from "node:path"
 import * as Codec from "../src/Codec.ts"
 import * as Partitioner from "../src/Partitioner.ts"
 import * as Shuffle from "../src/Shuffle.ts"
-import type { SpillFile } from "../src/internal/shuffle/store.ts"
+import { withFiles } from "./support/files.ts"
 
 type Pair = readonly [key: unknown, value: unknown]
 
@@ -47,18 +47,6 @@ const filesIn = (directory: string): ReadonlyArray<string> =>
     .readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name !== "owner.json")
     .map((entry) => entry.name)
-
-// A shuffle whose files are other than its store makes them.
-const withFiles = (
-  shuffle: Shuffle.Shuffle["Service"],
-  change: (file: SpillFile, name: string) => Partial<SpillFile>
-): Shuffle.Shuffle["Service"] => ({
-  ...shuffle,
-  store: {
-    ...shuffle.store,
-    create: (id, name) => Effect.map(shuffle.store.create(id, name), (file) => ({ ...file, ...change(file, name) }))
-  }
-})
 
 const sizeOf = (parts: ReadonlyArray<Uint8Array>): number => parts.reduce((sum, part) => sum + part.length, 0)
 

@@ -4,6 +4,7 @@ import { Effect, Layer, Order, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { withFiles } from "./support/files.ts"
 import { pairsOf, roomy, sameElements } from "./wide.ts"
 
 const onDisk = <A, E>(
@@ -33,6 +34,9 @@ const files = (directory: string): ReadonlyArray<string> =>
   Fs.readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name !== "owner.json")
     .map((entry) => Path.join(entry.parentPath, entry.name))
+
+/** How many reads of spilled runs a test wants damaged. */
+let harm = 0
 
 const rows = Array.from({ length: 3000 }, (_, i) => [`key ${i % 50}`, i] as const)
 const sums = Dataset.reduceByKey(pairsOf(rows, 4), (a, b) => a + b)
@@ -149,6 +153,52 @@ describe("jobs that shuffle", () => {
         )
         assert.isTrue(harmed)
       })
+    )
+  )
+
+  it.live("a spill that is damaged is written again by another attempt", () =>
+    Effect.gen(function* () {
+      const sorted = Dataset.sortByKey(pairsOf(rows, 2), Order.String, { partitions: 1 })
+      const { length } = yield* Dataset.collect(sorted)
+      assert.strictEqual(length, rows.length)
+      harm = 1
+      assert.deepStrictEqual(
+        (yield* Dataset.collect(sorted)).map(([key]) => key),
+        rows.map(([key]) => key).toSorted()
+      )
+      assert.strictEqual(harm, 0)
+      // Whatever is written is damaged.
+      harm = Infinity
+      const error = yield* Effect.flip(Dataset.collect(sorted))
+      assert.strictEqual(error.reason._tag, "ShuffleFailed")
+      assert.include(error.message, "attempt 3")
+    }).pipe(
+      Effect.provide(
+        Layer.fresh(Engine.layerWithShuffle).pipe(
+          Layer.provide(Executor.layerLocal()),
+          Layer.provide(
+            Layer.mergeAll(
+              Storage.layer,
+              Events.layer,
+              Layer.effect(
+                Shuffle.Shuffle,
+                Effect.map(Shuffle.Shuffle, (shuffle) =>
+                  withFiles(shuffle, (file) => ({
+                    read: (offset, length) =>
+                      Effect.tap(file.read(offset, length), (bytes) =>
+                        Effect.sync(() => {
+                          if (harm === 0) return
+                          harm--
+                          bytes[bytes.length >> 1]! ^= 1
+                        })
+                      )
+                  }))
+                )
+              ).pipe(Layer.provide(Shuffle.layerDisk({ memoryBytes: 4000 })))
+            )
+          )
+        )
+      )
     )
   )
 

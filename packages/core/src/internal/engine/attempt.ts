@@ -18,11 +18,13 @@ export type TaskFailure =
 export const isTaskFailure = (u: unknown): u is TaskFailure =>
   typeof u === "object" && u !== null && "_tag" in u && (u._tag === "Failed" || u._tag === "Engine")
 
-/** Whether another attempt may not meet it: storage that did not answer. The program's own errors are not ours to judge. */
+/** Whether another attempt may not meet it: storage that did not answer, a spill that is damaged. The program's own errors are not ours to judge. */
 export const passes = (failure: TaskFailure): boolean =>
   failure._tag === "Engine" &&
-  (failure.reason._tag === "InputFailed" || failure.reason._tag === "OutputFailed") &&
-  failure.reason.error.isRetryable
+  (failure.reason._tag === "ShuffleFailed"
+    ? failure.reason.isRetryable
+    : (failure.reason._tag === "InputFailed" || failure.reason._tag === "OutputFailed") &&
+      failure.reason.error.isRetryable)
 
 /** A task's result and what comes with it once it counts. */
 export interface Done {

@@ -144,7 +144,11 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
                   abortOn(handle.read({ id: handle.id, slice: { statuses: [entry.status], from: 0, to: 1 } }), task),
                   Stream.fromArray<unknown>(failed)
                 )
-              : Stream.fromEffect(task.abort(new ShuffleFailed({ operator: "cache", detail: "the partition is gone" })))
+              : Stream.fromEffect(
+                  task.abort(
+                    new ShuffleFailed({ operator: "cache", detail: "the partition is gone", isRetryable: false })
+                  )
+                )
           })
         )
       )

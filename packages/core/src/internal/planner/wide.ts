@@ -31,6 +31,7 @@ export const shuffleFailed = (error: ShuffleError): ShuffleFailed =>
   new ShuffleFailed({
     operator: error.operator,
     detail: error.reason.message,
+    isRetryable: error.lost === undefined && (error.reason._tag === "Corrupt" || error.reason._tag === "Missing"),
     ...(error.lost === undefined ? {} : { lost: error.lost })
   })
 
