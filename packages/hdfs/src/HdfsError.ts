@@ -58,7 +58,8 @@ export class Standby extends Schema.TaggedError<Standby>("@sluice/hdfs/HdfsError
 }
 
 /**
- * The server asks to try again (`RetriableException`, `NameNodeNotYetStarted`, 502, 503, 504) and kept asking.
+ * The server asks to try again (`RetriableException`, `NameNodeNotYetStarted`, 502, 503, 504) and kept asking, or a DataNode
+ * lost its own connection to the NameNode.
  *
  * @category errors
  * @since 0.1.0

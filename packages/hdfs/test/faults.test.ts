@@ -629,6 +629,11 @@ describe("HdfsClient on a faulty server", () => {
         ["SecurityException", "Failed to obtain user group information: InvalidToken: token expired", "InvalidToken"],
         ["IOException", "File /f could only be written to 0 of the 1 minReplication nodes.", "NoSpace"],
         ["BlockMissingException", "Could not obtain block", "BlockMissing"],
+        [
+          "EOFException",
+          'End of File Exception between local host is: "dn/10.0.0.2"; destination host is: "nn":8020; : java.io.EOFException',
+          "Retriable"
+        ],
         ["UnsupportedOperationException", "Symlinks not supported", "Unsupported"],
         ["SnapshotException", "no such snapshot\n\tat java.lang.Thread", "Remote"]
       ]

@@ -1,6 +1,6 @@
 import { Storage } from "@sluice/core/Storage"
 import { StorageSuite } from "@sluice/core/testing"
-import { HdfsClient, HdfsStorage, Probe } from "@sluice/hdfs"
+import { HdfsClient, type HdfsError, HdfsStorage, Probe } from "@sluice/hdfs"
 import type { HadoopCluster } from "@sluice/hdfs/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, Schedule, Stream } from "effect"
@@ -32,6 +32,10 @@ describeHadoop("HDFS", { blockSize: mebi, replication: 2, httpfs: true }, (clust
 
   const readAll = (hdfs: HdfsClient.HdfsClient["Service"], path: string, options?: HdfsClient.OpenOptions) =>
     Effect.map(Stream.runCollect(hdfs.open(path, options)), (chunks) => Buffer.concat(chunks))
+
+  /** A DataNode's first call after the NameNode's restart meets its own dead connection. */
+  const untilTaken = <A>(write: Effect.Effect<A, HdfsError.HdfsError>) =>
+    Effect.retry(write, { while: ({ reason }) => reason._tag === "Retriable", times: 6 })
 
   let tests = 0
   StorageSuite.suite("hdfs", HdfsStorage.layer.pipe(Layer.provide(admin)), {
@@ -304,15 +308,12 @@ describeHadoop("HDFS", { blockSize: mebi, replication: 2, httpfs: true }, (clust
         yield* run("org.apache.hadoop.hdfs.tools.DFSAdmin", ["-safemode", "enter"])
         // A DataNode's first call after the restart may meet its own dead connection to the NameNode.
         const error = yield* Effect.flip(hdfs.write("/faults/safe", Stream.empty)).pipe(
-          Effect.repeat({ until: ({ reason }) => reason._tag !== "Remote", times: 6 }),
+          Effect.repeat({ until: ({ reason }) => reason._tag !== "Retriable", times: 6 }),
           Effect.ensuring(Effect.orDie(run("org.apache.hadoop.hdfs.tools.DFSAdmin", ["-safemode", "leave"])))
         )
         assert.strictEqual(error.reason._tag, "SafeMode", error.message)
         assert.include(error.message, "-safemode leave")
-        yield* Effect.retry(hdfs.write("/faults/safe", Stream.empty), {
-          while: ({ reason }) => reason._tag === "Remote",
-          times: 6
-        })
+        yield* untilTaken(hdfs.write("/faults/safe", Stream.empty))
       })
     )
 
@@ -321,7 +322,7 @@ describeHadoop("HDFS", { blockSize: mebi, replication: 2, httpfs: true }, (clust
       Layer.unwrap(Effect.map(cluster, (it) => clientAs({ nameNodes: [it.url], maxRetries: 2 }, "hdfs"))),
       (hdfs, { dataNodes }) =>
         Effect.gen(function* () {
-          yield* hdfs.write("/faults/single", Stream.succeed(sample(1000)), { replication: 1 })
+          yield* untilTaken(hdfs.write("/faults/single", Stream.succeed(sample(1000)), { replication: 1 }))
           const [block] = yield* hdfs.getFileBlockLocations("/faults/single")
           const holder = dataNodes.find((node) => node.host === block?.hosts[0])
           assert.isDefined(holder)

@@ -116,6 +116,8 @@ const reasonOfException = (exception: string, javaClassName: string, message: st
   if (/No active (and not excluded )?nodes contain this block|Failed to find datanode/.test(detail))
     return new E.BlockMissing({ detail })
   if (/still not started|startup mode|not yet started/i.test(detail)) return new E.Retriable({ detail })
+  // A DataNode's own call to the NameNode failed, as its first after the NameNode's restart does: its connection is dead.
+  if (/between local host is: .*destination host is: /.test(detail)) return new E.Retriable({ detail })
   if (/Offset=.*out of the range|out of the range/.test(detail)) return new E.InvalidArgument({ detail })
   if (/is non empty/.test(detail)) return new E.NotEmpty({ detail })
   if (/ must both be directories/.test(detail)) return new E.FileAlreadyExists({ detail })

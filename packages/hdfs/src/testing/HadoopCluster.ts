@@ -16,7 +16,8 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Kdc } from "./Kdc.ts"
-import { awaitPort, exec, freePorts, HadoopError, tail } from "../internal/processes.ts"
+import { storeEntries } from "../internal/jar.ts"
+import { exec, freePorts, HadoopError, tail } from "../internal/processes.ts"
 
 export { HadoopError }
 
@@ -145,6 +146,8 @@ const versions = { hdfs: "3.5.0", httpfs: "3.4.1" }
 const packageDir = fileURLToPath(new URL("../..", import.meta.url))
 const cacheDir = process.env["SLUICE_HADOOP_CACHE"] ?? Path.join(packageDir, ".hadoop")
 
+const jarsDir = (kind: keyof typeof versions) => Path.join(cacheDir, `${kind}-${versions[kind]}-stored`)
+
 /**
  * Why no cluster can run here, or `undefined` when Java and Maven are there.
  *
@@ -155,26 +158,64 @@ export const unavailable: Effect.Effect<string | undefined> = Effect.sync(() => 
   const found = (command: string, args: ReadonlyArray<string>) =>
     ChildProcess.spawnSync(command, args, { stdio: "ignore" }).status === 0
   if (!found("java", ["-version"])) return "Java is not on the PATH: apt-get install openjdk-17-jre-headless"
-  if (!Fs.existsSync(Path.join(cacheDir, `hdfs-${versions.hdfs}`)) && !found("mvn", ["-v"])) {
+  if (!Fs.existsSync(jarsDir("hdfs")) && !found("mvn", ["-v"])) {
     return "Maven is not on the PATH: apt-get install maven"
   }
   return undefined
 })
 
 /** The folder of a distribution's jars, fetched with Maven when it is not there yet. */
-const jars = Effect.fnUntraced(function* (kind: "hdfs" | "httpfs") {
-  const target = Path.join(cacheDir, `${kind}-${versions[kind]}`)
+const jars = Effect.fnUntraced(function* (kind: keyof typeof versions) {
+  const target = jarsDir(kind)
   if (Fs.existsSync(target)) return target
   const partial = `${target}.${process.pid}.${kind}`
   const pom = Path.join(packageDir, "hadoop", kind === "hdfs" ? "pom.xml" : "httpfs/pom.xml")
   yield* exec("mvn", ["-q", "-B", "-f", pom, "dependency:copy-dependencies", `-DoutputDirectory=${partial}`])
-  // Two processes may fetch at once: the first to rename wins.
   yield* Effect.sync(() => {
+    // At every start Jetty and Jersey look for their files by reading whole jars, and Java for its classes: 3 s of the CPU for a cluster.
+    for (const name of Fs.readdirSync(partial)) storeEntries(Path.join(partial, name))
+    // Two processes may fetch at once: the first to rename wins.
     if (Fs.existsSync(target)) Fs.rmSync(partial, { recursive: true })
     else Fs.renameSync(partial, target)
   })
   return target
 })
+
+/** Names the `java` of the `PATH`: an archive of classes fits the one that made it. */
+const javaId = (): string => {
+  for (const folder of (process.env["PATH"] ?? "").split(Path.delimiter)) {
+    const file = Path.join(folder, "java")
+    if (!Fs.existsSync(file)) continue
+    const { mtimeMs, size } = Fs.statSync(file)
+    return `${size.toString(36)}-${Math.trunc(mtimeMs).toString(36)}`
+  }
+  return "none"
+}
+
+let recordings = 0
+
+/**
+ * The classes of a kind of JVM in an archive beside the jars, which is mapped in place of loading, checking and linking them one by
+ * one (AppCDS): that halves the CPU time of a start. Where there is none yet, a JVM of this kind writes it as it ends by itself.
+ */
+const classArchive = (lib: string, kind: string) => {
+  const target = Path.join(lib, `${kind}-${javaId()}.jsa`)
+  // One that does not fit is not used, and nothing is said of it.
+  if (Fs.existsSync(target)) {
+    return { args: ["-Xlog:disable", `-XX:SharedArchiveFile=${target}`], recording: false, ended: () => {} }
+  }
+  const partial = `${target}.${process.pid}-${++recordings}`
+  return {
+    args: ["-Xlog:disable", `-XX:ArchiveClassesAtExit=${partial}`],
+    recording: true,
+    /** Called when the JVM has ended. One that was killed may have written half of it. */
+    ended: (killed: boolean) => {
+      if (!Fs.existsSync(partial)) return
+      if (killed) Fs.rmSync(partial)
+      else Fs.renameSync(partial, target)
+    }
+  }
+}
 
 /** The folder of a NameNode that has been formatted, kept beside the jars. */
 const formattedImage = Effect.fnUntraced(function* (
@@ -205,9 +246,9 @@ const formattedImage = Effect.fnUntraced(function* (
 
 /**
  * A SOCKS 5 proxy that connects from an address of its own. A NameNode knows a DataNode by the address its calls come from, and
- * without this all would be 127.0.0.1, each as near to a reader as any other.
+ * without this all would be 127.0.0.1, each as near to a reader as any other. It connects nobody before it is `open`.
  */
-const relay = (localAddress: string) =>
+const relay = (localAddress: string, open: Promise<unknown>) =>
   Effect.acquireRelease(
     Effect.callback<{ readonly server: Net.Server; readonly sockets: Set<Net.Socket>; readonly port: number }>(
       (resume) => {
@@ -239,17 +280,20 @@ const relay = (localAddress: string) =>
             socket.off("data", onData)
             socket.pause()
             const rest = received.subarray(10)
-            const target = Net.connect(
-              { host: received.subarray(4, 8).join("."), port: received.readUInt16BE(8), localAddress },
-              () => {
-                socket.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]))
-                target.write(rest)
-                socket.pipe(target)
-                target.pipe(socket)
-              }
-            )
-            upstream = target
-            hold(target, () => socket)
+            void open.then(() => {
+              if (socket.destroyed) return
+              const target = Net.connect(
+                { host: received.subarray(4, 8).join("."), port: received.readUInt16BE(8), localAddress },
+                () => {
+                  socket.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]))
+                  target.write(rest)
+                  socket.pipe(target)
+                  target.pipe(socket)
+                }
+              )
+              upstream = target
+              hold(target, () => socket)
+            })
           }
           socket.on("data", onData)
         })
@@ -300,6 +344,8 @@ const jvm = [
   "-Djava.net.preferIPv4Stack=true"
 ]
 
+const emptyBeans = /"beans" *: *\[ *\]/
+
 interface DaemonSpec {
   readonly name: string
   readonly host: string
@@ -307,12 +353,16 @@ interface DaemonSpec {
   /** Path that answers once it is up. */
   readonly ready: string
   readonly args: ReadonlyArray<string>
+  /** Asked for at every start. */
+  readonly archive: () => ReturnType<typeof classArchive> | undefined
   readonly env: Readonly<Record<string, string>>
   readonly logFile: string
 }
 
 const makeDaemon = Effect.fnUntraced(function* (spec: DaemonSpec): Effect.fn.Return<Daemon, never, Scope.Scope> {
   let child: ChildProcess.ChildProcess | undefined
+  let recording = false
+  let closed = false
   const running = () => child !== undefined && child.exitCode === null && child.signalCode === null
   const signal = (name: NodeJS.Signals) =>
     Effect.sync(() => {
@@ -333,26 +383,29 @@ const makeDaemon = Effect.fnUntraced(function* (spec: DaemonSpec): Effect.fn.Ret
       const response = await fetch(spec.url + spec.ready, {
         signal: AbortSignal.any([signal, AbortSignal.timeout(10_000)])
       })
-      // Read to its end, so that the connection is given back.
-      await response.text()
-      return response
+      const text = await response.text()
+      return { status: response.status, empty: emptyBeans.test(text) }
     },
     catch: (cause) => new HadoopError({ detail: `${spec.name} does not answer at ${spec.url}`, cause })
   }).pipe(
-    Effect.flatMap((response) =>
+    Effect.flatMap(({ empty, status }) =>
       // One that wants a login is up.
-      response.ok || response.status === 401
+      (status === 200 && !empty) || status === 401
         ? Effect.void
-        : Effect.fail(new HadoopError({ detail: `${spec.name} answers ${response.status}` }))
+        : Effect.fail(new HadoopError({ detail: `${spec.name} answers ${status}${empty ? ", but is not ready" : ""}` }))
     )
   )
   const start = Effect.suspend(() => {
     if (running()) return Effect.void
+    if (closed) return Effect.fail(new HadoopError({ detail: `the scope of ${spec.name} is closed` }))
+    const archive = spec.archive()
+    recording = archive?.recording === true
     const out = Fs.openSync(spec.logFile, "a")
-    child = ChildProcess.spawn("java", spec.args, {
+    child = ChildProcess.spawn("java", [...(archive?.args ?? []), ...spec.args], {
       stdio: ["ignore", out, out],
       env: { ...process.env, ...spec.env }
     })
+    child.once("exit", (code) => archive?.ended(code === null))
     Fs.closeSync(out)
     return up.pipe(
       Effect.retry({
@@ -365,7 +418,10 @@ const makeDaemon = Effect.fnUntraced(function* (spec: DaemonSpec): Effect.fn.Ret
       )
     )
   })
-  yield* Effect.addFinalizer(() => kill)
+  yield* Effect.addFinalizer(() => {
+    closed = true
+    return recording ? stop : kill
+  })
   return {
     name: spec.name,
     url: spec.url,
@@ -416,7 +472,17 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
     ...(options?.jvmArgs ?? [])
   ]
   const env = { HADOOP_USER_NAME: superUser, ...options?.env }
-  const classpath = (conf: string, libs: string) => [conf, `${libs}/*`].join(Path.delimiter)
+  // The jars first and in one order, as the archives of classes want it.
+  const classpath = (conf: string, libs: string) =>
+    [
+      ...Fs.readdirSync(libs)
+        .filter((name) => name.endsWith(".jar"))
+        .toSorted()
+        .map((name) => Path.join(libs, name)),
+      conf
+    ].join(Path.delimiter)
+  const tmp = Path.join(directory, "java")
+  yield* Effect.sync(() => Fs.mkdirSync(tmp))
 
   const common: Record<string, string> = {
     "fs.defaultFS": ha ? "hdfs://sluice" : `hdfs://127.0.0.1:${masterPorts[0]?.rpc}`,
@@ -465,6 +531,8 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
   const java = (name: string, conf: string, mainClass: string, args: ReadonlyArray<string>, heap: string) => [
     ...jvm,
     `-Xmx${heap}`,
+    // Jetty leaves its files there.
+    `-Djava.io.tmpdir=${tmp}`,
     ...jvmArgs,
     `-Dsluice.daemon=${name}`,
     "-cp",
@@ -501,14 +569,18 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
         name,
         host: "127.0.0.1",
         url: `http://${httpHost}:${masterPorts[i]?.http}`,
-        ready: "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState",
+        // The last it does before it serves.
+        ready: "/jmx?qry=Hadoop:service=NameNode,name=NameNode",
         args: java(name, conf, "org.apache.hadoop.hdfs.server.namenode.NameNode", [], "512m"),
+        archive: () => classArchive(lib, "namenode"),
         env,
         logFile: Path.join(directory, `${name}.log`)
       })
     )
   }
 
+  // A DataNode is up before its NameNode. One whose first call finds the NameNode still starting would pause for 5 s.
+  const nameNodesUp = Promise.withResolvers<void>()
   const dataNodes: Array<Daemon> = []
   for (let i = 0; i < nodes; i++) {
     const name = `datanode-${i + 1}`
@@ -516,11 +588,11 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
     const conf = Path.join(directory, `conf-${name}`)
     yield* writeConf(conf, {
       ...common,
-      "hadoop.socks.server": `127.0.0.1:${(yield* relay(host)).port}`,
+      "hadoop.socks.server": `127.0.0.1:${(yield* relay(host, nameNodesUp.promise)).port}`,
       "hadoop.rpc.socket.factory.class.default": "org.apache.hadoop.net.SocksSocketFactory",
       // Blocks need no proxy.
       "hadoop.rpc.socket.factory.class.ClientProtocol": "org.apache.hadoop.net.StandardSocketFactory",
-      // It is up before its NameNode: after the last of these retries it would pause for 5 s.
+      // When its NameNode restarts: after the last of these retries it would pause for 5 s.
       "ipc.client.connect.max.retries": "300",
       "ipc.client.connect.retry.interval": "200",
       "dfs.datanode.data.dir": `file://${Path.join(directory, name)}`,
@@ -536,6 +608,11 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
         url: `http://${host}:${nodePorts[i]?.http}`,
         ready: "/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo",
         args: java(name, conf, "org.apache.hadoop.hdfs.server.datanode.DataNode", [], "384m"),
+        archive: () => {
+          const archive = classArchive(lib, "datanode")
+          // Of several that would record the same, one does.
+          return i > 0 && archive.recording ? undefined : archive
+        },
         env,
         logFile: Path.join(directory, `${name}.log`)
       })
@@ -580,8 +657,9 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
       ready: `/webhdfs/v1/?op=GETHOMEDIRECTORY&user.name=${superUser}`,
       args: [
         ...jvm,
-        ...jvmArgs,
         "-Xmx384m",
+        `-Djava.io.tmpdir=${tmp}`,
+        ...jvmArgs,
         "--add-opens",
         "java.base/java.lang=ALL-UNNAMED",
         `-Dhttpfs.home.dir=${directory}`,
@@ -592,6 +670,7 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
         classpath(conf, gatewayLib),
         "org.apache.hadoop.fs.http.server.HttpFSServerWebServer"
       ],
+      archive: () => classArchive(gatewayLib, "httpfs"),
       env,
       logFile: Path.join(directory, "httpfs.log")
     })
@@ -609,7 +688,12 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
 
   const ticket = realm === undefined || keytab === undefined ? {} : yield* realm.login(`${superUser}/localhost`, keytab)
   const run = (mainClass: string, args: ReadonlyArray<string>) =>
-    exec("java", java("admin", confDir, mainClass, args, "256m"), { env: { ...process.env, ...env, ...ticket } })
+    Effect.suspend(() => {
+      const archive = classArchive(lib, "admin")
+      return exec("java", [...archive.args, ...java("admin", confDir, mainClass, args, "256m")], {
+        env: { ...process.env, ...env, ...ticket }
+      }).pipe(Effect.onExit((exit) => Effect.sync(() => archive.ended(exit._tag === "Failure"))))
+    })
 
   // Both begin as standbys.
   let active: number | undefined = ha ? undefined : 0
@@ -640,15 +724,10 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
   const startNameNodes = Effect.all(
     nameNodes.map((daemon) => daemon.start),
     { concurrency: "unbounded", discard: true }
-  )
+  ).pipe(Effect.tap(() => Effect.sync(() => nameNodesUp.resolve())))
   yield* Effect.all(
     [
-      ha
-        ? startNameNodes.pipe(
-            Effect.andThen(Effect.forEach(masterPorts, ({ rpc }) => awaitPort(rpc), { discard: true })),
-            Effect.andThen(transition(0))
-          )
-        : startNameNodes,
+      ha ? Effect.andThen(startNameNodes, transition(0)) : startNameNodes,
       ...dataNodes.map((daemon) => daemon.start),
       httpfs?.start ?? Effect.void
     ],
