@@ -15,7 +15,7 @@ export const roomy = engine(64 * 1024 * 1024)
 /** Joins move both sides, tasks read single partitions. */
 export const tight = engine(4 * 1024, { adaptive: false, broadcastBytes: 0 })
 /** Joins move both sides; tasks read several partitions, or parts of one, wherever there are three rows. */
-export const adapting = engine(64 * 1024, {
+const adapting = engine(64 * 1024, {
   broadcastBytes: 0,
   targetPartitionBytes: 40,
   minPartitionBytes: 40,

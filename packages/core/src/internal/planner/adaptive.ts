@@ -18,7 +18,7 @@ export interface Measure {
 }
 
 /** One input of a join that may be read in parts. */
-export interface SkewSide {
+interface SkewSide {
   /** The stage that wrote it. */
   readonly stage: number
   /** Whether parts of it may meet the whole of the other input. */
