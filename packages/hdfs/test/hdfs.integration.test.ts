@@ -1,3 +1,4 @@
+import { Dataset, Engine, Events, Executor } from "@sluice/core"
 import { Storage } from "@sluice/core/Storage"
 import { StorageSuite } from "@sluice/core/testing"
 import { HdfsClient, type HdfsError, HdfsStorage, Probe } from "@sluice/hdfs"
@@ -280,6 +281,61 @@ describeHadoop("HDFS", { blockSize: mebi, replication: 2, httpfs: true }, (clust
         yield* Effect.forEach(dataNodes, (node) => node.start, { concurrency: 2, discard: true })
         yield* awaitLive(3)
       })
+    )
+
+    it.live(
+      "a job goes on when the DataNode it uploads to is killed",
+      () =>
+        Effect.gen(function* () {
+          const { dataNodes, url } = yield* cluster
+          let uploadsTo: string | undefined
+          const rewriteLocation = (location: URL) => {
+            if (location.searchParams.get("op") === "CREATE") uploadsTo = location.hostname
+            return location
+          }
+          const storage = HdfsStorage.layer.pipe(Layer.provide(clientAs({ nameNodes: [url], rewriteLocation }, "hdfs")))
+          const engine = Engine.layerNoDeps.pipe(
+            Layer.provide(Executor.layerLocal({ executors: [{ slots: 1 }] })),
+            Layer.provideMerge(Layer.merge(storage, Events.layer))
+          )
+          const rows = 120
+          const row = (id: number) => `${id} ${"x".repeat(50_000)}`
+          let victim: HadoopCluster.Daemon | undefined
+          yield* Effect.gen(function* () {
+            const manifest = yield* Dataset.range(0, rows, { partitions: 3 }).pipe(
+              Dataset.mapEffect((id) =>
+                Effect.gen(function* () {
+                  // In the middle of the second part.
+                  if (id === 60 && victim === undefined) {
+                    victim = dataNodes.find(({ host }) => host === uploadsTo)
+                    yield* victim?.kill ?? Effect.void
+                  }
+                  return row(id)
+                })
+              ),
+              Dataset.writeText("hdfs:///faults/job")
+            )
+            assert.isDefined(victim)
+            assert.strictEqual(manifest.rows, rows)
+            assert.deepStrictEqual(
+              manifest.files.map(({ attempt }) => attempt),
+              [0, 1, 0]
+            )
+            assert.deepStrictEqual(
+              (yield* Dataset.collect(Dataset.text("hdfs:///faults/job"))).toSorted(),
+              Array.from({ length: rows }, (_, id) => row(id)).toSorted()
+            )
+            const left = yield* Stream.runCollect((yield* Storage).list("hdfs:///faults/job/**"))
+            assert.deepStrictEqual(
+              left.map(({ path }) => path.slice(path.lastIndexOf("/") + 1)).toSorted(),
+              ["_SUCCESS", ...manifest.files.map(({ path }) => path)].toSorted()
+            )
+          }).pipe(
+            Effect.provide(engine),
+            Effect.ensuring(Effect.suspend(() => Effect.orDie(victim?.start ?? Effect.void)))
+          )
+        }),
+      150_000
     )
 
     live("a frozen DataNode is given up after the read timeout", admin, (hdfs, { dataNodes, url }) =>

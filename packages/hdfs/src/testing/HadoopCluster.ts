@@ -497,6 +497,12 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
     "dfs.namenode.heartbeat.recheck-interval": "2000",
     "dfs.heartbeat.interval": "1",
     "dfs.namenode.safemode.extension": "0",
+    // Every replica is written at once, also where one of so few DataNodes has more to do, and a lost one is made up for soon.
+    "dfs.namenode.redundancy.considerLoad": "false",
+    "dfs.namenode.redundancy.interval.seconds": "1",
+    "dfs.namenode.replication.work.multiplier.per.iteration": "100",
+    "dfs.namenode.replication.max-streams": "50",
+    "dfs.namenode.replication.max-streams-hard-limit": "100",
     "dfs.namenode.replication.min": "1",
     "dfs.namenode.delegation.token.always-use": "true",
     "dfs.namenode.acls.enabled": "true",
