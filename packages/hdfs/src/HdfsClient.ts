@@ -7,7 +7,20 @@
  *
  * @since 0.1.0
  */
-import { Clock, Context, Duration, Effect, Layer, Option, Random, Redacted, Schema, type Scope, Stream } from "effect"
+import {
+  Cause,
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Layer,
+  Option,
+  Random,
+  Redacted,
+  Schema,
+  type Scope,
+  Stream
+} from "effect"
 import { HdfsAuth } from "./HdfsAuth.ts"
 import { HdfsConfig } from "./HdfsConfig.ts"
 import * as E from "./HdfsError.ts"
@@ -333,6 +346,20 @@ const ServerDefaultsAnswer = decoder(Schema.Struct({ FsServerDefaults: M.ServerD
 const FsStatusAnswer = decoder(Schema.Struct({ FsStatus: M.FsStatus }))
 const TokenAnswer = decoder(Schema.Struct({ Token: Schema.NullOr(Schema.Struct({ urlString: Schema.String })) }))
 const LongAnswer = decoder(Schema.Struct({ long: Schema.Number }))
+
+/** Whether a server has said so, after which it does no more. */
+const isAnswer = ({ reason }: E.HdfsError): boolean => {
+  switch (reason._tag) {
+    case "Connection":
+    case "Timeout":
+    case "Tls":
+    case "Protocol":
+    case "UnexpectedEnd":
+      return false
+    default:
+      return true
+  }
+}
 
 /** Files whose block locations are kept. */
 const maxLocations = 1000
@@ -772,24 +799,30 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
       else yield* rename(temporary, path, overwrite ? "overwrite" : "none")
       return sent
     })
-    // A DataNode may still be opening the file when the request is given up, so it is looked for more than once.
-    const clean = Effect.gen(function* () {
-      for (let attempts = 0; attempts < 5; attempts++) {
-        const gone = yield* remove(temporary).pipe(
-          // Below a file nothing can have been written.
-          Effect.catchIf(
-            (error) => error.reason._tag === "NotADirectory",
-            () => Effect.succeed(true)
+    // A DataNode may still be opening the file when the request is given up without an answer: then it is looked for more than once.
+    const clean = Effect.fnUntraced(
+      function* (times: number) {
+        for (let attempts = 0; attempts < times; attempts++) {
+          const gone = yield* remove(temporary).pipe(
+            // Below a file nothing can have been written.
+            Effect.catchIf(
+              (error) => error.reason._tag === "NotADirectory",
+              () => Effect.succeed(true)
+            )
           )
-        )
-        if (gone) return
-        yield* Effect.sleep(Duration.millis(50 * 2 ** attempts))
-      }
-    }).pipe(
+          if (gone) return
+          if (attempts + 1 < times) yield* Effect.sleep(Duration.millis(50 * 2 ** attempts))
+        }
+      },
       Effect.timeout("30 seconds"),
       Effect.catch((error) => Effect.logWarning(`${temporary} may be left: ${error.message}`))
     )
-    return yield* Effect.onExit(work, (exit) => (exit._tag === "Failure" ? clean : Effect.void))
+    return yield* Effect.onExit(work, (exit) => {
+      if (exit._tag === "Success") return Effect.void
+      const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+      // Not an error of the source, which may be another file of HDFS.
+      return clean(error instanceof E.HdfsError && error.path === temporary && isAnswer(error) ? 1 : 5)
+    })
   })
 
   const moveToTrash = Effect.fn("HdfsClient.moveToTrash")(function* (path: string) {

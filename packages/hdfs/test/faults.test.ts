@@ -455,6 +455,22 @@ describe("HdfsClient on a faulty server", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("a file deleted while it is read is not found", () =>
+    Effect.gen(function* () {
+      let deleted = false
+      const data = dataNode((response) => {
+        response.writeHead(200, { "content-length": String(content.length) })
+        response.write(content.slice(0, 5))
+        deleted = true
+        setTimeout(() => response.destroy(), 20)
+      })
+      const server = yield* serve((request, response, url, self) =>
+        deleted ? exception(response, 404, "FileNotFoundException", "gone") : data(request, response, url, self)
+      )
+      yield* withClient({ nameNodes: [server.url] }, (hdfs) => reason(readAll(hdfs), "FileNotFound"))
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a reader that stops closes the socket", () =>
     Effect.gen(function* () {
       let closed = false
@@ -553,6 +569,34 @@ describe("HdfsClient on a faulty server", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("a refused write is looked for once, one without an answer for longer", () =>
+    Effect.gen(function* () {
+      let answers = true
+      const server = yield* serve((request, response, url, self) => {
+        if (request.method === "DELETE") return json(response, 200, { boolean: false })
+        if (url.searchParams.get("noredirect") === "true")
+          return json(response, 200, { Location: `${self.url}/data?op=CREATE` })
+        if (url.searchParams.get("op") === "GETFILESTATUS")
+          return exception(response, 404, "FileNotFoundException", "none")
+        request.resume()
+        request.on("end", () => {
+          if (answers) exception(response, 403, "AccessControlException", "no")
+          else response.destroy()
+        })
+      })
+      yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
+        Effect.gen(function* () {
+          yield* reason(hdfs.write("/d/f", Stream.succeed(new Uint8Array(10))), "AccessControl")
+          answers = false
+          yield* reason(hdfs.write("/d/g", Stream.succeed(new Uint8Array(10))), "Connection")
+        })
+      )
+      const deletes = (name: string) =>
+        server.seen.filter((line) => line.startsWith(`DELETE DELETE /webhdfs/v1/d/.${name}.`)).length
+      assert.deepStrictEqual([deletes("f"), deletes("g")], [1, 5])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a DataNode behind another address is reached by the host map and by rewriteLocation", () =>
     Effect.gen(function* () {
       const data = yield* serve((_, response) => response.end("bytes"))
@@ -629,6 +673,7 @@ describe("HdfsClient on a faulty server", () => {
         ["SecurityException", "Failed to obtain user group information: InvalidToken: token expired", "InvalidToken"],
         ["IOException", "File /f could only be written to 0 of the 1 minReplication nodes.", "NoSpace"],
         ["BlockMissingException", "Could not obtain block", "BlockMissing"],
+        ["IOException", "Failed to find datanode, suggest to check cluster health.", "BlockMissing"],
         [
           "EOFException",
           'End of File Exception between local host is: "dn/10.0.0.2"; destination host is: "nn":8020; : java.io.EOFException',

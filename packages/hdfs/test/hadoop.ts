@@ -4,7 +4,8 @@ import { afterAll, assert, beforeAll, describe } from "@effect/vitest"
 import { Effect, Exit, Layer, Scope } from "effect"
 import type * as HdfsError from "../src/HdfsError.ts"
 
-const missing = Effect.runSync(HadoopCluster.unavailable)
+/** Why no cluster can run here, or `undefined`. */
+export const missing = Effect.runSync(HadoopCluster.unavailable)
 
 /**
  * `describe` for suites that need something real, which is started before their tests and ended after them. Skipped where
@@ -23,10 +24,16 @@ export const describeStarted = <A>(
   describe(title, { timeout: 150_000 }, () => {
     const scope = Scope.makeUnsafe()
     let started: { readonly it: A } | undefined
+    const given = new AbortController()
     beforeAll(async () => {
-      started = { it: await Effect.runPromise(Effect.provideService(start, Scope.Scope, scope)) }
+      const { signal } = given
+      started = { it: await Effect.runPromise(Effect.provideService(start, Scope.Scope, scope), { signal }) }
     }, 180_000)
-    afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)), 60_000)
+    afterAll(() => {
+      // One that took too long starts no more.
+      given.abort()
+      return Effect.runPromise(Scope.close(scope, Exit.void))
+    }, 60_000)
     body(Effect.suspend(() => (started === undefined ? Effect.die("it is not there") : Effect.succeed(started.it))))
   })
 }

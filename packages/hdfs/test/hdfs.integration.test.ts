@@ -157,7 +157,13 @@ describeHadoop("HDFS", { blockSize: mebi, replication: 2, httpfs: true }, (clust
               "QuotaExceeded"
             )
             assert.include(full.message, "setQuota")
-            yield* hdfs.setQuota(root, { namespace: -1 })
+            yield* hdfs.setQuota(root, { namespace: -1, space: mebi })
+            yield* reason(hdfs.write(`${root}/another`, Stream.succeed(new Uint8Array(1))), "QuotaExceeded")
+            yield* hdfs.setQuota(root, { space: -1 })
+            assert.deepStrictEqual(
+              (yield* hdfs.listStatus(root)).map(({ pathSuffix }) => pathSuffix),
+              ["new"]
+            )
           }
 
           assert.strictEqual(yield* hdfs.getHomeDirectory, "/user/hdfs")
@@ -195,6 +201,32 @@ describeHadoop("HDFS", { blockSize: mebi, replication: 2, httpfs: true }, (clust
         assert.strictEqual((yield* hdfs.getFileLinkStatus(`${root}/c`)).type, "FILE")
         yield* reason(hdfs.createSymlink("/link", `${root}/c`), "Unsupported")
         yield* reason(hdfs.getLinkTarget(`${root}/c`), "Remote")
+      })
+    )
+
+    live("a cluster without space for a block says so, and nothing is left", admin, (hdfs) =>
+      Effect.gen(function* () {
+        yield* hdfs.mkdirs("/full")
+        const write = hdfs.write("/full/f", Stream.succeed(sample(10)), { blockSize: 2 ** 50 })
+        const error = yield* reason(write, "NoSpace")
+        assert.isFalse(error.isRetryable)
+        assert.deepStrictEqual(yield* hdfs.listStatus("/full"), [])
+      })
+    )
+
+    live("a file deleted while it is read gives its own bytes or a typed error", admin, (hdfs) =>
+      Effect.gen(function* () {
+        const bytes = sample(24 * mebi)
+        yield* hdfs.write("/deleted/f", Stream.succeed(bytes))
+        const parts: Array<Uint8Array> = []
+        const result = yield* Stream.runForEach(hdfs.open("/deleted/f"), (part) => {
+          parts.push(part)
+          return parts.length === 1 ? hdfs.delete("/deleted/f") : Effect.void
+        }).pipe(Effect.result)
+        const read = Buffer.concat(parts)
+        assert.isTrue(read.equals(bytes.subarray(0, read.length)))
+        if (result._tag === "Success") assert.strictEqual(read.length, bytes.length)
+        else assert.include(["FileNotFound", "BlockMissing"], result.failure.reason._tag)
       })
     )
 

@@ -15,12 +15,12 @@ const decodeRemote = Schema.decodeUnknownOption(RemoteException)
 /** Java messages carry stack traces behind the first line. */
 const firstLine = (text: string): string => text.split("\n", 1)[0]?.trim() ?? ""
 
-/** The reason for a response with a status of 400 or more. */
-export const reasonOfResponse = (status: number, body: string): E.Reason => {
+/** The reason for a response with a status of 400 or more to an operation. */
+export const reasonOfResponse = (operation: string, status: number, body: string): E.Reason => {
   const decoded = decodeRemote(body)
   if (Option.isSome(decoded)) {
     const { exception, javaClassName, message } = decoded.value.RemoteException
-    return reasonOfException(exception, javaClassName ?? exception, message ?? "", status)
+    return reasonOfException(operation, exception, javaClassName ?? exception, message ?? "", status)
   }
   if (status === 401) return new E.Authentication({ detail: `401 Unauthorized${excerpt(body)}` })
   if (status === 403) return new E.AccessControl({ detail: `403 Forbidden${excerpt(body)}` })
@@ -39,7 +39,13 @@ export const excerpt = (body: string): string => {
   return text === "" ? "" : `: ${text.slice(0, 120)}`
 }
 
-const reasonOfException = (exception: string, javaClassName: string, message: string, status: number): E.Reason => {
+const reasonOfException = (
+  operation: string,
+  exception: string,
+  javaClassName: string,
+  message: string,
+  status: number
+): E.Reason => {
   const detail = firstLine(message)
   switch (exception) {
     case "FileNotFoundException":
@@ -113,8 +119,11 @@ const reasonOfException = (exception: string, javaClassName: string, message: st
   if (/Could not obtain block|Cannot obtain block length|No live nodes contain/.test(detail)) {
     return new E.BlockMissing({ detail })
   }
-  if (/No active (and not excluded )?nodes contain this block|Failed to find datanode/.test(detail))
-    return new E.BlockMissing({ detail })
+  if (/No active (and not excluded )?nodes contain this block/.test(detail)) return new E.BlockMissing({ detail })
+  // None has the block to be read, or room for the one to be written.
+  if (/Failed to find datanode/.test(detail)) {
+    return operation === "CREATE" || operation === "APPEND" ? new E.NoSpace({ detail }) : new E.BlockMissing({ detail })
+  }
   if (/still not started|startup mode|not yet started/i.test(detail)) return new E.Retriable({ detail })
   // A DataNode's own call to the NameNode failed, as its first after the NameNode's restart does: its connection is dead.
   if (/between local host is: .*destination host is: /.test(detail)) return new E.Retriable({ detail })

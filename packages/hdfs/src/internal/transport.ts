@@ -97,7 +97,7 @@ export const make = (http: Http.Http, limits: Limits): Transport => {
   }
 
   const refused = (exchange: Exchange, { body, status }: Http.Answer) =>
-    Effect.fail(fail(exchange, reasonOfResponse(status, body)))
+    Effect.fail(fail(exchange, reasonOfResponse(exchange.operation, status, body)))
 
   const answer: Transport["answer"] = (exchange) =>
     Effect.mapError(http.ask(request(exchange)), (failure) => failed(exchange, failure))
