@@ -51,7 +51,8 @@ export const clientAs = (
   user: string,
   doAs?: string
 ): Layer.Layer<HdfsClient.HdfsClient | HdfsConfig.HdfsConfig> =>
-  HdfsClient.layer.pipe(
+  // Not the client of another that is provided around it.
+  Layer.fresh(HdfsClient.layer).pipe(
     Layer.provide(Layer.orDie(HdfsAuth.layerSimple({ user, doAs }))),
     Layer.provideMerge(
       HdfsConfig.layer({
