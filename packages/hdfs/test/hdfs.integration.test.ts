@@ -461,7 +461,7 @@ describeHadoop("HDFS", { blockSize: mebi, replication: 2, httpfs: true }, (clust
         ) =>
           Effect.callback<{ readonly code: number | null; readonly out: string }>((resume) => {
             const child = ChildProcess.spawn(process.execPath, ["--conditions=@sluice/source", cli, ...args], {
-              env: { PATH: process.env["PATH"] ?? "", ...env }
+              env: { PATH: process.env["PATH"], NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"], ...env }
             })
             let out = ""
             child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()))

@@ -278,7 +278,12 @@ describeStarted("HDFS secured with Kerberos", missing, start, (secured) => {
       const run = (env: Readonly<Record<string, string>>, ...flags: ReadonlyArray<string>) =>
         ChildProcess.spawnSync(process.execPath, ["--conditions=@sluice/source", cli, ...flags, "ls", "/user"], {
           encoding: "utf8",
-          env: { PATH: process.env["PATH"], HADOOP_CONF_DIR: it.cluster.confDir, ...env }
+          env: {
+            PATH: process.env["PATH"],
+            NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
+            HADOOP_CONF_DIR: it.cluster.confDir,
+            ...env
+          }
         })
       const { stderr, stdout } = run(it.alice, "--namenode", it.cluster.url, "--kerberos")
       assert.match(stdout, /alice +hdfs .* alice\n.* bob\n/, stderr)

@@ -63,7 +63,7 @@ export const freePorts = (count: number) =>
     }
   })
 
-/** Waits until somebody listens: a NameNode's web server is up some seconds before its RPC server. */
+/** Waits until somebody listens. */
 export const awaitPort = (port: number) =>
   Effect.callback<void, HadoopError>((resume) => {
     const socket = Net.connect(port, "127.0.0.1")
