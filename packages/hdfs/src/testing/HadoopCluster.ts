@@ -606,6 +606,8 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
       // When its NameNode restarts: after the last of these retries it would pause for 5 s.
       "ipc.client.connect.max.retries": "300",
       "ipc.client.connect.retry.interval": "200",
+      // More than a heartbeat, less than a NameNode takes to restart: the first call after that would fail on a dead connection.
+      "ipc.client.connection.maxidletime": "1500",
       "dfs.datanode.data.dir": `file://${Path.join(directory, name)}`,
       "dfs.datanode.hostname": host,
       "dfs.datanode.address": `0.0.0.0:${nodePorts[i]?.data}`,
