@@ -8,6 +8,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 
 const state = Path.join(Os.tmpdir(), "sluice-hdfs-up.json")
+const log = Path.join(Os.tmpdir(), "sluice-hdfs-up.log")
 const decode = Schema.decodeEffect(Schema.fromJsonString(Schema.Struct({ pid: Schema.Number, confDir: Schema.String })))
 
 NodeRuntime.runMain(
@@ -25,7 +26,7 @@ NodeRuntime.runMain(
     const alive = yield* signal("SIGTERM")
     // Its last act is to remove the files.
     for (let i = 0; i < 300 && (yield* signal(0)); i++) yield* Effect.sleep("100 millis")
-    yield* Effect.sync(() => Fs.rmSync(state, { force: true }))
+    for (const file of [state, log]) yield* Effect.sync(() => Fs.rmSync(file, { force: true }))
     yield* Console.log(alive ? `ended; ${Path.dirname(confDir)} is removed` : "it had ended already")
   })
 )
