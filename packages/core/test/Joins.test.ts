@@ -1,13 +1,13 @@
-import { Dataset, Engine, EngineConfig, Events, Executor, Partitioner, Shuffle, Storage } from "@sluice/core"
+import { Dataset, type Engine, Partitioner, Shuffle } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Equal, Layer, Option, Stream } from "effect"
+import { Effect, Equal, Option, Stream } from "effect"
 import * as fc from "fast-check"
 import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
-import { engine, groupsOf, holds, pairsOf, partitioned, roomy, sameElements, smallKey } from "./wide.ts"
+import { engine, engineOver, groupsOf, holds, pairsOf, partitioned, roomy, sameElements, smallKey } from "./wide.ts"
 
 const on = <A, E>(name: string, effect: () => Effect.Effect<A, E, Engine.Engine>) =>
   it.live(name, () => Effect.provide(effect(), roomy))
@@ -42,17 +42,7 @@ const onDisk = <A, E>(use: (files: () => ReadonlyArray<string>) => Effect.Effect
       Fs.readdirSync(directory, { recursive: true, withFileTypes: true }).flatMap((entry) =>
         entry.isFile() && entry.name !== "owner.json" ? [entry.name] : []
       )
-    const layer = Layer.fresh(Engine.layerWithShuffle).pipe(
-      Layer.provide(Executor.layerLocal()),
-      Layer.provide(
-        Layer.mergeAll(
-          Storage.layer,
-          Events.layer,
-          Shuffle.layerDisk({ directory, memoryBytes: 4096 }),
-          EngineConfig.layer({ broadcastBytes: 0 })
-        )
-      )
-    )
+    const layer = engineOver(Shuffle.layerDisk({ directory, memoryBytes: 4096 }), { broadcastBytes: 0 })
     return Effect.ensuring(
       Effect.provide(use(files), layer),
       Effect.sync(() => Fs.rmSync(directory, { recursive: true }))

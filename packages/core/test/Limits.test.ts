@@ -1,11 +1,11 @@
-import { Dataset, Engine, EngineConfig, Events, Executor, JobError, Shuffle, Storage } from "@sluice/core"
+import { Dataset, JobError, Shuffle } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Order } from "effect"
+import { Effect, Order } from "effect"
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { roomy } from "./wide.ts"
+import { engineOver, roomy } from "./wide.ts"
 
 const mount = Effect.acquireRelease(
   Effect.sync(() => {
@@ -57,17 +57,7 @@ describe("limits", () => {
       Effect.scoped(
         Effect.gen(function* () {
           const directory = yield* mount
-          const layer = Layer.fresh(Engine.layerWithShuffle).pipe(
-            Layer.provide(Executor.layerLocal({ executors: [{ slots: 2 }] })),
-            Layer.provide(
-              Layer.mergeAll(
-                Storage.layer,
-                Events.layer,
-                Shuffle.layerDisk({ directory, memoryBytes: 64 * 1024, compression: "none" }),
-                EngineConfig.layer({})
-              )
-            )
-          )
+          const layer = engineOver(Shuffle.layerDisk({ directory, memoryBytes: 64 * 1024, compression: "none" }))
           const grouped = (n: number) =>
             Dataset.range(0, n, { partitions: 4 }).pipe(
               Dataset.map((i) => [i % 7, "x".repeat(100) + i] as const),

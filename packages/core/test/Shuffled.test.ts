@@ -1,11 +1,11 @@
-import { Dataset, Engine, EngineConfig, Events, Executor, Shuffle, Storage } from "@sluice/core"
+import { Dataset, type Engine, Shuffle } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Order, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { withFiles } from "./support/files.ts"
-import { pairsOf, roomy, sameElements } from "./wide.ts"
+import { engineOver, pairsOf, roomy, sameElements } from "./wide.ts"
 
 const onDisk = <A, E>(
   use: (directory: string) => Effect.Effect<A, E, Engine.Engine>,
@@ -13,17 +13,7 @@ const onDisk = <A, E>(
 ) =>
   Effect.suspend(() => {
     const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-shuffled-"))
-    const layer = Layer.fresh(Engine.layerWithShuffle).pipe(
-      Layer.provide(Executor.layerLocal()),
-      Layer.provide(
-        Layer.mergeAll(
-          Storage.layer,
-          Events.layer,
-          Shuffle.layerDisk({ directory, ...options }),
-          EngineConfig.layer({})
-        )
-      )
-    )
+    const layer = engineOver(Shuffle.layerDisk({ directory, ...options }))
     return Effect.ensuring(
       Effect.provide(use(directory), layer),
       Effect.sync(() => Fs.rmSync(directory, { recursive: true }))
@@ -174,29 +164,22 @@ describe("jobs that shuffle", () => {
       assert.include(error.message, "attempt 3")
     }).pipe(
       Effect.provide(
-        Layer.fresh(Engine.layerWithShuffle).pipe(
-          Layer.provide(Executor.layerLocal()),
-          Layer.provide(
-            Layer.mergeAll(
-              Storage.layer,
-              Events.layer,
-              Layer.effect(
-                Shuffle.Shuffle,
-                Effect.map(Shuffle.Shuffle, (shuffle) =>
-                  withFiles(shuffle, (file) => ({
-                    read: (offset, length) =>
-                      Effect.tap(file.read(offset, length), (bytes) =>
-                        Effect.sync(() => {
-                          if (harm === 0) return
-                          harm--
-                          bytes[bytes.length >> 1]! ^= 1
-                        })
-                      )
-                  }))
-                )
-              ).pipe(Layer.provide(Shuffle.layerDisk({ memoryBytes: 4000 })))
+        engineOver(
+          Layer.effect(
+            Shuffle.Shuffle,
+            Effect.map(Shuffle.Shuffle, (shuffle) =>
+              withFiles(shuffle, (file) => ({
+                read: (offset, length) =>
+                  Effect.tap(file.read(offset, length), (bytes) =>
+                    Effect.sync(() => {
+                      if (harm === 0) return
+                      harm--
+                      bytes[bytes.length >> 1]! ^= 1
+                    })
+                  )
+              }))
             )
-          )
+          ).pipe(Layer.provide(Shuffle.layerDisk({ memoryBytes: 4000 })))
         )
       )
     )
@@ -222,18 +205,7 @@ describe("jobs that shuffle", () => {
       assert.strictEqual(error.reason._tag, "ShuffleFailed")
       assert.include(error.message, "no space")
     }).pipe(
-      Effect.provide(
-        Layer.fresh(Engine.layerWithShuffle).pipe(
-          Layer.provide(Executor.layerLocal()),
-          Layer.provide(
-            Layer.mergeAll(
-              Storage.layer,
-              Events.layer,
-              Shuffle.layerUnavailable(new Shuffle.NoSpace({ file: "/nowhere", detail: "full" }))
-            )
-          )
-        )
-      )
+      Effect.provide(engineOver(Shuffle.layerUnavailable(new Shuffle.NoSpace({ file: "/nowhere", detail: "full" }))))
     )
   )
 

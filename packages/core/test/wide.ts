@@ -3,13 +3,20 @@ import { assert } from "@effect/vitest"
 import { Effect, Equal, Layer } from "effect"
 import * as fc from "fast-check"
 
-/** An engine whose shuffle has this much memory: a few kilobytes make spilling the normal case. */
-export const engine = (memoryBytes: number, config: Partial<EngineConfig.EngineConfig> = {}) =>
+/** An engine that shuffles through this. */
+export const engineOver = <E>(
+  shuffle: Layer.Layer<Shuffle.Shuffle, E>,
+  config: Partial<EngineConfig.EngineConfig> = {}
+) =>
   Layer.fresh(Engine.layerWithShuffle).pipe(
     Layer.provide(Executor.layerLocal({ executors: [{ slots: 2 }] })),
-    Layer.provideMerge(Layer.mergeAll(Storage.layer, Events.layer, Shuffle.layerMemory({ memoryBytes }))),
+    Layer.provideMerge(Layer.mergeAll(Storage.layer, Events.layer, shuffle)),
     Layer.provide(EngineConfig.layer(config))
   )
+
+/** An engine whose shuffle has this much memory: a few kilobytes make spilling the normal case. */
+export const engine = (memoryBytes: number, config?: Partial<EngineConfig.EngineConfig>) =>
+  engineOver(Shuffle.layerMemory({ memoryBytes }), config)
 
 export const roomy = engine(64 * 1024 * 1024)
 /** Joins move both sides, tasks read single partitions. */
