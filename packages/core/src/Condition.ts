@@ -172,6 +172,15 @@ export const matches = (expression: Expression, value: unknown): boolean => {
   }
 }
 
+/**
+ * Whether a row meets all conditions.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const matchesAll = (where: ReadonlyArray<ColumnCondition>, row: Readonly<Record<string, unknown>>): boolean =>
+  where.every(({ column, expression }) => matches(expression, row[column]))
+
 // How a bound lies to a value; `undefined` where they are of different kinds.
 const compareBound = (bound: number | bigint | Uint8Array | undefined, value: Comparable): number | undefined => {
   if (bound === undefined) return undefined

@@ -361,8 +361,7 @@ export const where: {
   return narrow(self, {
     _tag: "Filter",
     where,
-    f: (row: Readonly<Record<string, unknown>>) =>
-      where.every(({ column, expression }) => Condition.matches(expression, row[column]))
+    f: (row: Readonly<Record<string, unknown>>) => Condition.matchesAll(where, row)
   })
 })
 

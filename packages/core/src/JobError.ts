@@ -22,6 +22,10 @@ export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/J
   override get message(): string {
     return this.error.message
   }
+  /** Whether the storage may answer another time. */
+  get isRetryable(): boolean {
+    return this.error.isRetryable
+  }
   get hint(): string {
     switch (this.error.reason._tag) {
       case "NoInput":
@@ -52,6 +56,10 @@ export class OutputFailed extends Schema.TaggedError<OutputFailed>("@sluice/core
 ) {
   override get message(): string {
     return this.error.message
+  }
+  /** Whether the storage may answer another time. */
+  get isRetryable(): boolean {
+    return this.error.isRetryable
   }
   get hint(): string {
     return "nothing was left at the final names; free space or mend the permission, then run again"

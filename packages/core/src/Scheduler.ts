@@ -44,7 +44,7 @@ export interface TaskSet<A, E, R> {
   /** Takes each result as it arrives, one at a time; its failure is the set's. */
   readonly onResult: (partition: number, result: A, attempt: number) => Effect.Effect<void, E, R>
   /** Whether another attempt may not meet this failure: then there are `EngineConfig.taskAttempts`, whatever the executor allows. */
-  readonly passes?: ((failure: E) => boolean) | undefined
+  readonly passes?: ((failure: E | ExecutorLost) => boolean) | undefined
 }
 
 /**
@@ -138,9 +138,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     const scope = yield* Scope.make()
     const passes = (cause: Cause.Cause<E | ExecutorLost>): boolean => {
       const error = Cause.findError(cause)
-      return Result.isSuccess(error) && !Predicate.isTagged(error.success, "ExecutorLost")
-        ? (set.passes?.(error.success as E) ?? false)
-        : false
+      return Result.isSuccess(error) && set.passes?.(error.success) === true
     }
 
     const launch: Running["launch"] = ({ attempt, executor: on, locality, task }) => {

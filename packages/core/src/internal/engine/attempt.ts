@@ -19,12 +19,8 @@ export const isTaskFailure = (u: unknown): u is TaskFailure =>
   typeof u === "object" && u !== null && "_tag" in u && (u._tag === "Failed" || u._tag === "Engine")
 
 /** Whether another attempt may not meet it: storage that did not answer, a spill that is damaged. The program's own errors are not ours to judge. */
-export const passes = (failure: TaskFailure): boolean =>
-  failure._tag === "Engine" &&
-  (failure.reason._tag === "ShuffleFailed"
-    ? failure.reason.isRetryable
-    : (failure.reason._tag === "InputFailed" || failure.reason._tag === "OutputFailed") &&
-      failure.reason.error.isRetryable)
+export const passes = (failure: TaskFailure | ExecutorLost): boolean =>
+  failure._tag === "Engine" && "isRetryable" in failure.reason && failure.reason.isRetryable
 
 /** A task's result and what comes with it once it counts. */
 export interface Done {

@@ -92,7 +92,7 @@ export const makeStages = (
           },
           run: (partition, attemptOfSet, locality, environment) => {
             const input = stage.partitions[partition]
-            if (input === undefined) return Effect.void as Effect.Effect<undefined>
+            if (input === undefined) return Effect.undefined
             const which = { partition, attempt: firstAttempt + attemptOfSet, locality }
             return provideErased(services)(attempt(job, stage, input, which, environment, work))
           }

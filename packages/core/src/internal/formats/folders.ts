@@ -1,6 +1,6 @@
 /** Columns that are in the path of a file and not in the file. */
 import { Effect, Result, Schema } from "effect"
-import { type ColumnCondition, matches } from "../../Condition.ts"
+import { type ColumnCondition, matchesAll } from "../../Condition.ts"
 import { type FormatError, SchemaMismatch } from "../../FormatError.ts"
 import * as Origin from "../../Origin.ts"
 import type { FileStatus } from "../../Storage.ts"
@@ -95,8 +95,7 @@ export const foldersOf = <A>(
         for (const file of files) {
           const values = valuesIn(file.path)
           if (Result.isFailure(values)) return yield* fail(format, file.path, values.failure)
-          const row = values.success
-          if (conditions.every(({ column, expression }) => matches(expression, row[column]))) selected.push(file)
+          if (matchesAll(conditions, values.success)) selected.push(file)
         }
         note = conditions.length === 0 ? undefined : `${selected.length} of ${files.length} files`
         return selected

@@ -74,7 +74,8 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
     Effect.catch(effect, (error) =>
       error instanceof ShuffleError
         ? Effect.logWarning(`a cached partition was not kept: ${error.message}`)
-        : Effect.die(error)
+        : // These rows have been computed: only the shuffle they are written to can fail.
+          Effect.die(error)
     )
 
   const inMemory = (handle: CacheHandle, partition: number, rows: Rows, task: TaskRuntime): Rows =>

@@ -45,6 +45,8 @@ interface Site {
   readonly where: string
   /** The stage that writes an input, once it is planned. */
   readonly write: (input: number) => number
+  /** What `explain` adds of the ways that are not decided yet. */
+  readonly undecided: Array<string>
 }
 
 /** A way to bring the rows together, where it fits. */
@@ -94,13 +96,18 @@ const broadcastCandidate = ({ after, children, inPlace, node, planning }: Site):
 const broadcastWritten: ExchangeRule = {
   name: "broadcastWritten",
   apply: (site) => {
-    const { node, partitions, planning, write } = site
+    const { node, partitions, planning, undecided, write } = site
     const small = broadcastCandidate(site)
     if (small === undefined || node.broadcast === undefined) return undefined
     const { broadcast } = node
+    // Written before the other, so that its number is the same when the plan is made again.
     const stage = write(small)
-    const bytes = planning.options.measured?.get(stage)
-    if (bytes === undefined || bytes > planning.options.broadcastBytes) return undefined
+    const { broadcastBytes, measured } = planning.options
+    const bytes = measured?.get(stage)
+    if (bytes === undefined && planning.decideBy(stage)) {
+      undecided.push(`; by broadcast if stage ${stage} writes at most ${broadcastBytes.toLocaleString("en-US")} bytes`)
+    }
+    if (bytes === undefined || bytes > broadcastBytes) return undefined
     const read = readWhole(stage, partitions, (source) => broadcast.rows(small, source))
     return broadcastJoin({ ...site, after: { ...site.after, layers: [] } }, broadcast, small, {
       partitions: [{ split: undefined, rows: undefined, bytes, hosts: [], read }],
@@ -114,21 +121,13 @@ const broadcastWritten: ExchangeRule = {
 const shuffle: ExchangeRule = {
   name: "shuffle",
   apply: (site) => {
-    const { after, children, chosen, inPlace, node, partitions, planning, where, write } = site
-    const { broadcastBytes, measured } = planning.options
-    // The likely smaller side of a join is written first, so that its number is the same when the plan is made again.
-    const candidate = broadcastCandidate(site)
-    const early = candidate === undefined ? undefined : write(candidate)
-    const decides = early !== undefined && measured?.has(early) !== true && planning.decideBy(early)
+    const { after, children, chosen, inPlace, node, partitions, undecided, where, write } = site
     const sides = node.inputs.map((_, index): Side | undefined =>
       inPlace[index] ? undefined : { _tag: "Moved", stage: write(index) }
     )
     const moved = sides.flatMap((side) => (side?._tag === "Moved" ? [side.stage] : []))
     const placed = children.filter((_, index) => inPlace[index])
     const origins = sides.map((side) => (side?._tag === "Moved" ? `from stage ${side.stage}` : "in place already"))
-    const otherwise = decides
-      ? `; by broadcast if stage ${early} writes at most ${broadcastBytes.toLocaleString("en-US")} bytes`
-      : ""
     return {
       partitions: Array.from({ length: partitions }, (_, index): Partition => ({
         split: undefined,
@@ -149,7 +148,7 @@ const shuffle: ExchangeRule = {
       partitioner: node.keyed ? chosen : undefined,
       fallback: fallbackOf(placed),
       measure: measureExchange(node, sides, children),
-      steps: [`${node.name} ${where}, ${origins.join(" and ")}${otherwise}`, ...inputSteps(placed)]
+      steps: [`${node.name} ${where}, ${origins.join(" and ")}${undecided.join("")}`, ...inputSteps(placed)]
     }
   }
 }
@@ -235,7 +234,8 @@ const siteOf = (planning: Planning, node: Plan.Exchange, after: After): Site => 
     ),
     partitions,
     where,
-    write
+    write,
+    undecided: []
   }
 }
 

@@ -64,7 +64,8 @@ export const separated = <A>(
       ? Effect.fail(error.error)
       : error instanceof ShuffleError
         ? task.abort(shuffleFailed(error))
-        : Effect.die(error)
+        : // The rows' failures are `Passing`, and nothing else here fails in another way than the shuffle's.
+          Effect.die(error)
   )
 
 /** What a map task does. */
