@@ -1,4 +1,4 @@
-import { Data, Effect, Schedule } from "effect"
+import { Data, Effect, Random, Schedule } from "effect"
 import * as ChildProcess from "node:child_process"
 import * as Net from "node:net"
 
@@ -40,28 +40,28 @@ export const exec = (command: string, args: ReadonlyArray<string>, options?: Chi
 /** The last lines of a log. */
 export const tail = (text: string) => text.split("\n").slice(-25).join("\n")
 
-/** Ports nobody listens on. */
-export const freePorts = (count: number) =>
-  Effect.callback<ReadonlyArray<number>, HadoopError>((resume) => {
-    // All are held open together, so that they differ.
-    const servers = Array.from({ length: count }, () => Net.createServer())
-    const ports: Array<number> = []
-    for (const server of servers) {
-      server.on("error", (cause) => resume(Effect.fail(new HadoopError({ detail: "no free port", cause }))))
-      server.listen(0, "0.0.0.0", () => {
-        const address = server.address()
-        if (address !== null && typeof address === "object") ports.push(address.port)
-        if (ports.length < count) return
-        let open = count
-        for (const each of servers) {
-          each.close(() => {
-            open--
-            if (open === 0) resume(Effect.succeed(ports))
-          })
-        }
-      })
-    }
-  })
+// Ports from which outgoing connections do not take theirs (Linux gives them 32768 to 60999): one of those may be taken between
+// being found free and being listened on.
+const firstPort = 10_000
+const lastPort = 32_767
+
+const heldPort = Effect.acquireRelease(
+  Effect.flatMap(Random.nextIntBetween(firstPort, lastPort), (port) =>
+    Effect.callback<{ readonly port: number; readonly server: Net.Server }, HadoopError>((resume) => {
+      const server = Net.createServer()
+      server.once("error", (cause) => resume(Effect.fail(new HadoopError({ detail: `port ${port} is taken`, cause }))))
+      server.listen(port, "0.0.0.0", () => resume(Effect.succeed({ port, server })))
+    })
+  ).pipe(Effect.retry({ times: 100 })),
+  ({ server }) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+)
+
+/** Ports nobody listens on. All are held open together, so that they differ. */
+export const freePorts = (count: number): Effect.Effect<ReadonlyArray<number>, HadoopError> =>
+  Effect.replicateEffect(heldPort, count).pipe(
+    Effect.map((held) => held.map(({ port }) => port)),
+    Effect.scoped
+  )
 
 /** Waits until somebody listens. */
 export const awaitPort = (port: number) =>
