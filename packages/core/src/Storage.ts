@@ -15,6 +15,7 @@
  * @since 0.1.0
  */
 import { Context, Effect, Layer, type Scope, Stream } from "effect"
+import * as exact from "./internal/storage/exact.ts"
 import * as local from "./internal/storage/local.ts"
 import * as memory from "./internal/storage/memory.ts"
 import { fail, schemeOf } from "./internal/storage/path.ts"
@@ -84,10 +85,12 @@ export interface Backend {
   /**
    * The bytes of a file, or of a range of it, pulled: what the consumer does not take is not read. The file (or socket) is
    * closed when the stream ends, fails or is interrupted. An `offset` at the end of the file gives an empty stream, one
-   * past it `EndOfFile`; a range with a `length` that reaches past the end fails with `EndOfFile` too.
+   * past it `EndOfFile`; a range with a `length` that reaches past the end fails with `EndOfFile` too. The `Storage` service
+   * counts what a backend gives: fewer bytes than `length`, or than the status of the file says, are `EndOfFile`, more are
+   * `ExcessBytes`, also where the file has changed in between.
    */
   readonly read: (path: string, range?: ByteRange) => Stream.Stream<Uint8Array, StorageError>
-  /** Exactly `length` bytes from `offset`, in one buffer of its own; fewer is `EndOfFile`. */
+  /** Exactly `length` bytes from `offset`, in one buffer of its own; fewer is `EndOfFile`, more `ExcessBytes`. */
   readonly readRange: (path: string, offset: number, length: number) => Effect.Effect<Uint8Array, StorageError>
   /**
    * Writes a file atomically: `path` has all the bytes of `bytes` once the effect succeeds, and is as it was before when
@@ -113,6 +116,11 @@ export interface Backend {
   readonly mkdirs: (path: string) => Effect.Effect<void, StorageError>
   /** Where the bytes of a file lie. One location that covers the file, without hosts, where the scheme has no blocks; none for an empty file. */
   readonly blocks: (path: string) => Effect.Effect<ReadonlyArray<BlockLocation>, StorageError>
+  /**
+   * Whether a file of which the status says 0 bytes may have some, as devices, pipes and the files of /proc do: such a file
+   * is read until it ends. Default `false`.
+   */
+  readonly unsized?: boolean | undefined
 }
 
 /**
@@ -207,9 +215,9 @@ const dispatch = (backends: ReadonlyMap<string, Backend>): Storage["Service"] =>
     schemes,
     list: (path) => Stream.unwrap(Effect.map(pick("list", path), (backend) => backend.list(path))),
     stat: (path) => Effect.flatMap(pick("stat", path), (backend) => backend.stat(path)),
-    read: (path, range) => Stream.unwrap(Effect.map(pick("read", path), (backend) => backend.read(path, range))),
+    read: (path, range) => Stream.unwrap(Effect.map(pick("read", path), (backend) => exact.read(backend, path, range))),
     readRange: (path, offset, length) =>
-      Effect.flatMap(pick("readRange", path), (backend) => backend.readRange(path, offset, length)),
+      Effect.flatMap(pick("readRange", path), (backend) => exact.readRange(backend, path, offset, length)),
     write: (path, bytes, options) =>
       Effect.flatMap(pick("write", path), (backend) => backend.write(path, bytes, options)),
     rename: Effect.fnUntraced(function* (from, to) {

@@ -144,6 +144,29 @@ export class EndOfFile extends Schema.TaggedError<EndOfFile>("@sluice/core/Stora
 }
 
 /**
+ * The storage gave more bytes than were asked for: the file grew while it was read, or a server ignores the range.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ExcessBytes extends Schema.TaggedError<ExcessBytes>("@sluice/core/StorageError/ExcessBytes")(
+  "ExcessBytes",
+  {
+    /** First byte asked for. */
+    offset: Schema.Number,
+    /** Bytes asked for, or bytes to the end of the file as its status was. */
+    length: Schema.Number
+  }
+) {
+  override get message(): string {
+    return (
+      `more came than the ${this.length} bytes from offset ${this.offset}: the file has grown, or its server ignores ` +
+      "the range; read it when nobody writes it"
+    )
+  }
+}
+
+/**
  * The storage cannot do this at all (no append in memory, no block locations, ...).
  *
  * @category errors
@@ -194,6 +217,7 @@ export const Reason = Schema.Union([
   NoSpace,
   InvalidPath,
   EndOfFile,
+  ExcessBytes,
   Unsupported,
   Unavailable
 ])

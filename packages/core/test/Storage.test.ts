@@ -4,6 +4,7 @@ import { NoSpace, type StorageError, Unavailable } from "@sluice/core/StorageErr
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import * as fc from "fast-check"
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -234,6 +235,76 @@ describe("Storage.layerLocal", () => {
   })
 })
 
+describe("the bytes asked for", () => {
+  // What a backend may do to a read: give fewer bytes, more, or these in odd pieces.
+  const content = Uint8Array.from({ length: 64 }, (_, i) => i)
+  const bent = (given: number, piece: number): Storage.Backend => {
+    const unused = () => Effect.die("not read")
+    const from = (offset: number) => Uint8Array.from({ length: given }, (_, i) => content[(offset + i) % 64] ?? 0)
+    return {
+      list: () => Stream.empty,
+      stat: (path) => Effect.succeed({ path, type: "file", length: content.length, modified: 0 }),
+      read: (_, range) => {
+        const bytes = from(range?.offset ?? 0)
+        const pieces = []
+        for (let at = 0; at < bytes.length; at += piece) pieces.push(bytes.subarray(at, at + piece))
+        return Stream.fromIterable(pieces)
+      },
+      readRange: (_, offset) => Effect.succeed(from(offset)),
+      write: unused,
+      rename: unused,
+      delete: unused,
+      mkdirs: unused,
+      blocks: () => Effect.succeed([])
+    }
+  }
+
+  it("come, or the read fails: whatever a backend gives, of any range", () => {
+    const cases = fc.record({
+      offset: fc.nat(64),
+      length: fc.option(fc.nat(64), { nil: undefined }),
+      given: fc.nat(80),
+      piece: fc.integer({ min: 1, max: 80 })
+    })
+    const holds = ({ given, length, offset, piece }: typeof cases extends fc.Arbitrary<infer Case> ? Case : never) =>
+      Effect.gen(function* () {
+        const storage = yield* Storage.makeSchemes({ fake: Effect.succeed(bent(given, piece)) })
+        const wanted = length ?? 64 - offset
+        const tag = given === wanted ? "Success" : given < wanted ? "EndOfFile" : "ExcessBytes"
+        const whole = yield* Effect.result(Stream.runCollect(storage.read("fake:/f", { offset, length })))
+        assert.strictEqual(whole._tag === "Success" ? "Success" : whole.failure.reason._tag, tag)
+        const range = yield* Effect.result(storage.readRange("fake:/f", offset, wanted))
+        assert.strictEqual(range._tag === "Success" ? "Success" : range.failure.reason._tag, tag)
+        // A reader never sees a byte behind the last it asked for.
+        let seen = 0
+        const look = (bytes: Uint8Array) => Effect.sync(() => (seen += bytes.length))
+        yield* Effect.ignore(Stream.runForEach(storage.read("fake:/f", { offset, length }), look))
+        assert.isAtMost(seen, wanted)
+      })
+    return fc.assert(fc.asyncProperty(cases, (each) => Effect.runPromise(holds(each))))
+  })
+
+  it.effect("come through a faulty storage, or an error", () =>
+    Effect.gen(function* () {
+      const storage = yield* Storage.Storage
+      const faulty = yield* FaultyStorage.FaultyStorage
+      yield* storage.write("memory:///f", Stream.succeed(content))
+      const all = Stream.runDrain(storage.read("memory:///f"))
+      const some = storage.readRange("memory:///f", 8, 16)
+      for (const [fault, tag] of [
+        [{ truncateTo: 15 }, "EndOfFile"],
+        [{ excess: 1 }, "ExcessBytes"]
+      ] as const) {
+        yield* faulty.reset
+        yield* faulty.inject({ operation: "read", ...fault })
+        yield* faulty.inject({ operation: "readRange", ...fault })
+        assert.strictEqual(yield* tagOf(all), tag)
+        assert.strictEqual(yield* tagOf(some), tag)
+      }
+    }).pipe(Effect.provide(FaultyStorage.layer(Storage.layerMemory)))
+  )
+})
+
 describe("FaultyStorage", () => {
   it.layer(FaultyStorage.layer(Storage.layerMemory))((it) => {
     it.effect("fails the nth write after some bytes, and leaves nothing", () =>
@@ -277,7 +348,7 @@ describe("FaultyStorage", () => {
         yield* faulty.inject({ operation: "read", times: 1, truncateTo: 30 })
         yield* faulty.inject({ operation: "read", nth: 2, times: 1, reason: new Unavailable({ detail: "injected" }) })
         yield* faulty.inject({ operation: "read", nth: 3, delay: "1 minute" })
-        assert.strictEqual(yield* length, 30)
+        assert.strictEqual(yield* tagOf(length), "EndOfFile")
         assert.strictEqual(yield* tagOf(length), "Unavailable")
         const fiber = yield* Effect.forkChild(length)
         yield* TestClock.adjust("59 seconds")

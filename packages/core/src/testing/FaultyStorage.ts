@@ -7,8 +7,9 @@
  * @since 0.1.0
  */
 import { Context, type Duration, Effect, Layer, Stream } from "effect"
-import { Storage } from "../Storage.ts"
-import { EndOfFile, type Reason, StorageError } from "../StorageError.ts"
+import * as exact from "../internal/storage/exact.ts"
+import { type Backend, Storage } from "../Storage.ts"
+import { type Reason, StorageError } from "../StorageError.ts"
 
 /**
  * The operations of `Storage`.
@@ -34,12 +35,14 @@ export interface Fault {
   readonly times?: number | undefined
   /** Time on Effect's clock before the operation starts. */
   readonly delay?: Duration.Input | undefined
-  /** The failure. Without it only the delay and `truncateTo` apply. */
+  /** The failure. Without it only the delay, `truncateTo` and `excess` apply. */
   readonly reason?: Reason | undefined
   /** Bytes of a `read` or a `write` that pass before `reason`. Default 0. */
   readonly afterBytes?: number | undefined
-  /** Bytes after which a `read` ends as if the file did, and past which a `readRange` is `EndOfFile`. */
+  /** Bytes after which a `read` or a `readRange` of the backend ends as if the file did: the `Storage` sees it and fails. */
   readonly truncateTo?: number | undefined
+  /** Bytes that the backend gives beyond those that were asked for, as a server that ignores ranges does. */
+  readonly excess?: number | undefined
 }
 
 /**
@@ -152,16 +155,16 @@ const make = Effect.gen(function* () {
     () => Effect.sync(() => opened--)
   )
 
-  const faulty = Storage.of({
-    schemes: storage.schemes,
-    list: (path) => Stream.unwrap(plain("list", path, () => Effect.succeed(storage.list(path)))),
-    stat: (path) => plain("stat", path, () => storage.stat(path)),
+  /** The reads of a backend that goes wrong. */
+  const reads: Pick<Backend, "read" | "readRange" | "stat"> = {
+    stat: storage.stat,
     read: (path, range) =>
       Stream.unwrap(
         Effect.gen(function* () {
           const fault = yield* begin("read", path)
           yield* isOpen
           let bytes = storage.read(path, range)
+          if (fault?.excess !== undefined) bytes = Stream.concat(bytes, Stream.succeed(new Uint8Array(fault.excess)))
           if (fault?.truncateTo !== undefined) bytes = cut(bytes, fault.truncateTo, Stream.empty)
           if (fault?.reason !== undefined) {
             bytes = cut(bytes, fault.afterBytes ?? 0, Stream.fail(error("read", path, fault.reason)))
@@ -172,13 +175,20 @@ const make = Effect.gen(function* () {
     readRange: Effect.fnUntraced(function* (path, offset, length) {
       const fault = yield* begin("readRange", path)
       if (fault?.reason !== undefined) return yield* error("readRange", path, fault.reason)
-      if (fault?.truncateTo !== undefined && offset + length > fault.truncateTo) {
-        return yield* error("readRange", path, new EndOfFile({ offset, length, available: fault.truncateTo }))
-      }
-      const bytes = yield* storage.readRange(path, offset, length)
+      let bytes = yield* storage.readRange(path, offset, length)
+      if (fault?.excess !== undefined) bytes = Buffer.concat([bytes, new Uint8Array(fault.excess)])
+      if (fault?.truncateTo !== undefined) bytes = bytes.subarray(0, fault.truncateTo)
       bytesRead += bytes.length
       return bytes
-    }),
+    })
+  }
+
+  const faulty = Storage.of({
+    schemes: storage.schemes,
+    list: (path) => Stream.unwrap(plain("list", path, () => Effect.succeed(storage.list(path)))),
+    stat: (path) => plain("stat", path, () => storage.stat(path)),
+    read: (path, range) => exact.read(reads, path, range),
+    readRange: (path, offset, length) => exact.readRange(reads, path, offset, length),
     write: (path, bytes, options) =>
       Effect.scoped(
         Effect.gen(function* () {

@@ -296,6 +296,32 @@ export const suite = <E>(name: string, layer: Layer.Layer<Storage, E>, options: 
       )
 
       test(
+        "a read gives as many bytes as the status says, a range as many as were asked for",
+        Effect.fnUntraced(function* (storage, root) {
+          // Around the sizes at which readers go on to another piece.
+          for (const size of [1, 2, 65_535, 65_536, 65_537, 1_048_576, 1_048_577]) {
+            const path = `${root}/file`
+            const bytes = sampleBytes(size)
+            yield* storage.write(path, Stream.succeed(bytes), { overwrite: true })
+            const { length } = yield* storage.stat(path)
+            assert.strictEqual(length, size)
+            for (const [from, to] of [
+              [0, size],
+              [size - 1, size],
+              [size >> 1, size],
+              [size >> 2, (size >> 1) + 1]
+            ] as const) {
+              const want = bytes.subarray(from, to)
+              const range = { offset: from, length: to - from }
+              const pieces = yield* Stream.runCollect(storage.read(path, to === size ? { offset: from } : range))
+              assert.isTrue(Buffer.concat(pieces).equals(want), `${from}..${to} of ${size}`)
+              assert.isTrue(Buffer.from(yield* storage.readRange(path, from, to - from)).equals(want))
+            }
+          }
+        })
+      )
+
+      test(
         "ranged reads in parallel give right bytes",
         Effect.fnUntraced(function* (storage, root) {
           const bytes = sampleBytes(1_000_000)

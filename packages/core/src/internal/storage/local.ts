@@ -364,6 +364,8 @@ export const make: Effect.Effect<Backend> = Effect.succeed<Backend>({
   stat: Effect.fn("Storage.stat")((path) => statAs("stat", path)),
   read,
   readRange,
+  // Devices, pipes and the files of /proc have no size.
+  unsized: true,
   write,
   rename,
   delete: remove,
