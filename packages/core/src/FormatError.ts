@@ -90,12 +90,21 @@ export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/FormatErr
 export class Unencodable extends Schema.TaggedError<Unencodable>("@sluice/core/FormatError/Unencodable")(
   "Unencodable",
   {
+    /** The column; within structs and lists the way to the value, `person.tags[3]`. */
     column: Schema.optional(Schema.String),
+    /** The row among those of its file, counted from 0. */
+    row: Schema.optional(Schema.Number),
+    /** The value as JSON would have it, shortened. */
+    value: Schema.optional(Schema.String),
     detail: Schema.String
   }
 ) {
   override get message(): string {
-    return this.column === undefined ? this.detail : `column "${this.column}": ${this.detail}`
+    const row = this.row === undefined ? "" : `row ${this.row}`
+    const column = this.column === undefined ? "" : `column "${this.column}"`
+    const value = this.value === undefined ? "" : ` (value ${this.value})`
+    const where = [row, column].filter((part) => part !== "").join(", ")
+    return `${where === "" ? "" : `${where}: `}${this.detail}${value}`
   }
 }
 

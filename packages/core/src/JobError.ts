@@ -62,7 +62,9 @@ export class OutputFailed extends Schema.TaggedError<OutputFailed>("@sluice/core
     return this.error.isRetryable
   }
   get hint(): string {
-    return "nothing was left at the final names; free space or mend the permission, then run again"
+    return this.error._tag === "FormatError" && this.error.reason._tag === "Unencodable"
+      ? "nothing was left at the final names; write it with a schema that takes the value, or mend the rows, then run again"
+      : "nothing was left at the final names; free space or mend the permission, then run again"
   }
 }
 
