@@ -1,0 +1,351 @@
+/**
+ * How much the tests notice: makes small mistakes in the core modules, one at a time, and runs the tests that reach each.
+ *
+ *     npm run mutate -- --module shuffle/sorter --per-module 15 --seed 1
+ *
+ * A mutant is *killed* by a test that fails or by tests that do not end in time; it *survives* where all pass. Mutants that
+ * the compiler refuses, and those that `scripts/mutate/equivalent.json` lists with the reason why they change nothing, do not count.
+ * The choice depends on the seed and on the text of each mutant alone, so a change elsewhere in the file leaves it as it is. All work
+ * happens in a copy of the checkout under `.cache`; a map from functions to the test files that run them is kept there too.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { parseArgs } from "node:util"
+import { apply, choose, instrument, type Mutant, mutantsOf } from "./mutate/mutants.ts"
+import type { Ran, Request } from "./mutate/runner.ts"
+
+const modules = [
+  "Commit",
+  "Condition",
+  "Partitioner",
+  "internal/engine/attempt",
+  "internal/engine/stages",
+  "internal/formats/lines",
+  "internal/formats/parquetFooter",
+  "internal/formats/parquetWhere",
+  "internal/formats/splits",
+  "internal/planner/adaptive",
+  "internal/planner/cache",
+  "internal/planner/exchange",
+  "internal/planner/scan",
+  "internal/planner/wide",
+  "internal/scheduler/state",
+  "internal/shuffle/blocks",
+  "internal/shuffle/bytes",
+  "internal/shuffle/output",
+  "internal/shuffle/plain",
+  "internal/shuffle/sorter",
+  "internal/shuffle/table",
+  "internal/task/chain"
+]
+
+const { values: options } = parseArgs({
+  options: {
+    /** Modules whose name contains this; may be given several times. */
+    module: { type: "string", multiple: true, default: [] },
+    "per-module": { type: "string", default: "15" },
+    seed: { type: "string", default: "1" },
+    /** Only the survivors of the last run of the same seed and modules. */
+    survivors: { type: "boolean", default: false },
+    /** Print the mutants that would be tried. */
+    list: { type: "boolean", default: false },
+    help: { type: "boolean", default: false }
+  }
+})
+if (options.help) {
+  console.log("npm run mutate -- [--module NAME]... [--per-module 15] [--seed 1] [--survivors] [--list]")
+  process.exit()
+}
+const perModule = Number(options["per-module"])
+if (!Number.isInteger(perModule) || perModule < 1) throw new Error("--per-module takes a whole number of 1 or more")
+const named = modules.filter(
+  (name) => options.module.length === 0 || options.module.some((part) => name.includes(part))
+)
+if (named.length === 0) throw new Error(`no module has that name; there are ${modules.join(", ")}`)
+
+const root = Path.resolve(import.meta.dirname, "..")
+const cache = Path.join(root, ".cache")
+const copy = Path.join(cache, `mutate-${process.pid}`)
+const sourceOf = (name: string): string => `packages/core/src/${name}.ts`
+const sources = new Map(named.map((name) => [name, Fs.readFileSync(Path.join(root, sourceOf(name)), "utf8")]))
+
+type Outcome = "killed" | "timeout" | "survived" | "refused" | "equivalent"
+
+interface Result {
+  readonly name: string
+  readonly mutant: Mutant
+  outcome: Outcome
+  readonly note: string
+}
+
+interface Judged {
+  readonly module: string
+  readonly before: string
+  readonly after: string
+  readonly reason: string
+}
+
+const judged: ReadonlyArray<Judged> = JSON.parse(
+  Fs.readFileSync(Path.join(import.meta.dirname, "mutate/equivalent.json"), "utf8")
+)
+const reasonOf = (name: string, mutant: Mutant): string | undefined =>
+  judged.find(({ after, before, module }) => module === name && before === mutant.before && after === mutant.after)
+    ?.reason
+
+const show = (name: string, { after, before, line }: Mutant): string =>
+  `${sourceOf(name)}:${line}\n    - ${before.slice(0, 300)}\n    + ${after.slice(0, 300)}`
+
+const lastRun = Path.join(cache, "mutate-survivors.json")
+const isBefore = (): ((name: string, mutant: Mutant) => boolean) => {
+  const last = new Set<string>(Fs.existsSync(lastRun) ? JSON.parse(Fs.readFileSync(lastRun, "utf8")) : [])
+  return (name, mutant) => last.has(keyOf(name, mutant))
+}
+const keyOf = (name: string, { after, before }: Mutant): string => `${name}\n${before}\n${after}`
+
+const chosen = named.flatMap((name) => {
+  const all = mutantsOf(sources.get(name) ?? "")
+  const some = choose(all, perModule, options.seed)
+  console.log(`${name}: ${some.length} of ${all.length} mutants`)
+  return some.map((mutant) => ({ name, mutant }))
+})
+const wanted = options.survivors ? isBefore() : () => true
+const tried = chosen.filter(({ mutant, name }) => wanted(name, mutant))
+if (options.list) {
+  for (const { mutant, name } of tried) console.log(show(name, mutant))
+  process.exit()
+}
+
+// --- the copy
+
+const makeCopy = (): void => {
+  const { stdout } = spawnSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "-z"], {
+    cwd: root,
+    encoding: "utf8",
+    maxBuffer: 1 << 28
+  })
+  for (const file of stdout.split("\0")) {
+    const from = Path.join(root, file)
+    if (file === "" || !Fs.existsSync(from)) continue
+    Fs.mkdirSync(Path.dirname(Path.join(copy, file)), { recursive: true })
+    Fs.copyFileSync(from, Path.join(copy, file))
+  }
+  const folders = ["node_modules", ...["core", "hdfs", "scoring"].map((name) => `packages/${name}/node_modules`)]
+  for (const folder of folders.filter((folder) => Fs.existsSync(Path.join(root, folder)))) {
+    const { status, stderr } = spawnSync("cp", ["-al", Path.join(root, folder), Path.join(copy, folder)])
+    if (status !== 0) throw new Error(`${folder} cannot be copied: ${String(stderr)}`)
+  }
+}
+
+const write = (name: string, text: string): void => Fs.writeFileSync(Path.join(copy, sourceOf(name)), text)
+
+// --- the process that runs the tests
+
+const scratch = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-mutate-"))
+const hits = Path.join(scratch, "hits")
+Fs.mkdirSync(hits)
+let runner: Promise<ChildProcess> | undefined
+
+const kill = async (): Promise<void> => {
+  const child = await runner
+  runner = undefined
+  if (child?.pid === undefined || child.exitCode !== null) return
+  const ended = new Promise((resolve) => child.once("exit", resolve))
+  // The group: a worker that is busy does not hear that its parent ended.
+  process.kill(-child.pid, "SIGKILL")
+  await ended
+}
+
+const start = (testMillis: number): Promise<ChildProcess> =>
+  new Promise((resolve, reject) => {
+    const args = ["--conditions=@sluice/source", Path.join(copy, "scripts/mutate/runner.ts"), hits, String(testMillis)]
+    const child = spawn(process.execPath, args, {
+      cwd: copy,
+      detached: true,
+      env: { ...process.env, TMPDIR: scratch },
+      stdio: ["ignore", "ignore", "pipe", "ipc"]
+    })
+    let said = ""
+    child.stderr?.on("data", (bytes) => (said = `${said}${bytes}`.slice(-4000)))
+    child.once("message", () => resolve(child))
+    child.once("exit", () => reject(new Error(`the test process ended: ${said}`)))
+  })
+
+/** What the test files came to; "timeout" where they took too long, "crash" where the process ended. */
+const run = async (
+  request: Request,
+  limits: { readonly millis: number; readonly testMillis: number }
+): Promise<ReadonlyArray<Ran> | "timeout" | "crash"> => {
+  const child = await (runner ??= start(limits.testMillis))
+  const answer = await new Promise<ReadonlyArray<Ran> | "timeout" | "crash">((resolve) => {
+    const timer = setTimeout(() => resolve("timeout"), limits.millis)
+    const settle = (value: ReadonlyArray<Ran> | "crash"): void => {
+      clearTimeout(timer)
+      resolve(value)
+    }
+    child.removeAllListeners("message").removeAllListeners("exit")
+    child.once("message", (ran: ReadonlyArray<Ran>) => settle(ran))
+    child.once("exit", () => settle("crash"))
+    child.send(request)
+  })
+  if (typeof answer === "string") await kill()
+  return answer
+}
+
+// --- which test files run which functions
+
+interface Known {
+  readonly key: string
+  readonly millis: number
+  readonly failed: boolean
+  readonly hits: ReadonlyArray<string>
+}
+
+const digest = (...texts: ReadonlyArray<string>): string =>
+  createHash("sha256").update(texts.join("\0")).digest("hex").slice(0, 16)
+
+const testFiles = (folder: string): ReadonlyArray<string> =>
+  Fs.readdirSync(Path.join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".test.ts"))
+    .map((name) => `${folder}/${name}`)
+    .toSorted()
+
+const mapTests = async (): Promise<ReadonlyMap<string, Known>> => {
+  const path = Path.join(cache, "mutate-tests.json")
+  const kept = new Map<string, Known>(Fs.existsSync(path) ? JSON.parse(Fs.readFileSync(path, "utf8")) : [])
+  const all = modules.map((name) => [name, Fs.readFileSync(Path.join(root, sourceOf(name)), "utf8")] as const)
+  const shape = digest(...all.map(([name, text]) => instrument(text, name)))
+  const tests = testFiles("packages/core/test").map((file) => ({
+    file,
+    key: digest(shape, Fs.readFileSync(Path.join(root, file), "utf8"))
+  }))
+  const missing = tests.filter(({ file, key }) => kept.get(file)?.key !== key)
+  if (missing.length === 0) return kept
+  console.log(`${missing.length} test files are run to see what they reach`)
+  for (const [name, text] of all) write(name, instrument(text, name))
+  const changed = modules.map(sourceOf)
+  for (const { file, key } of missing) {
+    const ran = await run({ changed, tests: [file] }, { millis: 600_000, testMillis: 60_000 })
+    const [only] = typeof ran === "string" ? [] : ran
+    const failed = only === undefined || only.failed !== undefined
+    if (failed) console.log(`${file} fails and is left out: ${only?.failed?.join(": ") ?? String(ran)}`)
+    if (!failed) kept.set(file, { key, millis: only.millis, failed, hits: only.hits })
+    else kept.delete(file)
+  }
+  for (const [name, text] of all) write(name, text)
+  await kill()
+  const known = new Map([...kept].filter(([file]) => tests.some((test) => test.file === file)))
+  Fs.writeFileSync(path, JSON.stringify([...known]))
+  return known
+}
+
+// --- the run
+
+const compiles = (): boolean => spawnSync("npm", ["run", "-s", "check"], { cwd: copy, encoding: "utf8" }).status === 0
+
+const tryMutants = async (): Promise<ReadonlyArray<Result>> => {
+  const known = await mapTests()
+  const results: Array<Result> = []
+  for (const { mutant, name } of tried) {
+    const done = (outcome: Outcome, note: string): void => {
+      results.push({ name, mutant, outcome, note })
+      console.log(`${outcome} ${show(name, mutant)}${note === "" ? "" : `\n    ${note}`}`)
+    }
+    const reason = reasonOf(name, mutant)
+    if (reason !== undefined) {
+      done("equivalent", reason)
+      continue
+    }
+    const text = sources.get(name) ?? ""
+    write(name, apply(text, mutant))
+    // The module's own test first, then those that are over soon.
+    const own = Path.basename(name).toLowerCase()
+    const tests = [...known]
+      .filter(([, { hits }]) => hits.includes(`${name}:${mutant.inside}`))
+      .toSorted(([one, { millis: a }], [other, { millis: b }]) => {
+        const first = (file: string): number => (Path.basename(file).toLowerCase().startsWith(own) ? 0 : 1)
+        return first(one) - first(other) || a - b
+      })
+    const killer = killers.get(name)
+    const ordered = tests.toSorted(([one], [other]) => Number(other === killer) - Number(one === killer))
+    let outcome: Outcome = "survived"
+    let note = tests.length === 0 ? "no test runs it" : ""
+    // The first alone, the next few, and the rest.
+    for (const [from, to] of [
+      [0, 1],
+      [1, 4],
+      [4, ordered.length]
+    ] as const) {
+      const part = ordered.slice(from, to)
+      if (part.length === 0) break
+      const millis = part.reduce((sum, [, { millis }]) => sum + millis, 0)
+      const limits = { millis: 30_000 + 5 * millis, testMillis: 20_000 }
+      const ran = await run({ changed: [sourceOf(name)], tests: part.map(([file]) => file) }, limits)
+      if (ran === "timeout") outcome = "timeout"
+      else if (ran === "crash") outcome = "killed"
+      else {
+        const failed = ran.find((one) => one.failed !== undefined)
+        if (failed?.failed === undefined) continue
+        const [title, message] = failed.failed
+        outcome = message.includes("timed out in") ? "timeout" : "killed"
+        note = `${failed.file} > ${title}: ${message.split("\n")[0]?.slice(0, 160)}`
+        if (failed.file !== "") killers.set(name, failed.file)
+        // What it left behind may fail the next.
+        if (outcome === "timeout") await kill()
+      }
+      break
+    }
+    if (outcome === "survived" && !compiles()) outcome = "refused"
+    write(name, text)
+    done(outcome, note)
+  }
+  return results
+}
+/** The test file that killed a mutant of the module last. */
+const killers = new Map<string, string>()
+
+const report = (results: ReadonlyArray<Result>): void => {
+  const row = (name: string, some: ReadonlyArray<Result>): string => {
+    const count = (outcome: Outcome): number => some.filter((result) => result.outcome === outcome).length
+    const dead = count("killed") + count("timeout")
+    const counted = dead + count("survived")
+    const score = counted === 0 ? "" : `${Math.round((100 * dead) / counted)} %`
+    const cells = [count("killed"), count("timeout"), count("survived"), count("refused"), count("equivalent"), score]
+    return `${name.padEnd(32)}${cells.map((cell) => String(cell).padStart(12)).join("")}`
+  }
+  const survivors = results.filter(({ outcome }) => outcome === "survived")
+  if (survivors.length > 0) console.log("\nsurvivors")
+  for (const { mutant, name } of survivors) console.log(show(name, mutant))
+  const heads = ["killed", "timeout", "survived", "refused", "equivalent", "score"]
+  console.log(`\n${`seed ${options.seed}`.padEnd(32)}${heads.map((head) => head.padStart(12)).join("")}`)
+  for (const name of named) {
+    const some = results.filter((result) => result.name === name)
+    if (some.length > 0) console.log(row(name, some))
+  }
+  console.log(row("all", results))
+  Fs.writeFileSync(lastRun, JSON.stringify(survivors.map(({ mutant, name }) => keyOf(name, mutant))))
+}
+
+const clean = (): void => {
+  Fs.rmSync(copy, { recursive: true, force: true })
+  Fs.rmSync(scratch, { recursive: true, force: true })
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, () => {
+    void kill().finally(() => {
+      clean()
+      process.exit(1)
+    })
+  })
+}
+
+try {
+  makeCopy()
+  report(await tryMutants())
+} finally {
+  await kill()
+  clean()
+}
