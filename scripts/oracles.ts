@@ -1,0 +1,90 @@
+/**
+ * Runs random pipelines against plain arrays.
+ *
+ *     node --conditions=@sluice/source scripts/oracles.ts pipelines [--seeds 10000] [--from 0] [--seconds 60]
+ *         [--without 'a random key']   leaves out the pipelines with an operator, an action or a fault
+ *     node --conditions=@sluice/source scripts/oracles.ts pipelines --seed 123
+ *     node --conditions=@sluice/source scripts/oracles.ts pipelines --spec '<JSON>'
+ *
+ * A pipeline that differs is printed with its seed, made smaller, and printed again as JSON. The exit code is 1 when one did.
+ */
+import { Effect, References } from "effect"
+import { parseArgs } from "node:util"
+import { print, run, shrink, specOf } from "../packages/core/test/oracles/pipelines.ts"
+import type { Spec } from "../packages/core/test/oracles/spec.ts"
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seeds: { type: "string", default: "1000" },
+    from: { type: "string", default: "0" },
+    seconds: { type: "string", default: "0" },
+    seed: { type: "string" },
+    spec: { type: "string" },
+    without: { type: "string", multiple: true, default: [] },
+    failures: { type: "string", default: "20" },
+    shrink: { type: "string", default: "3" }
+  }
+})
+
+const quietly = <A>(effect: Effect.Effect<A>) =>
+  Effect.runPromise(Effect.provideService(effect, References.MinimumLogLevel, "None"))
+
+const report = async (spec: Spec, attempts: number) => {
+  const smallest = await quietly(shrink(spec, attempts))
+  let { wrong } = await quietly(run(smallest))
+  for (let i = 0; wrong === undefined && i < 20; i++) wrong = (await quietly(run(smallest))).wrong
+  console.log(`smaller:\n${print(smallest)}\n${wrong?.kind ?? "passes now"}: ${wrong?.detail ?? ""}`)
+  console.log(`--spec '${JSON.stringify(smallest)}'\n`)
+}
+
+const pipelines = async () => {
+  const attempts = Number(values.shrink)
+  if (values.spec !== undefined || values.seed !== undefined) {
+    const spec: Spec = values.spec === undefined ? specOf(Number(values.seed)) : JSON.parse(values.spec)
+    console.log(print(spec))
+    const { lost, wrong } = await quietly(run(spec))
+    console.log(lost.length === 0 ? "" : `ended by faults: ${lost.join("; ")}`)
+    console.log(wrong === undefined ? "as the arrays say" : `${wrong.kind}: ${wrong.detail}`)
+    if (wrong !== undefined && attempts > 0) await report(spec, attempts)
+    return wrong === undefined
+  }
+  const from = Number(values.from)
+  const seeds = Number(values.seeds)
+  const until = Number(values.seconds) > 0 ? performance.now() + Number(values.seconds) * 1000 : Infinity
+  const started = performance.now()
+  const failing: Array<number> = []
+  const lost = new Map<string, number>()
+  const kinds = new Map<string, number>()
+  let runs = 0
+  let seed = from
+  for (; seed < from + seeds && performance.now() < until; seed++) {
+    const spec = specOf(seed)
+    if (values.without.some((name) => JSON.stringify(spec).includes(JSON.stringify(name)))) continue
+    const outcome = await quietly(run(spec))
+    runs += outcome.runs
+    for (const what of outcome.lost) lost.set(what, (lost.get(what) ?? 0) + 1)
+    if (outcome.wrong === undefined) continue
+    kinds.set(outcome.wrong.kind, (kinds.get(outcome.wrong.kind) ?? 0) + 1)
+    failing.push(seed)
+    if (failing.length > Number(values.failures)) continue
+    console.log(`seed ${seed}: ${outcome.wrong.kind}: ${outcome.wrong.detail.slice(0, 400)}`)
+    if (attempts > 0) await report(spec, attempts)
+  }
+  const seconds = (performance.now() - started) / 1000
+  for (const [what, times] of [...lost].toSorted()) console.log(`ended by a fault, ${times} times: ${what}`)
+  console.log(
+    `${seed - from} pipelines from seed ${from}, ${runs} actions in ${seconds.toFixed(1)} s: ` +
+      `${failing.length} differ${failing.length === 0 ? "" : ` (${[...kinds].map(([kind, n]) => `${kind} ${n}`).join(", ")}): ${failing.slice(0, 100).join(" ")}`}`
+  )
+  return failing.length === 0
+}
+
+switch (positionals[0]) {
+  case "pipelines":
+    process.exitCode = (await pipelines()) ? 0 : 1
+    break
+  default:
+    console.error("pipelines is what there is to run")
+    process.exitCode = 2
+}
