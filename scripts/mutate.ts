@@ -77,7 +77,7 @@ type Outcome = "killed" | "timeout" | "survived" | "refused" | "equivalent"
 interface Result {
   readonly name: string
   readonly mutant: Mutant
-  outcome: Outcome
+  readonly outcome: Outcome
   readonly note: string
 }
 
@@ -245,66 +245,62 @@ const mapTests = async (): Promise<ReadonlyMap<string, Known>> => {
 
 const compiles = (): boolean => spawnSync("npm", ["run", "-s", "check"], { cwd: copy, encoding: "utf8" }).status === 0
 
+/** The test file that killed a mutant of the module last. */
+const killers = new Map<string, string>()
+
+// What the test process remembers of the module that was mutated before is to go as well.
+let lastMutated: string | undefined
+
+/** Runs the test files that reach a function of a module, the one that is likeliest to fail first; "survived" where all pass. */
+const judge = async (
+  name: string,
+  reaches: ReadonlyArray<readonly [file: string, known: Known]>
+): Promise<readonly [outcome: Outcome, note: string]> => {
+  const own = Path.basename(name).toLowerCase()
+  const place = (file: string): number =>
+    file === killers.get(name) ? 0 : Path.basename(file).toLowerCase().startsWith(own) ? 1 : 2
+  const tests = reaches.toSorted(([one, { millis: a }], [other, { millis: b }]) => place(one) - place(other) || a - b)
+  for (const part of [tests.slice(0, 1), tests.slice(1, 4), tests.slice(4)].filter((part) => part.length > 0)) {
+    const limits = { millis: 30_000 + 5 * part.reduce((sum, [, { millis }]) => sum + millis, 0), testMillis: 20_000 }
+    const changed = [sourceOf(name), ...(lastMutated === undefined ? [] : [lastMutated])]
+    lastMutated = sourceOf(name)
+    const ran = await run({ changed, tests: part.map(([file]) => file) }, limits)
+    if (typeof ran === "string") return [ran === "timeout" ? "timeout" : "killed", ran]
+    const failed = ran.find((one) => one.failed !== undefined)
+    if (failed?.failed === undefined) continue
+    const [title, message] = failed.failed
+    const late = message.includes("timed out in")
+    // What a test that did not end left behind may fail the next.
+    if (late) await kill()
+    if (failed.file !== "") killers.set(name, failed.file)
+    return [late ? "timeout" : "killed", `${failed.file} > ${title}: ${message.split("\n")[0]?.slice(0, 160)}`]
+  }
+  return ["survived", reaches.length === 0 ? "no test runs it" : ""]
+}
+
 const tryMutants = async (): Promise<ReadonlyArray<Result>> => {
-  const known = await mapTests()
+  const known = [...(await mapTests())]
   const results: Array<Result> = []
+  const checked = new Set<string>()
   for (const { mutant, name } of tried) {
-    const done = (outcome: Outcome, note: string): void => {
-      results.push({ name, mutant, outcome, note })
-      console.log(`${outcome} ${show(name, mutant)}${note === "" ? "" : `\n    ${note}`}`)
+    const text = sources.get(name) ?? ""
+    const reaches = known.filter(([, { hits }]) => hits.includes(`${name}:${mutant.inside}`))
+    // Else a test that fails of itself would count as one that noticed.
+    if (!checked.has(name)) {
+      const [outcome, note] = await judge(name, reaches.slice(0, 4))
+      if (outcome !== "survived") throw new Error(`${name} is not mutated and its tests fail: ${note}`)
+      checked.add(name)
     }
     const reason = reasonOf(name, mutant)
-    if (reason !== undefined) {
-      done("equivalent", reason)
-      continue
-    }
-    const text = sources.get(name) ?? ""
     write(name, apply(text, mutant))
-    // The module's own test first, then those that are over soon.
-    const own = Path.basename(name).toLowerCase()
-    const tests = [...known]
-      .filter(([, { hits }]) => hits.includes(`${name}:${mutant.inside}`))
-      .toSorted(([one, { millis: a }], [other, { millis: b }]) => {
-        const first = (file: string): number => (Path.basename(file).toLowerCase().startsWith(own) ? 0 : 1)
-        return first(one) - first(other) || a - b
-      })
-    const killer = killers.get(name)
-    const ordered = tests.toSorted(([one], [other]) => Number(other === killer) - Number(one === killer))
-    let outcome: Outcome = "survived"
-    let note = tests.length === 0 ? "no test runs it" : ""
-    // The first alone, the next few, and the rest.
-    for (const [from, to] of [
-      [0, 1],
-      [1, 4],
-      [4, ordered.length]
-    ] as const) {
-      const part = ordered.slice(from, to)
-      if (part.length === 0) break
-      const millis = part.reduce((sum, [, { millis }]) => sum + millis, 0)
-      const limits = { millis: 30_000 + 5 * millis, testMillis: 20_000 }
-      const ran = await run({ changed: [sourceOf(name)], tests: part.map(([file]) => file) }, limits)
-      if (ran === "timeout") outcome = "timeout"
-      else if (ran === "crash") outcome = "killed"
-      else {
-        const failed = ran.find((one) => one.failed !== undefined)
-        if (failed?.failed === undefined) continue
-        const [title, message] = failed.failed
-        outcome = message.includes("timed out in") ? "timeout" : "killed"
-        note = `${failed.file} > ${title}: ${message.split("\n")[0]?.slice(0, 160)}`
-        if (failed.file !== "") killers.set(name, failed.file)
-        // What it left behind may fail the next.
-        if (outcome === "timeout") await kill()
-      }
-      break
-    }
-    if (outcome === "survived" && !compiles()) outcome = "refused"
+    const [judgement, note] = reason === undefined ? await judge(name, reaches) : (["equivalent", reason] as const)
+    const outcome = judgement === "survived" && !compiles() ? "refused" : judgement
     write(name, text)
-    done(outcome, note)
+    results.push({ name, mutant, outcome, note })
+    console.log(`${outcome} ${show(name, mutant)}${note === "" ? "" : `\n    ${note}`}`)
   }
   return results
 }
-/** The test file that killed a mutant of the module last. */
-const killers = new Map<string, string>()
 
 const report = (results: ReadonlyArray<Result>): void => {
   const row = (name: string, some: ReadonlyArray<Result>): string => {
