@@ -264,7 +264,13 @@ const judge = async (
     const limits = { millis: 30_000 + 5 * part.reduce((sum, [, { millis }]) => sum + millis, 0), testMillis: 20_000 }
     const changed = [sourceOf(name), ...(lastMutated === undefined ? [] : [lastMutated])]
     lastMutated = sourceOf(name)
-    const ran = await run({ changed, tests: part.map(([file]) => file) }, limits)
+    const request: Request = { changed, tests: part.map(([file]) => file) }
+    let ran = await run(request, limits)
+    if (typeof ran !== "string" && ran.some(({ failed, file }) => file === "" && failed !== undefined)) {
+      // A worker that an earlier mutant ended is told of late: it counts only if a new process says so too.
+      await kill()
+      ran = await run(request, limits)
+    }
     if (typeof ran === "string") return [ran === "timeout" ? "timeout" : "killed", ran]
     const failed = ran.find((one) => one.failed !== undefined)
     if (failed?.failed === undefined) continue
