@@ -55,13 +55,26 @@ export class SchemaMismatch extends Schema.TaggedError<SchemaMismatch>("@sluice/
 export class InvalidRow extends Schema.TaggedError<InvalidRow>("@sluice/core/FormatError/InvalidRow")("InvalidRow", {
   /** Row group, where the format has them. */
   rowGroup: Schema.optional(Schema.Number),
-  /** Row within the row group, else line or record within the file; counted from 0. */
+  /** Row within the row group, else the line that the row begins in (see `afterByte`); counted from 0. */
   row: Schema.Number,
+  /** Text formats: the file's own line that the row begins in, counted from 1, where it is known. */
+  line: Schema.optional(Schema.Number),
+  /**
+   * Text formats, in a later split of a file, which does not know how many lines come before it: the byte of the file behind
+   * which lines are counted. `row` 0 is the first line that begins behind it.
+   */
+  afterByte: Schema.optional(Schema.Number),
   detail: Schema.String
 }) {
   override get message(): string {
     const group = this.rowGroup === undefined ? "" : `row group ${this.rowGroup}, `
-    return `${group}row ${this.row}: ${this.detail}`
+    const place =
+      this.line !== undefined
+        ? `line ${this.line}`
+        : this.afterByte !== undefined
+          ? `line ${this.row + 1} of those that begin behind byte ${this.afterByte}`
+          : `${group}row ${this.row}`
+    return `${place}: ${this.detail}`
   }
 }
 
@@ -82,6 +95,21 @@ export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/FormatErr
 }
 
 /**
+ * The file is not the one that was there when the job was planned: it has become longer or shorter, was written again, or is gone.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InputChanged extends Schema.TaggedError<InputChanged>("@sluice/core/FormatError/InputChanged")(
+  "InputChanged",
+  { detail: Schema.String }
+) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/**
  * A value cannot be written in this format, such as `undefined` in a required column or a line break in a text line.
  *
  * @category errors
@@ -96,11 +124,14 @@ export class Unencodable extends Schema.TaggedError<Unencodable>("@sluice/core/F
     row: Schema.optional(Schema.Number),
     /** The value as JSON would have it, shortened. */
     value: Schema.optional(Schema.String),
+    /** Where the row was read, where that is known. */
+    origin: Schema.optional(Schema.String),
     detail: Schema.String
   }
 ) {
   override get message(): string {
-    const row = this.row === undefined ? "" : `row ${this.row}`
+    const row =
+      this.row === undefined ? "" : `row ${this.row}${this.origin === undefined ? "" : `, from ${this.origin}`}`
     const column = this.column === undefined ? "" : `column "${this.column}"`
     const value = this.value === undefined ? "" : ` (value ${this.value})`
     const where = [row, column].filter((part) => part !== "").join(", ")
@@ -131,7 +162,15 @@ export class StorageFailed extends Schema.TaggedError<StorageFailed>("@sluice/co
  * @category models
  * @since 0.1.0
  */
-export const Reason = Schema.Union([NoInput, SchemaMismatch, InvalidRow, Corrupt, Unencodable, StorageFailed])
+export const Reason = Schema.Union([
+  NoInput,
+  SchemaMismatch,
+  InvalidRow,
+  Corrupt,
+  InputChanged,
+  Unencodable,
+  StorageFailed
+])
 
 /**
  * What can be wrong.

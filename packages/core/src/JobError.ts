@@ -34,6 +34,8 @@ export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/J
         return "name a column that is there, or change the schema of the dataset to the type of the file"
       case "InvalidRow":
         return 'mend the row, or read with onInvalidRow: "deadLetter" to set such rows aside'
+      case "InputChanged":
+        return "run again once nobody writes to the input any more"
       case "Corrupt":
         return "mend the file, for example write it anew if it was cut off while written, or leave it out"
       default:

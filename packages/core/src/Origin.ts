@@ -17,10 +17,15 @@ export interface Origin {
   readonly path: string
   /** Row group, where the format has them. */
   readonly rowGroup: number | undefined
-  /** Row (of the row group, else of the file or split) of the array's first element, counted from 0. */
+  /** Row of the row group, else line of the file (see `afterByte`), of the array's first element, counted from 0. */
   readonly firstRow: number
-  /** For arrays that were filtered: for each element its distance from `firstRow`. */
+  /** For arrays that were filtered, and of rows that are not one a line: for each element its distance from `firstRow`. */
   readonly kept: Int32Array | undefined
+  /**
+   * Text formats, in a later split of a file: how many lines come before it is not known there. Lines are then counted from
+   * the first that begins behind this byte. Not there where they are the file's own.
+   */
+  readonly afterByte?: number | undefined
 }
 
 /**
@@ -33,6 +38,7 @@ export interface RowOrigin {
   readonly path: string
   readonly rowGroup: number | undefined
   readonly row: number
+  readonly afterByte?: number | undefined
 }
 
 // Keyed by the array (or RecordBatch) itself: an array that is dropped drops its entry.
@@ -66,5 +72,6 @@ export const of = (rows: object): Origin | undefined => origins.get(rows)
 export const at = (origin: Origin, index: number): RowOrigin => ({
   path: origin.path,
   rowGroup: origin.rowGroup,
-  row: origin.firstRow + (origin.kept?.[index] ?? index)
+  row: origin.firstRow + (origin.kept?.[index] ?? index),
+  ...(origin.afterByte === undefined ? {} : { afterByte: origin.afterByte })
 })

@@ -46,7 +46,15 @@ export interface TaskSplit {
 export interface DeadLetter {
   readonly path: string
   readonly rowGroup: number | undefined
+  /** Row within the row group, else line, counted from 0 (see `afterByte`). */
   readonly row: number
+  /** Text formats: the file's own line that the row begins in, counted from 1, where it is known. */
+  readonly line?: number | undefined
+  /**
+   * Text formats, in a later split of a file, which does not know how many lines come before it: the byte of the file (of the
+   * unpacked one, for gzip) behind which lines are counted. `row` 0 is the first line that begins behind it.
+   */
+  readonly afterByte?: number | undefined
   /** Why, in a sentence. */
   readonly reason: string
   /** The row as far as it can be shown, as JSON or text. */

@@ -149,7 +149,7 @@ describe("input", () => {
       Fs.writeFileSync(`${root}/in.jsonl`, `${'{"id":1,"text":"a"}\n'.repeat(1234)}{"id":"x","text":"a"}\n`)
       yield* fails(root, json(Dataset.jsonLines(`${root}/in.jsonl`, Row)), {
         tag: "InvalidRow",
-        says: ["in.jsonl", "1234"],
+        says: ["in.jsonl", "line 1235"],
         hint: "onInvalidRow"
       })
     })

@@ -26,7 +26,7 @@ const test = (name: string, body: (root: string) => Effect.Effect<unknown, unkno
 const Row = Schema.Struct({ id: Schema.Number, country: Schema.NullOr(Schema.String), year: Schema.Number })
 const Others = Schema.Struct({ id: Schema.Number })
 
-const countries = ["DE", null, "FR", ""]
+const countries = ["DE", null, "FR", null]
 
 const rows = (n: number) =>
   Dataset.range(0, n, { partitions: 3 }).pipe(

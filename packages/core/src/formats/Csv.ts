@@ -1,23 +1,24 @@
 /**
  * CSV by RFC 4180, typed by a struct `Schema`: the schema's string codec reads `"1.5"` for `Schema.Number`.
  *
- * An empty field is `null` where the schema allows `null`, and missing where it is optional. A file is one split unless
- * `multiline: false` says that no field has a line break in it.
+ * An empty field is `null` where the schema allows `null`, and missing where it is optional; one that is quoted is the empty string
+ * where the schema has strings, as in Spark. A file is one split unless `multiline: false` says that no field has a line break in it.
  *
  * @since 0.1.0
  */
-import { parse } from "csv-parse/sync"
+import { isUtf8 } from "node:buffer"
 import { Effect, Result, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
-import type { PartitionedReadOptions, Source, Writer } from "../Format.ts"
+import type { FilePart, PartitionedReadOptions, Source, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, SchemaMismatch, Unencodable } from "../FormatError.ts"
-import { compress } from "../internal/formats/encode.ts"
+import { type Cell, parseRecords, quotedEmpty } from "../internal/formats/csvRecords.ts"
+import { compress, encodeRows, type Refusal } from "../internal/formats/encode.ts"
 import { bytesSource, detail, fingerprint } from "../internal/formats/files.ts"
 import { foldersOf } from "../internal/formats/folders.ts"
 import { fail, toPaths } from "../internal/formats/inputs.ts"
-import { decodePiece, isGzip, readPieces } from "../internal/formats/lines.ts"
-import { decodeRows } from "../internal/formats/rows.ts"
-import { textFields } from "../internal/formats/textFields.ts"
+import { afterByteOf, decodePiece, isGzip, readPieces } from "../internal/formats/lines.ts"
+import { decodeRows, type RawRows } from "../internal/formats/rows.ts"
+import { absent, textFields } from "../internal/formats/textFields.ts"
 import type { FileStatus } from "../Storage.ts"
 
 const format = "csv"
@@ -33,7 +34,7 @@ export interface CsvOptions {
   readonly header?: boolean | undefined
   /** One character. Default `","`. */
   readonly delimiter?: string | undefined
-  /** One character, doubled to stand for itself. Default `"\""`. */
+  /** One character of ASCII, doubled to stand for itself. Default `"\""`. */
   readonly quote?: string | undefined
   /** Whether a quoted field may have line breaks (default `true`). With `false` big files are cut into splits. */
   readonly multiline?: boolean | undefined
@@ -52,8 +53,10 @@ export interface CsvOptions {
 export interface CsvWriterOptions {
   /** Default `true`. */
   readonly header?: boolean | undefined
-  /** Default `","`. */
+  /** One character. Default `","`. */
   readonly delimiter?: string | undefined
+  /** One character of ASCII, doubled to stand for itself. Default `"\""`. */
+  readonly quote?: string | undefined
   /** Default none. */
   readonly compression?: "gzip" | undefined
 }
@@ -83,6 +86,8 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
   const delimiter = options?.delimiter ?? ","
   const quote = options?.quote ?? '"'
   const multiline = options?.multiline ?? true
+  const tellsEmpty = fields.some((field) => field.emptyIsNone && field.takesEmpty)
+  const onInvalidRow = options?.onInvalidRow ?? "fail"
   const cutOptions = (path: string) => ({
     format,
     path,
@@ -90,29 +95,36 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
     quote: multiline ? quote.charCodeAt(0) : undefined
   })
 
-  const parsePiece = (path: string, offset: number, text: string) =>
-    Effect.try({
-      try: (): Array<Array<string>> =>
-        parse(text, {
-          delimiter,
-          quote,
-          relax_column_count: true,
-          skip_empty_lines: true,
-          record_delimiter: ["\r\n", "\n", "\r"]
-        }),
-      catch: (error) =>
-        fail(format, path, new Corrupt({ offset, detail: error instanceof Error ? error.message : String(error) }))
+  /** The records of a part, as many at a time as were read at once. */
+  const recordsOf = (part: FilePart, file: FileStatus) =>
+    Stream.suspend(() => {
+      const cut = cutOptions(part.path)
+      let firstLine = 0
+      return Stream.mapEffect(readPieces(part, file, cut), (piece) => {
+        const isText = isUtf8(piece.bytes)
+        return Effect.flatMap(
+          decodePiece(piece, cut, onInvalidRow === "fail" ? "utf-8" : "replace"),
+          (text): Effect.Effect<RawRows<Raw>, FormatError> => {
+            const parsed = parseRecords(text, { delimiter, quote }, tellsEmpty)
+            if (Result.isFailure(parsed)) {
+              const advice = multiline ? "" : "; a file that has fields with line breaks is read with multiline: true"
+              const corrupt = new Corrupt({ offset: piece.offset, detail: `${parsed.failure}${advice}` })
+              return Effect.fail(fail(format, part.path, corrupt))
+            }
+            const { count, lines, records } = parsed.success
+            const first = firstLine
+            firstLine += count
+            return Effect.succeed({
+              path: part.path,
+              firstLine: first,
+              afterByte: afterByteOf(part),
+              rows: records.map((cells) => ({ cells, isText: isText || !cells.some(hasReplacement) })),
+              lines
+            })
+          }
+        )
+      })
     })
-
-  const records = (
-    part: { readonly path: string; readonly offset: number; readonly length: number },
-    file: FileStatus
-  ) =>
-    Stream.mapEffect(readPieces(part, file, cutOptions(part.path)), (piece) =>
-      Effect.flatMap(decodePiece(piece, cutOptions(part.path), "utf-8"), (text) =>
-        parsePiece(part.path, piece.offset, text)
-      )
-    )
 
   /** The columns of each file, checked against the schema. */
   const prepare = Effect.fnUntraced(function* (files: ReadonlyArray<FileStatus>) {
@@ -125,10 +137,13 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
         )
         continue
       }
-      const first = yield* records({ path: file.path, offset: 0, length: Math.min(file.length, 64 * 1024) }, file).pipe(
+      const part = { path: file.path, offset: 0, length: Math.min(file.length, 64 * 1024) }
+      const first = yield* recordsOf(part, file).pipe(
+        Stream.filter(({ rows }) => rows.length > 0),
         Stream.runHead
       )
-      const names = first._tag === "Some" ? (first.value[0] ?? []) : []
+      const cells = first._tag === "Some" ? (first.value.rows[0]?.cells ?? []) : []
+      const names = cells.map(textOf)
       headers.set(file.path, names)
       if (file.length === 0) continue
       const missing = fields.find((field) => !field.optional && !names.includes(field.name))
@@ -137,6 +152,19 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
           format,
           file.path,
           new SchemaMismatch({ column: missing.name, expected: missing.type, available: names })
+        )
+      }
+      const twice = fields.find(({ name }) => names.indexOf(name) !== names.lastIndexOf(name))
+      if (twice !== undefined) {
+        return yield* fail(
+          format,
+          file.path,
+          new SchemaMismatch({
+            column: twice.name,
+            expected: `${twice.type} once`,
+            found: "there more than once",
+            available: names
+          })
         )
       }
     }
@@ -164,43 +192,59 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
     read: (part, file, headers) => {
       const names = headers.get(part.path) ?? []
       const places = fields.map((field) => names.indexOf(field.name))
-      const decode = (record: ReadonlyArray<string>): Result.Result<A, string> => {
-        if (record.length !== names.length) {
-          return Result.fail(`has ${record.length} fields, ${names.length} expected`)
-        }
+      const decode = ({ cells, isText }: Raw): Result.Result<A, string> => {
+        if (!isText) return Result.fail("is not UTF-8")
+        if (cells.length !== names.length) return Result.fail(`has ${cells.length} fields, ${names.length} expected`)
         const row: Record<string, unknown> = {}
         for (let f = 0; f < fields.length; f++) {
           const field = fields[f]
-          const text = record[places[f] ?? -1]
-          if (field === undefined || text === undefined) continue
-          const result = field.decode(text)
+          const cell = cells[places[f] ?? -1]
+          if (field === undefined || cell === undefined) continue
+          const result = cell === quotedEmpty ? field.decode("", true) : field.decode(cell)
           if (Result.isFailure(result)) return Result.fail(`column "${field.name}": ${result.failure}`)
-          if (result.success !== undefined) row[field.name] = result.success
+          field.set(row, result.success)
         }
         return Result.succeed(row as A)
       }
       return Stream.suspend(() => {
-        let row = 0
         let skip = header && part.offset === 0
-        return Stream.mapEffect(records(part, file), (records) => {
-          const data = skip ? records.slice(1) : records
-          skip = false
-          const first = row
-          row += data.length
-          return decodeRows(
-            format,
-            part.path,
-            first,
-            data,
+        return Stream.mapEffect(recordsOf(part, file), (records) => {
+          const data = skip ? behindFirst(records) : records
+          skip = skip && records.rows.length === 0
+          return decodeRows(format, data, {
             decode,
-            (record) => JSON.stringify(record),
-            options?.onInvalidRow ?? "fail"
-          )
+            show: ({ cells }) => JSON.stringify(cells.map(textOf)),
+            onInvalidRow
+          })
         })
       })
     }
   })
 }
+
+interface Raw {
+  readonly cells: ReadonlyArray<Cell>
+  readonly isText: boolean
+}
+
+const textOf = (cell: Cell): string => (cell === quotedEmpty ? "" : cell)
+
+// In a text that is not UTF-8: the replaced bytes are somewhere in the record, if it is not U+FFFD itself.
+const hasReplacement = (cell: Cell): boolean => cell !== quotedEmpty && cell.includes("\uFFFD")
+
+const behindFirst = <R>(records: RawRows<R>): RawRows<R> => {
+  const { firstLine, lines, rows } = records
+  if (rows.length === 0) return records
+  const start = lines?.[1] ?? 1
+  return {
+    ...records,
+    firstLine: firstLine + start,
+    rows: rows.slice(1),
+    lines: lines?.subarray(1).map((line) => line - start)
+  }
+}
+
+const illFormed = "has half a surrogate pair in it, which UTF-8 has no bytes for"
 
 /**
  * Writes CSV by RFC 4180, except that records end with LF.
@@ -215,33 +259,57 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
   type A = Schema.Struct<Fields>["Type"]
   const fields = textFields(schema)
   const delimiter = options?.delimiter ?? ","
-  const needsQuote = (text: string) => text.includes(delimiter) || /["\r\n]|^\s|\s$/.test(text)
-  const cell = (text: string) => (needsQuote(text) ? `"${text.replaceAll('"', '""')}"` : text)
-  // One empty cell would be an empty line, which readers skip.
-  const line = (cells: ReadonlyArray<string>) => (cells.length === 1 && cells[0] === "" ? '""' : cells.join(delimiter))
+  const quote = options?.quote ?? '"'
+  const needsQuote = (text: string) => text.includes(delimiter) || text.includes(quote) || /[\r\n]|^\s|\s$/.test(text)
+  const quoted = (text: string) => `${quote}${text.replaceAll(quote, quote + quote)}${quote}`
+  const cell = (text: string) => (needsQuote(text) ? quoted(text) : text)
+  const only = fields.length === 1
+  const head = fields.map(({ name }) => (only && name === "" ? quoted("") : cell(name))).join(delimiter) + "\n"
+
+  const line = (row: A): Result.Result<string, Refusal> => {
+    let text = ""
+    for (const [index, field] of fields.entries()) {
+      const value = field.get(row as Readonly<Record<string, unknown>>)
+      const result = field.encode(value)
+      const refused = (detail: string) =>
+        Result.fail({ column: field.name, detail, value: value === absent ? undefined : value })
+      if (Result.isFailure(result)) return refused(result.failure)
+      const encoded = result.success
+      if (index > 0) text += delimiter
+      if (encoded === null) {
+        // One empty cell would be an empty line, which readers skip.
+        if (!only) continue
+        if (field.takesEmpty)
+          return refused("is nothing, and in the only column would be an empty line, which is skipped")
+        text += quoted("")
+      } else {
+        text += encoded === "" && (only || field.emptyIsNone) ? quoted("") : cell(encoded)
+      }
+    }
+    return Result.succeed(`${text}\n`)
+  }
+
+  const whyIllFormed = (row: A): Refusal => {
+    const found = fields.find((field) => {
+      const result = field.encode(field.get(row as Readonly<Record<string, unknown>>))
+      return Result.isSuccess(result) && result.success !== null && !result.success.isWellFormed()
+    })
+    const value = found?.get(row as Readonly<Record<string, unknown>>)
+    return { column: found?.name, detail: illFormed, value }
+  }
+
   return {
     format,
     extension: options?.compression === "gzip" ? ".csv.gz" : ".csv",
     encode: <E, R>(rows: Stream.Stream<A, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> => {
-      const text = Stream.mapArrayEffect(rows, (chunk) => {
-        let out = ""
-        for (const row of chunk) {
-          const record = row as Readonly<Record<string, unknown>>
-          const cells: Array<string> = []
-          for (const field of fields) {
-            const result = field.encode(record[field.name])
-            if (Result.isFailure(result)) {
-              return Effect.fail(fail(format, "", new Unencodable({ column: field.name, detail: result.failure })))
-            }
-            cells.push(cell(result.success))
-          }
-          out += line(cells) + "\n"
-        }
-        return Effect.succeed([out] as const)
-      })
-      const head =
-        (options?.header ?? true) ? Stream.succeed(line(fields.map((field) => cell(field.name))) + "\n") : Stream.empty
-      return Stream.concat(head, text).pipe(compress(options?.compression))
+      const name = fields.find((field) => !field.name.isWellFormed())?.name
+      if (name !== undefined) {
+        return Stream.fail(fail(format, "", new Unencodable({ column: name, detail: `its name ${illFormed}` })))
+      }
+      const text = encodeRows(format, rows, line, whyIllFormed)
+      return Stream.concat((options?.header ?? true) ? Stream.succeed(head) : Stream.empty, text).pipe(
+        compress(options?.compression)
+      )
     }
   }
 }

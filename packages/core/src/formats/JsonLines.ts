@@ -2,21 +2,22 @@
  * JSON Lines: one JSON value a line, typed by a `Schema`.
  *
  * What JSON has no type for is written by the schema's canonical JSON codec: dates as ISO 8601, bigints as strings, bytes
- * as base64.
+ * as base64, `NaN` and the infinities as the strings of their names. `-0` is `-0`, and half a surrogate pair is escaped. A field that is
+ * `undefined` is `null`; one that is missing stays so.
  *
  * @since 0.1.0
  */
 import { Effect, Result, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
 import type { PartitionedReadOptions, Source, Writer } from "../Format.ts"
-import { type FormatError, Unencodable } from "../FormatError.ts"
-import { compress } from "../internal/formats/encode.ts"
+import type { FormatError } from "../FormatError.ts"
+import { compress, encodeRows, type Refusal } from "../internal/formats/encode.ts"
 import { bytesSource, detail, fingerprint } from "../internal/formats/files.ts"
 import { foldersOf } from "../internal/formats/folders.ts"
-import { fail, toPaths } from "../internal/formats/inputs.ts"
-import { isGzip, readLines } from "../internal/formats/lines.ts"
-import { codecOf, decodeRows } from "../internal/formats/rows.ts"
-import * as Origin from "../Origin.ts"
+import { toPaths } from "../internal/formats/inputs.ts"
+import { isGzip, type Lines, readLines } from "../internal/formats/lines.ts"
+import { mayHaveNumbers, readBack } from "../internal/formats/readBack.ts"
+import { codecOf, decodeRows, type RawRows } from "../internal/formats/rows.ts"
 
 const format = "jsonLines"
 
@@ -45,7 +46,7 @@ export interface JsonLinesWriterOptions {
 }
 
 /**
- * The values of JSON Lines files. Empty lines are skipped.
+ * The values of JSON Lines files. Empty lines, and those of spaces and tabs, are skipped.
  *
  * @category constructors
  * @since 0.1.0
@@ -65,9 +66,12 @@ const sourceOf = <A, I>(
   const folders = foldersOf(format, schema, { names: options?.partitionColumns, where })
   // Without the columns of the folders a row is not yet an `A`; `folders` completes it.
   const lines = folders === undefined ? schema : (codecOf(folders.others) as Schema.Codec<A, I>)
-  const decodeValue = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.toCodecJson(lines)))
-  const decode = (line: string) => Result.mapError(decodeValue(line), (error) => error.message)
-  const settings = { encoding: "utf-8", maxBytes: options?.maxLineBytes ?? 64 * 1024 * 1024 } as const
+  const decode = decoderOf(lines)
+  const onInvalidRow = options?.onInvalidRow ?? "fail"
+  const settings = {
+    encoding: onInvalidRow === "fail" ? "utf-8" : "mark",
+    maxBytes: options?.maxLineBytes ?? 64 * 1024 * 1024
+  } as const
   return bytesSource<A>({
     name: format,
     detail: detail(paths, {
@@ -84,43 +88,101 @@ const sourceOf = <A, I>(
     prepare: () => Effect.void,
     read: (part, file) =>
       Stream.mapEffect(readLines(format, part, file, settings), (lines) =>
-        decodeRows(
-          format,
-          part.path,
-          Origin.of(lines)?.firstRow ?? 0,
-          lines.filter((line) => line.trim() !== ""),
-          decode,
-          (line) => line,
-          options?.onInvalidRow ?? "fail"
-        )
+        decodeRows(format, withoutBlank(lines), {
+          decode: ({ isText, line }) => (isText ? decode(line) : Result.fail("is not UTF-8")),
+          show: ({ line }) => line,
+          onInvalidRow
+        })
       )
   })
 }
 
+interface Line {
+  readonly line: string
+  readonly isText: boolean
+}
+
+// What JSON takes for white space; other characters that look so are a line that is no JSON.
+const isBlank = (line: string): boolean => /^[ \t]*$/.test(line)
+
+const withoutBlank = ({ isBad, lines, ...place }: Lines): RawRows<Line> => {
+  const rows: Array<Line> = []
+  const at: Array<number> = []
+  for (const [index, line] of lines.entries()) {
+    if (isBlank(line)) continue
+    rows.push({ line, isText: isBad === undefined || !isBad(index) })
+    at.push(index)
+  }
+  return { ...place, rows, lines: at.length === lines.length ? undefined : Int32Array.from(at) }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+const decoderOf = <A, I>(schema: Schema.Codec<A, I>): ((line: string) => Result.Result<A, string>) => {
+  const decode = Schema.decodeUnknownResult(Schema.toCodecJson(schema))
+  return (line) => {
+    let json: unknown
+    try {
+      json = JSON.parse(line)
+    } catch (error) {
+      return Result.fail(`is no JSON: ${messageOf(error)}`)
+    }
+    return Result.mapError(decode(json), (error) => error.message)
+  }
+}
+
+// Numbers that `JSON.stringify` would write as others.
+const hasNegativeZero = (json: unknown): boolean => {
+  if (typeof json === "number") return Object.is(json, -0)
+  if (typeof json !== "object" || json === null) return false
+  if (Array.isArray(json)) return json.some(hasNegativeZero)
+  for (const key in json) if (hasNegativeZero((json as Readonly<Record<string, unknown>>)[key])) return true
+  return false
+}
+
+// TypeScript's library does not have it yet.
+const { rawJSON } = JSON as typeof JSON & { readonly rawJSON: (text: string) => object }
+
+const negativeZero = rawJSON("-0")
+
+const encoderOf = <A, I>(schema: Schema.Codec<A, I>): ((row: A) => Result.Result<string, Refusal>) => {
+  const encode = Schema.encodeUnknownResult(Schema.toCodecJson(schema))
+  const differs = readBack(schema, "json", decoderOf(schema))
+  const numbers = mayHaveNumbers(Schema.toCodecJson(schema).ast)
+  return (row) => {
+    const tree = encode(row)
+    if (Result.isFailure(tree)) return Result.fail({ detail: tree.failure.message, value: row })
+    const json: unknown = tree.success
+    let text: string | undefined
+    try {
+      text =
+        numbers && hasNegativeZero(json)
+          ? JSON.stringify(json, (_, value: unknown) => (Object.is(value, -0) ? negativeZero : value))
+          : JSON.stringify(json)
+    } catch (error) {
+      return Result.fail({ detail: `has no JSON: ${messageOf(error)}`, value: row })
+    }
+    if (text === undefined) return Result.fail({ detail: "has no JSON", value: row })
+    const why = differs?.(row, text)
+    return why === undefined ? Result.succeed(`${text}\n`) : Result.fail({ detail: why, value: row })
+  }
+}
+
 /**
- * Writes one JSON value a row.
+ * Writes one JSON value a row. A row that its JSON would be read back as another fails with `Unencodable`: of a union whose
+ * members JSON does not tell apart, or of a type without a schema (`Schema.Unknown`).
  *
  * @category constructors
  * @since 0.1.0
  */
 export const writer = <A, I>(schema: Schema.Codec<A, I>, options?: JsonLinesWriterOptions): Writer<A> => {
-  const encodeValue = Schema.encodeUnknownResult(Schema.fromJsonString(Schema.toCodecJson(schema)))
+  const encode = encoderOf(schema)
   return {
     format,
     extension: options?.compression === "gzip" ? ".jsonl.gz" : ".jsonl",
     encode: <E, R>(rows: Stream.Stream<A, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> =>
-      rows.pipe(
-        Stream.mapArrayEffect((chunk) => {
-          let text = ""
-          for (const row of chunk) {
-            const result = encodeValue(row)
-            if (Result.isFailure(result)) {
-              return Effect.fail(fail(format, "", new Unencodable({ detail: result.failure.message })))
-            }
-            text += result.success + "\n"
-          }
-          return Effect.succeed([text] as const)
-        }),
+      // JSON escapes half a surrogate pair, so that no text of it is ill-formed.
+      encodeRows(format, rows, encode, (row) => ({ detail: "is no Unicode", value: row })).pipe(
         compress(options?.compression)
       )
   }

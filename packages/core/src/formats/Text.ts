@@ -7,13 +7,14 @@
  *
  * @since 0.1.0
  */
-import { Effect, Stream } from "effect"
+import { Effect, Result, Stream } from "effect"
 import type { Source, Writer } from "../Format.ts"
-import { type FormatError, Unencodable } from "../FormatError.ts"
-import { compress } from "../internal/formats/encode.ts"
+import type { FormatError } from "../FormatError.ts"
+import { compress, encodeRows } from "../internal/formats/encode.ts"
 import { bytesSource, detail } from "../internal/formats/files.ts"
-import { fail, toPaths } from "../internal/formats/inputs.ts"
+import { toPaths } from "../internal/formats/inputs.ts"
 import { isGzip, readLines } from "../internal/formats/lines.ts"
+import * as Origin from "../Origin.ts"
 
 /**
  * How text is read.
@@ -55,12 +56,26 @@ export const source = (path: string | ReadonlyArray<string>, options?: TextOptio
     columns: undefined,
     prepare: () => Effect.void,
     splittable: (file) => !isGzip(file.path),
-    read: (part, file) => readLines("text", part, file, settings)
+    read: (part, file) =>
+      Stream.map(readLines("text", part, file, settings), ({ afterByte, firstLine, lines, path }) =>
+        Origin.attach(lines, {
+          path,
+          rowGroup: undefined,
+          firstRow: firstLine,
+          kept: undefined,
+          ...(afterByte === undefined ? {} : { afterByte })
+        })
+      )
   })
 }
 
+const withBreak = "has a line break in it, and would be read back as more than one line"
+const illFormed = "has half a surrogate pair in it, which UTF-8 has no bytes for"
+const mark = "\uFEFF"
+
 /**
- * Writes one line a row, each ended by LF. A row with a line break in it fails with `Unencodable`.
+ * Writes one line a row, each ended by LF. A row with a line break or half a surrogate pair in it fails with `Unencodable`. Where the first
+ * row begins with a byte order mark there is one more before it: readers take the first one for the file's.
  *
  * @category constructors
  * @since 0.1.0
@@ -69,24 +84,19 @@ export const writer = (options?: TextWriterOptions): Writer<string> => ({
   format: "text",
   extension: options?.compression === "gzip" ? ".txt.gz" : ".txt",
   encode: <E, R>(rows: Stream.Stream<string, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> =>
-    rows.pipe(
-      Stream.mapArrayEffect((lines) => {
-        const text = lines.join("\n") + "\n"
-        // Cheaper than looking into each line: as many breaks as lines, and no CR, is what is right.
-        let breaks = 0
-        for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) breaks++
-        if (breaks === lines.length && !text.includes("\r")) return Effect.succeed([text] as const)
-        const bad = lines.find((line) => /[\r\n]/.test(line)) ?? ""
-        return Effect.fail(
-          fail(
-            "text",
-            "",
-            new Unencodable({
-              detail: `a line with a line break in it cannot be read back: ${JSON.stringify(bad.slice(0, 80))}`
-            })
-          )
-        )
-      }),
-      compress(options?.compression)
-    )
+    Stream.suspend(() => {
+      let first = true
+      return encodeRows(
+        "text",
+        rows,
+        (line) => {
+          const before = first && line.startsWith(mark) ? mark : ""
+          first = false
+          return line.includes("\n") || line.includes("\r")
+            ? Result.fail({ detail: withBreak, value: line })
+            : Result.succeed(`${before}${line}\n`)
+        },
+        (line) => ({ detail: illFormed, value: line })
+      )
+    }).pipe(compress(options?.compression))
 })

@@ -42,7 +42,7 @@ describe("Csv", () => {
         assert.match(mismatch.message, /no column "name" \(string asked for\).*id, nom, note/)
         yield* put("memory:///d.csv", "id,name,note\n1,a,\nx,b,\n")
         const { reason } = yield* Effect.flip(readAll(Csv.source("memory:///d.csv", Row)))
-        assert.strictEqual(reason._tag === "InvalidRow" ? reason.row : undefined, 1)
+        assert.strictEqual(reason._tag === "InvalidRow" ? reason.line : undefined, 3)
         yield* put("memory:///e.csv", 'id,name,note\n1,"a,\n')
         assert.strictEqual((yield* Effect.flip(readAll(Csv.source("memory:///e.csv", Row)))).reason._tag, "Corrupt")
       })

@@ -5,7 +5,8 @@ import type { Manifest, PartitionColumn, WriteMode } from "../../Commit.ts"
 import type { Writer } from "../../Format.ts"
 import { InvalidPlan } from "../../JobError.ts"
 import type { Plan } from "../../Plan.ts"
-import { codecOf } from "../formats/rows.ts"
+import { show } from "../formats/encode.ts"
+import { absent, textFields } from "../formats/textFields.ts"
 
 type Columns = Schema.Struct<Schema.Struct.Fields>
 
@@ -13,21 +14,25 @@ type Columns = Schema.Struct<Schema.Struct.Fields>
 const fieldsOf = (schema: Schema.Top): Schema.Struct.Fields | undefined =>
   "fields" in schema ? (schema as Columns).fields : undefined
 
-const columnOf = (name: string, field: Schema.Constraint): PartitionColumn<unknown> => {
-  const encode = Schema.encodeUnknownResult(Schema.toCodecStringTree(codecOf(field)))
-  return {
-    name,
+const illFormed = "has half a surrogate pair in it, which no folder name can have"
+const empty = "is the empty string, and a folder name cannot tell it from nothing, as which it would be read"
+
+const columnsOf = (fields: Schema.Struct.Fields): ReadonlyArray<PartitionColumn<unknown>> =>
+  textFields(Schema.Struct(fields)).map((field) => ({
+    name: field.name,
     encode: (row) => {
-      const value = (row as Readonly<Record<string, unknown>>)[name]
-      if (value === null || value === undefined) return Result.succeed(null)
-      const result = encode(value)
-      if (Result.isFailure(result)) return Result.fail(result.failure.message)
-      return typeof result.success === "string"
-        ? Result.succeed(result.success)
-        : Result.fail("is no single value, which a folder name has to be")
+      const value = field.get(row as Readonly<Record<string, unknown>>)
+      const result = field.encode(value)
+      const why = Result.isFailure(result)
+        ? result.failure
+        : result.success === "" && field.emptyIsNone
+          ? empty
+          : result.success?.isWellFormed() === false
+            ? illFormed
+            : undefined
+      return why === undefined ? result : Result.fail(value === absent ? why : `${why}; the value is ${show(value)}`)
     }
-  }
-}
+  }))
 
 // A writer of fewer columns takes rows that have more.
 const widened = <A>({ encode, extension, format }: Writer<Columns["Type"]>): Writer<A> => ({
@@ -55,19 +60,24 @@ export const writePartitioned = <A, S extends Schema.Top, E, R>(
   const by = options?.partitionBy ?? []
   if (by.length === 0) return Commit.write(plan, path, whole(), { mode: options?.mode })
   const fields = fieldsOf(schema)
-  const missing = by.find((name) => fields?.[name] === undefined)
+  const fieldOf = (name: string) => (fields !== undefined && Object.hasOwn(fields, name) ? fields[name] : undefined)
+  const missing = by.find((name) => fieldOf(name) === undefined)
   const kept = Object.entries(fields ?? {}).filter(([name]) => !by.includes(name))
   const detail =
     fields === undefined
       ? "partitionBy needs a struct schema, whose columns it can leave out of the files"
       : missing !== undefined
         ? `partitionBy names ${JSON.stringify(missing)}, which is no column; there are ${Object.keys(fields).join(", ")}`
-        : kept.length === 0
-          ? "partitionBy names every column; one at least has to be left for the files"
-          : undefined
+        : by.includes("")
+          ? "partitionBy names a column whose name is empty, which no folder can have"
+          : by.some((name) => !name.isWellFormed())
+            ? `partitionBy names a column whose name ${illFormed}`
+            : kept.length === 0
+              ? "partitionBy names every column; one at least has to be left for the files"
+              : undefined
   const columns = by.flatMap((name) => {
-    const field = fields?.[name]
-    return field === undefined ? [] : [columnOf(name, field)]
+    const field = fieldOf(name)
+    return field === undefined ? [] : columnsOf({ [name]: field })
   })
   const { spec } = Commit.write<A, E, R>(
     plan,

@@ -1,7 +1,83 @@
-/** The last step of writing text. */
+/** From rows to the bytes of a text file. */
 import { createGzip } from "node:zlib"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Stream } from "effect"
+import { Effect, Result, Stream } from "effect"
+import { type FormatError, Unencodable } from "../../FormatError.ts"
+import * as Origin from "../../Origin.ts"
+import { fail } from "./inputs.ts"
+
+/** Why a row cannot be written. */
+export interface Refusal {
+  readonly column?: string | undefined
+  readonly detail: string
+  readonly value?: unknown
+}
+
+const maxShown = 200
+
+/** A value as it can be shown in a message. */
+export const show = (value: unknown): string => {
+  let text: string | undefined
+  try {
+    text = JSON.stringify(value, (_, inner: unknown) => (typeof inner === "bigint" ? `${inner}n` : inner))
+  } catch {
+    // It goes in circles, or throws when asked for its JSON.
+  }
+  text ??= String(value)
+  return text.length > maxShown ? `${text.slice(0, maxShown)}...` : text
+}
+
+const originOf = (rows: object, index: number): string | undefined => {
+  const origin = Origin.of(rows)
+  if (origin === undefined) return undefined
+  const { afterByte, path, row, rowGroup } = Origin.at(origin, index)
+  if (rowGroup !== undefined) return `${path}, row group ${rowGroup}, row ${row}`
+  return afterByte === undefined ? `${path}, line ${row + 1}` : `${path}, line ${row + 1} behind byte ${afterByte}`
+}
+
+/**
+ * The text of rows, an array of them at a time. `encode` yields the text of one, and `whyIllFormed` says of one whose text has
+ * half a surrogate pair in it, which UTF-8 has no bytes for, where that is.
+ */
+export const encodeRows = <A, E, R>(
+  format: string,
+  rows: Stream.Stream<A, E, R>,
+  encode: (row: A) => Result.Result<string, Refusal>,
+  whyIllFormed: (row: A) => Refusal
+): Stream.Stream<string, E | FormatError, R> =>
+  Stream.suspend(() => {
+    let written = 0
+    return Stream.mapArrayEffect(rows, (chunk) => {
+      const refuse = ({ column, detail, value }: Refusal, index: number) => {
+        const origin = originOf(chunk, index)
+        return Effect.fail(
+          fail(
+            format,
+            "",
+            new Unencodable({
+              row: written + index,
+              detail,
+              ...(column === undefined ? {} : { column }),
+              ...(value === undefined ? {} : { value: show(value) }),
+              ...(origin === undefined ? {} : { origin })
+            })
+          )
+        )
+      }
+      let text = ""
+      for (let i = 0; i < chunk.length; i++) {
+        const result = encode(chunk[i] as A)
+        if (Result.isFailure(result)) return refuse(result.failure, i)
+        text += result.success
+      }
+      if (!text.isWellFormed()) {
+        const index = chunk.findIndex((row) => !Result.getOrElse(encode(row), () => "").isWellFormed())
+        return refuse(whyIllFormed(chunk[Math.max(0, index)] as A), Math.max(0, index))
+      }
+      written += chunk.length
+      return Effect.succeed([text] as const)
+    })
+  })
 
 /** Text as UTF-8, compressed if asked for. */
 export const compress =

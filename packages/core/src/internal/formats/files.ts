@@ -3,11 +3,12 @@ import { createHash } from "node:crypto"
 import { Effect, Stream } from "effect"
 import type { ColumnCondition } from "../../Condition.ts"
 import type { FilePart, Resolved, Source, SplitOptions } from "../../Format.ts"
-import type { FormatError } from "../../FormatError.ts"
+import { Corrupt, type FormatError } from "../../FormatError.ts"
 import { type FileStatus, Storage } from "../../Storage.ts"
 import type { Folders } from "./folders.ts"
-import { emit } from "./lines.ts"
-import { expand, storageFailed } from "./inputs.ts"
+import { emit, isGzip } from "./lines.ts"
+import { expand, fail, storageFailed } from "./inputs.ts"
+import { sniff } from "./magic.ts"
 import { cut, pack, type PlannedSplit, type Unit } from "./splits.ts"
 
 /** The partitions of a source whose parts are read one after the other. */
@@ -69,6 +70,27 @@ const planByBytes = Effect.fnUntraced(function* (
   return { files, planned: pack(units.flat(), options) }
 })
 
+const headBytes = 64
+
+// What cannot be read as text may be no text at all, which a split behind the beginning of the file does not see.
+const explain = (format: string, file: FileStatus, error: FormatError): Effect.Effect<never, FormatError, Storage> => {
+  const { _tag } = error.reason
+  if (_tag !== "Corrupt" && _tag !== "InvalidRow" && _tag !== "SchemaMismatch") return Effect.fail(error)
+  return Effect.gen(function* () {
+    const storage = yield* Storage
+    const head = yield* Effect.orElseSucceed(
+      storage.readRange(file.path, 0, Math.min(headBytes, file.length)),
+      () => new Uint8Array()
+    )
+    const found = sniff(head)
+    // A file that is named so is unpacked, and is what is in it.
+    const is = found === undefined || (isGzip(file.path) && found.startsWith("a gzip")) ? undefined : found
+    return yield* is === undefined
+      ? Effect.fail(error)
+      : Effect.fail(fail(format, file.path, new Corrupt({ detail: `this is ${is}` })))
+  })
+}
+
 /** A source whose files are cut by bytes. */
 export const bytesSource = <A, P = void>({
   folders,
@@ -98,12 +120,15 @@ export const bytesSource = <A, P = void>({
   ...(folders === undefined ? {} : { restrict: options.restrict, restricted: options.restricted }),
   resolve: Effect.fn("Format.resolve")(function* (split) {
     const { files, planned } = yield* planByBytes(options.name, options.paths, split, options.splittable, folders)
-    const prepared = yield* options.prepare(files)
-    if (folders === undefined) return toResolved(planned, (part, file) => options.read(part, file, prepared))
+    const prepared = yield* Effect.catch(options.prepare(files), (error) => {
+      const file = files.find((file) => file.path === error.path)
+      return file === undefined ? Effect.fail(error) : explain(options.name, file, error)
+    })
+    const read = (part: FilePart, file: FileStatus) =>
+      Stream.catch(options.read(part, file, prepared), (error) => Stream.fromEffect(explain(options.name, file, error)))
+    if (folders === undefined) return toResolved(planned, read)
     return {
-      ...toResolved(planned, (part, file) =>
-        Stream.map(options.read(part, file, prepared), (rows) => folders.complete(part.path, rows))
-      ),
+      ...toResolved(planned, (part, file) => Stream.map(read(part, file), (rows) => folders.complete(part.path, rows))),
       note: folders.note()
     }
   })

@@ -16,9 +16,16 @@ const escape = (name: string): string =>
 const unescape = (name: string): string =>
   name.replace(/%([0-9A-Fa-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
 
+// What would be hidden, or be taken for no value, has its first character escaped: readers unescape any.
+const escapeFirst = (name: string): string =>
+  `%${name.charCodeAt(0).toString(16).toUpperCase()}${escape(name.slice(1))}`
+
 /** The folder of a value. */
-export const folderName = (column: string, value: string | null): string =>
-  `${escape(column)}=${value === null || value === "" ? none : escape(value)}`
+export const folderName = (column: string, value: string | null): string => {
+  const name = column.startsWith(".") ? escapeFirst(column) : escape(column)
+  const text = value === null || value === "" ? none : value === none ? escapeFirst(value) : escape(value)
+  return `${name}=${text}`
+}
 
 /** A name below a folder. A URI is decoded by the storage, so that a percent sign in a name has to be escaped once more. */
 export const below = (folder: string, name: string): string =>

@@ -71,7 +71,7 @@ export const foldersOf = <A>(
           })
         )
       }
-      if (value.success !== undefined) row[name] = value.success
+      field.set(row, value.success)
     }
     return Result.succeed(row)
   }

@@ -10,10 +10,11 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Array as Arr, Effect, Option, Stream } from "effect"
 import type { FilePart } from "../../Format.ts"
 import { Corrupt, type FormatError } from "../../FormatError.ts"
-import * as Origin from "../../Origin.ts"
 import { type FileStatus, Storage } from "../../Storage.ts"
 import type { StorageError } from "../../StorageError.ts"
-import { fail, storageFailed } from "./inputs.ts"
+import { readFailed, readUnchanged } from "./changes.ts"
+import { fail } from "./inputs.ts"
+import { sniff } from "./magic.ts"
 
 const LF = 10
 const CR = 13
@@ -31,6 +32,8 @@ export interface CutOptions {
   readonly maxBytes: number
   /** The byte whose pairs enclose line breaks that do not end a record; default none. */
   readonly quote?: number | undefined
+  /** Whether files that are no text are read all the same. */
+  readonly binary?: boolean | undefined
 }
 
 export const isGzip = (path: string): boolean => path.toLowerCase().endsWith(".gz")
@@ -215,18 +218,30 @@ export const readPieces = (
 ): Stream.Stream<Piece, FormatError, Storage> =>
   Stream.unwrap(
     Effect.map(Storage, (storage) => {
-      const toError = storageFailed(options.format, part.path)
+      const toError = readFailed(options.format, part.path)
       const bytes = isGzip(part.path)
-        ? gunzip(options)(Stream.mapError(storage.read(part.path), toError))
+        ? gunzip(options)(Stream.mapError(storage.read(part.path, { offset: 0, length: file.length }), toError))
         : readOwned(storage, part, file, toError)
-      return Stream.map(cutRecords(bytes, part.offset, options), withoutMark)
+      return readUnchanged(
+        options.format,
+        file,
+        Stream.mapEffect(cutRecords(bytes, part.offset, options), (piece) =>
+          piece.offset === 0 ? beginning(piece, options) : Effect.succeed(piece)
+        )
+      )
     })
   )
 
-const withoutMark = (piece: Piece): Piece =>
-  piece.offset === 0 && piece.bytes[0] === 0xef && piece.bytes[1] === 0xbb && piece.bytes[2] === 0xbf
-    ? { bytes: piece.bytes.subarray(3), offset: 3 }
-    : piece
+// What is at the beginning of a file is known by its first bytes, or has a mark to leave out.
+const beginning = (piece: Piece, options: CutOptions): Effect.Effect<Piece, FormatError> => {
+  const { bytes } = piece
+  const found = options.binary === true ? undefined : sniff(bytes)
+  if (found !== undefined)
+    return Effect.fail(fail(options.format, options.path, new Corrupt({ detail: `this is ${found}` })))
+  return Effect.succeed(
+    bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? { bytes: bytes.subarray(3), offset: 3 } : piece
+  )
+}
 
 /** Where the first byte that is not UTF-8 is. */
 const firstInvalid = (bytes: Buffer): number => {
@@ -253,7 +268,7 @@ export const decodePiece = (
           options.path,
           new Corrupt({
             offset: piece.offset + firstInvalid(piece.bytes),
-            detail: 'not UTF-8; pass encoding "replace" to read such bytes as U+FFFD'
+            detail: `not UTF-8${options.format === "text" ? '; pass encoding "replace" to read such bytes as U+FFFD' : ""}`
           })
         )
       )
@@ -267,27 +282,55 @@ const splitLines = (text: string): Array<string> => {
 }
 
 export interface LineOptions {
-  /** `"utf-8"` fails on other bytes, `"replace"` reads them as U+FFFD. */
-  readonly encoding: "utf-8" | "replace"
+  /** `"utf-8"` fails on other bytes, `"replace"` reads them as U+FFFD, `"mark"` does that and tells which lines have some. */
+  readonly encoding: "utf-8" | "replace" | "mark"
   readonly maxBytes: number
 }
 
-/** The lines of a part, an array a piece, each with its origin. */
+/** Some lines of a file, one after the other. */
+export interface Lines {
+  readonly path: string
+  /** The first, counted from 0. */
+  readonly firstLine: number
+  /** The byte behind which lines are counted, where that is not the beginning of the file. */
+  readonly afterByte: number | undefined
+  readonly lines: Array<string>
+  /** Whether a line has bytes that are not UTF-8. */
+  readonly isBad: ((index: number) => boolean) | undefined
+}
+
+/** The byte behind which the lines of a part are counted. */
+export const afterByteOf = (part: FilePart): number | undefined => (part.offset === 0 ? undefined : part.offset)
+
+// For each line whether its bytes are UTF-8. A line break is a byte of its own in UTF-8, whatever is around it.
+const badLines = (bytes: Buffer): ((index: number) => boolean) => {
+  const lines = splitLines(bytes.toString("latin1"))
+  return (index) => !isUtf8(Buffer.from(lines[index] ?? "", "latin1"))
+}
+
+/** The lines of a part, as many at a time as were read at once. */
 export const readLines = (
   format: string,
   part: FilePart,
   file: FileStatus,
   options: LineOptions
-): Stream.Stream<Array<string>, FormatError, Storage> =>
+): Stream.Stream<Lines, FormatError, Storage> =>
   Stream.suspend(() => {
-    const cut: CutOptions = { format, path: part.path, maxBytes: options.maxBytes }
+    const { encoding } = options
+    const cut: CutOptions = {
+      format,
+      path: part.path,
+      maxBytes: options.maxBytes,
+      binary: encoding === "replace"
+    }
     let row = 0
     return Stream.mapEffect(readPieces(part, file, cut), (piece) =>
-      Effect.map(decodePiece(piece, cut, options.encoding), (text) => {
+      Effect.map(decodePiece(piece, cut, encoding === "utf-8" ? "utf-8" : "replace"), (text): Lines => {
         const lines = splitLines(text)
-        Origin.attach(lines, { path: part.path, rowGroup: undefined, firstRow: row, kept: undefined })
+        const firstLine = row
         row += lines.length
-        return lines
+        const isBad = encoding === "mark" && !isUtf8(piece.bytes) ? badLines(piece.bytes) : undefined
+        return { path: part.path, firstLine, afterByte: afterByteOf(part), lines, isBad }
       })
     )
   })

@@ -1,5 +1,5 @@
 /** Decoding rows one by one, where some may be bad. */
-import { Effect, Result, type Schema, SchemaAST } from "effect"
+import { Effect, Result, type Schema } from "effect"
 import { type FormatError, InvalidRow } from "../../FormatError.ts"
 import * as Origin from "../../Origin.ts"
 import * as TaskContext from "../../TaskContext.ts"
@@ -11,53 +11,64 @@ export type OnInvalidRow = "fail" | "deadLetter"
 export const codecOf = (schema: Schema.Constraint): Schema.Codec<unknown, unknown> =>
   schema as Schema.Codec<unknown, unknown>
 
-/** Decodes an array of raw rows, whose first is row `firstRow`. */
+/** Rows of a text format as they are in the file. */
+export interface RawRows<out Raw> {
+  readonly path: string
+  /** The line that the first one begins in, counted from 0. */
+  readonly firstLine: number
+  /** The byte behind which lines are counted, where that is not the beginning of the file. */
+  readonly afterByte: number | undefined
+  readonly rows: ReadonlyArray<Raw>
+  /** How many lines behind the first each one begins; `undefined` where they are one a line. */
+  readonly lines: Int32Array | undefined
+}
+
+const maxShown = 64 * 1024
+const maxReason = 4096
+
+// A part of a string keeps the whole of it in memory, which here is all that was read at once.
+const copyOf = (text: string, length: number): string => Buffer.from(text.slice(0, length), "utf8").toString("utf8")
+
+/** Decodes rows; what is no row fails, or is set aside. */
 export const decodeRows = Effect.fnUntraced(function* <Raw, A>(
   format: string,
-  path: string,
-  firstRow: number,
-  raws: ReadonlyArray<Raw>,
-  decode: (raw: Raw) => Result.Result<A, string>,
-  show: (raw: Raw) => string,
-  onInvalidRow: OnInvalidRow
+  { afterByte, firstLine, lines, path, rows: raws }: RawRows<Raw>,
+  options: {
+    readonly decode: (raw: Raw) => Result.Result<A, string>
+    readonly show: (raw: Raw) => string
+    readonly onInvalidRow: OnInvalidRow
+  }
 ): Effect.fn.Return<Array<A>, FormatError> {
   const rows: Array<A> = []
   const kept: Array<number> = []
   for (let i = 0; i < raws.length; i++) {
-    const raw = raws[i]
-    if (raw === undefined) continue
-    const result = decode(raw)
+    const result = options.decode(raws[i] as Raw)
+    const distance = lines?.[i] ?? i
     if (Result.isSuccess(result)) {
       rows.push(result.success)
-      kept.push(i)
+      kept.push(distance)
       continue
     }
+    const row = firstLine + distance
+    const place = afterByte === undefined ? { line: row + 1 } : { afterByte }
     const context = yield* TaskContext.Current
-    if (onInvalidRow === "fail" || context === undefined) {
-      return yield* fail(format, path, new InvalidRow({ row: firstRow + i, detail: result.failure }))
+    if (options.onInvalidRow === "fail" || context === undefined) {
+      return yield* fail(format, path, new InvalidRow({ row, ...place, detail: result.failure }))
     }
     yield* context.deadLetter({
       path,
       rowGroup: undefined,
-      row: firstRow + i,
-      reason: result.failure,
-      value: show(raw).slice(0, 64 * 1024)
+      row,
+      ...place,
+      reason: copyOf(result.failure, maxReason),
+      value: copyOf(options.show(raws[i] as Raw), maxShown)
     })
   }
   return Origin.attach(rows, {
     path,
     rowGroup: undefined,
-    firstRow,
-    kept: rows.length === raws.length ? undefined : Int32Array.from(kept)
+    firstRow: firstLine,
+    kept: rows.length === raws.length && lines === undefined ? undefined : Int32Array.from(kept),
+    ...(afterByte === undefined ? {} : { afterByte })
   })
 })
-
-/** Whether a field may be `null`, or missing. */
-export const absence = (ast: SchemaAST.AST): { readonly nullable: boolean; readonly optional: boolean } => {
-  const encoded = SchemaAST.toEncoded(ast)
-  const types = encoded._tag === "Union" ? encoded.types : [encoded]
-  return {
-    nullable: types.some((type) => type._tag === "Null"),
-    optional: SchemaAST.isOptional(ast) || types.some((type) => type._tag === "Undefined")
-  }
-}

@@ -1,0 +1,156 @@
+/**
+ * Whether what is written of a value is read back as that value. Most types are safe by what they are; of the others, such as a
+ * union of a number and a string in text, each value is read back before it is written.
+ */
+import { Equal, Result, Schema, SchemaAST } from "effect"
+
+/** What a value is written as: text has no types, JSON has some. */
+export type Medium = "text" | "json"
+
+// Dates and bytes are told apart by nothing but this annotation; a check makes another AST of them.
+const declared = (ast: SchemaAST.AST): string | undefined => {
+  const { representation } = (ast.annotations ?? {}) as { readonly representation?: { readonly id?: unknown } }
+  return typeof representation?.id === "string" ? representation.id : undefined
+}
+
+const isAbsent = (ast: SchemaAST.AST): boolean => ast._tag === "Null" || ast._tag === "Undefined"
+
+/** The types that a value can have, unions within unions opened. */
+const membersOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
+  ast._tag === "Union" && ast.encoding === undefined && ast.checks === undefined ? ast.types.flatMap(membersOf) : [ast]
+
+// The kinds of JSON a type is written as; text has one.
+const kindsOf = (ast: SchemaAST.AST, medium: Medium): ReadonlyArray<string> => {
+  switch (ast._tag) {
+    case "Literal":
+      return [medium === "text" || typeof ast.literal === "bigint" ? "string" : typeof ast.literal]
+    case "Number":
+      // `NaN` and the infinities are strings.
+      return medium === "text" ? ["string"] : ["number", "string"]
+    case "Boolean":
+      return [medium === "text" ? "string" : "boolean"]
+    case "Arrays":
+      return ["array"]
+    case "Objects":
+      return ["object"]
+    default:
+      return ["string"]
+  }
+}
+
+const tagOf = (ast: SchemaAST.AST): unknown => {
+  if (ast._tag !== "Objects") return undefined
+  const type = ast.propertySignatures.find((property) => property.name === "_tag")?.type
+  return type?._tag === "Literal" ? type.literal : undefined
+}
+
+// No two members are written alike.
+const apart = (members: ReadonlyArray<SchemaAST.AST>, medium: Medium): boolean => {
+  if (members.length < 2) return true
+  const keys = members.flatMap((member) => {
+    const tag = tagOf(member)
+    if (tag !== undefined) return [`object ${String(tag)}`]
+    const kinds = kindsOf(member, medium)
+    return member._tag === "Literal" ? kinds.map((kind) => `${kind} ${String(member.literal)}`) : kinds
+  })
+  const kinds = new Set(keys.map((key) => key.split(" ", 1)[0]))
+  // Members of one kind are told apart when each of them is one value, or has a tag.
+  return (
+    new Set(keys).size === keys.length &&
+    [...kinds].every(
+      (kind) => kind === undefined || !keys.includes(kind) || !keys.some((key) => key.startsWith(`${kind} `))
+    )
+  )
+}
+
+const isSafe = (ast: SchemaAST.AST, medium: Medium, above: ReadonlySet<SchemaAST.AST>): boolean => {
+  if (ast.encoding !== undefined) return false
+  if (above.has(ast)) return true
+  const safe = (inner: SchemaAST.AST) => isSafe(inner, medium, new Set([...above, ast]))
+  switch (ast._tag) {
+    case "String":
+    case "Number":
+    case "Boolean":
+    case "BigInt":
+    case "Literal":
+    case "Null":
+    case "Undefined":
+      return true
+    case "Declaration":
+      return ["effect/schema/Date", "effect/schema/Uint8Array"].includes(declared(ast) ?? "")
+    case "Union": {
+      const members = membersOf(ast)
+      const there = members.filter((member) => !isAbsent(member))
+      if (members.includes(ast) || members.length - there.length > 1) return false
+      return apart(there, medium) && members.every(safe)
+    }
+    case "Arrays":
+      return [...ast.elements, ...ast.rest].every((type) => !SchemaAST.isOptional(type) && safe(type))
+    case "Objects":
+      return (
+        ast.propertySignatures.every((property) => typeof property.name === "string" && safe(property.type)) &&
+        ast.indexSignatures.every((signature) => signature.parameter._tag === "String" && safe(signature.type))
+      )
+    default:
+      return false
+  }
+}
+
+const isEqual = <A>(schema: Schema.Schema<A>): ((left: A, right: A) => boolean) => {
+  try {
+    return Schema.toEquivalence(schema)
+  } catch {
+    return Equal.equals
+  }
+}
+
+/**
+ * Checks a value against what reading its encoding gives; `undefined` for a type all of whose values are read back as they are.
+ * What the check yields is why a value is not.
+ */
+export const readBack = <A>(
+  schema: Schema.Schema<A>,
+  medium: Medium,
+  decode: (encoded: string) => Result.Result<A, string>
+): ((value: A, encoded: string) => string | undefined) | undefined => {
+  if (isSafe(schema.ast, medium, new Set())) return undefined
+  const equal = isEqual(schema)
+  return (value, encoded) => {
+    const back = decode(encoded)
+    if (Result.isFailure(back)) return `would be written as ${encoded}, which cannot be read back: ${back.failure}`
+    return equal(back.success, value)
+      ? undefined
+      : `would be written as ${encoded}, which is read back as another value`
+  }
+}
+
+/** Whether the encoding of a type may have a number in it. */
+export const mayHaveNumbers = (ast: SchemaAST.AST, above: ReadonlySet<SchemaAST.AST> = new Set()): boolean => {
+  const encoded = SchemaAST.toEncoded(ast)
+  if (above.has(encoded)) return false
+  const inside = (inner: SchemaAST.AST) => mayHaveNumbers(inner, new Set([...above, encoded]))
+  switch (encoded._tag) {
+    case "String":
+    case "Boolean":
+    case "BigInt":
+    case "Null":
+    case "Undefined":
+    case "TemplateLiteral":
+      return false
+    case "Literal":
+      return Object.is(encoded.literal, -0)
+    case "Declaration":
+      return !["effect/schema/Date", "effect/schema/Uint8Array"].includes(declared(encoded) ?? "")
+    case "Union":
+      return encoded.types.some(inside)
+    case "Arrays":
+      return [...encoded.elements, ...encoded.rest].some(inside)
+    case "Objects":
+      return (
+        encoded.propertySignatures.some((property) => inside(property.type)) ||
+        encoded.indexSignatures.some((signature) => inside(signature.type))
+      )
+    default:
+      return true
+  }
+}

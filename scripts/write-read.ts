@@ -1,0 +1,39 @@
+/**
+ * Runs the law of the text formats at length: what is written is read back as it was, or refused.
+ *
+ *     node --conditions=@sluice/source scripts/write-read.ts [--seeds 10000] [--seed 1] [--path 0:1] [--format csv]
+ *
+ * A case that fails is printed as small as it could be made, with the seed and path that make it again.
+ */
+import * as fc from "fast-check"
+import { parseArgs } from "node:util"
+import { formats, type Tally, writeRead } from "../packages/core/test/laws/writeRead.ts"
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "10000" },
+    seed: { type: "string" },
+    path: { type: "string" },
+    format: { type: "string" }
+  }
+})
+
+const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed)
+for (const format of formats) {
+  if (values.format !== undefined && values.format !== format) continue
+  const tally: Tally = { held: 0, refused: 0 }
+  const found = await fc.check(writeRead(format, tally), {
+    seed,
+    numRuns: Number(values.seeds),
+    ...(values.path === undefined ? {} : { path: values.path })
+  })
+  if (found.failed) {
+    console.log(fc.defaultReportMessage(found), found.errorInstance)
+    console.log(`again: --format ${format} --seed ${seed} --path ${found.counterexamplePath}`)
+    process.exitCode = 1
+  } else {
+    console.log(
+      `${format}: ${found.numRuns} cases from seed ${seed}, ${tally.held} read back, ${tally.refused} refused`
+    )
+  }
+}
