@@ -43,6 +43,26 @@ describe("split planning", () => {
     assert.deepStrictEqual(split?.hosts, ["y", "z", "x"])
   })
 
+  it("names only hosts of blocks that a split has bytes of", () => {
+    const blocks = [
+      { offset: 0, length: 30, hosts: ["x"] },
+      { offset: 30, length: 40, hosts: ["y"] },
+      { offset: 70, length: 30, hosts: ["z"] }
+    ]
+    const hosts = (splitBytes: number) =>
+      pack(cut(file("a", 100), blocks, { splitBytes, openCostBytes: 0, splittable: true }), {
+        splitBytes,
+        openCostBytes: 0
+      }).map((split) => split.hosts)
+    // Most bytes first; a block that ends where a split begins, or begins where it ends, is none of its own.
+    assert.deepStrictEqual(hosts(50), [
+      ["x", "y"],
+      ["z", "y"]
+    ])
+    assert.deepStrictEqual(hosts(30), [["x"], ["y"], ["z", "y"], ["z"]])
+    assert.deepStrictEqual(hosts(31), [["x", "y"], ["y"], ["z", "y"], ["z"]])
+  })
+
   it("gives the same id to the same input only", () => {
     const id = (status: FileStatus) => plan(status)[0]?.id
     assert.strictEqual(id(file("a", 10)), id(file("a", 10)))
