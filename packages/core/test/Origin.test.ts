@@ -47,7 +47,7 @@ describe("the origin of a row", () => {
           Dataset.filter(self, (n) => n % 3 === 1),
           (n) => n % 2 === 1
         ),
-      6
+      7
     ],
     "filter, map, filterMap": [
       (self) =>
