@@ -23,6 +23,7 @@
  *
  * @since 0.1.0
  */
+import { fieldOf } from "./internal/fields.ts"
 import { compareCodePoints } from "./internal/storage/path.ts"
 
 /**
@@ -179,13 +180,15 @@ export const matches = (expression: Expression, value: unknown): boolean => {
  * @since 0.1.0
  */
 export const matchesAll = (where: ReadonlyArray<ColumnCondition>, row: Readonly<Record<string, unknown>>): boolean =>
-  where.every(({ column, expression }) => matches(expression, row[column]))
+  where.every(({ column, expression }) => matches(expression, fieldOf(row, column)))
 
 // How a bound lies to a value; `undefined` where they are of different kinds.
 const compareBound = (bound: number | bigint | Uint8Array | undefined, value: Comparable): number | undefined => {
   if (bound === undefined) return undefined
-  if (typeof value === "string")
-    return bound instanceof Uint8Array ? Buffer.compare(bound, Buffer.from(value)) : undefined
+  // Half of a surrogate pair has an order among strings, but no bytes.
+  if (typeof value === "string") {
+    return bound instanceof Uint8Array && value.isWellFormed() ? Buffer.compare(bound, Buffer.from(value)) : undefined
+  }
   const number = numeric(value)
   if (bound instanceof Uint8Array || number === undefined) return undefined
   const order = compareNumbers(bound, number)
@@ -219,6 +222,7 @@ export const mayMatch = (expression: Expression, statistics: Statistics): boolea
       return !allNull && expression.values.some(between)
     case "StartsWith": {
       if (allNull) return false
+      if (!expression.prefix.isWellFormed()) return true
       const prefix = Buffer.from(expression.prefix)
       const start = (bound: Uint8Array) => Buffer.compare(bound.subarray(0, prefix.length), prefix)
       return !(max instanceof Uint8Array && start(max) < 0) && !(min instanceof Uint8Array && start(min) > 0)

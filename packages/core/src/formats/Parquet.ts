@@ -22,6 +22,7 @@ import { detail, fingerprint, toResolved } from "../internal/formats/files.ts"
 import { type Folders, foldersOf } from "../internal/formats/folders.ts"
 import { expand, fail, storageFailed, toPaths } from "../internal/formats/inputs.ts"
 import * as Footer from "../internal/formats/parquetFooter.ts"
+import { readAs } from "../internal/formats/parquetTypes.ts"
 import * as Vectors from "../internal/formats/parquetVectors.ts"
 import { encodeBatches, type EncodeOptions, encodeRows } from "../internal/formats/parquetWrite.ts"
 import { pack, type Unit } from "../internal/formats/splits.ts"
@@ -89,12 +90,26 @@ interface OpenFile {
   readonly footer: Footer.Footer
   readonly schema: Arrow.Schema
   readonly vectors: ReadonlyMap<string, Vectors.VectorColumn>
+  /** Whether the decoder has to be told the types, and would choose others. */
+  readonly ownTypes: boolean
+  /** Footers of some of the columns, by their names. */
+  readonly projections: Map<string, Footer.Footer>
 }
 
 const corrupt =
   (path: string) =>
   (error: unknown): FormatError =>
-    fail(format, path, new Corrupt({ detail: error instanceof Error ? error.message : String(error) }))
+    fail(
+      format,
+      path,
+      new Corrupt({
+        detail: !(error instanceof Error)
+          ? String(error)
+          : error.name === "RuntimeError"
+            ? `has a row group that ends the decoder (${error.message}): damaged, or with values of more than 2 GiB`
+            : error.message
+      })
+    )
 
 const tailBytes = 64 * 1024
 
@@ -123,8 +138,10 @@ const open = Effect.fnUntraced(function* (libraries: Libraries, status: FileStat
     try: (): OpenFile => {
       const footer = Footer.parse(bytes, length)
       const ipc = libraries.codec((wasm) => wasm.readSchema(Footer.emptyFile(footer)).intoIPCStream())
-      const { schema } = libraries.arrow.tableFromIPC(ipc)
-      return { status, footer, schema, vectors: Vectors.vectorColumns(footer.struct) }
+      const decoder = libraries.arrow.tableFromIPC(ipc).schema
+      const schema = readAs(libraries.arrow, decoder, footer.schema)
+      const vectors = Vectors.vectorColumns(footer.struct)
+      return { status, footer, schema, vectors, ownTypes: schema !== decoder, projections: new Map() }
     },
     catch: corrupt(path)
   })
@@ -278,11 +295,11 @@ const decode = (
   const group = footer.rowGroups[index]
   const ranges = group === undefined ? [] : Footer.rangesOf(group, names)
   const pieces = ranges.map((range) => Vectors.chunkOf(range, read, bytes))
-  for (const column of slice.firstRow === 0 ? (group?.columns ?? []) : []) {
-    if (names.has(column.path[0] ?? "")) Vectors.verify(Vectors.chunkOf(column, ranges, pieces))
-  }
+  const lengths = (group?.columns ?? [])
+    .filter((column) => names.has(column.path[0] ?? ""))
+    .map((column) => Vectors.verify(Vectors.chunkOf(column, ranges, pieces), column, slice.firstRow === 0))
   const options = { batchSize: slice.rows, limit: slice.rows, offset: slice.firstRow }
-  const input = joined(Footer.rowGroupFile(footer, index, ranges, pieces))
+  const input = joined(Footer.rowGroupFile(footer, index, ranges, pieces, lengths))
   // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.
   const ipc = libraries.codec((wasm) => wasm.readParquet(input, options).intoIPCStream())
   const [batch, more] = libraries.arrow.tableFromIPC(ipc).batches
@@ -311,13 +328,27 @@ const starts = (rows: number, step: number): ReadonlyArray<number> =>
   Array.from({ length: Math.ceil(rows / step) }, (_, i) => i * step)
 
 const projected = (libraries: Libraries, file: OpenFile, wanted: ReadonlySet<string>): Footer.Footer => {
-  if (file.schema.fields.every((field) => wanted.has(field.name))) return file.footer
+  const { fields, metadata } = file.schema
+  const kept = fields.filter((field) => wanted.has(field.name))
+  if (kept.length === fields.length && !file.ownTypes) return file.footer
+  const key = JSON.stringify(kept.map((field) => field.name))
+  const known = file.projections.get(key)
+  if (known !== undefined) return known
   const { Schema, Table, tableToIPC } = libraries.arrow
-  const schema = new Schema(
-    file.schema.fields.filter((field) => wanted.has(field.name)),
-    file.schema.metadata
-  )
-  return Footer.project(file.footer, wanted, tableToIPC(new Table(schema), "stream"))
+  const made = Footer.project(file.footer, wanted, tableToIPC(new Table(new Schema(kept, metadata)), "stream"))
+  file.projections.set(key, made)
+  return made
+}
+
+/** What is wrong with those columns of a file that are to be read: `undefined` where all can be. */
+const unreadable = (file: OpenFile, columns: ReadonlyArray<string> | undefined): FormatError | undefined => {
+  for (const [column, found] of file.footer.schema.unreadable) {
+    if (columns !== undefined && !columns.includes(column)) continue
+    const expected = "a column that can be read"
+    const available = describe(file.schema)
+    return fail(format, file.status.path, new SchemaMismatch({ column, expected, found, available }))
+  }
+  return undefined
 }
 
 const batchesOf = (
@@ -334,15 +365,14 @@ const batchesOf = (
 const unitsOf = Effect.fnUntraced(function* (
   file: OpenFile,
   columns: ReadonlyArray<string> | undefined,
-  where: ReadonlyArray<ColumnCondition>
+  mayMatch: (group: Footer.RowGroup) => boolean
 ) {
   const storage = yield* Storage
   const { path } = file.status
   const blocks = yield* Effect.mapError(storage.blocks(path), storageFailed(format, path))
   const wanted = columns === undefined ? undefined : new Set(columns)
-  const mayMatch = compileWhere(file.schema, where)
   return file.footer.rowGroups.flatMap((group, rowGroup): ReadonlyArray<Unit> => {
-    if (!mayMatch(group)) return []
+    if (group.rows === 0 || !mayMatch(group)) return []
     // What will be read, not what is there: a split of few columns spans more row groups.
     const length = Footer.rangesOf(group, wanted).reduce((sum, range) => sum + range.length, 0)
     return [{ file: file.status, offset: group.offset, length, rowGroup, rows: group.rows, blocks }]
@@ -357,6 +387,8 @@ const makeSource = <A>(options: {
   readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
   /** What rows have to meet, on columns whose values are the file's own. */
   readonly where?: ReadonlyArray<ColumnCondition> | undefined
+  /** Which row groups may have such rows. */
+  readonly mayMatch?: ((libraries: Libraries, file: OpenFile) => (group: Footer.RowGroup) => boolean) | undefined
   /** The columns that are in the paths. */
   readonly folders?: Folders<A> | undefined
   readonly rowsOf?: (element: A) => number
@@ -383,10 +415,18 @@ const makeSource = <A>(options: {
     // A writer of batches that was given none knows no columns.
     const some = opened.filter((file) => file.footer.rows > 0 || file.schema.fields.length > 0)
     const files = some.length === 0 ? opened : some
+    for (const file of files) {
+      const error = unreadable(file, options.columns)
+      if (error !== undefined) return yield* error
+    }
     const read = yield* options.read(libraries, files)
-    const units = yield* Effect.forEach(files, (file) => unitsOf(file, options.columns, options.where ?? []), {
-      concurrency: 16
-    })
+    const units = yield* Effect.forEach(
+      files,
+      (file) => unitsOf(file, options.columns, options.mayMatch?.(libraries, file) ?? (() => true)),
+      {
+        concurrency: 16
+      }
+    )
     const groups = files.reduce((sum, file) => sum + file.footer.rowGroups.length, 0)
     const byPath = new Map(files.map((file) => [file.status.path, file]))
     const resolved = toResolved(
@@ -482,6 +522,8 @@ const rowSource = <const Fields extends Schema.Struct.Fields>(
   // Without the columns of the folders a row is not yet an `A`; `folders` completes it.
   const own = folders === undefined ? schema : (folders.others as typeof schema)
   const only = new Set(columns.filter((name) => !names.includes(name)))
+  // A column that the schema makes something else of says nothing of the values that are compared.
+  const kept = where?.filter(({ column }) => !names.includes(column) && keepsValues(schema, column))
   return makeSource<A>({
     paths,
     detail: detail(paths, {
@@ -494,8 +536,8 @@ const rowSource = <const Fields extends Schema.Struct.Fields>(
     folders,
     project: (columns) => rowSource(paths, schema, columns, options, where),
     restrict: (more) => rowSource(paths, schema, columns, options, [...(where ?? []), ...more]),
-    // A column that the schema makes something else of says nothing of the values that are compared.
-    where: where?.filter(({ column }) => !names.includes(column) && keepsValues(schema, column)),
+    where: kept,
+    mayMatch: (libraries, { footer, schema: file }) => compileWhere(libraries, footer, file, own, kept ?? []),
     read: Effect.fnUntraced(function* (libraries, files) {
       const readers = new Map<OpenFile, RowReader<A>>()
       for (const file of files) {

@@ -3,6 +3,8 @@ import type * as Arrow from "apache-arrow"
 import { Result, Schema, SchemaAST } from "effect"
 import { SchemaMismatch } from "../../FormatError.ts"
 import * as Vector from "../../Vector.ts"
+import { fieldGetter, only, setField } from "../fields.ts"
+import { codecOf } from "./rows.ts"
 import {
   Binary,
   BinaryView,
@@ -20,6 +22,7 @@ import {
   LargeUtf8,
   List,
   Map_,
+  Null,
   Struct,
   Time,
   Timestamp,
@@ -29,28 +32,33 @@ import {
 
 /** Reads the value at an index of a batch's column. */
 type Getter = (index: number) => unknown
-type Compiled = (data: Arrow.Data) => Getter
+export type Compiled = (data: Arrow.Data) => Getter
 
 /** A value that the schema does not allow, with the reason in a sentence. */
 class BadValue extends Error {
   override readonly name = "BadValue"
 }
 
+export const isBadValue = (error: unknown): boolean => error instanceof BadValue
+
 interface Target {
   readonly ast: SchemaAST.AST
   readonly nullable: boolean
+  /** Whether `undefined` is a key that is not there. */
+  readonly optional: boolean
   /** What `null` becomes. */
   readonly absent: null | undefined
 }
 
 const strip = (ast: SchemaAST.AST, optional: boolean): Target => {
-  if (ast._tag !== "Union") return { ast, nullable: optional, absent: undefined }
+  if (ast._tag !== "Union") return { ast, nullable: optional, optional, absent: undefined }
   const members = ast.types.filter((type) => type._tag !== "Null" && type._tag !== "Undefined")
   const hasNull = ast.types.some((type) => type._tag === "Null")
   const only = members[0]
   return {
     ast: only !== undefined && members.length === 1 ? only : ast,
     nullable: optional || members.length < ast.types.length,
+    optional,
     absent: hasNull ? null : undefined
   }
 }
@@ -149,6 +157,25 @@ const toMillis =
   (value: bigint): number =>
     unit === 0 ? Number(value) * 1000 : unit === 1 ? Number(value) : Number(value) / (unit === 2 ? 1e3 : 1e6)
 
+// The time of a `Date` is a whole number of milliseconds, before 1970 as well, where `new Date` would round up.
+const floorToMillis = (unit: number): ((value: bigint) => number) => {
+  const per = unit === 2 ? 1000n : unit === 3 ? 1_000_000n : 1n
+  return per === 1n
+    ? toMillis(unit)
+    : (value) => {
+        const millis = value / per
+        return Number(millis * per > value ? millis - 1n : millis)
+      }
+}
+
+const toDate = (millis: number): Date => {
+  const date = new Date(millis)
+  if (Number.isNaN(date.getTime())) {
+    throw new BadValue(`is ${millis} milliseconds from 1970, which no Date reaches; ask for Schema.BigInt`)
+  }
+  return date
+}
+
 const offsetsOf = (data: Arrow.Data): ((index: number) => number) => {
   const offsets: ArrayLike<number | bigint> = data.valueOffsets
   return (index) => Number(offsets[index])
@@ -169,6 +196,10 @@ const textGetter = (data: Arrow.Data): ((index: number) => string) => {
 
 /** A getter for one Arrow type and one schema, or `undefined` where they do not go together. */
 const compile = (type: Arrow.DataType, target: Target): Compiled | undefined => {
+  const typeId: number = type.typeId
+  if (typeId === Null) {
+    return target.nullable ? () => () => target.absent : undefined
+  }
   const inner = compileValue(type, target.ast)
   if (inner === undefined) return undefined
   return (data) => {
@@ -184,7 +215,7 @@ const compile = (type: Arrow.DataType, target: Target): Compiled | undefined => 
   }
 }
 
-const any: Target = { ast: Schema.Unknown.ast, nullable: true, absent: null }
+const any: Target = { ast: Schema.Unknown.ast, nullable: true, optional: false, absent: null }
 
 const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefined => {
   const vector = Vector.of(ast)
@@ -279,19 +310,16 @@ const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | unde
         const values: ArrayLike<number | bigint> = data.values
         return (index: number): number => Number(values[index]) * (days ? 86_400_000 : 1)
       }
-      return dates(millis, ast, loose)
+      return dates(millis, millis, ast, loose)
     }
     case Timestamp: {
-      const scale = toMillis("unit" in type && typeof type.unit === "number" ? type.unit : 1)
+      const unit = "unit" in type && typeof type.unit === "number" ? type.unit : 1
       if (ast._tag === "BigInt") return numbers
-      return dates(
-        (data) => {
-          const values: BigInt64Array = data.values
-          return (index) => scale(values[index] ?? 0n)
-        },
-        ast,
-        loose
-      )
+      const times = (scale: (value: bigint) => number) => (data: Arrow.Data) => {
+        const values: BigInt64Array = data.values
+        return (index: number) => scale(values[index] ?? 0n)
+      }
+      return dates(times(toMillis(unit)), times(floorToMillis(unit)), ast, loose)
     }
     case Time:
     case Duration:
@@ -338,22 +366,25 @@ const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | unde
               target: strip(field.type, SchemaAST.isOptional(field.type))
             }))
           : type.children.map((field) => ({ name: field.name, target: any }))
-      const compiled: Array<readonly [name: string, child: number, get: Compiled]> = []
+      const compiled: Array<readonly [name: string, child: number, get: Compiled, optional: boolean]> = []
       for (const { name, target } of fields) {
         const child = type.children.findIndex((field) => field.name === name)
         const childType = type.children[child]?.type
         const get = childType === undefined ? undefined : compile(childType, target)
-        if (get !== undefined) compiled.push([name, child, get])
+        if (get !== undefined) compiled.push([name, child, get, target.optional])
         else if (childType !== undefined || !target.nullable) return undefined
       }
       return (data) => {
-        const getters = compiled.flatMap(([name, child, get]) => {
+        const getters = compiled.flatMap(([name, child, get, optional]) => {
           const part = data.children[child]
-          return part === undefined ? [] : [[name, get(part)] as const]
+          return part === undefined ? [] : [[name, get(part), optional] as const]
         })
         return (index) => {
           const out: Record<string, unknown> = {}
-          for (const [name, get] of getters) out[name] = get(index)
+          for (const [name, get, optional] of getters) {
+            const value = get(index)
+            if (!optional || value !== undefined) setField(out, name, value)
+          }
           return out
         }
       }
@@ -384,14 +415,15 @@ const halfToNumber = (half: number): number => {
 
 const dates = (
   millis: (data: Arrow.Data) => (index: number) => number,
+  wholeMillis: (data: Arrow.Data) => (index: number) => number,
   ast: SchemaAST.AST,
   loose: boolean
 ): Compiled | undefined => {
   if (ast._tag === "Number") return millis
   if (!loose && !isDate(ast)) return undefined
   return (data) => {
-    const get = millis(data)
-    return (index) => new Date(get(index))
+    const get = wholeMillis(data)
+    return (index) => toDate(get(index))
   }
 }
 
@@ -501,6 +533,23 @@ interface Column {
   readonly decode: ((value: unknown) => unknown) | undefined
   /** The value where the file has no such column. */
   readonly absent: null | undefined
+  /** Whether a row of which the value is `undefined` does not have the key. */
+  readonly optional: boolean
+}
+
+const targetOf = (field: SchemaAST.PropertySignature): Target => {
+  const encoded = SchemaAST.toEncoded(field.type)
+  return strip(encoded, SchemaAST.isOptional(field.type) || SchemaAST.isOptional(encoded))
+}
+
+/** What reads the values of one column of a file for a struct schema; `undefined` where they do not go together. */
+export const compileField = (
+  schema: Schema.Struct<Schema.Struct.Fields>,
+  name: string,
+  type: Arrow.DataType
+): Compiled | undefined => {
+  const field = schema.ast.propertySignatures.find((field) => field.name === name)
+  return field === undefined ? undefined : compile(type, targetOf(field))
 }
 
 /** Fits those columns of a struct schema that are read to a file's own schema, or says what does not fit. */
@@ -513,8 +562,7 @@ export const compileRows = <S extends Schema.Struct<Schema.Struct.Fields>>(
   for (const field of schema.ast.propertySignatures) {
     const name = String(field.name)
     if (!only.has(name)) continue
-    const encoded = SchemaAST.toEncoded(field.type)
-    const target = strip(encoded, SchemaAST.isOptional(field.type))
+    const target = targetOf(field)
     const there = file.fields.find((candidate) => candidate.name === name)
     const compiled = there === undefined ? undefined : compile(there.type, target)
     if (compiled === undefined && (there !== undefined || !target.nullable)) {
@@ -531,7 +579,8 @@ export const compileRows = <S extends Schema.Struct<Schema.Struct.Fields>>(
       name,
       compiled,
       absent: target.absent,
-      decode: direct || own === undefined ? undefined : decodeWith(own)
+      optional: SchemaAST.isOptional(field.type),
+      decode: direct || own === undefined ? undefined : decodeWith(name, own, target)
     })
   }
   return {
@@ -545,19 +594,26 @@ export const compileRows = <S extends Schema.Struct<Schema.Struct.Fields>>(
         const decode = column.decode
         return decode === undefined ? get : (index) => decode(get(index))
       })
-      const names = columns.map((column) => column.name)
-      const build = builder(names)
+      const build = builder(
+        columns.map((column) => column.name),
+        columns.map((column) => column.optional)
+      )
       return (from, to, onBad) => build(getters, from, to, onBad) as Array<S["Type"]>
     }
   }
 }
 
-const decodeWith = (schema: Schema.Constraint): ((value: unknown) => unknown) => {
-  const decode = Schema.decodeUnknownResult(schema as Schema.Codec<unknown>)
+const decodeWith = (name: string, schema: Schema.Constraint, target: Target): ((value: unknown) => unknown) => {
+  const field = codecOf(schema)
+  // Only within a struct a missing key is another thing than `undefined`.
+  const decode = target.optional
+    ? Schema.decodeUnknownResult(Schema.Struct({ [name]: field }))
+    : Schema.decodeUnknownResult(field)
+  const get = fieldGetter(name)
   return (value) => {
-    const result = decode(value)
+    const result = decode(target.optional ? only(name, value) : value)
     if (Result.isFailure(result)) throw new BadValue(String(result.failure.message ?? result.failure))
-    return result.success
+    return target.optional ? get(result.success as object) : result.success
   }
 }
 
@@ -571,16 +627,23 @@ type Build = (
 const builders = new Map<string, Build>()
 
 // Rows of one shape from a literal with the keys in place: V8 then makes them of one hidden class at once.
-const builder = (names: ReadonlyArray<string>): Build => {
-  const key = JSON.stringify(names)
+const builder = (names: ReadonlyArray<string>, optional: ReadonlyArray<boolean>): Build => {
+  const key = JSON.stringify([names, optional])
   const known = builders.get(key)
   if (known !== undefined) return known
+  const odd = names.map((name, c) => name === "__proto__" || optional[c] === true)
   const row = (getters: ReadonlyArray<Getter>, index: number): unknown => {
     const out: Record<string, unknown> = {}
     for (let c = 0; c < names.length; c++) {
       const name = names[c]
       const get = getters[c]
-      if (name !== undefined && get !== undefined) out[name] = get(index)
+      if (name === undefined || get === undefined) continue
+      if (odd[c] !== true) {
+        out[name] = get(index)
+        continue
+      }
+      const value = get(index)
+      if (value !== undefined || optional[c] !== true) setField(out, name, value)
     }
     return out
   }

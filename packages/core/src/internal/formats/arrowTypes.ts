@@ -1,5 +1,6 @@
 /** `Type` of apache-arrow, whose numbers are part of the Arrow format: for files that do not load the library. */
 
+export const Null = 1
 export const Int = 2
 export const Float = 3
 export const Binary = 4

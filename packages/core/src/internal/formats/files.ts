@@ -45,7 +45,10 @@ export const detail = (
 
 /** A short hash for `detail`, of what is too long to print there. */
 export const fingerprint = (value: unknown): string =>
-  createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12)
+  createHash("sha256")
+    .update(JSON.stringify(value, (_, inner: unknown) => (typeof inner === "bigint" ? `${inner}n` : inner)))
+    .digest("hex")
+    .slice(0, 12)
 
 /** Lists the files and cuts those that can be cut. */
 const planByBytes = Effect.fnUntraced(function* (

@@ -6,6 +6,7 @@
  * group is encoded as a small file, and the last footer names them all. So neither side ever holds more than one row group,
  * and the decoder is called synchronously, where a trap on corrupt bytes can be caught.
  */
+import { forDecoder, type ParquetSchema, schemaOf, type Top } from "./parquetSchema.ts"
 import * as Thrift from "./thrift.ts"
 
 export interface ColumnChunk {
@@ -37,7 +38,11 @@ export interface RowGroup {
 }
 
 export interface Footer {
+  /** As the decoder takes it. */
   readonly struct: Thrift.Struct
+  readonly schema: ParquetSchema
+  /** Whether minimum and maximum of each leaf are ordered as its type says; `undefined` where the file does not say. */
+  readonly typeOrdered: ReadonlyArray<boolean> | undefined
   readonly rows: number
   readonly rowGroups: ReadonlyArray<RowGroup>
 }
@@ -45,18 +50,30 @@ export interface Footer {
 const magic = Uint8Array.of(0x50, 0x41, 0x52, 0x31)
 const encryptedMagic = Uint8Array.of(0x50, 0x41, 0x52, 0x45)
 export const trailerBytes = 8
-const fileMetaData = { schema: 2, numRows: 3, rowGroups: 4, keyValue: 5, columnOrders: 7 } as const
-const schemaElement = { name: 4, children: 5 } as const
+const fileMetaData = {
+  schema: 2,
+  numRows: 3,
+  rowGroups: 4,
+  keyValue: 5,
+  createdBy: 6,
+  columnOrders: 7,
+  encryption: 8,
+  signingKey: 9
+} as const
+const schemaElement = { children: 5 } as const
 const rowGroup = { columns: 1, plainLength: 2, numRows: 3, sorting: 4, fileOffset: 5, length: 6, ordinal: 7 } as const
 const columnChunk = {
+  filePath: 1,
   fileOffset: 2,
   metaData: 3,
   offsetIndexOffset: 4,
   offsetIndexLength: 5,
   columnIndexOffset: 6,
-  columnIndexLength: 7
+  columnIndexLength: 7,
+  encryption: 8
 } as const
 const columnMetaData = {
+  type: 1,
   path: 3,
   codec: 4,
   values: 5,
@@ -86,46 +103,133 @@ export const footerLength = (trailer: Uint8Array, fileLength: number): number | 
   return length
 }
 
-const columnOf = (chunk: Thrift.Struct): ColumnChunk => {
-  const meta = Thrift.struct(chunk, columnChunk.metaData)
-  if (meta === undefined) throw new Thrift.ThriftError("has a column chunk without metadata")
-  const dataPage = Thrift.int(meta, columnMetaData.dataPage)
-  const length = Thrift.int(meta, columnMetaData.compressed)
-  if (dataPage === undefined || length === undefined) throw new Thrift.ThriftError("has a column chunk without a place")
+const corrupt = (detail: string): Thrift.ThriftError => new Thrift.ThriftError(detail)
+
+/** Metadata of a chunk whose offset of a dictionary is one: some writers put 0 where there is none. */
+const withoutNoDictionary = (meta: Thrift.Struct): Thrift.Struct => {
   const dictionary = Thrift.int(meta, columnMetaData.dictionaryPage)
+  const dataPage = Thrift.int(meta, columnMetaData.dataPage)
+  return dictionary === undefined || (dataPage !== undefined && dictionary > 0 && dictionary < dataPage)
+    ? meta
+    : Thrift.set(meta, [[columnMetaData.dictionaryPage, undefined]])
+}
+
+// Before 1.2.9 parquet-mr left the header of the dictionary out of the length of a chunk (PARQUET-816).
+const leavesHeaderOut = (createdBy: string): boolean => {
+  const [, major, minor, patch] = /^parquet-mr(?: version (\d+)\.(\d+)\.(\d+))?/.exec(createdBy) ?? []
+  if (!createdBy.startsWith("parquet-mr")) return false
+  return Number(major ?? 0) * 1e6 + Number(minor ?? 0) * 1e3 + Number(patch ?? 0) < 1_002_009
+}
+const maxDictionaryHeader = 100
+
+const metaOf = (chunk: Thrift.Struct): Thrift.Struct => {
+  const meta = Thrift.struct(chunk, columnChunk.metaData)
+  if (meta === undefined) throw corrupt("has a column chunk without metadata")
+  return meta
+}
+
+const size = (value: number | undefined, what: string): number => {
+  if (value === undefined) throw corrupt(`has a column chunk without ${what}`)
+  if (value < 0) throw corrupt(`has a column chunk with ${what} of ${value}`)
+  return value
+}
+
+const columnOf = (chunk: Thrift.Struct, path: ReadonlyArray<string>): ColumnChunk => {
+  const meta = withoutNoDictionary(metaOf(chunk))
+  const dataPage = size(Thrift.int(meta, columnMetaData.dataPage), "a place")
+  const length = size(Thrift.int(meta, columnMetaData.compressed), "a length")
   const statistics = Thrift.struct(meta, columnMetaData.statistics)
+  const nullCount = statistics && Thrift.int(statistics, statistic.nullCount)
   return {
-    path: Thrift.list(meta, columnMetaData.path).map((field) =>
-      field.type === 8 ? Buffer.from(field.value).toString("utf8") : ""
-    ),
-    offset: dictionary !== undefined && dictionary > 0 && dictionary < dataPage ? dictionary : dataPage,
+    path,
+    offset: Thrift.int(meta, columnMetaData.dictionaryPage) ?? dataPage,
     length,
-    plainLength: Thrift.int(meta, columnMetaData.uncompressed) ?? length,
-    values: Thrift.int(meta, columnMetaData.values) ?? 0,
+    plainLength: size(Thrift.int(meta, columnMetaData.uncompressed) ?? length, "a length before compression"),
+    values: size(Thrift.int(meta, columnMetaData.values), "a number of values"),
     codec: Thrift.int(meta, columnMetaData.codec) ?? -1,
-    nullCount: statistics && Thrift.int(statistics, statistic.nullCount),
+    nullCount: nullCount === undefined || nullCount < 0 ? undefined : nullCount,
     min: statistics && Thrift.binary(statistics, statistic.min),
     max: statistics && Thrift.binary(statistics, statistic.max)
   }
 }
 
+const pathOf = (chunk: Thrift.Struct): ReadonlyArray<string> =>
+  Thrift.list(metaOf(chunk), columnMetaData.path).map((field) =>
+    field.type === 8 ? Buffer.from(field.value).toString("utf8") : ""
+  )
+
 /** Throws `ThriftError`. */
 export const parse = (bytes: Uint8Array, fileLength: number): Footer => {
-  const struct = Thrift.read(bytes)
-  const rowGroups = Thrift.structs(struct, fileMetaData.rowGroups).map((group): RowGroup => {
-    const columns = Thrift.structs(group, rowGroup.columns).map(columnOf)
-    let offset = columns.length === 0 ? magic.length : Infinity
-    let end = offset === Infinity ? 0 : offset
-    for (const column of columns) {
-      if (column.offset < 0 || column.length < 0 || column.offset + column.length > fileLength) {
-        throw new Thrift.ThriftError(`places column ${column.path.join(".")} outside the file: truncated?`)
-      }
-      offset = Math.min(offset, column.offset)
-      end = Math.max(end, column.offset + column.length)
+  const read = Thrift.read(bytes)
+  const schema = schemaOf(read)
+  const unreadable = new Map(schema.unreadable)
+  const { leaves } = schema
+  const rows = Thrift.int(read, fileMetaData.numRows)
+  if (rows === undefined || rows < 0) throw corrupt(`says that it has ${rows ?? "an unknown number of"} rows`)
+  const end = fileLength - trailerBytes - bytes.length
+  const padding = leavesHeaderOut(Thrift.text(read, fileMetaData.createdBy)) ? maxDictionaryHeader : 0
+
+  const chunkOf = (chunk: Thrift.Struct, leaf: number, groupRows: number): readonly [Thrift.Struct, ColumnChunk] => {
+    const its = leaves[leaf]
+    const path = its?.path ?? []
+    const name = path.join(".")
+    const elsewhere = Thrift.text(chunk, columnChunk.filePath)
+    if (elsewhere !== "") throw corrupt(`has no rows of its own, but names ${elsewhere} for them`)
+    if (chunk.has(columnChunk.encryption)) {
+      unreadable.set(path[0] ?? "", "encrypted")
+      const none = { values: groupRows, codec: -1, nullCount: undefined, min: undefined, max: undefined }
+      return [chunk, { path, offset: magic.length, length: 0, plainLength: 0, ...none }]
     }
-    return { rows: Thrift.int(group, rowGroup.numRows) ?? 0, offset, length: end - offset, columns }
+    const meta = withoutNoDictionary(metaOf(chunk))
+    const found = columnOf(chunk, path)
+    const length = Math.min(found.length + padding, Math.max(found.length, end - found.offset))
+    // A row group without rows has no place, and is not read.
+    if (groupRows > 0 && (found.offset < magic.length || found.offset + length > end)) {
+      throw corrupt(`places column ${name} outside the file: truncated?`)
+    }
+    if (Thrift.int(meta, columnMetaData.type) !== its?.physical) {
+      throw corrupt(`has column ${name} in another type than its schema says`)
+    }
+    if (its?.repeated === true ? found.values < groupRows : found.values !== groupRows) {
+      throw corrupt(`has ${found.values} values of column ${name} in a row group of ${groupRows} rows`)
+    }
+    const metaData = Thrift.set(meta, [[columnMetaData.compressed, Thrift.i64(length)]])
+    return [Thrift.set(chunk, [[columnChunk.metaData, Thrift.structField(metaData)]]), { ...found, length }]
+  }
+
+  const structs: Array<Thrift.Struct> = []
+  let inGroups = 0
+  const rowGroups = Thrift.structs(read, fileMetaData.rowGroups).map((group, index): RowGroup => {
+    const groupRows = Thrift.int(group, rowGroup.numRows)
+    if (groupRows === undefined || groupRows < 0)
+      throw corrupt(`has row group ${index} of ${groupRows ?? "unknown"} rows`)
+    inGroups += groupRows
+    const chunks = Thrift.structs(group, rowGroup.columns)
+    if (chunks.length !== leaves.length) {
+      throw corrupt(`has ${chunks.length} columns in row group ${index}, its schema has ${leaves.length}`)
+    }
+    const both = chunks.map((chunk, leaf) => chunkOf(chunk, leaf, groupRows))
+    const columns = both.map(([, column]) => column)
+    structs.push(Thrift.set(group, [[rowGroup.columns, Thrift.structList(both.map(([chunk]) => chunk))]]))
+    const placed = groupRows === 0 ? [] : columns.filter((column) => column.length > 0)
+    const offset = placed.reduce((least, column) => Math.min(least, column.offset), placed.length === 0 ? 4 : Infinity)
+    const last = placed.reduce((most, column) => Math.max(most, column.offset + column.length), offset)
+    return { rows: groupRows, offset, length: last - offset, columns }
   })
-  return { struct, rows: Thrift.int(struct, fileMetaData.numRows) ?? 0, rowGroups }
+  // Some writers leave the sum at 0.
+  if (inGroups !== rows && rows !== 0) throw corrupt(`says that it has ${rows} rows, its row groups have ${inGroups}`)
+  const orders = Thrift.structs(read, fileMetaData.columnOrders)
+  return {
+    struct: Thrift.set(forDecoder(read), [
+      [fileMetaData.rowGroups, Thrift.structList(structs)],
+      [fileMetaData.encryption, undefined],
+      [fileMetaData.signingKey, undefined]
+    ]),
+    schema: { ...schema, unreadable },
+    typeOrdered: orders.length === leaves.length ? orders.map((order) => order.has(1)) : undefined,
+    rows: inGroups,
+    rowGroups
+  }
 }
 
 /** A run of bytes to read. */
@@ -204,6 +308,22 @@ const moved = (group: Thrift.Struct, by: (offset: number) => number): Thrift.Str
     ]
   ])
 
+const withLengths = (group: Thrift.Struct, lengths: ReadonlyArray<number>): Thrift.Struct =>
+  Thrift.set(group, [
+    [
+      rowGroup.columns,
+      Thrift.structList(
+        Thrift.structs(group, rowGroup.columns).map((chunk, i) => {
+          const length = lengths[i]
+          const meta = metaOf(chunk)
+          if (length === undefined || length === Thrift.int(meta, columnMetaData.compressed)) return chunk
+          const metaData = Thrift.structField(Thrift.set(meta, [[columnMetaData.compressed, Thrift.i64(length)]]))
+          return Thrift.set(chunk, [[columnChunk.metaData, metaData]])
+        })
+      )
+    ]
+  ])
+
 const withRowGroups = (footer: Thrift.Struct, groups: ReadonlyArray<Thrift.Struct>): Thrift.Struct =>
   Thrift.set(footer, [
     [fileMetaData.rowGroups, Thrift.structList(groups)],
@@ -229,33 +349,16 @@ export const emptyFile = (footer: Footer): Uint8Array => Buffer.concat([magic, c
  */
 export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMessage: Uint8Array): Footer => {
   const elements = Thrift.structs(footer.struct, fileMetaData.schema)
-  const kept: Array<Thrift.Struct> = []
-  let top = 0
-  for (let at = 1; at < elements.length;) {
-    // Depth first: an element is followed by its children.
-    let end = at
-    for (let open = 1; open > 0 && end < elements.length; end++) {
-      const element = elements[end]
-      open += (element === undefined ? 0 : (Thrift.int(element, schemaElement.children) ?? 0)) - 1
-    }
-    const element = elements[at]
-    if (element !== undefined && columns.has(Thrift.text(element, schemaElement.name))) {
-      kept.push(...elements.slice(at, end))
-      top++
-    }
-    at = end
-  }
   const root = elements[0]
-  if (root === undefined) throw new Thrift.ThriftError("has no schema")
+  if (root === undefined) throw corrupt("has no schema")
+  const tops = footer.schema.columns.filter(({ name }) => columns.has(name))
+  const partsOf = <A>(all: ReadonlyArray<A>, range: (top: Top) => readonly [number, number]): ReadonlyArray<A> =>
+    tops.flatMap((top) => all.slice(...range(top)))
+  const kept = partsOf(elements, (top) => top.elements)
   const groups = Thrift.structs(footer.struct, fileMetaData.rowGroups).map((group) =>
     Thrift.set(group, [
       [rowGroup.sorting, undefined],
-      [
-        rowGroup.columns,
-        Thrift.structList(
-          Thrift.structs(group, rowGroup.columns).filter((chunk) => columns.has(columnOf(chunk).path[0] ?? ""))
-        )
-      ]
+      [rowGroup.columns, Thrift.structList(partsOf(Thrift.structs(group, rowGroup.columns), (top) => top.leaves))]
     ])
   )
   const hint: Thrift.Struct = new Map([
@@ -267,7 +370,10 @@ export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMess
     struct: Thrift.set(footer.struct, [
       [
         fileMetaData.schema,
-        Thrift.structList([Thrift.set(root, [[schemaElement.children, { type: 5, value: BigInt(top) }]]), ...kept])
+        Thrift.structList([
+          Thrift.set(root, [[schemaElement.children, { type: 5, value: BigInt(tops.length) }]]),
+          ...kept
+        ])
       ],
       [fileMetaData.rowGroups, Thrift.structList(groups)],
       [fileMetaData.keyValue, Thrift.structList([hint])],
@@ -276,12 +382,16 @@ export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMess
   }
 }
 
-/** A file of one row group, from the bytes that {@link rangesOf} named: its pieces in order. */
+/**
+ * A file of one row group, from the bytes that {@link rangesOf} named: its pieces in order. `lengths` are those of the column
+ * chunks, as their pages have it.
+ */
 export const rowGroupFile = (
   footer: Footer,
   index: number,
   ranges: ReadonlyArray<Range>,
-  bytes: ReadonlyArray<Uint8Array>
+  bytes: ReadonlyArray<Uint8Array>,
+  lengths: ReadonlyArray<number>
 ): ReadonlyArray<Uint8Array> => {
   const starts: Array<number> = []
   let at = magic.length
@@ -295,7 +405,7 @@ export const rowGroupFile = (
     return range === undefined ? 0 : offset - range.offset + (starts[i] ?? 0)
   }
   const group = Thrift.structs(footer.struct, fileMetaData.rowGroups)[index]
-  const groups = group === undefined ? [] : [moved(group, move)]
+  const groups = group === undefined ? [] : [moved(withLengths(group, lengths), move)]
   return [magic, ...bytes, close(withRowGroups(footer.struct, groups))]
 }
 
@@ -342,14 +452,14 @@ export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>
           const by = position - magic.length
           group = moved(only, (offset) => offset + by)
           let end = magic.length
-          for (const column of Thrift.structs(only, rowGroup.columns).map(columnOf)) {
+          for (const column of Thrift.structs(only, rowGroup.columns).map((chunk) => columnOf(chunk, []))) {
             end = Math.max(end, column.offset + column.length)
           }
           const bytes = file.subarray(magic.length, Math.min(end, at))
           pieces.push(bytes)
           position += bytes.length
           for (const chunk of Thrift.structs(group, rowGroup.columns)) {
-            const name = columnOf(chunk).path[0] ?? ""
+            const name = pathOf(chunk)[0] ?? ""
             const there = columns.get(name)
             if (there === undefined) columns.set(name, [chunk])
             else there.push(chunk)

@@ -4,6 +4,7 @@
  */
 import * as zlib from "node:zlib"
 import type { ColumnChunk, Range } from "./parquetFooter.ts"
+import { schemaOf } from "./parquetSchema.ts"
 import * as Snappy from "./snappy.ts"
 import * as Thrift from "./thrift.ts"
 
@@ -26,14 +27,8 @@ export interface VectorColumn {
 export const vectorColumns = (footer: Thrift.Struct): ReadonlyMap<string, VectorColumn> => {
   const all = Thrift.structs(footer, schema.elements)
   const columns = new Map<string, VectorColumn>()
-  for (let at = 1; at < all.length;) {
-    let end = at
-    for (let open = 1; open > 0 && end < all.length; end++) {
-      const element = all[end]
-      open += (element === undefined ? 0 : (Thrift.int(element, schema.children) ?? 0)) - 1
-    }
-    const elements = all.slice(at, end)
-    at = end
+  for (const top of schemaOf(footer).columns) {
+    const elements = all.slice(...top.elements)
     const [outer, middle, leaf] = elements
     if (outer === undefined || middle === undefined || leaf === undefined || elements.length !== 3) continue
     const [first, second, third] = elements.map((element) => Thrift.int(element, schema.repetition))
@@ -136,25 +131,45 @@ interface Page {
   readonly header: Thrift.Struct
   readonly type: number
   readonly plainLength: number
-  readonly crc: number | undefined
   readonly body: Uint8Array
 }
 
-/** The pages of a column chunk. Throws where they do not fit it or have another checksum than they say. */
-function* pagesOf(chunk: Uint8Array): Generator<Page> {
-  for (let at = 0; at < chunk.length;) {
+// A page may say that it is larger than the metadata says of its whole column, but not this large.
+const maxOddPage = 64 * 1024 * 1024
+
+/** Values of a data page, nulls and empty lists among them. */
+const valuesOf = (header: Thrift.Struct): number => {
+  const own = Thrift.struct(header, page.dataV2) ?? Thrift.struct(header, page.data)
+  return own === undefined ? 0 : (Thrift.int(own, 1) ?? 0)
+}
+
+/**
+ * The pages of a column chunk, until it has as many values as it should. Throws where they do not fit it or have another
+ * checksum than they say.
+ */
+function* pagesOf(chunk: Uint8Array, column: ColumnChunk, checksums = true): Generator<Page, number> {
+  let values = 0
+  let at = 0
+  while (at < chunk.length && (values < column.values || at === 0)) {
     const { length: headerLength, struct: header } = Thrift.readPrefix(chunk.subarray(at))
     const length = Thrift.int(header, page.length)
     const plainLength = Thrift.int(header, page.plainLength)
     at += headerLength
     if (length === undefined || plainLength === undefined || length < 0 || plainLength < 0) throw corrupt("has no page")
     if (at + length > chunk.length) throw corrupt("ends in the middle of a page")
+    if (plainLength > Math.max(maxOddPage, column.plainLength)) throw corrupt("has a page that is larger than it")
+    const count = valuesOf(header)
+    if (count < 0) throw corrupt(`has a page of ${count} values`)
+    values += count
+    if (values > column.values) throw corrupt("has more values than its metadata says")
     const body = chunk.subarray(at, at + length)
-    const crc = Thrift.int(header, page.crc)
+    const crc = checksums ? Thrift.int(header, page.crc) : undefined
     if (crc !== undefined && zlib.crc32(body) !== crc >>> 0) throw corrupt("has a page with a wrong checksum")
-    yield { header, type: Thrift.int(header, page.type) ?? -1, plainLength, crc, body }
+    yield { header, type: Thrift.int(header, page.type) ?? -1, plainLength, body }
     at += length
   }
+  if (values !== column.values) throw corrupt("has fewer values than its metadata says")
+  return at
 }
 
 let scratch = Buffer.alloc(0)
@@ -163,6 +178,8 @@ const plain = (codec: number, body: Uint8Array, length: number): Uint8Array | un
     case codecs.none:
       return body
     case codecs.snappy: {
+      // The best that Snappy can do is 64 bytes for three.
+      if (length > 64 * body.length) throw corrupt("has a page that is larger than it can be")
       if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(length)
       const out = scratch.subarray(0, length)
       Snappy.decompress(body, out)
@@ -206,7 +223,9 @@ export const makeVectorDecoder = (
   // Of a slice some more than its share: pages end where they end.
   const capacity = step >= rows ? column.values : Math.ceil((column.values / rows) * step * 1.1)
   if (capacity > maxValues) return undefined
-  const pages = pagesOf(chunk)
+  // Before there is memory for as many values as the metadata says.
+  verify(chunk, column, false)
+  const pages = pagesOf(chunk, column)
   const levelWidth = maxLevel === 1 ? 1 : 2
   // Where each row starts, counted from the first value of the chunk; `values` holds those from `base` on.
   const startsOf = new Int32Array(rows + 1)
@@ -346,9 +365,13 @@ export const makeVectorDecoder = (
   }
 }
 
-/** Checks the pages of a column chunk, if they have checksums. */
-export const verify = (chunk: Uint8Array): void => {
-  for (const { crc } of pagesOf(chunk)) if (crc === undefined) return
+/** Checks the pages of a column chunk: how many bytes they take. */
+export const verify = (chunk: Uint8Array, column: ColumnChunk, checksums = true): number => {
+  const pages = pagesOf(chunk, column, checksums)
+  for (;;) {
+    const next = pages.next()
+    if (next.done === true) return next.value
+  }
 }
 
 /** The bytes of a column, or of some next to each other, in those that were read. */

@@ -2,11 +2,14 @@
 import type * as Arrow from "apache-arrow"
 import { Array as Arr, Effect, Result, Schema, SchemaAST, Stream } from "effect"
 import { type FormatError, Unencodable } from "../../FormatError.ts"
-import * as Vector from "../../Vector.ts"
 import { isDirect } from "./arrowRows.ts"
+import { fieldGetter, only } from "../fields.ts"
 import { fail } from "./inputs.ts"
+import { type ColumnBuilder, type ColumnPlan, parquetType, plan, Refused } from "./parquetBuild.ts"
 import * as Footer from "./parquetFooter.ts"
 import * as Vectors from "./parquetVectors.ts"
+import { codecOf } from "./rows.ts"
+import { showValue } from "./showValue.ts"
 import { type Libraries, load } from "./wasm.ts"
 
 export interface EncodeOptions {
@@ -18,8 +21,10 @@ export interface EncodeOptions {
 export const Float32 = Schema.Number.annotate({ parquet: "float" })
 export const Int32 = Schema.Int.annotate({ parquet: "int32" })
 
-const unencodable = (detail: string, column?: string): FormatError =>
-  fail("parquet", "", new Unencodable(column === undefined ? { detail } : { column, detail }))
+const unencodable = (
+  detail: string,
+  where: { readonly column?: string; readonly row?: number; readonly value?: string } = {}
+): FormatError => fail("parquet", "", new Unencodable({ detail, ...where }))
 
 const codes = { none: 0, snappy: 1, gzip: 2, zstd: 5 } as const
 
@@ -159,262 +164,24 @@ export const encodeBatches = <E, R>(
     })
   )
 
-interface ColumnBuilder {
-  readonly field: Arrow.Field
-  /** Bytes added. Throws `Error` with the reason for what cannot be written. */
-  readonly add: (value: unknown) => number
-  readonly finish: () => Arrow.Data
+interface Column extends ColumnPlan {
+  readonly name: string
+  readonly get: (row: object) => unknown
+  readonly encode: ((value: unknown) => unknown) | undefined
 }
 
-const unwrapNull = (ast: SchemaAST.AST): { readonly ast: SchemaAST.AST; readonly nullable: boolean } => {
-  if (ast._tag !== "Union") return { ast, nullable: SchemaAST.isOptional(ast) }
-  const members = ast.types.filter((type) => type._tag !== "Null" && type._tag !== "Undefined")
-  const only = members[0]
-  return {
-    ast: only !== undefined && members.length === 1 ? only : ast,
-    nullable: SchemaAST.isOptional(ast) || members.length < ast.types.length
+const encoderOf = (name: string, field: Schema.Constraint): ((value: unknown) => unknown) => {
+  const optional = SchemaAST.isOptional(field.ast)
+  // Only within a struct a missing key is another thing than `undefined`.
+  const encode = optional
+    ? Schema.encodeUnknownResult(Schema.Struct({ [name]: codecOf(field) }))
+    : Schema.encodeUnknownResult(codecOf(field))
+  const get = fieldGetter(name)
+  return (value) => {
+    const result = encode(optional ? only(name, value) : value)
+    if (Result.isFailure(result)) throw new Refused(String(result.failure.message), value)
+    return optional ? get(result.success as object) : result.success
   }
-}
-
-const parquetType = (ast: SchemaAST.AST): unknown => {
-  const own = ast.annotations?.["parquet"]
-  if (own !== undefined) return own
-  for (const check of ast.checks ?? []) {
-    const annotation = check.annotations?.["parquet"]
-    if (annotation !== undefined) return annotation
-  }
-  return undefined
-}
-
-const typeOf = (arrow: Libraries["arrow"], ast: SchemaAST.AST): Arrow.DataType | undefined => {
-  const id = ast.annotations?.["representation"]
-  const name = typeof id === "object" && id !== null && "id" in id ? id.id : undefined
-  if (Vector.of(ast) !== undefined) {
-    return new arrow.List(new arrow.Field("item", new arrow.Float32(), false))
-  }
-  if (name === "effect/schema/Date") return new arrow.TimestampMillisecond("UTC")
-  if (name === "effect/schema/Uint8Array") return new arrow.Binary()
-  switch (ast._tag) {
-    case "Number": {
-      const type = parquetType(ast)
-      return type === "float" ? new arrow.Float32() : type === "int32" ? new arrow.Int32() : new arrow.Float64()
-    }
-    case "BigInt":
-      return new arrow.Int64()
-    case "String":
-    case "TemplateLiteral":
-      return new arrow.Utf8()
-    case "Boolean":
-      return new arrow.Bool()
-    case "Literal":
-      return typeof ast.literal === "string"
-        ? new arrow.Utf8()
-        : typeof ast.literal === "number"
-          ? new arrow.Float64()
-          : new arrow.Bool()
-    case "Union":
-      return ast.types.every((type) => type._tag === "Literal" && typeof type.literal === "string")
-        ? new arrow.Utf8()
-        : undefined
-    case "Arrays": {
-      const rest = ast.rest[0]
-      if (rest === undefined || ast.elements.length > 0) return undefined
-      const item = unwrapNull(rest)
-      const type = typeOf(arrow, item.ast)
-      return type === undefined ? undefined : new arrow.List(new arrow.Field("item", type, item.nullable))
-    }
-    case "Objects": {
-      if (ast.indexSignatures.length > 0) return undefined
-      const fields: Array<Arrow.Field> = []
-      for (const field of ast.propertySignatures) {
-        const inner = unwrapNull(field.type)
-        const type = typeOf(arrow, inner.ast)
-        if (type === undefined) return undefined
-        fields.push(new arrow.Field(String(field.name), type, inner.nullable || SchemaAST.isOptional(field.type)))
-      }
-      return new arrow.Struct(fields)
-    }
-    default:
-      return undefined
-  }
-}
-
-interface Nulls {
-  readonly nullCount: number
-  readonly nullBitmap?: Uint8Array
-}
-
-const nullsOf = ({ arrow }: Libraries, valid: ReadonlyArray<boolean> | undefined): Nulls =>
-  valid === undefined
-    ? { nullCount: 0 }
-    : {
-        nullCount: valid.reduce((count, there) => (there ? count : count + 1), 0),
-        nullBitmap: arrow.util.packBools(valid)
-      }
-
-interface Values<A> {
-  readonly length: number
-  readonly BYTES_PER_ELEMENT: number
-  [index: number]: A
-  set(values: ArrayLike<A>): void
-}
-
-const valueColumn = <A extends number | bigint, V extends Values<A>>(
-  libraries: Libraries,
-  field: Arrow.Field,
-  options: {
-    readonly make: (length: number) => V
-    readonly check: (value: unknown) => A
-    readonly toData: (values: V, rows: Nulls & { readonly length: number }) => Arrow.Data
-  }
-): ColumnBuilder => {
-  let values = options.make(1024)
-  let valid: Array<boolean> | undefined
-  let length = 0
-  return {
-    field,
-    add: (value) => {
-      if (length === values.length) {
-        const bigger = options.make(length * 2)
-        bigger.set(values)
-        values = bigger
-      }
-      const there = value !== null && value !== undefined
-      if (there) values[length] = options.check(value)
-      else if (!field.nullable) throw new Error("is null or missing")
-      else valid ??= Array.from({ length }, () => true)
-      valid?.push(there)
-      length++
-      return values.BYTES_PER_ELEMENT
-    },
-    finish: () => options.toData(values, { length, ...nullsOf(libraries, valid) })
-  }
-}
-
-const vectorColumn = (
-  libraries: Libraries,
-  field: Arrow.Field,
-  type: Arrow.List,
-  exact: number | undefined
-): ColumnBuilder => {
-  const { arrow } = libraries
-  let values = new Float32Array(16 * 1024)
-  let offsets = new Int32Array(1024)
-  let valid: Array<boolean> | undefined
-  let length = 0
-  let used = 0
-  return {
-    field,
-    add: (value) => {
-      if (length + 1 === offsets.length) {
-        const bigger = new Int32Array(offsets.length * 2)
-        bigger.set(offsets)
-        offsets = bigger
-      }
-      const there = value instanceof Float32Array
-      if (there) {
-        if (exact !== undefined && value.length !== exact) {
-          throw new Error(`is a vector of ${value.length} elements, ${exact} asked for`)
-        }
-        if (used + value.length > values.length) {
-          const bigger = new Float32Array(Math.max(values.length * 2, used + value.length))
-          bigger.set(values.subarray(0, used))
-          values = bigger
-        }
-        values.set(value, used)
-        used += value.length
-      } else if (value !== null && value !== undefined) {
-        throw new Error("is no Float32Array")
-      } else if (!field.nullable) {
-        throw new Error("is null or missing")
-      } else {
-        valid ??= Array.from({ length }, () => true)
-      }
-      valid?.push(there)
-      offsets[++length] = used
-      return there ? value.byteLength + 4 : 4
-    },
-    finish: () => {
-      const child = arrow.makeData({ type: new arrow.Float32(), length: used, data: values.subarray(0, used) })
-      const valueOffsets = offsets.subarray(0, length + 1)
-      return arrow.makeData({ type, length, valueOffsets, child, ...nullsOf(libraries, valid) })
-    }
-  }
-}
-
-const sizeOf = (value: unknown): number =>
-  typeof value === "string" || value instanceof Uint8Array
-    ? value.length + 4
-    : Array.isArray(value)
-      ? value.length * 8
-      : 8
-
-const anyColumn = ({ arrow }: Libraries, field: Arrow.Field): ColumnBuilder => {
-  const builder = arrow.makeBuilder({ type: field.type, nullValues: [null, undefined] })
-  return {
-    field,
-    add: (value) => {
-      if ((value === null || value === undefined) && !field.nullable) throw new Error("is null or missing")
-      builder.append(value)
-      return sizeOf(value)
-    },
-    finish: () => builder.finish().flush()
-  }
-}
-
-const aNumber = (value: unknown): number => {
-  if (typeof value !== "number") throw new Error("is no number")
-  return value
-}
-
-const anInt32 = (value: unknown): number => {
-  if (typeof value === "number" && (value | 0) === value) return value
-  throw new Error(`is ${String(value)}, no 32-bit integer`)
-}
-
-const anInt64 = (value: unknown): bigint => {
-  if (typeof value === "bigint" && BigInt.asIntN(64, value) === value) return value
-  throw new Error(`is ${String(value)}, no 64-bit integer`)
-}
-
-const columnBuilder = (libraries: Libraries, field: Arrow.Field, ast: SchemaAST.AST): ColumnBuilder => {
-  const { arrow } = libraries
-  const { type } = field
-  const vector = Vector.of(ast)
-  if (vector !== undefined && arrow.DataType.isList(type)) return vectorColumn(libraries, field, type, vector.length)
-  if (ast._tag === "Number") {
-    switch (parquetType(ast)) {
-      case "float":
-        return valueColumn(libraries, field, {
-          make: (length) => new Float32Array(length),
-          check: aNumber,
-          toData: (data, rows) =>
-            arrow.makeData({ type: new arrow.Float32(), data: data.subarray(0, rows.length), ...rows })
-        })
-      case "int32":
-        return valueColumn(libraries, field, {
-          make: (length) => new Int32Array(length),
-          check: anInt32,
-          toData: (data, rows) =>
-            arrow.makeData({ type: new arrow.Int32(), data: data.subarray(0, rows.length), ...rows })
-        })
-      default:
-        return valueColumn(libraries, field, {
-          make: (length) => new Float64Array(length),
-          check: aNumber,
-          toData: (data, rows) =>
-            arrow.makeData({ type: new arrow.Float64(), data: data.subarray(0, rows.length), ...rows })
-        })
-    }
-  }
-  if (ast._tag === "BigInt") {
-    return valueColumn(libraries, field, {
-      make: (length) => new BigInt64Array(length),
-      check: anInt64,
-      toData: (data, rows) => arrow.makeData({ type: new arrow.Int64(), data: data.subarray(0, rows.length), ...rows })
-    })
-  }
-  return anyColumn(libraries, field)
 }
 
 export const encodeRows = <A, E, R>(
@@ -426,40 +193,23 @@ export const encodeRows = <A, E, R>(
     Effect.gen(function* () {
       const libraries = yield* load
       const { arrow } = libraries
-      const plans: Array<{
-        readonly name: string
-        readonly field: Arrow.Field
-        readonly ast: SchemaAST.AST
-        readonly encode: ((value: unknown) => unknown) | undefined
-      }> = []
+      const plans: Array<Column> = []
       for (const property of schema.ast.propertySignatures) {
         const name = String(property.name)
         const own = schema.fields[name]
         const encoded = SchemaAST.toEncoded(property.type)
-        const inner = unwrapNull(encoded)
-        const type = typeOf(arrow, inner.ast)
-        if (type === undefined || own === undefined) {
-          return yield* unencodable("has a type that Parquet cannot hold", name)
+        const optional = SchemaAST.isOptional(property.type) || SchemaAST.isOptional(encoded)
+        const column = plan(libraries, name, encoded, optional)
+        if (column === undefined || own === undefined) {
+          return yield* unencodable("has a type that Parquet cannot hold", { column: name })
         }
         // The builder of 32-bit integers has their check.
-        const direct = isDirect(property.type) || parquetType(inner.ast) === "int32"
-        const encode = direct ? undefined : Schema.encodeUnknownResult(own as Schema.Codec<unknown>)
-        plans.push({
-          name,
-          field: new arrow.Field(name, type, inner.nullable || SchemaAST.isOptional(property.type)),
-          ast: inner.ast,
-          encode:
-            encode === undefined
-              ? undefined
-              : (value) => {
-                  const result = encode(value)
-                  if (Result.isFailure(result)) throw new Error(result.failure.message)
-                  return result.success
-                }
-        })
+        const direct = isDirect(property.type) || parquetType(column.ast) === "int32"
+        plans.push({ ...column, name, get: fieldGetter(name), encode: direct ? undefined : encoderOf(name, own) })
       }
+      if (plans.length === 0) return yield* unencodable("a row without columns cannot be written")
       const arrowSchema = new arrow.Schema(plans.map((plan) => plan.field))
-      const builders = () => plans.map((plan) => columnBuilder(libraries, plan.field, plan.ast))
+      const builders = () => plans.map((plan) => plan.build())
       const toTable = (columns: ReadonlyArray<ColumnBuilder>, length: number): Arrow.Table => {
         const data = arrow.makeData({
           type: new arrow.Struct(arrowSchema.fields),
@@ -472,6 +222,8 @@ export const encodeRows = <A, E, R>(
       let columns = builders()
       let count = 0
       let bytes = 0
+      // The row and the column that are being added.
+      let written = 0
       let column = ""
       const flush = () => {
         const table = count === 0 ? undefined : toTable(columns, count)
@@ -485,15 +237,16 @@ export const encodeRows = <A, E, R>(
           try: () => {
             const full: Array<Arrow.Table> = []
             for (const row of chunk) {
-              const record = row as Readonly<Record<string, unknown>>
+              if (typeof row !== "object" || row === null) throw new Refused("is no object", row)
               for (let c = 0; c < plans.length; c++) {
                 const plan = plans[c]
                 if (plan === undefined) continue
                 column = plan.name
-                const value = record[plan.name]
+                const value = plan.get(row)
                 bytes += columns[c]?.add(plan.encode === undefined ? value : plan.encode(value)) ?? 0
               }
               count++
+              written++
               if (count >= options.rowGroupRows || bytes >= options.rowGroupBytes) {
                 const table = flush()
                 if (table !== undefined) full.push(table)
@@ -501,7 +254,10 @@ export const encodeRows = <A, E, R>(
             }
             return full
           },
-          catch: (error) => unencodable(error instanceof Error ? error.message : String(error), column)
+          catch: (error) =>
+            error instanceof Refused
+              ? unencodable(error.message, { column: column + error.path, row: written, value: showValue(error.value) })
+              : unencodable(error instanceof Error ? error.message : String(error), { column, row: written })
         })
       const tables = Stream.chunks(rows).pipe(
         Stream.mapEffect(add),

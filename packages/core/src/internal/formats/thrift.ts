@@ -199,9 +199,10 @@ export const write = (fields: Struct): Uint8Array => {
 /** An i16, i32 or i64, if it is there. */
 export const int = (fields: Struct, id: number): number | undefined => {
   const field = fields.get(id)
-  return field !== undefined && (field.type === 4 || field.type === 5 || field.type === 6)
-    ? Number(field.value)
-    : undefined
+  if (field === undefined || (field.type !== 4 && field.type !== 5 && field.type !== 6)) return undefined
+  const value = Number(field.value)
+  if (!Number.isSafeInteger(value)) throw new ThriftError(`has the number ${field.value}, larger than any it can be`)
+  return value
 }
 
 export const binary = (fields: Struct, id: number): Uint8Array | undefined => {

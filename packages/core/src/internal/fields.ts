@@ -1,0 +1,30 @@
+/** Fields of rows whose names are anything, those that every object has already among them. */
+
+/** A field: `undefined` where it is missing. */
+export const fieldOf = (row: Readonly<Record<string, unknown>>, name: string): unknown => {
+  const value = row[name]
+  return value !== undefined && name in Object.prototype && !Object.hasOwn(row, name) ? undefined : value
+}
+
+/** Reads a field, as {@link fieldOf} does. */
+export const fieldGetter = (name: string): ((row: object) => unknown) =>
+  name in Object.prototype
+    ? (row) => fieldOf(row as Readonly<Record<string, unknown>>, name)
+    : (row) => (row as Readonly<Record<string, unknown>>)[name]
+
+/** Sets a field of a new row. `__proto__` would set what the row inherits from. */
+export const setField = (row: Record<string, unknown>, name: string, value: unknown): void => {
+  if (name === "__proto__") {
+    Object.defineProperty(row, name, { value, enumerable: true, configurable: true, writable: true })
+  } else {
+    row[name] = value
+  }
+}
+
+/** An object with one field and nothing inherited; with none where its value is `undefined`. */
+export const only = (name: string, value: unknown): object => {
+  const row: Record<string, unknown> = Object.create(null)
+  // It has no `__proto__` that could be set.
+  if (value !== undefined) row[name] = value
+  return row
+}
