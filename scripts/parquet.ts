@@ -9,7 +9,7 @@
 import { Effect } from "effect"
 import { parseArgs } from "node:util"
 import { Storage } from "@sluice/core"
-import * as Laws from "../packages/core/test/formats/parquetLaws.ts"
+import { laws } from "../packages/core/test/formats/parquetLaws.ts"
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -17,9 +17,9 @@ const { positionals, values } = parseArgs({
 })
 
 const law = positionals[0]
-const run = Object.entries(Laws.laws).find(([name]) => name === law)?.[1]
+const run = Object.entries(laws).find(([name]) => name === law)?.[1]
 if (run === undefined) {
-  console.error(`which law? ${Object.keys(Laws.laws).join(", ")}`)
+  console.error(`which law? ${Object.keys(laws).join(", ")}`)
   process.exit(2)
 }
 

@@ -145,7 +145,7 @@ const kindOf = (depth: number): fc.Arbitrary<Kind> => {
   )
 }
 
-export interface Table {
+interface Table {
   readonly schema: Schema.Struct<Schema.Struct.Fields>
   readonly rows: ReadonlyArray<Record<string, unknown>>
   /** Whether one of the rows has to be refused. */
@@ -153,7 +153,7 @@ export interface Table {
   readonly options: Parquet.ParquetWriterOptions
 }
 
-export const table = (maxRows: number): fc.Arbitrary<Table> =>
+const table = (maxRows: number): fc.Arbitrary<Table> =>
   structOf(2).chain(({ refused, schema, value }) =>
     fc
       .record({
@@ -168,13 +168,13 @@ export const table = (maxRows: number): fc.Arbitrary<Table> =>
   )
 
 /** The value of a seed. */
-export const sample = <A>(arbitrary: fc.Arbitrary<A>, seed: number): A => {
+const sample = <A>(arbitrary: fc.Arbitrary<A>, seed: number): A => {
   const [value] = fc.sample(arbitrary, { seed, numRuns: 1 })
   if (value === undefined) throw new Error("no value")
   return value
 }
 
-export const rowsOf = <A>(source: Source<A>) =>
+const rowsOf = <A>(source: Source<A>) =>
   Effect.flatMap(source.resolve({ splitBytes: 2 ** 40, openCostBytes: 0 }), ({ splits }) =>
     Effect.map(
       Effect.forEach(splits, (split) => Stream.runCollect(split.read)),
@@ -182,7 +182,7 @@ export const rowsOf = <A>(source: Source<A>) =>
     )
   )
 
-export const writeTo = <A>(
+const writeTo = <A>(
   path: string,
   source: Schema.Struct<Schema.Struct.Fields>,
   rows: ReadonlyArray<A>,
@@ -195,7 +195,7 @@ export const writeTo = <A>(
   )
 
 /** Equal, with `-0`, NaN, the keys there are and their kind told apart. */
-export const same = (one: unknown, other: unknown): boolean => {
+const same = (one: unknown, other: unknown): boolean => {
   if (typeof one !== "object" || one === null || typeof other !== "object" || other === null)
     return Object.is(one, other)
   if (one instanceof Date || other instanceof Date) {
@@ -216,7 +216,7 @@ export const same = (one: unknown, other: unknown): boolean => {
   )
 }
 
-export const show = (value: unknown): string =>
+const show = (value: unknown): string =>
   JSON.stringify(value, (_, inner: unknown) =>
     typeof inner === "bigint"
       ? `${inner}n`
@@ -228,7 +228,7 @@ export const show = (value: unknown): string =>
   )
 
 /** Write and read is the identity, or the rows are refused with the place of the value. What is wrong, or nothing. */
-export const identity = (path: string, { options, refused, rows, schema }: Table) =>
+const identity = (path: string, { options, refused, rows, schema }: Table) =>
   Effect.gen(function* () {
     const written = yield* Effect.result(writeTo(path, schema, rows, options))
     if (written._tag === "Failure") {

@@ -27,7 +27,8 @@ export const show = (value: unknown): string => {
   return text.length > maxShown ? `${text.slice(0, maxShown)}...` : text
 }
 
-const originOf = (rows: object, index: number): string | undefined => {
+/** Where a row of an array was read, for a message. */
+export const originOf = (rows: object, index: number): string | undefined => {
   const origin = Origin.of(rows)
   if (origin === undefined) return undefined
   const { afterByte, path, row, rowGroup } = Origin.at(origin, index)

@@ -24,7 +24,7 @@ const elementField = {
 const logicalField = { decimal: 5, timestamp: 8, integer: 10, unknown: 11 } as const
 
 /** `ConvertedType` as the format numbers it. */
-export const converted = {
+const converted = {
   decimal: 5,
   date: 6,
   timestampMillis: 9,

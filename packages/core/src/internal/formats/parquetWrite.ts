@@ -3,6 +3,7 @@ import type * as Arrow from "apache-arrow"
 import { Array as Arr, Effect, Result, Schema, SchemaAST, Stream } from "effect"
 import { type FormatError, Unencodable } from "../../FormatError.ts"
 import { isDirect } from "./arrowRows.ts"
+import { originOf } from "./encode.ts"
 import { fieldGetter, only } from "../fields.ts"
 import { fail } from "./inputs.ts"
 import { type ColumnBuilder, type ColumnPlan, parquetType, plan, Refused } from "./parquetBuild.ts"
@@ -23,7 +24,7 @@ export const Int32 = Schema.Int.annotate({ parquet: "int32" })
 
 const unencodable = (
   detail: string,
-  where: { readonly column?: string; readonly row?: number; readonly value?: string } = {}
+  where: { readonly column?: string; readonly row?: number; readonly value?: string; readonly origin?: string } = {}
 ): FormatError => fail("parquet", "", new Unencodable({ detail, ...where }))
 
 const codes = { none: 0, snappy: 1, gzip: 2, zstd: 5 } as const
@@ -224,6 +225,7 @@ export const encodeRows = <A, E, R>(
       let bytes = 0
       // The row and the column that are being added.
       let written = 0
+      let first = 0
       let column = ""
       const flush = () => {
         const table = count === 0 ? undefined : toTable(columns, count)
@@ -236,6 +238,7 @@ export const encodeRows = <A, E, R>(
         Effect.try({
           try: () => {
             const full: Array<Arrow.Table> = []
+            first = written
             for (const row of chunk) {
               if (typeof row !== "object" || row === null) throw new Refused("is no object", row)
               for (let c = 0; c < plans.length; c++) {
@@ -254,10 +257,13 @@ export const encodeRows = <A, E, R>(
             }
             return full
           },
-          catch: (error) =>
-            error instanceof Refused
-              ? unencodable(error.message, { column: column + error.path, row: written, value: showValue(error.value) })
-              : unencodable(error instanceof Error ? error.message : String(error), { column, row: written })
+          catch: (error) => {
+            const origin = originOf(chunk, written - first)
+            const row = { row: written, ...(origin === undefined ? {} : { origin }) }
+            return error instanceof Refused
+              ? unencodable(error.message, { ...row, column: column + error.path, value: showValue(error.value) })
+              : unencodable(error instanceof Error ? error.message : String(error), { ...row, column })
+          }
         })
       const tables = Stream.chunks(rows).pipe(
         Stream.mapEffect(add),
