@@ -1,14 +1,19 @@
 /**
- * Runs random pipelines against plain arrays.
+ * Runs random pipelines against plain arrays, and reads random Parquet files of four writers with four readers.
  *
  *     node --conditions=@sluice/source scripts/oracles.ts pipelines [--seeds 10000] [--from 0] [--seconds 60]
  *         [--without 'a random key']   leaves out the pipelines with an operator, an action or a fault
  *     node --conditions=@sluice/source scripts/oracles.ts pipelines --seed 123
  *     node --conditions=@sluice/source scripts/oracles.ts pipelines --spec '<JSON>'
  *
- * A pipeline that differs is printed with its seed, made smaller, and printed again as JSON. The exit code is 1 when one did.
+ *     node --conditions=@sluice/source scripts/oracles.ts readers [--seeds 1000] [--from 0] [--seconds 60]
+ *     node --conditions=@sluice/source scripts/oracles.ts readers --seed 123
+ *
+ * `readers` needs a Python with pyarrow and duckdb: `SLUICE_PYTHON`, or `.ci/venv`.
+ * A pipeline that differs is printed with its seed, made smaller, and printed again as JSON; a file likewise. The exit code is 1 when one did.
  */
 import { Effect, References } from "effect"
+import { rm } from "node:fs/promises"
 import { parseArgs } from "node:util"
 import { print, run, shrink, specOf } from "../packages/core/test/oracles/pipelines.ts"
 import type { Spec } from "../packages/core/test/oracles/spec.ts"
@@ -22,6 +27,7 @@ const { positionals, values } = parseArgs({
     seed: { type: "string" },
     spec: { type: "string" },
     without: { type: "string", multiple: true, default: [] },
+    notes: { type: "boolean", default: false },
     failures: { type: "string", default: "20" },
     shrink: { type: "string", default: "3" }
   }
@@ -80,11 +86,69 @@ const pipelines = async () => {
   return failing.length === 0
 }
 
+const readers = async () => {
+  const { python } = await import("../packages/core/test/formats/support.ts")
+  const { check, shrink, startPython, temporaryFolder } =
+    await import("../packages/core/test/oracles/readers/readers.ts")
+  const { fileOf } = await import("../packages/core/test/oracles/readers/files.ts")
+  if (python === undefined) throw new Error("no Python with pyarrow and duckdb: set SLUICE_PYTHON")
+  const process = startPython(python)
+  const folder = temporaryFolder()
+  const attempts = Number(values.shrink)
+  const from = Number(values.seed ?? values.from)
+  const seeds = values.seed === undefined ? Number(values.seeds) : 1
+  const until = Number(values.seconds) > 0 ? performance.now() + Number(values.seconds) * 1000 : Infinity
+  const started = performance.now()
+  const wrong: Array<number> = []
+  const refused = new Map<string, Array<number>>()
+  const notes = new Map<string, number>()
+  let seed = from
+  for (; seed < from + seeds && performance.now() < until; seed++) {
+    const file = fileOf(seed)
+    const report = await check(file, process, folder)
+    for (const note of report.notes) {
+      const kind = note.replaceAll(/\d+/g, "N").slice(0, 160)
+      notes.set(kind, (notes.get(kind) ?? 0) + 1)
+    }
+    const kind = report.refused
+      ?.replaceAll(/\S*\.parquet/g, "file")
+      .replaceAll(/\d+/g, "N")
+      .slice(0, 200)
+    const isNew = kind !== undefined && !refused.has(kind)
+    if (kind !== undefined) refused.set(kind, [...(refused.get(kind) ?? []), seed])
+    if (report.wrong.length > 0) wrong.push(seed)
+    if (!isNew && (report.wrong.length === 0 || wrong.length > Number(values.failures))) continue
+    console.log(`seed ${seed} of ${file.writer} ${JSON.stringify(file.options)}`)
+    for (const line of report.wrong) console.log(`  ${line}`)
+    if (report.refused !== undefined) console.log(`  refused: ${report.refused}`)
+    if (attempts === 0) continue
+    const smallest = await shrink(file, process, folder)
+    const again = await check(smallest, process, folder)
+    console.log(`  smaller: ${JSON.stringify(smallest).slice(0, 1500)}`)
+    for (const line of [...again.wrong, again.refused ?? ""]) console.log(`  ${line}`)
+  }
+  process.close()
+  await rm(folder, { recursive: true })
+  if (values.notes)
+    for (const [what, times] of [...notes].toSorted()) console.log(`among the others, ${times} times: ${what}`)
+  for (const [what, where] of refused)
+    console.log(`refused, ${where.length} times: ${what}: ${where.slice(0, 10).join(" ")}`)
+  const seconds = (performance.now() - started) / 1000
+  console.log(
+    `${seed - from} files from seed ${from} in ${seconds.toFixed(1)} s: ` +
+      `${wrong.length} differ${wrong.length === 0 ? "" : `: ${wrong.slice(0, 100).join(" ")}`}`
+  )
+  return wrong.length === 0
+}
+
 switch (positionals[0]) {
+  case "readers":
+    process.exitCode = (await readers()) ? 0 : 1
+    break
   case "pipelines":
     process.exitCode = (await pipelines()) ? 0 : 1
     break
   default:
-    console.error("pipelines is what there is to run")
+    console.error("what to run: pipelines or readers")
     process.exitCode = 2
 }
