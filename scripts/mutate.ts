@@ -48,7 +48,7 @@ const { values: options } = parseArgs({
     module: { type: "string", multiple: true, default: [] },
     "per-module": { type: "string", default: "15" },
     seed: { type: "string", default: "1" },
-    /** Only the survivors of the last run of the same seed and modules. */
+    /** Try again only what survived the last time; of the others that outcome is taken, where their module is as it was. */
     survivors: { type: "boolean", default: false },
     /** Print the mutants that would be tried. */
     list: { type: "boolean", default: false },
@@ -70,7 +70,11 @@ const root = Path.resolve(import.meta.dirname, "..")
 const cache = Path.join(root, ".cache")
 const copy = Path.join(cache, `mutate-${process.pid}`)
 const sourceOf = (name: string): string => `packages/core/src/${name}.ts`
-const sources = new Map(named.map((name) => [name, Fs.readFileSync(Path.join(root, sourceOf(name)), "utf8")]))
+const sources = new Map(modules.map((name) => [name, Fs.readFileSync(Path.join(root, sourceOf(name)), "utf8")]))
+const textOf = (name: string): string => sources.get(name) ?? ""
+
+const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16)
+const versionOf = (name: string): string => `${name}@${digest(textOf(name))}`
 
 type Outcome = "killed" | "timeout" | "survived" | "refused" | "equivalent"
 
@@ -98,23 +102,21 @@ const reasonOf = (name: string, mutant: Mutant): string | undefined =>
 const show = (name: string, { after, before, line }: Mutant): string =>
   `${sourceOf(name)}:${line}\n    - ${before.slice(0, 300)}\n    + ${after.slice(0, 300)}`
 
-const lastRun = Path.join(cache, "mutate-survivors.json")
-const isBefore = (): ((name: string, mutant: Mutant) => boolean) => {
-  const last = new Set<string>(Fs.existsSync(lastRun) ? JSON.parse(Fs.readFileSync(lastRun, "utf8")) : [])
-  return (name, mutant) => last.has(keyOf(name, mutant))
-}
-const keyOf = (name: string, { after, before }: Mutant): string => `${name}\n${before}\n${after}`
+// What mutants came to, by the text of their module; kept, so that `--survivors` knows of the others.
+const outcomesPath = Path.join(cache, "mutate-outcomes.json")
+const outcomes = new Map<string, readonly [Outcome, note: string]>(
+  Fs.existsSync(outcomesPath) ? JSON.parse(Fs.readFileSync(outcomesPath, "utf8")) : []
+)
+const keyOf = (name: string, { by, end, start }: Mutant): string => digest(`${textOf(name)}\0${start}\0${end}\0${by}`)
 
 const chosen = named.flatMap((name) => {
-  const all = mutantsOf(sources.get(name) ?? "")
+  const all = mutantsOf(textOf(name))
   const some = choose(all, perModule, options.seed)
   console.log(`${name}: ${some.length} of ${all.length} mutants`)
   return some.map((mutant) => ({ name, mutant }))
 })
-const wanted = options.survivors ? isBefore() : () => true
-const tried = chosen.filter(({ mutant, name }) => wanted(name, mutant))
 if (options.list) {
-  for (const { mutant, name } of tried) console.log(show(name, mutant))
+  for (const { mutant, name } of chosen) console.log(show(name, mutant))
   process.exit()
 }
 
@@ -197,14 +199,13 @@ const run = async (
 // --- which test files run which functions
 
 interface Known {
-  readonly key: string
-  readonly millis: number
-  readonly failed: boolean
+  /** Of the test file's text. */
+  readonly digest: string
+  /** The modules as they were, `name@digest`; a hit is one of them with the number of a function. */
+  readonly versions: ReadonlyArray<string>
   readonly hits: ReadonlyArray<string>
+  readonly millis: number
 }
-
-const digest = (...texts: ReadonlyArray<string>): string =>
-  createHash("sha256").update(texts.join("\0")).digest("hex").slice(0, 16)
 
 const testFiles = (folder: string): ReadonlyArray<string> =>
   Fs.readdirSync(Path.join(root, folder), { recursive: true, encoding: "utf8" })
@@ -215,26 +216,24 @@ const testFiles = (folder: string): ReadonlyArray<string> =>
 const mapTests = async (): Promise<ReadonlyMap<string, Known>> => {
   const path = Path.join(cache, "mutate-tests.json")
   const kept = new Map<string, Known>(Fs.existsSync(path) ? JSON.parse(Fs.readFileSync(path, "utf8")) : [])
-  const all = modules.map((name) => [name, Fs.readFileSync(Path.join(root, sourceOf(name)), "utf8")] as const)
-  const shape = digest(...all.map(([name, text]) => instrument(text, name)))
   const tests = testFiles("packages/core/test").map((file) => ({
     file,
-    key: digest(shape, Fs.readFileSync(Path.join(root, file), "utf8"))
+    own: digest(Fs.readFileSync(Path.join(root, file), "utf8"))
   }))
-  const missing = tests.filter(({ file, key }) => kept.get(file)?.key !== key)
-  if (missing.length === 0) return kept
-  console.log(`${missing.length} test files are run to see what they reach`)
-  for (const [name, text] of all) write(name, instrument(text, name))
-  const changed = modules.map(sourceOf)
-  for (const { file, key } of missing) {
-    const ran = await run({ changed, tests: [file] }, { millis: 600_000, testMillis: 60_000 })
+  const isKnown = (known: Known | undefined, own: string): boolean =>
+    known?.digest === own && named.every((name) => known.versions.includes(versionOf(name)))
+  const missing = tests.filter(({ file, own }) => !isKnown(kept.get(file), own))
+  if (missing.length > 0) console.log(`${missing.length} test files are run to see what they reach`)
+  for (const name of modules) write(name, instrument(textOf(name), versionOf(name)))
+  for (const { file, own } of missing) {
+    const ran = await run({ changed: [], tests: [file] }, { millis: 600_000, testMillis: 60_000 })
     const [only] = typeof ran === "string" ? [] : ran
-    const failed = only === undefined || only.failed !== undefined
-    if (failed) console.log(`${file} fails and is left out: ${only?.failed?.join(": ") ?? String(ran)}`)
-    if (!failed) kept.set(file, { key, millis: only.millis, failed, hits: only.hits })
-    else kept.delete(file)
+    kept.delete(file)
+    if (only !== undefined && only.failed === undefined) {
+      kept.set(file, { digest: own, versions: modules.map(versionOf), hits: only.hits, millis: only.millis })
+    } else console.log(`${file} fails and is left out: ${only?.failed?.join(": ") ?? String(ran)}`)
   }
-  for (const [name, text] of all) write(name, text)
+  for (const name of modules) write(name, textOf(name))
   await kill()
   const known = new Map([...kept].filter(([file]) => tests.some((test) => test.file === file)))
   Fs.writeFileSync(path, JSON.stringify([...known]))
@@ -288,9 +287,14 @@ const tryMutants = async (): Promise<ReadonlyArray<Result>> => {
   const known = [...(await mapTests())]
   const results: Array<Result> = []
   const checked = new Set<string>()
-  for (const { mutant, name } of tried) {
-    const text = sources.get(name) ?? ""
-    const reaches = known.filter(([, { hits }]) => hits.includes(`${name}:${mutant.inside}`))
+  for (const { mutant, name } of chosen) {
+    const text = textOf(name)
+    const reaches = known.filter(([, { hits }]) => hits.includes(`${versionOf(name)}:${mutant.inside}`))
+    const last = outcomes.get(keyOf(name, mutant))
+    if (options.survivors && (last?.[0] === "killed" || last?.[0] === "timeout" || last?.[0] === "refused")) {
+      results.push({ name, mutant, outcome: last[0], note: last[1] })
+      continue
+    }
     // Else a test that fails of itself would count as one that noticed.
     if (!checked.has(name)) {
       const [outcome, note] = await judge(name, reaches.slice(0, 4))
@@ -303,6 +307,8 @@ const tryMutants = async (): Promise<ReadonlyArray<Result>> => {
     const outcome = judgement === "survived" && !compiles() ? "refused" : judgement
     write(name, text)
     results.push({ name, mutant, outcome, note })
+    outcomes.set(keyOf(name, mutant), [outcome, note])
+    Fs.writeFileSync(outcomesPath, JSON.stringify([...outcomes]))
     console.log(`${outcome} ${show(name, mutant)}${note === "" ? "" : `\n    ${note}`}`)
   }
   return results
@@ -327,7 +333,6 @@ const report = (results: ReadonlyArray<Result>): void => {
     if (some.length > 0) console.log(row(name, some))
   }
   console.log(row("all", results))
-  Fs.writeFileSync(lastRun, JSON.stringify(survivors.map(({ mutant, name }) => keyOf(name, mutant))))
 }
 
 const clean = (): void => {

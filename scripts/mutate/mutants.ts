@@ -202,8 +202,6 @@ export const mutantsOf = (code: string): ReadonlyArray<Mutant> => {
         if (["BinaryExpression", "LogicalExpression", "UnaryExpression"].includes(value.type)) {
           replace("true", value)
           replace("false", value)
-        } else if (!(value.type === "Identifier" && text(value) === "undefined") && value.type !== "Literal") {
-          replace("undefined", value)
         }
         break
       }
@@ -211,12 +209,8 @@ export const mutantsOf = (code: string): ReadonlyArray<Mutant> => {
         const callee = node["callee"]
         const args = Array.isArray(node["arguments"]) ? node["arguments"].filter(isNode) : []
         const [first, second] = args
-        if (
-          first !== undefined &&
-          second !== undefined &&
-          first.type !== "SpreadElement" &&
-          second.type !== "SpreadElement"
-        )
+        // Of two kinds the compiler would refuse them, and `Math.max` takes them in any order.
+        if (first !== undefined && first.type === second?.type && !text(node).startsWith("Math."))
           add(inside, first.start, second.end, `${text(second)}${code.slice(first.end, second.start)}${text(first)}`)
         if (!isNode(callee) || callee.type !== "MemberExpression") break
         const { object, property } = callee
