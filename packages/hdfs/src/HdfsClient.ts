@@ -7,30 +7,21 @@
  *
  * @since 0.1.0
  */
-import {
-  Cause,
-  Clock,
-  Context,
-  Duration,
-  Effect,
-  Layer,
-  Option,
-  Random,
-  Redacted,
-  Schema,
-  type Scope,
-  Stream
-} from "effect"
+import { Clock, Context, Effect, Layer, Option, Redacted, type Scope, type Stream } from "effect"
 import { HdfsAuth } from "./HdfsAuth.ts"
 import { HdfsConfig } from "./HdfsConfig.ts"
 import * as E from "./HdfsError.ts"
-import * as M from "./HdfsModel.ts"
+import type * as M from "./HdfsModel.ts"
+import * as Answers from "./internal/answers.ts"
+import { Blocks } from "./internal/blocks.ts"
 import { connections } from "./internal/connections.ts"
 import type * as Http from "./internal/http.ts"
+import * as Listing from "./internal/listing.ts"
 import * as Path from "./internal/path.ts"
+import * as Reading from "./internal/reading.ts"
 import type { Exchange } from "./internal/transport.ts"
-import { decoder } from "./internal/transport.ts"
 import * as WebHdfs from "./internal/webhdfs.ts"
+import * as Writing from "./internal/writing.ts"
 
 /**
  * What a new file is made with; the server has a default for everything.
@@ -72,7 +63,7 @@ export interface CreateOptions {
 export interface OpenOptions {
   /** The first byte. Default 0. */
   readonly offset?: number | undefined
-  /** Most bytes; fewer come when the file ends. Default: to the end. */
+  /** Most bytes; fewer come where the file's status says that it ends. Default: to that end. */
   readonly length?: number | undefined
   /** The server's buffer, bytes. */
   readonly bufferSize?: number | undefined
@@ -81,7 +72,10 @@ export interface OpenOptions {
    * is done with each chunk at once. Default: fresh memory for each chunk, which is the garbage collector's to free.
    */
   readonly buffer?: Uint8Array | undefined
-  /** The file as it was: when the connection breaks and the file is another by then, the read fails with `FileChanged`. */
+  /**
+   * The file as it is to be read: its length says where the read ends, and when the connection breaks and the file is another
+   * by then, the read fails with `FileChanged`. Default: `open` asks for it first.
+   */
   readonly status?: M.FileStatus | undefined
   /**
    * Reads each block from this host's DataNode where it has a replica and answers, and from another one else. The block's other
@@ -127,7 +121,10 @@ export class HdfsClient extends Context.Service<
   HdfsClient,
   {
     // Bytes
-    /** The bytes of a file, pulled. Interrupting closes the connection; a broken one is resumed from another DataNode. */
+    /**
+     * The bytes of a file, pulled: every one that was asked for, or a failure. Interrupting closes the connection; a broken one is
+     * resumed from another DataNode.
+     */
     readonly open: (path: string, options?: OpenOptions) => Stream.Stream<Uint8Array, E.HdfsError>
     /** Exactly `length` bytes, in one buffer; `UnexpectedEnd` when the file has fewer. */
     readonly readRange: (path: string, offset: number, length: number, options?: RangeOptions) => Result<Uint8Array>
@@ -292,78 +289,6 @@ export class HdfsClient extends Context.Service<
   }
 >()("@sluice/hdfs/HdfsClient") {}
 
-const BooleanAnswer = decoder(Schema.Struct({ boolean: Schema.Boolean }))
-const PathAnswer = decoder(Schema.Struct({ Path: Schema.String }))
-const FileStatusAnswer = decoder(Schema.Struct({ FileStatus: M.FileStatus }))
-const FileStatuses = Schema.Struct({ FileStatuses: Schema.Struct({ FileStatus: Schema.Array(M.FileStatus) }) })
-const FileStatusesAnswer = decoder(FileStatuses)
-const ListingAnswer = decoder(
-  Schema.Struct({
-    DirectoryListing: Schema.Struct({ partialListing: FileStatuses, remainingEntries: Schema.Number })
-  })
-)
-const ContentSummaryAnswer = decoder(Schema.Struct({ ContentSummary: M.ContentSummary }))
-const QuotaUsageAnswer = decoder(Schema.Struct({ QuotaUsage: M.QuotaUsage }))
-const FileChecksumAnswer = decoder(Schema.Struct({ FileChecksum: M.FileChecksum }))
-const BlockLocationsAnswer = decoder(
-  Schema.Struct({
-    BlockLocations: Schema.Struct({ BlockLocation: Schema.Array(M.BlockLocation) })
-  })
-)
-const AclStatusAnswer = decoder(Schema.Struct({ AclStatus: M.AclStatus }))
-const XAttrsAnswer = decoder(
-  Schema.Struct({
-    XAttrs: Schema.Array(Schema.Struct({ name: Schema.String, value: Schema.optional(Schema.NullOr(Schema.String)) }))
-  })
-)
-// The names come as JSON within JSON.
-const XAttrNamesAnswer = decoder(Schema.Struct({ XAttrNames: Schema.fromJsonString(Schema.Array(Schema.String)) }))
-const StoragePoliciesAnswer = decoder(
-  Schema.Struct({
-    BlockStoragePolicies: Schema.Struct({ BlockStoragePolicy: Schema.Array(M.StoragePolicy) })
-  })
-)
-const StoragePolicyAnswer = decoder(Schema.Struct({ BlockStoragePolicy: M.StoragePolicy }))
-const ErasureCodingPolicyAnswer = decoder(M.ErasureCodingPolicy)
-const ErasureCodingPoliciesAnswer = decoder(
-  Schema.Struct({
-    ErasureCodingPolicies: Schema.Struct({ ErasureCodingPolicyInfo: Schema.Array(M.ErasureCodingPolicyInfo) })
-  })
-)
-const ErasureCodingCodecsAnswer = decoder(
-  Schema.Struct({ ErasureCodingCodecs: Schema.Record(Schema.String, Schema.String) })
-)
-const SnapshotDiffAnswer = decoder(Schema.Struct({ SnapshotDiffReport: M.SnapshotDiffReport }))
-const SnapshotDiffListingAnswer = decoder(Schema.Struct({ SnapshotDiffReportListing: M.SnapshotDiffListing }))
-const SnapshottableAnswer = decoder(
-  Schema.Struct({
-    SnapshottableDirectoryList: Schema.NullOr(Schema.Array(M.SnapshottableDirectory))
-  })
-)
-const SnapshotListAnswer = decoder(Schema.Struct({ SnapshotList: Schema.NullOr(Schema.Array(M.Snapshot)) }))
-const TrashRootsAnswer = decoder(Schema.Struct({ Paths: Schema.NullOr(Schema.Array(M.TrashRoot)) }))
-const ServerDefaultsAnswer = decoder(Schema.Struct({ FsServerDefaults: M.ServerDefaults }))
-const FsStatusAnswer = decoder(Schema.Struct({ FsStatus: M.FsStatus }))
-const TokenAnswer = decoder(Schema.Struct({ Token: Schema.NullOr(Schema.Struct({ urlString: Schema.String })) }))
-const LongAnswer = decoder(Schema.Struct({ long: Schema.Number }))
-
-/** Whether a server has said so, after which it does no more. */
-const isAnswer = ({ reason }: E.HdfsError): boolean => {
-  switch (reason._tag) {
-    case "Connection":
-    case "Timeout":
-    case "Tls":
-    case "Protocol":
-    case "UnexpectedEnd":
-      return false
-    default:
-      return true
-  }
-}
-
-/** Files whose block locations are kept. */
-const maxLocations = 1000
-
 type Decode<A> = (exchange: Exchange, body: string) => Effect.Effect<A, E.HdfsError>
 
 /**
@@ -379,30 +304,25 @@ export const make: Effect.Effect<HdfsClient["Service"], never, HdfsConfig | Hdfs
 const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
   const config = yield* HdfsConfig
   const web = WebHdfs.make(http, config, yield* HdfsAuth)
-  /** Data transfer addresses by host name, as seen in block locations: what `excludedatanodes` is given. */
-  const transferAddresses = new Map<string, string>()
-  /** Blocks of files as last seen, for `preferHost`: when they are others by now, only the preference is wrong. */
-  const locations = new Map<string, ReadonlyArray<M.BlockLocation>>()
+  const known = new Blocks()
 
   /** Runs an operation and decodes its answer, in a span of its name. */
   const ask = <A>(call: WebHdfs.Call, decode: Decode<A>, repeat: "always" | "never" = "always"): Result<A> =>
-    Effect.suspend(() =>
-      Effect.flatMap(web.text(call, repeat), (body) =>
-        decode({ ...call, url: new URL(config.nameNodes[0] ?? "http://localhost") }, body)
-      )
-    ).pipe(
+    Effect.suspend(() => Effect.flatMap(web.text(call, repeat), ({ body, exchange }) => decode(exchange, body))).pipe(
       // The place it would show is always this one.
       Effect.withSpan(`HdfsClient.${call.operation}`, { attributes: { path: call.path } }, { captureStackTrace: false })
     )
 
-  const nothing: Decode<void> = () => Effect.void
+  /** Of an operation that says nothing. A page of somebody else's would not be JSON. */
+  const nothing: Decode<void> = (exchange, body) =>
+    /^\s*(?:\{|$)/.test(body) ? Effect.void : Effect.asVoid(Answers.AnyAnswer(exchange, body))
   const get = <A>(operation: string, path: string, decode: Decode<A>, params?: WebHdfs.Call["params"]) =>
     ask({ method: "GET", operation, path, params }, decode)
   const put = (operation: string, path: string, params?: WebHdfs.Call["params"], repeat?: "always" | "never") =>
     ask({ method: "PUT", operation, path, params }, nothing, repeat)
 
   const getFileStatus = (path: string) =>
-    Effect.map(get("GETFILESTATUS", path, FileStatusAnswer), (answer) => answer.FileStatus)
+    Effect.map(get("GETFILESTATUS", path, Answers.FileStatusAnswer), (answer) => answer.FileStatus)
 
   const status = (path: string): Result<Option.Option<M.FileStatus>> =>
     getFileStatus(path).pipe(
@@ -420,298 +340,16 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
       get(
         "GETFILEBLOCKLOCATIONS",
         path,
-        BlockLocationsAnswer,
+        Answers.BlockLocationsAnswer,
         range === undefined ? {} : { offset: range.offset, length: range.length }
       ),
       ({ BlockLocations }) => {
-        for (const block of BlockLocations.BlockLocation) {
-          block.hosts.forEach((host, i) => {
-            const name = block.names[i]
-            if (name !== undefined) transferAddresses.set(host, name)
-          })
-        }
-        if ((range?.offset ?? 0) === 0) {
-          locations.delete(path)
-          locations.set(path, BlockLocations.BlockLocation)
-          // Of the oldest are most probably read already.
-          for (const oldest of locations.size > maxLocations ? locations.keys().take(1) : []) locations.delete(oldest)
-        }
+        known.see(path, range?.offset ?? 0, BlockLocations.BlockLocation)
         return BlockLocations.BlockLocation
       }
     )
 
-  // Reading
-
-  interface Reading {
-    readonly path: string
-    readonly options: OpenOptions
-    /** The next byte. */
-    position: number
-    /** The byte after the last, once the server said it. */
-    end: number | undefined
-    /** Hosts that failed, for the NameNode to leave out. */
-    readonly failed: Set<string>
-    /** Failures without a byte between them. */
-    failures: number
-    /** What `options.preferHost` has, while it is heeded: until it fails. */
-    blocks: ReadonlyArray<M.BlockLocation> | undefined
-  }
-
-  /** The block to ask for and whom not to ask, where a host is preferred. */
-  const piece = (reading: Reading, end: number | undefined) => {
-    const block = reading.blocks?.find(
-      ({ length, offset }) => offset <= reading.position && reading.position < offset + length
-    )
-    if (block === undefined) return { end, others: [] }
-    const preferred = block.hosts.includes(reading.options.preferHost ?? "")
-    return {
-      end: Math.min(end ?? Number.POSITIVE_INFINITY, block.offset + block.length),
-      others: preferred ? block.names.filter((_, i) => block.hosts[i] !== reading.options.preferHost) : []
-    }
-  }
-
-  /** Errors after which the same bytes may come from somewhere else. */
-  const elsewhere = (error: E.HdfsError): boolean => {
-    switch (error.reason._tag) {
-      case "Connection":
-      case "Tls":
-      case "UnexpectedEnd":
-      case "Retriable":
-      case "Standby":
-        return true
-      case "Timeout":
-        return error.reason.phase !== "operation"
-      default:
-        return false
-    }
-  }
-
-  /** Where the next bytes are. */
-  const place = Effect.fnUntraced(function* (reading: Reading) {
-    const { options, path, position } = reading
-    const end = reading.end ?? (options.length === undefined ? undefined : (options.offset ?? 0) + options.length)
-    const part = piece(reading, end)
-    const excluded = [...part.others, ...[...reading.failed].flatMap((host) => transferAddresses.get(host) ?? [])]
-    const exchange = yield* web.locate({
-      method: "GET",
-      operation: "OPEN",
-      path,
-      params: {
-        offset: position,
-        length: part.end === undefined ? undefined : part.end - position,
-        buffersize: options.bufferSize,
-        excludedatanodes: excluded.length === 0 ? undefined : excluded.join(",")
-      }
-    })
-    return { exchange, end: part.end }
-  })
-
-  const openAt = (
-    reading: Reading,
-    { end, exchange }: Effect.Success<ReturnType<typeof place>>
-  ): Stream.Stream<Uint8Array, E.HdfsError> =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        const { options, path } = reading
-        const { head, stream } = yield* web.transport.bytes(exchange, options.buffer, (count) => {
-          reading.position += count
-          reading.failures = 0
-          options.onBytes?.(exchange.url.hostname, count)
-        })
-        const failed = (reason: E.Reason) =>
-          new E.HdfsError({ operation: "OPEN", path, endpoint: exchange.url.host, reason })
-        if (head.status !== 200) {
-          return yield* failed(new E.Protocol({ detail: `status ${head.status} instead of the bytes` }))
-        }
-        if (
-          /^text\/html/i.test(String(head.headers["content-type"])) &&
-          exchange.url.pathname.startsWith("/webhdfs/") === false
-        ) {
-          return yield* failed(new E.Protocol({ detail: "an HTML page instead of the bytes" }))
-        }
-        const length = Number(head.headers["content-length"] ?? Number.NaN)
-        if (Number.isSafeInteger(length)) {
-          const reached = reading.position + length
-          if (reading.end === undefined) reading.end = reached
-          else if ((end ?? reading.end) !== reached) {
-            return yield* failed(
-              new E.FileChanged({
-                detail: `it ended at ${reading.end} when the read began and ends at ${reached} now`
-              })
-            )
-          }
-        }
-        return Stream.concat(
-          stream,
-          Stream.suspend(() =>
-            reading.end === undefined || reading.position === reading.end || reading.position === end
-              ? Stream.empty
-              : Stream.fail(failed(new E.UnexpectedEnd({ position: reading.position, expected: reading.end })))
-          )
-        )
-      })
-    )
-
-  const resume = (reading: Reading, error: E.HdfsError): Stream.Stream<Uint8Array, E.HdfsError> =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        reading.failures++
-        if (reading.blocks !== undefined && (elsewhere(error) || error.reason._tag === "BlockMissing")) {
-          // The preferred host does not do it: the NameNode chooses.
-          reading.blocks = undefined
-          if (error.reason._tag === "BlockMissing") return attempt(reading)
-        }
-        // Every host with the bytes has failed once: they are asked again.
-        const exhausted = error.reason._tag === "BlockMissing" && reading.failed.size > 0
-        if (exhausted) reading.failed.clear()
-        if (!(exhausted || elsewhere(error)) || reading.failures > config.maxRetries) {
-          return yield* new E.HdfsError({
-            operation: "OPEN",
-            path: reading.path,
-            attempts: reading.failures,
-            reason: error.reason,
-            ...(error.endpoint === undefined ? {} : { endpoint: error.endpoint })
-          })
-        }
-        const now = yield* getFileStatus(reading.path)
-        const before = reading.options.status
-        if (
-          before !== undefined &&
-          (now.length !== before.length ||
-            now.modificationTime !== before.modificationTime ||
-            now.fileId !== before.fileId)
-        ) {
-          return yield* web.fail(
-            { method: "GET", operation: "OPEN", path: reading.path },
-            new E.FileChanged({
-              detail: `it has changed since the read began, of which ${reading.position} bytes are read`
-            })
-          )
-        }
-        if (error.endpoint !== undefined && !exhausted) {
-          // To leave a DataNode out the NameNode wants its data transfer address.
-          reading.failed.add(error.endpoint.replace(/:\d+$/, ""))
-          yield* getFileBlockLocations(reading.path, { offset: reading.position, length: 1 })
-        }
-        if (reading.failures > 1) yield* web.backoff(reading.failures - 1)
-        return attempt(reading)
-      })
-    )
-
-  const attempt = (reading: Reading): Stream.Stream<Uint8Array, E.HdfsError> =>
-    Stream.unwrap(
-      Effect.match(place(reading), {
-        // The NameNodes have been asked for as long as that helps.
-        onFailure: (error) => (error.reason._tag === "BlockMissing" ? resume(reading, error) : Stream.fail(error)),
-        onSuccess: (found) => Stream.catch(openAt(reading, found), (error) => resume(reading, error))
-      })
-    )
-
-  const open = (path: string, options?: OpenOptions) =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        const reading: Reading = {
-          path,
-          options: options ?? {},
-          position: options?.offset ?? 0,
-          end: undefined,
-          failed: new Set(),
-          failures: 0,
-          blocks: undefined
-        }
-        if (options?.preferHost === undefined || config.gateway) return attempt(reading)
-        const wanted = options.length === undefined ? undefined : reading.position + options.length
-        const endOf = (blocks: ReadonlyArray<M.BlockLocation> | undefined) => {
-          const last = blocks?.at(-1)
-          return last === undefined ? 0 : last.offset + last.length
-        }
-        const known = locations.get(path)
-        reading.blocks = wanted !== undefined && wanted <= endOf(known) ? known : yield* getFileBlockLocations(path)
-        reading.end = Math.min(wanted ?? Number.POSITIVE_INFINITY, Math.max(endOf(reading.blocks), reading.position))
-        // Block by block, each from where it lies.
-        return Stream.flatMap(
-          Stream.unfold(reading, (it) => Effect.succeed(it.position === it.end ? undefined : ([it, it] as const))),
-          attempt
-        )
-      })
-    ).pipe(Stream.withSpan("HdfsClient.OPEN", { attributes: { path } }))
-
-  const readRange = Effect.fnUntraced(function* (path: string, offset: number, length: number, options?: RangeOptions) {
-    const bytes = new Uint8Array(length)
-    if (length === 0) return bytes
-    let at = 0
-    const buffer = new Uint8Array(Math.min(length, 64 * 1024))
-    yield* Stream.runForEachArray(open(path, { ...options, offset, length, buffer }), (chunks) =>
-      Effect.sync(() => {
-        for (const chunk of chunks) {
-          // More than was asked for is a server's fault; it is counted below.
-          if (at + chunk.length <= length) bytes.set(chunk, at)
-          at += chunk.length
-        }
-      })
-    )
-    if (at !== length) {
-      return yield* web.fail(
-        { method: "GET", operation: "OPEN", path },
-        new E.UnexpectedEnd({ position: offset + at, expected: offset + length })
-      )
-    }
-    return bytes
-  })
-
-  // Writing
-
-  const send = Effect.fnUntraced(function* <Err, R>(
-    call: WebHdfs.Call,
-    bytes: Stream.Stream<Uint8Array, Err, R>,
-    length?: number
-  ) {
-    let started = false
-    for (let retries = 0; ; retries++) {
-      const exchange = yield* web.locate(call)
-      const result = yield* Effect.result(
-        web.transport.upload(exchange, bytes, length, () => {
-          started = true
-        })
-      )
-      if (result._tag === "Success") return result.success
-      const error = result.failure
-      // As long as nothing of the source was taken, another DataNode may be tried.
-      const again =
-        !started &&
-        error instanceof E.HdfsError &&
-        error.endpoint === exchange.url.host &&
-        (error.reason._tag === "Connection" || error.reason._tag === "Timeout") &&
-        retries < config.maxRetries
-      if (!again) return yield* Effect.fail(error)
-      yield* web.backoff(retries + 1)
-    }
-  })
-
-  const createParams = (options: CreateOptions | undefined) => ({
-    overwrite: options?.overwrite ?? false,
-    blocksize: options?.blockSize,
-    replication: options?.replication,
-    permission: options?.permission,
-    unmaskedpermission: options?.unmaskedPermission,
-    createparent: options?.createParent,
-    buffersize: options?.bufferSize,
-    ecpolicy: options?.ecPolicy,
-    storagepolicy: options?.storagePolicy
-  })
-
-  const create = Effect.fn("HdfsClient.CREATE")(
-    <Err, R>(path: string, bytes: Stream.Stream<Uint8Array, Err, R>, options?: CreateOptions) =>
-      send({ method: "PUT", operation: "CREATE", path, params: createParams(options) }, bytes, options?.length)
-  )
-
-  const append = Effect.fn("HdfsClient.APPEND")(
-    <Err, R>(
-      path: string,
-      bytes: Stream.Stream<Uint8Array, Err, R>,
-      options?: { readonly bufferSize?: number | undefined }
-    ) => send({ method: "POST", operation: "APPEND", path, params: { buffersize: options?.bufferSize } }, bytes)
-  )
+  const { open, readRange } = Reading.make(web, config, known, { getFileStatus, getFileBlockLocations })
 
   const remove = (path: string, options?: { readonly recursive?: boolean | undefined }): Result<boolean> => {
     const call: WebHdfs.Call = {
@@ -723,7 +361,7 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
     // Nothing there any more: the delete whose answer was lost did it.
     const look = Effect.map(exists(path), (there) => (there ? Option.none<string>() : Option.some(`{"boolean":true}`)))
     return web.text(call, look).pipe(
-      Effect.flatMap((body) => BooleanAnswer({ ...call, url: new URL("http://localhost") }, body)),
+      Effect.flatMap(({ body, exchange }) => Answers.BooleanAnswer(exchange, body)),
       Effect.map((answer) => answer.boolean),
       Effect.withSpan("HdfsClient.DELETE", { attributes: { path } })
     )
@@ -742,87 +380,24 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
     const look = Effect.map(Effect.all([exists(from), exists(to)]), ([before, after]) =>
       !before && after ? Option.some(mode === "legacy" ? `{"boolean":true}` : "") : Option.none<string>()
     )
-    const body = yield* web.text(call, look)
+    const { body, exchange } = yield* web.text(call, look)
     if (body.trim() === "") return true
-    const answer = yield* BooleanAnswer({ ...call, url: new URL("http://localhost") }, body)
+    const answer = yield* Answers.BooleanAnswer(exchange, body)
     if (mode !== "legacy") {
       return yield* web.fail(
         call,
-        new E.Unsupported({ detail: "this server does not know rename options and has done a plain rename" })
+        new E.Unsupported({ detail: "this server does not know rename options and has done a plain rename" }),
+        exchange.url.host
       )
     }
     return answer.boolean
   })
 
-  /** The rename of an HttpFS gateway, which can only look before it leaps. */
-  const renameThroughGateway = Effect.fnUntraced(function* (from: string, to: string, overwrite: boolean) {
-    const call: WebHdfs.Call = { method: "PUT", operation: "RENAME", path: from }
-    const there = yield* status(to)
-    if (Option.isSome(there)) {
-      if (there.value.type === "DIRECTORY") {
-        return yield* web.fail(call, new E.IsADirectory({ detail: `${to} is a directory` }))
-      }
-      if (!overwrite) return yield* web.fail(call, new E.FileAlreadyExists({ detail: `${to} already exists` }))
-      yield* remove(to)
-    }
-    if (!(yield* rename(from, to, "legacy"))) {
-      return yield* web.fail(call, new E.FileAlreadyExists({ detail: `${to} already exists, or ${from} is gone` }))
-    }
-    return true
-  })
-
-  const write = Effect.fn("HdfsClient.write")(function* <Err, R>(
-    path: string,
-    bytes: Stream.Stream<Uint8Array, Err, R>,
-    options?: Omit<CreateOptions, "createParent">
-  ) {
-    const call: WebHdfs.Call = { method: "PUT", operation: "CREATE", path }
-    const overwrite = options?.overwrite ?? false
-    const there = yield* status(path)
-    if (Option.isSome(there)) {
-      if (there.value.type === "DIRECTORY") {
-        return yield* web.fail(call, new E.IsADirectory({ detail: `${path} is a directory` }))
-      }
-      if (!overwrite) return yield* web.fail(call, new E.FileAlreadyExists({ detail: `${path} already exists` }))
-    }
-    const id = (yield* Random.nextIntBetween(0, 2 ** 31)).toString(36)
-    const now = (yield* Clock.currentTimeMillis).toString(36)
-    // Readers of directories skip hidden names, and `._COPYING_` is what `hdfs dfs -put` uses.
-    const temporary = Path.child(Path.parent(path), `.${Path.name(path)}.${now}${id}._COPYING_`)
-    const work = Effect.gen(function* () {
-      const sent = yield* create(temporary, bytes, { ...options, overwrite: false })
-      const { length } = yield* getFileStatus(temporary)
-      if (length !== sent) {
-        return yield* web.fail(call, new E.UnexpectedEnd({ position: length, expected: sent }))
-      }
-      if (config.gateway) yield* renameThroughGateway(temporary, path, overwrite)
-      else yield* rename(temporary, path, overwrite ? "overwrite" : "none")
-      return sent
-    })
-    // A DataNode may still be opening the file when the request is given up without an answer: then it is looked for more than once.
-    const clean = Effect.fnUntraced(
-      function* (times: number) {
-        for (let attempts = 0; attempts < times; attempts++) {
-          const gone = yield* remove(temporary).pipe(
-            // Below a file nothing can have been written.
-            Effect.catchIf(
-              (error) => error.reason._tag === "NotADirectory",
-              () => Effect.succeed(true)
-            )
-          )
-          if (gone) return
-          if (attempts + 1 < times) yield* Effect.sleep(Duration.millis(50 * 2 ** attempts))
-        }
-      },
-      Effect.timeout("30 seconds"),
-      Effect.catch((error) => Effect.logWarning(`${temporary} may be left: ${error.message}`))
-    )
-    return yield* Effect.onExit(work, (exit) => {
-      if (exit._tag === "Success") return Effect.void
-      const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-      // Not an error of the source, which may be another file of HDFS.
-      return clean(error instanceof E.HdfsError && error.path === temporary && isAnswer(error) ? 1 : 5)
-    })
+  const { append, create, renameThroughGateway, write } = Writing.make(web, config, {
+    getFileStatus,
+    status,
+    remove,
+    rename
   })
 
   const moveToTrash = Effect.fn("HdfsClient.moveToTrash")(function* (path: string) {
@@ -844,59 +419,13 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
           path,
           params: { permission: options?.permission, unmaskedpermission: options?.unmaskedPermission }
         },
-        BooleanAnswer
+        Answers.BooleanAnswer
       ),
       (answer) => answer.boolean
     )
 
-  const getTrashRoot = (path: string) => Effect.map(get("GETTRASHROOT", path, PathAnswer), (answer) => answer.Path)
-
-  const listStatusBatch = (path: string): Stream.Stream<M.FileStatus, E.HdfsError> =>
-    Stream.paginate<{ readonly first: string; readonly last: string } | undefined, M.FileStatus, E.HdfsError>(
-      undefined,
-      Effect.fnUntraced(function* (previous) {
-        // The NameNode knows the parameter in lower case only, HttpFS only as documented.
-        const { DirectoryListing } = yield* get("LISTSTATUS_BATCH", path, ListingAnswer, {
-          startAfter: previous?.last,
-          startafter: previous?.last
-        })
-        const page = DirectoryListing.partialListing.FileStatuses.FileStatus
-        const first = page[0]?.pathSuffix
-        const last = page.at(-1)?.pathSuffix
-        if (first !== undefined && first === previous?.first) {
-          return yield* web.fail(
-            { method: "GET", operation: "LISTSTATUS_BATCH", path },
-            new E.Protocol({ detail: "the server gives the same page again and again" })
-          )
-        }
-        return [
-          page,
-          DirectoryListing.remainingEntries > 0 && first !== undefined && last !== undefined
-            ? Option.some({ first, last })
-            : Option.none()
-        ] as const
-      })
-    )
-
-  const getSnapshotDiffListing = (path: string, from: string, to: string) =>
-    Stream.paginate<{ readonly path: string; readonly index: number }, M.SnapshotDiffListing, E.HdfsError>(
-      { path: "", index: -1 },
-      (start) =>
-        Effect.map(
-          get("GETSNAPSHOTDIFFLISTING", path, SnapshotDiffListingAnswer, {
-            oldsnapshotname: from,
-            snapshotname: to,
-            snapshotdiffstartpath: start.path,
-            snapshotdiffindex: start.index
-          }),
-          ({ SnapshotDiffReportListing: page }) => [
-            [page],
-            page.lastIndex === -1 && page.lastPath === ""
-              ? Option.none()
-              : Option.some({ path: page.lastPath, index: page.lastIndex })
-          ]
-        )
-    )
+  const getTrashRoot = (path: string) =>
+    Effect.map(get("GETTRASHROOT", path, Answers.PathAnswer), (answer) => answer.Path)
 
   const hex = (bytes: Uint8Array) => `0x${Buffer.from(bytes).toString("hex")}`
 
@@ -914,7 +443,11 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
       ask({ method: "POST", operation: "CONCAT", path, params: { sources: sources.join(",") } }, nothing, "never"),
     truncate: (path, newLength) =>
       Effect.map(
-        ask({ method: "POST", operation: "TRUNCATE", path, params: { newlength: newLength } }, BooleanAnswer, "never"),
+        ask(
+          { method: "POST", operation: "TRUNCATE", path, params: { newlength: newLength } },
+          Answers.BooleanAnswer,
+          "never"
+        ),
         (answer) => answer.boolean
       ),
 
@@ -927,16 +460,15 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
 
     getFileStatus,
     getFileLinkStatus: (path) =>
-      Effect.map(get("GETFILELINKSTATUS", path, FileStatusAnswer), (answer) => answer.FileStatus),
-    getLinkTarget: (path) => Effect.map(get("GETLINKTARGET", path, PathAnswer), (answer) => answer.Path),
+      Effect.map(get("GETFILELINKSTATUS", path, Answers.FileStatusAnswer), (answer) => answer.FileStatus),
+    getLinkTarget: (path) => Effect.map(get("GETLINKTARGET", path, Answers.PathAnswer), (answer) => answer.Path),
     exists,
-    listStatus: (path) =>
-      Effect.map(get("LISTSTATUS", path, FileStatusesAnswer), (answer) => answer.FileStatuses.FileStatus),
-    listStatusBatch,
+    listStatus: (path) => Listing.listStatus(get, path),
+    listStatusBatch: (path) => Listing.listStatusBatch(get, path),
     getContentSummary: (path) =>
-      Effect.map(get("GETCONTENTSUMMARY", path, ContentSummaryAnswer), (answer) => answer.ContentSummary),
+      Effect.map(get("GETCONTENTSUMMARY", path, Answers.ContentSummaryAnswer), (answer) => answer.ContentSummary),
     getFileChecksum: (path) =>
-      Effect.map(get("GETFILECHECKSUM", path, FileChecksumAnswer), (answer) => answer.FileChecksum),
+      Effect.map(get("GETFILECHECKSUM", path, Answers.FileChecksumAnswer), (answer) => answer.FileChecksum),
     getFileBlockLocations,
     checkAccess: (path, action) => get("CHECKACCESS", path, nothing, { fsaction: action }),
     setPermission: (path, permission) => put("SETPERMISSION", path, { permission }),
@@ -945,11 +477,12 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
       put("SETTIMES", path, { modificationtime: modificationTime ?? -1, accesstime: accessTime ?? -1 }),
     setReplication: (path, replication) =>
       Effect.map(
-        ask({ method: "PUT", operation: "SETREPLICATION", path, params: { replication } }, BooleanAnswer),
+        ask({ method: "PUT", operation: "SETREPLICATION", path, params: { replication } }, Answers.BooleanAnswer),
         (answer) => answer.boolean
       ),
 
-    getAclStatus: (path) => Effect.map(get("GETACLSTATUS", path, AclStatusAnswer), (answer) => answer.AclStatus),
+    getAclStatus: (path) =>
+      Effect.map(get("GETACLSTATUS", path, Answers.AclStatusAnswer), (answer) => answer.AclStatus),
     setAcl: (path, entries) => put("SETACL", path, { aclspec: entries.join(",") }),
     modifyAclEntries: (path, entries) => put("MODIFYACLENTRIES", path, { aclspec: entries.join(",") }),
     // The server wants the field of the permission, empty.
@@ -962,7 +495,7 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
 
     getXAttrs: Effect.fnUntraced(function* (path: string, names?: ReadonlyArray<string>) {
       const ask = (name: string | undefined) =>
-        get("GETXATTRS", path, XAttrsAnswer, { "xattr.name": name, encoding: "hex" })
+        get("GETXATTRS", path, Answers.XAttrsAnswer, { "xattr.name": name, encoding: "hex" })
       // Several names would be several parameters of one name; one request each is as good.
       const answers = names === undefined ? [yield* ask(undefined)] : yield* Effect.forEach(names, (name) => ask(name))
       return new Map(
@@ -974,7 +507,7 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
         )
       )
     }),
-    listXAttrs: (path) => Effect.map(get("LISTXATTRS", path, XAttrNamesAnswer), (answer) => answer.XAttrNames),
+    listXAttrs: (path) => Effect.map(get("LISTXATTRS", path, Answers.XAttrNamesAnswer), (answer) => answer.XAttrNames),
     setXAttr: (path, name, value, flag) =>
       put(
         "SETXATTR",
@@ -989,31 +522,26 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
     removeXAttr: (path, name) => put("REMOVEXATTR", path, { "xattr.name": name }, "never"),
 
     getAllStoragePolicies: Effect.map(
-      get("GETALLSTORAGEPOLICY", "", StoragePoliciesAnswer),
+      get("GETALLSTORAGEPOLICY", "", Answers.StoragePoliciesAnswer),
       (answer) => answer.BlockStoragePolicies.BlockStoragePolicy
     ),
     getStoragePolicy: (path) =>
-      Effect.map(get("GETSTORAGEPOLICY", path, StoragePolicyAnswer), (answer) => answer.BlockStoragePolicy),
+      Effect.map(get("GETSTORAGEPOLICY", path, Answers.StoragePolicyAnswer), (answer) => answer.BlockStoragePolicy),
     setStoragePolicy: (path, policy) => put("SETSTORAGEPOLICY", path, { storagepolicy: policy }),
     unsetStoragePolicy: (path) => ask({ method: "POST", operation: "UNSETSTORAGEPOLICY", path }, nothing),
     satisfyStoragePolicy: (path) => put("SATISFYSTORAGEPOLICY", path),
-    getErasureCodingPolicy: Effect.fnUntraced(function* (path: string) {
-      const body = yield* ask({ method: "GET", operation: "GETECPOLICY", path }, (_, text) => Effect.succeed(text))
-      return body.trim() === "" || body.trim() === "null" || body.trim() === "{}"
-        ? undefined
-        : yield* ErasureCodingPolicyAnswer(
-            { method: "GET", operation: "GETECPOLICY", path, url: new URL("http://localhost") },
-            body
-          )
-    }),
+    getErasureCodingPolicy: (path) =>
+      get("GETECPOLICY", path, (exchange, body) =>
+        ["", "null", "{}"].includes(body.trim()) ? Effect.undefined : Answers.ErasureCodingPolicyAnswer(exchange, body)
+      ),
     setErasureCodingPolicy: (path, policy) => put("SETECPOLICY", path, { ecpolicy: policy }),
     unsetErasureCodingPolicy: (path) => ask({ method: "POST", operation: "UNSETECPOLICY", path }, nothing),
     getErasureCodingPolicies: Effect.map(
-      get("GETECPOLICIES", "", ErasureCodingPoliciesAnswer),
+      get("GETECPOLICIES", "", Answers.ErasureCodingPoliciesAnswer),
       (answer) => answer.ErasureCodingPolicies.ErasureCodingPolicyInfo
     ),
     getErasureCodingCodecs: Effect.map(
-      get("GETECCODECS", "", ErasureCodingCodecsAnswer),
+      get("GETECCODECS", "", Answers.ErasureCodingCodecsAnswer),
       (answer) => answer.ErasureCodingCodecs
     ),
     enableErasureCodingPolicy: (policy) => put("ENABLEECPOLICY", "", { ecpolicy: policy }),
@@ -1023,7 +551,7 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
     disallowSnapshot: (path) => put("DISALLOWSNAPSHOT", path),
     createSnapshot: (path, name) => {
       const call: WebHdfs.Call = { method: "PUT", operation: "CREATESNAPSHOT", path, params: { snapshotname: name } }
-      return Effect.map(ask(call, PathAnswer, "never"), (answer) => answer.Path)
+      return Effect.map(ask(call, Answers.PathAnswer, "never"), (answer) => answer.Path)
     },
     renameSnapshot: (path, from, to) =>
       put("RENAMESNAPSHOT", path, { oldsnapshotname: from, snapshotname: to }, "never"),
@@ -1031,57 +559,58 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
       ask({ method: "DELETE", operation: "DELETESNAPSHOT", path, params: { snapshotname: name } }, nothing, "never"),
     getSnapshotDiff: (path, from, to) =>
       Effect.map(
-        get("GETSNAPSHOTDIFF", path, SnapshotDiffAnswer, { oldsnapshotname: from, snapshotname: to }),
+        get("GETSNAPSHOTDIFF", path, Answers.SnapshotDiffAnswer, { oldsnapshotname: from, snapshotname: to }),
         (answer) => answer.SnapshotDiffReport
       ),
-    getSnapshotDiffListing,
+    getSnapshotDiffListing: (path, from, to) => Listing.getSnapshotDiffListing(get, path, from, to),
     getSnapshottableDirectories: Effect.map(
-      get("GETSNAPSHOTTABLEDIRECTORYLIST", "", SnapshottableAnswer),
+      get("GETSNAPSHOTTABLEDIRECTORYLIST", "", Answers.SnapshottableAnswer),
       (answer) => answer.SnapshottableDirectoryList ?? []
     ),
     getSnapshots: (path) =>
-      Effect.map(get("GETSNAPSHOTLIST", path, SnapshotListAnswer), (answer) => answer.SnapshotList ?? []),
+      Effect.map(get("GETSNAPSHOTLIST", path, Answers.SnapshotListAnswer), (answer) => answer.SnapshotList ?? []),
 
-    getQuotaUsage: (path) => Effect.map(get("GETQUOTAUSAGE", path, QuotaUsageAnswer), (answer) => answer.QuotaUsage),
+    getQuotaUsage: (path) =>
+      Effect.map(get("GETQUOTAUSAGE", path, Answers.QuotaUsageAnswer), (answer) => answer.QuotaUsage),
     setQuota: (path, { namespace, space }) =>
       put("SETQUOTA", path, { namespacequota: namespace, storagespacequota: space }),
     setQuotaByStorageType: (path, type, space) =>
       put("SETQUOTABYSTORAGETYPE", path, { storagetype: type, storagespacequota: space }),
 
-    getHomeDirectory: Effect.map(get("GETHOMEDIRECTORY", "", PathAnswer), (answer) => answer.Path),
+    getHomeDirectory: Effect.map(get("GETHOMEDIRECTORY", "", Answers.PathAnswer), (answer) => answer.Path),
     getTrashRoot,
     getTrashRoots: (options) =>
       Effect.map(
-        get("GETTRASHROOTS", "", TrashRootsAnswer, { allusers: options?.allUsers ?? false }),
+        get("GETTRASHROOTS", "", Answers.TrashRootsAnswer, { allusers: options?.allUsers ?? false }),
         (answer) => answer.Paths ?? []
       ),
     getServerDefaults: Effect.map(
-      get("GETSERVERDEFAULTS", "", ServerDefaultsAnswer),
+      get("GETSERVERDEFAULTS", "", Answers.ServerDefaultsAnswer),
       (answer) => answer.FsServerDefaults
     ),
-    getStatus: Effect.map(get("GETSTATUS", "", FsStatusAnswer), (answer) => answer.FsStatus),
+    getStatus: Effect.map(get("GETSTATUS", "", Answers.FsStatusAnswer), (answer) => answer.FsStatus),
     getDelegationToken: (options) =>
-      Effect.flatMap(
-        get("GETDELEGATIONTOKEN", "", TokenAnswer, {
-          renewer: options?.renewer,
-          service: options?.service,
-          kind: options?.kind
-        }),
-        ({ Token }) =>
-          Token === null
-            ? Effect.fail(
-                web.fail(
-                  { method: "GET", operation: "GETDELEGATIONTOKEN", path: "" },
-                  new E.Unsupported({ detail: "the cluster is not secured and gives no delegation tokens" })
+      get(
+        "GETDELEGATIONTOKEN",
+        "",
+        (exchange, body) =>
+          Effect.flatMap(Answers.TokenAnswer(exchange, body), ({ Token }) =>
+            Token === null
+              ? Effect.fail(
+                  WebHdfs.failAt(
+                    exchange,
+                    new E.Unsupported({ detail: "the cluster is not secured and gives no delegation tokens" })
+                  )
                 )
-              )
-            : Effect.succeed(Redacted.make(Token.urlString, { label: "delegation token" }))
+              : Effect.succeed(Redacted.make(Token.urlString, { label: "delegation token" }))
+          ),
+        { renewer: options?.renewer, service: options?.service, kind: options?.kind }
       ),
     renewDelegationToken: (token) =>
       Effect.map(
         ask(
           { method: "PUT", operation: "RENEWDELEGATIONTOKEN", path: "", params: { token: Redacted.value(token) } },
-          LongAnswer
+          Answers.LongAnswer
         ),
         (answer) => answer.long
       ),

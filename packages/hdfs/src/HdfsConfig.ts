@@ -47,13 +47,20 @@ export class HdfsConfig extends Context.Service<
     readonly authentication: "simple" | "kerberos"
     /** For a connection to be made. Default 60 s. */
     readonly connectTimeout: Duration.Input
-    /** Without a byte while one is awaited. Default 60 s. */
+    /**
+     * For the head of an answer, for 1 KiB more of a body that is awaited, and for 1 MiB of an upload to be taken. Default 60 s.
+     */
     readonly readTimeout: Duration.Input
-    /** For a metadata operation with all its attempts. Default 5 min. Streams of bytes have no such limit. */
+    /**
+     * For a metadata operation with all its attempts, and for the answer to an upload or a login. Default 5 min. Streams of bytes
+     * have no such limit.
+     */
     readonly operationTimeout: Duration.Input
+    /** Bytes of an answer that is not a file's bytes; a larger one is an error. Default 128 MiB. */
+    readonly maxAnswerBytes: number
     /** Changes of the NameNode within one operation. Default 15. */
     readonly maxFailovers: number
-    /** Repetitions on the same server within one operation, or without a byte of progress in a read. Default 10. */
+    /** Repetitions on the same server within one operation, or without 1 MiB of progress in a read. Default 10. */
     readonly maxRetries: number
     /** The first wait; it doubles, times a random 0.5 to 1.5. Default 500 ms. */
     readonly retryBase: Duration.Input
@@ -84,6 +91,7 @@ export const defaults: HdfsConfig["Service"] = {
   connectTimeout: Duration.seconds(60),
   readTimeout: Duration.seconds(60),
   operationTimeout: Duration.minutes(5),
+  maxAnswerBytes: 128 * 1024 * 1024,
   maxFailovers: 15,
   maxRetries: 10,
   retryBase: Duration.millis(500),

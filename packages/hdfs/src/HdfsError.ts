@@ -295,6 +295,24 @@ export class Protocol extends Schema.TaggedError<Protocol>("@sluice/hdfs/HdfsErr
 }
 
 /**
+ * The answer to a metadata operation is larger than `HdfsConfig.maxAnswerBytes`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AnswerTooLarge extends Schema.TaggedError<AnswerTooLarge>("@sluice/hdfs/HdfsError/AnswerTooLarge")(
+  "AnswerTooLarge",
+  {
+    /** Bytes. */
+    limit: Schema.Number
+  }
+) {
+  override get message(): string {
+    return `the answer has more than ${this.limit} bytes`
+  }
+}
+
+/**
  * A step took longer than its limit.
  *
  * @category errors
@@ -424,6 +442,7 @@ export const Reason = Schema.Union([
   InvalidArgument,
   Unsupported,
   Protocol,
+  AnswerTooLarge,
   Timeout,
   Connection,
   Tls,
@@ -458,6 +477,8 @@ const hints: Partial<Record<Reason["_tag"], string>> = {
   Unsupported: "it needs a newer Hadoop, a NameNode instead of an HttpFS gateway, or a setting of the server",
   Protocol:
     "check that the address is a NameNode's or HttpFS's HTTP address (9870, 14000), not a proxy's or a login page's",
+  AnswerTooLarge:
+    "list a large directory page by page (listStatusBatch), or raise HdfsConfig.maxAnswerBytes where the memory is there",
   Tls: "give the authority's certificate in HdfsConfig.tls.ca, and cert and key where the server wants them",
   UnexpectedEnd: "look at the DataNodes' logs",
   FileChanged: "read it again from the start",

@@ -9,6 +9,12 @@
 import { Schema } from "effect"
 
 /**
+ * Bytes of a file, or an offset in it: a whole number, and no more than HDFS keeps in a file (1,048,576 blocks of 256 MiB), so
+ * that nobody plans for what cannot be.
+ */
+const FileBytes = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 48 }))
+
+/**
  * A file or directory.
  *
  * @category models
@@ -18,12 +24,12 @@ export const FileStatus = Schema.Struct({
   /** Milliseconds since 1970 UTC; 0 where the cluster does not keep it. */
   accessTime: Schema.Number,
   /** Bytes; 0 for a directory. */
-  blockSize: Schema.Number,
+  blockSize: FileBytes,
   childrenNum: Schema.optional(Schema.Number),
   fileId: Schema.optional(Schema.Number),
   group: Schema.String,
   /** Bytes; 0 for a directory. */
-  length: Schema.Number,
+  length: FileBytes,
   /** Milliseconds since 1970 UTC. */
   modificationTime: Schema.Number,
   owner: Schema.String,
@@ -126,8 +132,8 @@ export type FileChecksum = typeof FileChecksum.Type
  * @since 0.1.0
  */
 export const BlockLocation = Schema.Struct({
-  offset: Schema.Number,
-  length: Schema.Number,
+  offset: FileBytes,
+  length: FileBytes,
   corrupt: Schema.Boolean,
   /** Host names of the DataNodes. */
   hosts: Schema.Array(Schema.String),

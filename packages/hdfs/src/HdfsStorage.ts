@@ -15,7 +15,15 @@
  *
  * @since 0.1.0
  */
-import { type Backend, type FileStatus, layerSchemes, makeLocal, makeMemory, type Storage } from "@sluice/core/Storage"
+import {
+  type Backend,
+  type BlockLocation,
+  type FileStatus,
+  layerSchemes,
+  makeLocal,
+  makeMemory,
+  type Storage
+} from "@sluice/core/Storage"
 import * as S from "@sluice/core/StorageError"
 import * as StoragePath from "@sluice/core/StoragePath"
 import { Current } from "@sluice/core/TaskContext"
@@ -58,10 +66,28 @@ const toReason = (error: HdfsError): S.Reason => {
     case "InvalidArgument":
       return new S.InvalidPath({ detail })
     case "Unsupported":
+    case "AnswerTooLarge":
       return new S.Unsupported({ detail })
     default:
       return new S.Unavailable({ detail, cause: error })
   }
+}
+
+/** The blocks as a cover of the file: what the NameNode's list leaves out has no host, what is in it twice counts once. */
+const covering = (blocks: ReadonlyArray<M.BlockLocation>, length: number): ReadonlyArray<BlockLocation> => {
+  const cover: Array<BlockLocation> = []
+  let at = 0
+  const add = (end: number, hosts: ReadonlyArray<string>) => {
+    if (end <= at) return
+    cover.push({ offset: at, length: end - at, hosts })
+    at = end
+  }
+  for (const block of blocks.toSorted((a, b) => a.offset - b.offset)) {
+    add(Math.min(block.offset, length), [])
+    add(Math.min(block.offset + block.length, length), block.hosts)
+  }
+  add(length, [])
+  return cover
 }
 
 const toPath = (segments: StoragePath.Segments): string => `/${segments.join("/")}`
@@ -145,7 +171,15 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
           (error) => error.reason._tag === "FileNotFound",
           () => Effect.succeed([])
         ),
-        wrapped
+        wrapped,
+        Effect.flatMap((entries) => {
+          const twice = entries.find(({ name }, i) => name === entries[i - 1]?.name)
+          const uri = `${base}${StoragePath.encode(directory)}`
+          return twice === undefined
+            ? Effect.succeed(entries)
+            : // Its rows would be read twice.
+              Effect.fail(storageError("list", uri, new S.Unavailable({ detail: `${twice.name} is listed twice` })))
+        })
       )
   })
 
@@ -271,7 +305,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
       const { length } = yield* fileStatus("blocks", uri, path)
       if (length === 0) return []
       const blocks = yield* wrap("blocks", uri)(client.getFileBlockLocations(path, { offset: 0, length }))
-      return blocks.map((block) => ({ offset: block.offset, length: block.length, hosts: block.hosts }))
+      return covering(blocks, length)
     })
   }
 })

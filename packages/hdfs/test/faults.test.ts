@@ -1,8 +1,9 @@
-import { HdfsAuth, HdfsClient, HdfsConfig, type HdfsError } from "@sluice/hdfs"
+import { HdfsAuth, type HdfsError } from "@sluice/hdfs"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Redacted, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Redacted, Stream } from "effect"
 import * as Http from "node:http"
 import type * as Net from "node:net"
+import { fileStatus, readAll, reason, withClient } from "./support/client.ts"
 
 // What a healthy cluster never does, from a server that follows a script.
 
@@ -54,51 +55,6 @@ const json = (response: Http.ServerResponse, status: number, body: unknown) => {
 
 const exception = (response: Http.ServerResponse, status: number, name: string, message: string) =>
   json(response, status, { RemoteException: { exception: name, javaClassName: `x.${name}`, message } })
-
-const fileStatus = {
-  accessTime: 0,
-  blockSize: 1024,
-  fileId: 7,
-  group: "g",
-  length: 10,
-  modificationTime: 1,
-  owner: "o",
-  pathSuffix: "",
-  permission: "644",
-  replication: 1,
-  type: "FILE"
-}
-
-const client = (options: HdfsConfig.Options, auth?: Layer.Layer<HdfsAuth.HdfsAuth>) =>
-  HdfsClient.layer.pipe(
-    Layer.provide(
-      HdfsConfig.layer({
-        retryBase: "1 millis",
-        retryMax: "5 millis",
-        readTimeout: "200 millis",
-        maxRetries: 3,
-        ...options
-      })
-    ),
-    Layer.provide(auth ?? Layer.orDie(HdfsAuth.layerSimple({ user: "ann" })))
-  )
-
-const withClient = <A, E, R>(
-  options: HdfsConfig.Options,
-  use: (client: HdfsClient.HdfsClient["Service"]) => Effect.Effect<A, E, R>,
-  auth?: Layer.Layer<HdfsAuth.HdfsAuth>
-) => Effect.flatMap(HdfsClient.HdfsClient, use).pipe(Effect.provide(client(options, auth)))
-
-/** Asserts the reason of a failure, and that it names operation and path. */
-const reason = <A, R>(effect: Effect.Effect<A, HdfsError.HdfsError, R>, tag: HdfsError.Reason["_tag"]) =>
-  Effect.map(Effect.flip(effect), (error) => {
-    assert.strictEqual(error.reason._tag, tag, error.message)
-    assert.include(error.message, error.operation)
-    return error
-  })
-
-const readAll = (hdfs: HdfsClient.HdfsClient["Service"], path = "/f", options?: HdfsClient.OpenOptions) =>
-  Effect.map(Stream.runCollect(hdfs.open(path, options)), (chunks) => Buffer.concat(chunks).toString())
 
 const content = "0123456789abcdefghij"
 
@@ -424,14 +380,17 @@ describe("HdfsClient on a faulty server", () => {
 
   it.live("a file of another length on the second try has changed", () =>
     Effect.gen(function* () {
-      const server = yield* serve(
-        dataNode((response, offset, attempt) => {
-          const rest = attempt === 0 ? content : `${content.slice(offset)}and more`
-          response.writeHead(200, { "content-length": String(rest.length) })
-          if (attempt > 0) return response.end(rest)
-          response.write(rest.slice(0, 5))
-          setTimeout(() => response.destroy(), 20)
-        })
+      let length = content.length
+      const data = dataNode((response) => {
+        response.writeHead(200, { "content-length": String(content.length) })
+        response.write(content.slice(0, 5))
+        length += 8
+        setTimeout(() => response.destroy(), 20)
+      })
+      const server = yield* serve((request, response, url, self) =>
+        url.searchParams.get("op") === "GETFILESTATUS"
+          ? json(response, 200, { FileStatus: { ...fileStatus, length } })
+          : data(request, response, url, self)
       )
       yield* withClient({ nameNodes: [server.url] }, (hdfs) => reason(readAll(hdfs), "FileChanged"))
     }).pipe(Effect.scoped)
@@ -600,7 +559,9 @@ describe("HdfsClient on a faulty server", () => {
   it.live("a DataNode behind another address is reached by the host map and by rewriteLocation", () =>
     Effect.gen(function* () {
       const data = yield* serve((_, response) => response.end("bytes"))
-      const name = yield* serve((_, response) => {
+      const name = yield* serve((_, response, url) => {
+        if (url.searchParams.get("op") === "GETFILESTATUS")
+          return json(response, 200, { FileStatus: { ...fileStatus, length: "bytes".length } })
         response.writeHead(307, { location: "http://dn1.internal:9864/data?op=OPEN", "content-length": "0" })
         response.end()
       })

@@ -1,13 +1,38 @@
-import { Duration, Effect, Redacted } from "effect"
+import { Duration, Effect, Redacted, type Scope } from "effect"
 import { HdfsConfig } from "../HdfsConfig.ts"
-import * as Http from "./http.ts"
+import { constants } from "node:buffer"
+import { Download } from "./download.ts"
+import * as Exchanges from "./exchanges.ts"
+import type { Failure, Http, Options } from "./http.ts"
+
+/** What a timer of Node can wait, some 24 days. */
+const millis = (duration: Duration.Input) => Math.min(Duration.toMillis(duration), 2 ** 31 - 1)
+
+const make = (options: Options): Effect.Effect<Http, never, Scope.Scope> =>
+  Effect.map(Exchanges.make(options), (exchanges) => ({
+    ...exchanges,
+    download: Effect.fnUntraced(function* (asked, wanted, buffer) {
+      const body = yield* Effect.acquireRelease(
+        Effect.try({
+          try: () => new Download(asked, options, wanted, buffer),
+          catch: (cause): Failure => ({ _tag: "Cause", cause })
+        }),
+        (it) => Effect.sync(() => it.close())
+      )
+      const head = yield* body.head
+      return { ...head, pull: body.pull }
+    })
+  }))
 
 /** Connections with the timeouts and certificates of the configuration; they end with the scope. */
 export const connections = Effect.gen(function* () {
-  const { connectTimeout, readTimeout, tls } = yield* HdfsConfig
-  return yield* Http.make({
-    connectMillis: Duration.toMillis(connectTimeout),
-    readMillis: Duration.toMillis(readTimeout),
+  const { connectTimeout, maxAnswerBytes, operationTimeout, readTimeout, tls } = yield* HdfsConfig
+  return yield* make({
+    connectMillis: millis(connectTimeout),
+    readMillis: millis(readTimeout),
+    answerMillis: millis(operationTimeout),
+    // A larger one is no string.
+    answerBytes: Math.min(maxAnswerBytes, constants.MAX_STRING_LENGTH),
     tls: {
       ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
       ...(tls?.cert === undefined ? {} : { cert: tls.cert }),

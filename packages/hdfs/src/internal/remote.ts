@@ -12,15 +12,19 @@ const RemoteException = Schema.fromJsonString(
 )
 const decodeRemote = Schema.decodeUnknownOption(RemoteException)
 
+/** What is looked at of a message: the expressions below may take the square of its length. */
+const maxDetail = 1024
+
 /** Java messages carry stack traces behind the first line. */
-const firstLine = (text: string): string => text.split("\n", 1)[0]?.trim() ?? ""
+const firstLine = (text: string): string => text.slice(0, maxDetail).split("\n", 1)[0]?.trim() ?? ""
 
 /** The reason for a response with a status of 400 or more to an operation. */
 export const reasonOfResponse = (operation: string, status: number, body: string): E.Reason => {
   const decoded = decodeRemote(body)
   if (Option.isSome(decoded)) {
     const { exception, javaClassName, message } = decoded.value.RemoteException
-    return reasonOfException(operation, exception, javaClassName ?? exception, message ?? "", status)
+    const javaClass = (javaClassName ?? exception).slice(0, 200)
+    return reasonOfException(operation, exception, javaClass, message ?? "", status)
   }
   if (status === 401) return new E.Authentication({ detail: `401 Unauthorized${excerpt(body)}` })
   if (status === 403) return new E.AccessControl({ detail: `403 Forbidden${excerpt(body)}` })
@@ -29,14 +33,34 @@ export const reasonOfResponse = (operation: string, status: number, body: string
   return new E.Protocol({ detail: `status ${status} without a RemoteException${excerpt(body)}` })
 }
 
+/** What of a body that is no JSON may come into a message. */
+const maxBody = 16 * 1024
+
 /** The start of a body that is no JSON, without tags, for a message. */
 export const excerpt = (body: string): string => {
-  const text = body
-    .replace(/<(style|script)[\s\S]*?<\/\1>/gi, " ")
-    .replace(/<[^>]*>/g, " ")
-    .replace(/\s+/g, " ")
-    .trim()
+  const text = withoutTags(body.slice(0, maxBody)).replace(/\s+/g, " ").trim()
   return text === "" ? "" : `: ${text.slice(0, 120)}`
+}
+
+/** Leaves out tags, and what is between those of styles and scripts. Looks at each character once or twice. */
+const withoutTags = (html: string): string => {
+  const lower = html.toLowerCase()
+  let text = ""
+  let at = 0
+  while (at < html.length) {
+    const open = html.indexOf("<", at)
+    const close = open < 0 ? -1 : html.indexOf(">", open)
+    if (close < 0) return text + html.slice(at)
+    text += `${html.slice(at, open)} `
+    at = close + 1
+    for (const name of ["style", "script"]) {
+      if (!lower.startsWith(name, open + 1)) continue
+      const end = lower.indexOf(`</${name}>`, at)
+      // Without an end all of it is style.
+      at = end < 0 ? html.length : end
+    }
+  }
+  return text
 }
 
 const reasonOfException = (
@@ -127,7 +151,7 @@ const reasonOfException = (
   if (/still not started|startup mode|not yet started/i.test(detail)) return new E.Retriable({ detail })
   // A DataNode's own call to the NameNode failed, as its first after the NameNode's restart does: its connection is dead.
   if (/between local host is: .*destination host is: /.test(detail)) return new E.Retriable({ detail })
-  if (/Offset=.*out of the range|out of the range/.test(detail)) return new E.InvalidArgument({ detail })
+  if (/out of the range/.test(detail)) return new E.InvalidArgument({ detail })
   if (/is non empty/.test(detail)) return new E.NotEmpty({ detail })
   if (/ must both be directories/.test(detail)) return new E.FileAlreadyExists({ detail })
   if (status === 401) return new E.Authentication({ detail })

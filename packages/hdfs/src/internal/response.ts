@@ -5,37 +5,79 @@ export interface Head {
   readonly headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
 }
 
-const maxHead = 64 * 1024
+/** Bytes of the head, those of `100 Continue` and the like before it and of trailers behind it included. */
+export const maxHead = 64 * 1024
+const maxChunkLine = 4 * 1024
+/** Answers such as `100 Continue` before the answer. */
+export const maxInterim = 16
 
-/** Takes an HTTP/1.1 answer apart: its head, then a body by its length, in chunks, or to the end of the connection. */
+const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
+const statusLine = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: [^\r]*)?$/
+const headerName = new RegExp(`^${token}+$`)
+const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
+const chunkLine = new RegExp(`^([0-9A-Fa-f]{1,14})(?:;${token}+(?:=(?:${token}+|"(?:[^"\\\\\\r]|\\\\.)*"))?)*$`)
+
+const isBlank = (text: string, at: number) => text.charCodeAt(at) === 32 || text.charCodeAt(at) === 9
+
+/** Without the blanks around it; `trim` takes others away too. */
+const unpadded = (text: string): string => {
+  let from = 0
+  let to = text.length
+  while (from < to && isBlank(text, from)) from++
+  while (to > from && isBlank(text, to - 1)) to--
+  return text.slice(from, to)
+}
+
+/** What is wrong with how a body is said to be sent, by headers that HTTP/1.1 gives a choice in. */
+export const wrongCoding = (headers: Head["headers"]): string | undefined => {
+  const transfer = headers["transfer-encoding"]
+  if (transfer !== undefined && String(transfer).toLowerCase() !== "chunked") {
+    return `an unknown Transfer-Encoding, ${String(transfer).slice(0, 100)}`
+  }
+  const content = headers["content-encoding"]
+  return content === undefined || String(content).toLowerCase() === "identity"
+    ? undefined
+    : `a Content-Encoding nobody asked for, ${String(content).slice(0, 100)}`
+}
+
+/**
+ * Takes an HTTP/1.1 answer apart: its head, then a body by its length, in chunks, or to the end of the connection. As strict as
+ * llhttp, Node's own parser: what is not framed as RFC 9112 has it is malformed, and no more of it is taken for data.
+ */
 export class Response {
   /** Once it is there. */
   head: Head | undefined
   /** What is wrong with it. */
   malformed: string | undefined
-  /** Whether the connection may be used again after the body. */
-  reusable = false
   private readonly onBody: (part: Uint8Array) => void
+  private readonly wanted: number
+  private received = 0
+  /** The line so far. */
   private text = ""
-  private state: "head" | "bytes" | "size" | "after" | "trailer" | "done" = "head"
+  private state: "status" | "header" | "bytes" | "size" | "after" | "trailer" | "done" = "status"
+  private version = "1"
+  private status = 0
+  private headers = new Map<string, string>()
+  private headBytes = 0
+  private interim = 0
   private chunked = false
   /** Of the body, or of its chunk. */
   private remaining = Number.POSITIVE_INFINITY
 
-  /** `onBody` gets views of what is fed. */
-  constructor(onBody: (part: Uint8Array) => void) {
+  /** `onBody` gets views of what is fed; a body of more than `wanted` bytes is malformed, but for that of an error. */
+  constructor(onBody: (part: Uint8Array) => void, wanted = Number.POSITIVE_INFINITY) {
     this.onBody = onBody
+    this.wanted = wanted
   }
 
   get done(): boolean {
     return this.state === "done"
   }
 
+  /** Takes what came. What is behind the end of the answer belongs to nobody. */
   feed(bytes: Uint8Array): void {
     let at = 0
     while (at < bytes.length && this.state !== "done" && this.malformed === undefined) at = this.step(bytes, at)
-    // What comes behind the answer belongs to nobody.
-    if (at < bytes.length) this.reusable = false
   }
 
   /** The connection has ended; yields whether the answer has too, which some bodies end with. */
@@ -49,71 +91,130 @@ export class Response {
     if (this.state === "bytes") {
       const end = Math.min(bytes.length, at + this.remaining)
       this.remaining -= end - at
+      this.received += end - at
+      if (this.isExcess(0)) return end
       if (this.remaining === 0) this.state = this.chunked ? "after" : "done"
       this.onBody(bytes.subarray(at, end))
       return end
     }
     const newline = bytes.indexOf(10, at)
     const end = newline === -1 ? bytes.length : newline + 1
+    const fresh = this.text.length < 7
     this.text += Buffer.from(bytes.buffer, bytes.byteOffset + at, end - at).toString("latin1")
-    if (this.text.length > maxHead) this.malformed = "a head of more than 64 KiB"
-    else if (newline !== -1) this.line()
+    if (this.state === "size" || this.state === "after") {
+      if (this.text.length > maxChunkLine) this.malformed = "a chunk with a size line of more than 4 KiB"
+    } else {
+      this.headBytes += end - at
+      if (this.headBytes > maxHead) this.malformed = "a head of more than 64 KiB"
+      // Whoever speaks something else may not end its lines, and would be waited for.
+      else if (this.state === "status" && fresh && !"HTTP/1.".startsWith(this.text.slice(0, 7))) {
+        this.malformed = "an answer that is not HTTP/1.1"
+      }
+    }
+    if (newline !== -1 && this.malformed === undefined) {
+      const line = this.text
+      this.text = ""
+      if (line.endsWith("\r\n")) this.line(line.slice(0, -2))
+      else this.malformed = "a line of the head or between chunks that does not end with CR LF"
+    }
     return end
   }
 
-  /** A line is complete; a head is with its empty line. */
-  private line(): void {
-    if (this.state === "head") {
-      if (this.text.endsWith("\n\r\n") || this.text.endsWith("\n\n")) this.onHead()
-      return
-    }
-    const line = this.text.trimEnd()
-    this.text = ""
-    if (this.state === "after") this.state = "size"
-    else if (this.state === "trailer") {
-      if (line === "") this.state = "done"
-    } else {
-      const size = /^[0-9a-f]{1,12}(?=\s*(;|$))/i.exec(line)
-      if (size === null) {
-        this.malformed = "a body in chunks without their sizes"
+  private line(line: string): void {
+    switch (this.state) {
+      case "status":
+        return this.onStatus(line)
+      case "header":
+      case "trailer":
+        if (line !== "") return this.onHeader(line)
+        if (this.state === "trailer") this.state = "done"
+        else this.onHead()
         return
+      case "after":
+        if (line === "") this.state = "size"
+        else this.malformed = "a chunk that is longer than its size"
+        return
+      case "size": {
+        const size = Number.parseInt(chunkLine.exec(line)?.[1] ?? "", 16)
+        if (!Number.isSafeInteger(size)) {
+          this.malformed = "a body in chunks without their sizes"
+          return
+        }
+        if (this.isExcess(size)) return
+        this.remaining = size
+        this.state = size === 0 ? "trailer" : "bytes"
       }
-      this.remaining = Number.parseInt(size[0], 16)
-      this.state = this.remaining === 0 ? "trailer" : "bytes"
     }
   }
 
-  private onHead(): void {
-    const [first = "", ...lines] = this.text.trimEnd().split("\n")
-    this.text = ""
-    const found = /^HTTP\/1\.([01]) (\d{3})\b/.exec(first)
+  /** Whether `more` bytes are more than were wanted: it would not be known which of them are right. */
+  private isExcess(more: number): boolean {
+    if (this.received + more <= this.wanted || this.status >= 400) return false
+    this.malformed = `more than the ${this.wanted} bytes that were asked for: the server ignores the range`
+    return true
+  }
+
+  private onStatus(line: string): void {
+    const found = statusLine.exec(line)
     if (found === null) {
-      this.malformed = "an answer that is not HTTP/1.1"
+      this.malformed = "an answer that is not HTTP/1.1: no such status line"
       return
     }
-    const status = Number(found[2])
-    // `100 Continue` and the like come before the answer.
-    if (status < 200) return
-    const headers: Record<string, string> = {}
-    for (const line of lines) {
-      const colon = line.indexOf(":")
-      if (colon <= 0) continue
-      const name = line.slice(0, colon).trim().toLowerCase()
-      const value = line.slice(colon + 1).trim()
-      const before = headers[name]
-      headers[name] = before === undefined ? value : `${before}, ${value}`
+    this.version = found[1] ?? "1"
+    this.status = Number(found[2])
+    this.headers = new Map()
+    this.state = "header"
+  }
+
+  private onHeader(line: string): void {
+    if (isBlank(line, 0)) {
+      this.malformed = "a header folded over several lines"
+      return
     }
-    this.head = { status, headers }
-    const length = headers["content-length"]
-    this.chunked = /\bchunked$/i.test(headers["transfer-encoding"] ?? "")
+    const colon = line.indexOf(":")
+    const name = line.slice(0, Math.max(0, colon)).toLowerCase()
+    const value = unpadded(line.slice(colon + 1))
+    if (!headerName.test(name) || !headerValue.test(value)) {
+      this.malformed = "a line of the head that is no header"
+      return
+    }
+    if (this.state === "trailer") return
+    const before = this.headers.get(name)
+    if (before !== undefined && (name === "content-length" || name === "transfer-encoding")) {
+      this.malformed = `more than one ${name} header`
+      return
+    }
+    this.headers.set(name, before === undefined ? value : `${before}, ${value}`)
+  }
+
+  private onHead(): void {
+    const { headers, status } = this
+    if (status < 200) {
+      // `100 Continue` and the like come before the answer; after 101 there is none.
+      if (status === 101) this.malformed = "a 101 Switching Protocols nobody asked for"
+      else if (++this.interim > maxInterim) this.malformed = `more than ${maxInterim} answers like 100 Continue`
+      else this.state = "status"
+      return
+    }
+    const head: Head = { status, headers: Object.fromEntries(headers) }
+    const length = headers.get("content-length")
+    this.chunked = headers.has("transfer-encoding")
+    this.malformed = wrongCoding(head.headers)
+    if (this.malformed !== undefined) return
+    if (this.chunked && (length !== undefined || this.version === "0")) {
+      this.malformed = "a Transfer-Encoding beside a Content-Length or in HTTP/1.0"
+      return
+    }
+    if (length !== undefined) {
+      this.remaining = /^\d{1,16}$/.test(length) ? Number(length) : Number.NaN
+      if (!Number.isSafeInteger(this.remaining)) {
+        this.malformed = `a Content-Length of ${length.slice(0, 100)}`
+        return
+      }
+    }
     if (status === 204 || status === 304) this.remaining = 0
-    else if (this.chunked || length === undefined) this.remaining = Number.POSITIVE_INFINITY
-    else if (/^\d{1,15}$/.test(length)) this.remaining = Number(length)
-    else this.malformed = `a Content-Length of ${length}`
-    this.state = this.remaining === 0 ? "done" : this.chunked ? "size" : "bytes"
-    this.reusable =
-      found[1] === "1" &&
-      !/\bclose\b/i.test(headers["connection"] ?? "") &&
-      (this.chunked || this.remaining !== Number.POSITIVE_INFINITY)
+    if (this.isExcess(length === undefined ? 0 : this.remaining)) return
+    this.head = head
+    this.state = this.chunked && this.remaining !== 0 ? "size" : this.remaining === 0 ? "done" : "bytes"
   }
 }

@@ -1,6 +1,6 @@
-import { Cause, Duration, Effect, Option, Redacted, Schema, type Scope, Stream } from "effect"
+import { Cause, type Duration, Effect, Option, Redacted, Schema, type Scope, Stream } from "effect"
 import * as E from "../HdfsError.ts"
-import type * as Http from "./http.ts"
+import * as Http from "./http.ts"
 import type { Head } from "./response.ts"
 import { excerpt, reasonOfResponse } from "./remote.ts"
 
@@ -39,11 +39,6 @@ const reasonOfCause = (cause: unknown): E.Reason => {
   return new E.Connection({ code, detail, sent: !neverSent.has(code) })
 }
 
-export interface Limits {
-  readonly connectTimeout: Duration.Input
-  readonly readTimeout: Duration.Input
-}
-
 export interface Transport {
   /** A small exchange, whatever the status of its answer. */
   readonly answer: (exchange: Exchange) => Effect.Effect<Http.Answer, E.HdfsError>
@@ -52,11 +47,12 @@ export interface Transport {
   /** `answer`, then `accept`. */
   readonly ask: (exchange: Exchange) => Effect.Effect<Http.Answer, E.HdfsError>
   /**
-   * The bytes of a body; `onBytes` counts them. Fails with a read timeout when the server stalls. With a `buffer` a chunk
-   * holds until the next is pulled.
+   * The bytes of a body of which `wanted` are asked for; `onBytes` counts them. Fails with a read timeout when the server
+   * stalls, and when more come. With a `buffer` a chunk holds until the next is pulled.
    */
   readonly bytes: (
     exchange: Exchange,
+    wanted: number,
     buffer: Uint8Array | undefined,
     onBytes: (count: number) => void
   ) => Effect.Effect<
@@ -64,25 +60,26 @@ export interface Transport {
     E.HdfsError,
     Scope.Scope
   >
-  /** Sends a stream as the body, of a known length or not; yields the bytes sent once the server said yes. */
+  /** Sends a stream as the body, of a known length or not; yields the bytes sent once the server said that it has them. */
   readonly upload: <Err, R>(
     exchange: Exchange,
     bytes: Stream.Stream<Uint8Array, Err, R>,
     length: number | undefined,
+    /** What the server says when it has all bytes. */
+    status: 200 | 201,
     onStart: () => void
   ) => Effect.Effect<number, E.HdfsError | Err, R>
 }
 
-export const make = (http: Http.Http, limits: Limits): Transport => {
+export const make = (http: Http.Http, limits: { readonly operationTimeout: Duration.Input }): Transport => {
   const failed = (exchange: Exchange, failure: Http.Failure): E.HdfsError => {
     switch (failure._tag) {
-      case "Timeout": {
-        const { phase } = failure
-        const duration = phase === "connect" ? limits.connectTimeout : limits.readTimeout
-        return fail(exchange, new E.Timeout({ phase, millis: Duration.toMillis(duration) }))
-      }
+      case "Timeout":
+        return fail(exchange, new E.Timeout({ phase: failure.phase, millis: failure.millis }))
       case "Malformed":
         return fail(exchange, new E.Protocol({ detail: failure.detail }))
+      case "TooLarge":
+        return fail(exchange, new E.AnswerTooLarge({ limit: failure.limit }))
       default:
         return fail(exchange, reasonOfCause(failure.cause))
     }
@@ -106,15 +103,33 @@ export const make = (http: Http.Http, limits: Limits): Transport => {
 
   const ask: Transport["ask"] = (exchange) => Effect.flatMap(answer(exchange), (it) => accept(exchange, it))
 
-  const bytes: Transport["bytes"] = Effect.fnUntraced(function* (exchange, buffer, onBytes) {
-    const { pull, ...head } = yield* Effect.mapError(http.download(request(exchange), buffer), (failure) =>
+  /** The beginning of a body that says what is wrong. */
+  const beginning = Effect.fnUntraced(function* (
+    chunks: Effect.Effect<ReadonlyArray<Uint8Array>, E.HdfsError | Cause.Done>
+  ) {
+    const parts: Array<Uint8Array> = []
+    let room = Http.errorBytes
+    while (room > 0) {
+      const more = yield* Effect.catchIf(chunks, Cause.isDone, () => Effect.undefined)
+      if (more === undefined) break
+      for (const chunk of more) {
+        // With a buffer of the caller each chunk is gone when the next is there.
+        const part = chunk.slice(0, room)
+        parts.push(part)
+        room -= part.length
+      }
+    }
+    return Buffer.concat(parts).toString()
+  })
+
+  const bytes: Transport["bytes"] = Effect.fnUntraced(function* (exchange, wanted, buffer, onBytes) {
+    const { pull, ...head } = yield* Effect.mapError(http.download(request(exchange), wanted, buffer), (failure) =>
       failed(exchange, failure)
     )
     const chunks = Effect.mapError(pull, (failure) => (Cause.isDone(failure) ? failure : failed(exchange, failure)))
     if (head.status >= 400) {
-      // With a buffer of the caller each chunk is gone when the next is there.
-      const body = yield* Stream.fromPull(Effect.succeed(chunks)).pipe(Stream.decodeText(), Stream.mkString)
-      return yield* refused(exchange, { ...head, body })
+      const body = yield* Effect.timeoutOption(beginning(chunks), limits.operationTimeout)
+      return yield* refused(exchange, { ...head, body: Option.getOrElse(body, () => "") })
     }
     const counted = Effect.map(chunks, (all) => {
       let count = 0
@@ -129,6 +144,7 @@ export const make = (http: Http.Http, limits: Limits): Transport => {
     exchange: Exchange,
     source: Stream.Stream<Uint8Array, Err, R>,
     length: number | undefined,
+    status: 200 | 201,
     onStart: () => void
   ) {
     let sent = 0
@@ -155,8 +171,12 @@ export const make = (http: Http.Http, limits: Limits): Transport => {
           error instanceof SourceError ? error.error : failed(exchange, error)
         )
       )
-    if (answer.status >= 300) return yield* refused(exchange, answer)
-    return sent
+    if (answer.status === status) return sent
+    return yield* answer.status >= 400
+      ? refused(exchange, answer)
+      : Effect.fail(
+          fail(exchange, new E.Protocol({ detail: `status ${answer.status} instead of ${status} for the bytes sent` }))
+        )
   })
 
   return { answer, accept, ask, bytes, upload }
@@ -170,7 +190,7 @@ class SourceError<Err> {
   }
 }
 
-const Location = Schema.fromJsonString(Schema.Struct({ Location: Schema.String }))
+const Location = Schema.fromJsonString(Schema.Struct({ Location: Schema.String.check(Schema.isMaxLength(64 * 1024)) }))
 const decodeLocation = Schema.decodeUnknownOption(Location)
 
 /** The `Location` of an answer to `noredirect=true`. */
@@ -190,7 +210,7 @@ export const decoder = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) 
         new E.Protocol({
           detail: html
             ? `HTML instead of JSON${excerpt(body)}`
-            : `not the JSON of ${exchange.operation} (${result.failure.message.split("\n")[0] ?? ""})${excerpt(body)}`
+            : `not the JSON of ${exchange.operation} (${result.failure.message.split("\n", 1)[0]?.slice(0, 300) ?? ""})${excerpt(body)}`
         })
       )
     )

@@ -19,16 +19,16 @@ export interface Call {
 /** What may be done when nobody knows whether the server did it: repeat, look, or give up. */
 type Repeat<A> = "always" | "never" | Effect.Effect<Option.Option<A>, E.HdfsError>
 
+/** What an operation came to, and in which exchange: errors in it name the server that said it. */
+interface Answered {
+  readonly exchange: Transport.Exchange
+  readonly body: string
+}
+
 export interface WebHdfs {
   readonly transport: Transport.Transport
-  /** Runs an attempt against the NameNodes until one does it. */
-  readonly sweep: <A, R>(
-    call: Call,
-    repeat: Repeat<A>,
-    attempt: (nameNode: URL) => Effect.Effect<A, E.HdfsError, R>
-  ) => Effect.Effect<A, E.HdfsError, R>
-  /** An operation that answers with a small text. */
-  readonly text: (call: Call, repeat: Repeat<string>) => Effect.Effect<string, E.HdfsError>
+  /** An operation that answers with a small text; what a lost answer said may be found out by `repeat`. */
+  readonly text: (call: Call, repeat: Repeat<string>) => Effect.Effect<Answered, E.HdfsError>
   /** Where the bytes of an `OPEN`, `CREATE` or `APPEND` are to be exchanged. */
   readonly locate: (call: Call) => Effect.Effect<Transport.Exchange, E.HdfsError>
   /** The exchange of a call with a NameNode, with credentials. */
@@ -37,6 +37,10 @@ export interface WebHdfs {
   readonly backoff: (n: number) => Effect.Effect<void>
   readonly fail: (call: Call, reason: E.Reason, endpoint?: string) => E.HdfsError
 }
+
+/** A failure of what came in an exchange. */
+export const failAt = ({ operation, path, url }: Transport.Exchange, reason: E.Reason) =>
+  new E.HdfsError({ operation, path, endpoint: url.host, reason })
 
 /** Whether the server certainly did nothing. */
 const notDone = (reason: E.Reason): boolean =>
@@ -137,22 +141,28 @@ export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsA
     status >= 300 && status < 400 && typeof headers["location"] === "string" ? headers["location"] : undefined
 
   /** The answer of a small operation, redirects followed. */
-  const answer = Effect.fnUntraced(function* (call: Call, nameNode: URL) {
+  const answer = Effect.fnUntraced(function* (call: Call, nameNode: URL, asks: (url: URL) => void) {
     let current = yield* exchange(call, nameNode)
     const seen = new Set<string>()
     while (true) {
+      asks(current.url)
       const response = yield* transport.ask(current)
       const location = redirect(response)
-      if (location === undefined) return response.body
+      if (location === undefined) {
+        if (response.status === 200) return { exchange: current, body: response.body }
+        const detail = `status ${response.status} instead of 200`
+        return yield* fail(call, new E.Protocol({ detail }), current.url.host)
+      }
       current = yield* follow(current, location, seen)
     }
   })
 
-  const sweep: WebHdfs["sweep"] = Effect.fnUntraced(function* <A, R>(
+  /** Runs an attempt against the NameNodes until one does it. */
+  const sweep = Effect.fnUntraced(function* <A, R>(
     call: Call,
     repeat: Repeat<A>,
     attempt: (nameNode: URL) => Effect.Effect<A, E.HdfsError, R>
-  ) {
+  ): Effect.fn.Return<A, E.HdfsError, R> {
     const bad = call.path === "" ? undefined : badPath(call.path)
     if (bad !== undefined) return yield* fail(call, new E.InvalidArgument({ detail: bad }))
     let index = active
@@ -219,37 +229,50 @@ export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsA
     }
   })
 
-  const limited = <A, R>(call: Call, effect: Effect.Effect<A, E.HdfsError, R>) =>
-    Effect.timeoutOrElse(effect, {
-      duration: config.operationTimeout,
-      orElse: () =>
-        Effect.fail(
-          fail(
-            call,
-            new E.Timeout({ phase: "operation", millis: Duration.toMillis(config.operationTimeout) }),
-            nameNodes[active]?.host
-          )
-        )
+  /** Bounds all attempts together; `run` says whom it is asking. */
+  const limited = <A, R>(call: Call, run: (asks: (url: URL) => void) => Effect.Effect<A, E.HdfsError, R>) =>
+    Effect.suspend(() => {
+      let asked: URL | undefined
+      return Effect.timeoutOrElse(
+        run((url) => {
+          asked = url
+        }),
+        {
+          duration: config.operationTimeout,
+          orElse: () => {
+            const reason = new E.Timeout({ phase: "operation", millis: Duration.toMillis(config.operationTimeout) })
+            return Effect.fail(fail(call, reason, asked?.host))
+          }
+        }
+      )
     })
 
   const text: WebHdfs["text"] = (call, repeat) =>
-    limited(
-      call,
-      sweep(call, repeat, (nameNode) => answer(call, nameNode))
-    )
+    limited(call, (asks) => {
+      let last: URL | undefined
+      const attempt = (nameNode: URL) =>
+        answer(call, nameNode, (url) => {
+          last = url
+          asks(url)
+        })
+      const toAnswered = (body: string) =>
+        Option.map(Option.fromUndefinedOr(last), (url): Answered => ({ exchange: { ...call, url }, body }))
+      return sweep(call, typeof repeat === "string" ? repeat : Effect.map(repeat, Option.flatMap(toAnswered)), attempt)
+    })
 
   const locate: WebHdfs["locate"] = (call) =>
-    limited(
-      call,
+    limited(call, (asks) =>
       sweep(
         call,
         // The first step only asks where.
         "always",
         Effect.fnUntraced(function* (nameNode: URL) {
+          asks(nameNode)
           const first = yield* exchange({ ...call, params: { ...call.params, noredirect: true } }, nameNode)
           const response = yield* transport.ask(first)
           // Hadoop before 2.8 does not know noredirect and redirects all the same.
-          const location = redirect(response) ?? Transport.locationOfBody(response.body)
+          const location =
+            redirect(response) ?? (response.status === 200 ? Transport.locationOfBody(response.body) : undefined)
           if (location === undefined) {
             return yield* fail(
               call,
@@ -262,5 +285,5 @@ export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsA
       )
     )
 
-  return { transport, sweep, text, locate, exchange, backoff, fail }
+  return { transport, text, locate, exchange, backoff, fail }
 }

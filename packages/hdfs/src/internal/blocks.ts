@@ -1,0 +1,44 @@
+import { Effect } from "effect"
+import type * as E from "../HdfsError.ts"
+import type * as M from "../HdfsModel.ts"
+
+/** Files whose block locations are kept. */
+const maxLocations = 1000
+
+/** What a client has seen of where blocks are: good for a preference, which is all that is wrong when it has changed. */
+export class Blocks {
+  /** Data transfer addresses by host name: what `excludedatanodes` is given. */
+  private readonly transferAddresses = new Map<string, string>()
+  private readonly files = new Map<string, ReadonlyArray<M.BlockLocation>>()
+
+  /** Remembers the blocks of a file; `from` is the first byte of the range they are of. */
+  see(path: string, from: number, blocks: ReadonlyArray<M.BlockLocation>): void {
+    for (const block of blocks) {
+      block.hosts.forEach((host, i) => {
+        const name = block.names[i]
+        if (name !== undefined) this.transferAddresses.set(host, name)
+      })
+    }
+    if (from !== 0) return
+    this.files.delete(path)
+    this.files.set(path, blocks)
+    // Of the oldest are most probably read already.
+    for (const oldest of this.files.size > maxLocations ? this.files.keys().take(1) : []) this.files.delete(oldest)
+  }
+
+  /** The blocks of a file as last seen where they reach `end`, or else as `ask` says. */
+  of(
+    path: string,
+    end: number,
+    ask: Effect.Effect<ReadonlyArray<M.BlockLocation>, E.HdfsError>
+  ): Effect.Effect<ReadonlyArray<M.BlockLocation>, E.HdfsError> {
+    const known = this.files.get(path)
+    const last = known?.at(-1)
+    return known !== undefined && last !== undefined && end <= last.offset + last.length ? Effect.succeed(known) : ask
+  }
+
+  /** What `excludedatanodes` is given for hosts. */
+  addresses(hosts: Iterable<string>): ReadonlyArray<string> {
+    return Array.from(hosts).flatMap((host) => this.transferAddresses.get(host) ?? [])
+  }
+}

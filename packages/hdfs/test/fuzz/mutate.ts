@@ -1,0 +1,313 @@
+import type { Random } from "./random.ts"
+
+/** An answer before it is bytes. */
+export interface Answer {
+  readonly status: number
+  readonly headers: ReadonlyArray<string>
+  readonly body: Buffer
+  /** Whether the body is bytes of the file, of which nobody can see that they are others: it may end early, no more. */
+  readonly isData: boolean
+}
+
+/** What goes over the wire, and how. */
+export interface Wire {
+  readonly what: string
+  readonly bytes: Buffer
+  /** `keep`: the connection stays; `end`, `reset`: it is closed behind the bytes; `flood`: more and more bytes follow. */
+  readonly then: "keep" | "end" | "reset" | "flood"
+  /** Bytes of which each is sent alone, a moment after the other. */
+  readonly slowFrom?: number | undefined
+}
+
+const latin1 = (text: string) => Buffer.from(text, "latin1")
+
+const head = (statusLine: string, headers: ReadonlyArray<string>) =>
+  latin1(`${[statusLine, ...headers].map((line) => `${line}\r\n`).join("")}\r\n`)
+
+const lines = ({ status }: Answer) => `HTTP/1.1 ${status} Reason`
+
+const lengthOf = ({ body }: Answer) => `Content-Length: ${body.length}`
+
+/** The body in chunks; `size` writes the line of one. */
+const chunked = (random: Random, body: Buffer, size: (length: number, last: boolean) => string, end = "\r\n") => {
+  const parts: Array<Buffer> = []
+  let at = 0
+  while (at < body.length) {
+    const length = 1 + random.below(Math.min(body.length - at, 30_000))
+    parts.push(latin1(size(length, false)), body.subarray(at, at + length), latin1(end))
+    at += length
+  }
+  parts.push(latin1(size(0, true)), latin1("\r\n"))
+  return Buffer.concat(parts)
+}
+
+const plainSize = (length: number) => `${length.toString(16)}\r\n`
+
+/** The answer as it should be, framed in one of the ways there are. */
+export const right = (random: Random, answer: Answer): Wire => {
+  const { body, headers } = answer
+  switch (random.below(4)) {
+    case 0: {
+      const chunks = chunked(random, body, plainSize)
+      return {
+        what: "right, in chunks",
+        bytes: Buffer.concat([head(lines(answer), [...headers, "Transfer-Encoding: chunked"]), chunks]),
+        then: "keep"
+      }
+    }
+    case 1:
+      return {
+        what: "right, to the end",
+        bytes: Buffer.concat([head(lines(answer), [...headers, "Connection: close"]), body]),
+        then: "end"
+      }
+    default:
+      return {
+        what: "right, by its length",
+        bytes: Buffer.concat([head(lines(answer), [...headers, lengthOf(answer)]), body]),
+        then: "keep"
+      }
+  }
+}
+
+const noise = (random: Random, length: number) => Buffer.from(Array.from({ length }, () => random.below(256)))
+
+const flip = (random: Random, bytes: Buffer, below: number) => {
+  const copy = Buffer.from(bytes)
+  for (let i = 0; i <= random.below(3); i++) {
+    const at = random.below(Math.max(1, below))
+    copy[at] = random.chance(0.5)
+      ? (copy[at] ?? 0) ^ (1 << random.below(8))
+      : random.pick([0, 9, 10, 13, 32, 44, 58, 255])
+  }
+  return copy
+}
+
+const oddStatusLines = [
+  "HTTP/1.1 200",
+  "HTTP/1.0 200 OK",
+  "HTTP/2.0 200 OK",
+  "HTTP/1.1 20 OK",
+  "HTTP/1.1 2000 OK",
+  "HTTP/1.1  200 OK",
+  "HTTP/1.1 099 OK",
+  "HTTP/1.1 999 OK",
+  "http/1.1 200 OK",
+  "ICY 200 OK",
+  "HTTP/1.1 -20 OK",
+  "",
+  "\r\nHTTP/1.1 200 OK",
+  "HTTP/1.1 200 OK\r",
+  "HTTP/1.1 200 O\0K",
+  `HTTP/1.1 200 ${"x".repeat(70_000)}`
+] as const
+
+const oddHeaders = [
+  " folded: yes",
+  "\tfolded: yes",
+  "No colon",
+  ": no name",
+  "Blank : before",
+  "Nul: a\0b",
+  "Cr: a\rb",
+  "Transfer-Encoding: gzip",
+  "Transfer-Encoding: identity",
+  "Transfer-Encoding: chunked, gzip",
+  "Transfer-Encoding: chunked",
+  "Transfer-Encoding:",
+  "Content-Encoding: gzip",
+  "Content-Encoding: x",
+  "Content-Length: 100000000000000000",
+  "Content-Length: 18446744073709551617",
+  "Content-Length: -1",
+  "Content-Length: 0",
+  "Content-Length: 1",
+  "Content-Length: 0x10",
+  "Content-Length: 5, 5",
+  "Content-Length: 5;",
+  "Content-Length:",
+  "Content-Type: text/html",
+  "Connection: upgrade\r\nUpgrade: websocket",
+  "Keep-Alive: timeout=-1",
+  "Location: http://127.0.0.1:1/x",
+  "__proto__: x",
+  `Long: ${"x".repeat(70_000)}`,
+  `${"X: y\r\n".repeat(3000)}X: y`
+] as const
+
+const oddBodies = [
+  "",
+  "null",
+  "{}",
+  "[]",
+  "<html><body>Please log in</body></html>",
+  "<".repeat(100_000),
+  "[".repeat(100_000),
+  `{"a":`.repeat(20_000),
+  `{"__proto__":{"boolean":true}}`,
+  `{"RemoteException":{"exception":"StandbyException","message":"standby"}}`,
+  `{"RemoteException":{"exception":"RetriableException","message":"later"}}`,
+  `{"RemoteException":{"exception":"IOException","message":null}}`,
+  `{"RemoteException":{"exception":1}}`,
+  `{"RemoteException":{"exception":"IOException","message":"${"between local host is: ".repeat(5000)}"}}`,
+  "\u{feff}{}",
+  '"\ud800"'
+] as const
+
+const oddNumbers = ["-1", "1e17", "1.5", "null", '"7"', "9007199254740993", "1e999", "[]", "true"] as const
+
+/** Changes values in JSON, or takes some away. */
+const mutateJson = (random: Random, body: string): string => {
+  switch (random.below(4)) {
+    case 0:
+      return body.replace(/:(\d+)/g, (all) => (random.chance(0.2) ? `:${random.pick(oddNumbers)}` : all))
+    case 1:
+      return body.replace(/"(\w+)":/g, (all, name: string) => (random.chance(0.1) ? `"${name}x":` : all))
+    case 2:
+      return body.slice(0, random.below(body.length + 1))
+    default:
+      return body.replace(/"[^"]*"/g, (all) =>
+        random.chance(0.1) ? random.pick(['"' + "x".repeat(1000) + '"', '""', '".."', '"a/b"', "7", "null"]) : all
+      )
+  }
+}
+
+const sizeLines: readonly [(n: number) => string, ...ReadonlyArray<(n: number) => string>] = [
+  (n) => `${(n + 1).toString(16)}\r\n`,
+  (n) => `${Math.max(0, n - 1).toString(16)}\r\n`,
+  (n) => `${n.toString(16)} \r\n`,
+  (n) => `${n.toString(16)}\n`,
+  (n) => `+${n.toString(16)}\r\n`,
+  (n) => `0x${n.toString(16)}\r\n`,
+  (n) => `g${n.toString(16)}\r\n`,
+  (n) => `${n.toString(16)}; a\r\n`,
+  (n) => `${n.toString(16)};${"x".repeat(10_000)}\r\n`,
+  () => "\r\n",
+  () => "ffffffffffffffffff\r\n",
+  () => "1fffffffffffff\r\n"
+]
+
+/** One thing wrong with an answer, or with how it is sent. */
+export const wrong = (random: Random, answer: Answer): Wire => {
+  const { body, headers, isData } = answer
+  const framed = (statusLine: string, all: ReadonlyArray<string>, content: Buffer = body): Buffer =>
+    Buffer.concat([head(statusLine, all), content])
+  const good = right(random, answer)
+  const headEnd = good.bytes.indexOf("\r\n\r\n") + 4
+  switch (random.below(20)) {
+    case 0: {
+      const line = random.pick(oddStatusLines)
+      return {
+        what: `status line ${line.slice(0, 20)}`,
+        bytes: framed(line, [...headers, lengthOf(answer)]),
+        then: "keep"
+      }
+    }
+    case 1: {
+      const odd = random.pick(oddHeaders)
+      const all = random.chance(0.5) ? [...headers, odd, lengthOf(answer)] : [odd, ...headers, lengthOf(answer)]
+      return {
+        what: `header ${odd.slice(0, 40)}`,
+        bytes: framed(lines(answer), all),
+        then: random.pick(["keep", "end"])
+      }
+    }
+    case 2: {
+      const odd = random.pick(oddHeaders)
+      const bytes = framed(lines(answer), [...headers, odd])
+      // Without the length of what comes; not with chunks, whose frames would be data.
+      return { what: `only header ${odd.slice(0, 40)}`, bytes, then: random.pick(["keep", "end"]) }
+    }
+    case 3:
+      return { what: "flips in the head", bytes: flip(random, good.bytes, headEnd), then: good.then }
+    case 4: {
+      const bytes = good.bytes.subarray(0, random.below(good.bytes.length + 1))
+      return { what: "cut", bytes, then: random.pick(["end", "reset", "keep"]) }
+    }
+    case 5: {
+      const rest = random.pick([noise(random, 100), good.bytes, latin1("HTTP/1.1 200 OK\r\n\r\n"), latin1("\r\n")])
+      // Behind a body without an end of its own there is no behind.
+      const bytes = good.then === "end" && isData ? good.bytes : Buffer.concat([good.bytes, rest])
+      return { what: "more behind it", bytes, then: good.then }
+    }
+    case 6: {
+      const size = random.pick(sizeLines)
+      const odd = random.below(3)
+      let n = 0
+      const bytes = chunked(random, body, (length) => (n++ === odd ? size(length) : plainSize(length)))
+      return {
+        what: "a chunk of another size",
+        bytes: framed(lines(answer), [...headers, "Transfer-Encoding: chunked"], bytes),
+        then: random.pick(["keep", "end"])
+      }
+    }
+    case 7: {
+      const end = random.pick(["", "\n", "\r", "\r\n\r\n", "x\r\n"])
+      const bytes = chunked(random, body, plainSize, end)
+      return {
+        what: "chunks that end otherwise",
+        bytes: framed(lines(answer), [...headers, "Transfer-Encoding: chunked"], bytes),
+        then: random.pick(["keep", "end"])
+      }
+    }
+    case 8: {
+      const text = latin1(random.pick(oddBodies))
+      const status = random.pick([200, 200, 201, 204, 206, 301, 304, 307, 400, 401, 403, 404, 500, 502, 503])
+      // Not as many bytes as were asked for: those would be data.
+      const content = isData && text.length === body.length ? Buffer.concat([text, latin1(" ")]) : text
+      return {
+        what: `${status} with another body`,
+        bytes: framed(`HTTP/1.1 ${status} Reason`, [`Content-Length: ${content.length}`], content),
+        then: random.pick(["keep", "end"])
+      }
+    }
+    case 9: {
+      const status = random.pick([100, 101, 102, 103, 199])
+      const interim = head(
+        `HTTP/1.1 ${status} Interim`,
+        random.chance(0.3) ? ["Connection: upgrade", "Upgrade: x"] : []
+      )
+      const times = random.pick([1, 3, 40, 4000])
+      const all = [...Array.from({ length: times }, () => interim), random.chance(0.8) ? good.bytes : Buffer.alloc(0)]
+      return { what: `${times} times ${status}`, bytes: Buffer.concat(all), then: good.then }
+    }
+    case 10:
+      return { what: "noise", bytes: noise(random, random.below(3000)), then: random.pick(["keep", "end", "reset"]) }
+    case 11:
+      return { what: "silence", bytes: Buffer.alloc(0), then: random.pick(["keep", "end", "reset"]) }
+    case 12:
+      return { ...good, what: "slow", slowFrom: random.pick([0, headEnd, Math.max(0, good.bytes.length - 20)]) }
+    case 13: {
+      const all = random.pick([
+        [...headers],
+        [...headers, "Content-Length: 9007199254740991"],
+        [...headers, "Transfer-Encoding: chunked"]
+      ])
+      return {
+        what: "flood of a body",
+        bytes: framed(random.pick([lines(answer), "HTTP/1.1 500 No"]), all),
+        then: "flood"
+      }
+    }
+    case 14:
+      return { what: "flood of a head", bytes: latin1(`${lines(answer)}\r\nX: `), then: "flood" }
+    default: {
+      if (isData) {
+        const bytes = framed(
+          lines(answer),
+          [...headers, `Content-Length: ${body.length}`],
+          body.subarray(0, random.below(body.length + 1))
+        )
+        return { what: "fewer bytes than said", bytes, then: random.pick(["end", "reset", "keep"]) }
+      }
+      const content = random.chance(0.3)
+        ? flip(random, body, body.length)
+        : Buffer.from(mutateJson(random, body.toString()))
+      return {
+        what: "other JSON",
+        bytes: framed(lines(answer), [...headers, `Content-Length: ${content.length}`], content),
+        then: "keep"
+      }
+    }
+  }
+}
