@@ -48,6 +48,8 @@ const { values: options } = parseArgs({
     module: { type: "string", multiple: true, default: [] },
     "per-module": { type: "string", default: "15" },
     seed: { type: "string", default: "1" },
+    /** Test files that are run for a mutant at most, the likeliest: for a first look. */
+    files: { type: "string", default: "1000" },
     /** Try again only what survived the last time; of the others that outcome is taken, where their module is as it was. */
     survivors: { type: "boolean", default: false },
     /** Print the mutants that would be tried. */
@@ -56,11 +58,12 @@ const { values: options } = parseArgs({
   }
 })
 if (options.help) {
-  console.log("npm run mutate -- [--module NAME]... [--per-module 15] [--seed 1] [--survivors] [--list]")
+  console.log("npm run mutate -- [--module NAME]... [--per-module 15] [--seed 1] [--files N] [--survivors] [--list]")
   process.exit()
 }
 const perModule = Number(options["per-module"])
 if (!Number.isInteger(perModule) || perModule < 1) throw new Error("--per-module takes a whole number of 1 or more")
+const mostFiles = Number(options.files)
 const named = modules.filter(
   (name) => options.module.length === 0 || options.module.some((part) => name.includes(part))
 )
@@ -256,9 +259,15 @@ const judge = async (
   reaches: ReadonlyArray<readonly [file: string, known: Known]>
 ): Promise<readonly [outcome: Outcome, note: string]> => {
   const own = Path.basename(name).toLowerCase()
-  const place = (file: string): number =>
-    file === killers.get(name) ? 0 : Path.basename(file).toLowerCase().startsWith(own) ? 1 : 2
-  const tests = reaches.toSorted(([one, { millis: a }], [other, { millis: b }]) => place(one) - place(other) || a - b)
+  const folder = Path.basename(Path.dirname(name))
+  const place = (file: string): number => {
+    if (file === killers.get(name)) return 0
+    const base = Path.basename(file).toLowerCase()
+    return base.startsWith(own) ? 1 : base.startsWith(folder) || file.includes(`/${folder}/`) ? 2 : 3
+  }
+  const tests = reaches
+    .toSorted(([one, { millis: a }], [other, { millis: b }]) => place(one) - place(other) || a - b)
+    .slice(0, mostFiles)
   for (const part of [tests.slice(0, 1), tests.slice(1, 4), tests.slice(4)].filter((part) => part.length > 0)) {
     const limits = { millis: 30_000 + 5 * part.reduce((sum, [, { millis }]) => sum + millis, 0), testMillis: 20_000 }
     const changed = [sourceOf(name), ...(lastMutated === undefined ? [] : [lastMutated])]
