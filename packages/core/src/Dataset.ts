@@ -46,8 +46,10 @@ import * as JsonLines from "./formats/JsonLines.ts"
 import * as Parquet from "./formats/Parquet.ts"
 import * as Text from "./formats/Text.ts"
 import { action, all, eachArray, mapAction, type Rows } from "./internal/dataset/action.ts"
+import { checked, checkedAction } from "./internal/dataset/checked.ts"
 import { writePartitioned } from "./internal/dataset/partitionBy.ts"
 import { type Dataset, fromPlan, isDataset, narrow } from "./internal/dataset/model.ts"
+import { bytes, firstOf, number, optional, type Problem, whole } from "./internal/checks.ts"
 import { estimateBytes } from "./internal/estimate.ts"
 import { codecOf } from "./internal/formats/rows.ts"
 import { type JobError, ResultTooLarge } from "./JobError.ts"
@@ -75,7 +77,10 @@ export * from "./internal/dataset/stats.ts"
  * @since 0.1.0
  */
 export interface PartitionOptions {
-  /** Default 1. More partitions than elements leaves some of them empty. */
+  /**
+   * A whole number from 1 on, as everywhere: with another, actions fail with a `JobError` of reason `InvalidPlan`. Default 1. More
+   * partitions than elements leaves some of them empty.
+   */
   readonly partitions?: number | undefined
 }
 
@@ -115,9 +120,6 @@ const memorySource = <A>(
     Effect.sync((): Resolved<A> => ({ splits: Array.from({ length: partitions }, (_, index) => split(index)) }))
 })
 
-const partitionCount = (options: PartitionOptions | undefined): number =>
-  Math.max(0, Math.floor(options?.partitions ?? 1))
-
 // Naming the tuple makes tuples of array literals. `const` would as well, but keep the types `1` and `2` of the numbers: no
 // function of numbers takes what is inferred from them.
 type Tuples = {} | readonly []
@@ -144,16 +146,18 @@ export const fromIterable: {
   <A extends Tuples>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A>
   <A>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A>
 } = <A>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A> => {
-  const partitions = partitionCount(options)
+  const partitions = options?.partitions ?? 1
   let values: ReadonlyArray<A> | undefined
   const all = () => (values ??= Array.isArray(iterable) ? iterable : Array.from(iterable))
-  return fromSource(
-    memorySource("fromIterable", `in ${partitions}`, partitions, (index) => {
-      const array = all()
-      const start = Math.floor((index * array.length) / partitions)
-      const end = Math.floor(((index + 1) * array.length) / partitions)
-      return memorySplit("fromIterable", index, end - start, Stream.fromArray(array.slice(start, end)))
-    })
+  return checked("fromIterable", whole("partitions", partitions), () =>
+    fromSource(
+      memorySource("fromIterable", `in ${partitions}`, partitions, (index) => {
+        const array = all()
+        const start = Math.floor((index * array.length) / partitions)
+        const end = Math.floor(((index + 1) * array.length) / partitions)
+        return memorySplit("fromIterable", index, end - start, Stream.fromArray(array.slice(start, end)))
+      })
+    )
   )
 }
 
@@ -193,10 +197,18 @@ export const range = (
     readonly step?: number | undefined
   }
 ): Dataset<number> => {
-  const partitions = partitionCount(options)
+  const partitions = options?.partitions ?? 1
   const step = options?.step ?? 1
   const length = Math.max(0, Math.ceil((end - start) / step))
-  return fromSource(
+  const problem = firstOf(
+    number("start", start),
+    number("end", end),
+    number("step", step),
+    step === 0 ? "step is 0; it has to be another number" : undefined,
+    whole("partitions", partitions),
+    bytes("the number of elements", length, 0)
+  )
+  const source = () =>
     memorySource("range", `${start}..${end} by ${step} in ${partitions}`, partitions, (index) => {
       const from = Math.floor((index * length) / partitions)
       const to = Math.floor(((index + 1) * length) / partitions)
@@ -217,7 +229,7 @@ export const range = (
       })
       return memorySplit("range", index, to - from, read)
     })
-  )
+  return checked("range", problem, () => fromSource(source()))
 }
 
 /**
@@ -391,6 +403,13 @@ export interface MapEffectOptions {
   readonly unordered?: boolean | undefined
 }
 
+const badConcurrency = (concurrency: MapEffectOptions["concurrency"]): Problem =>
+  optional(concurrency, (value) =>
+    value === "unbounded" || whole("concurrency", value) === undefined
+      ? undefined
+      : `${whole("concurrency", value)}, or "unbounded"`
+  )
+
 /**
  * Runs an effect for every element, a bounded number at once; a slow consumer stops it, and the first failure interrupts the
  * others.
@@ -415,12 +434,14 @@ export const mapEffect: {
     f: (value: A) => Effect.Effect<B, E2, R2>,
     options?: MapEffectOptions
   ): Dataset<B, E | E2, R | R2> =>
-    narrow(self, {
-      _tag: "MapEffect",
-      f,
-      concurrency: options?.concurrency ?? 1,
-      unordered: options?.unordered ?? false
-    })
+    checked("mapEffect", badConcurrency(options?.concurrency), () =>
+      narrow(self, {
+        _tag: "MapEffect",
+        f,
+        concurrency: options?.concurrency ?? 1,
+        unordered: options?.unordered ?? false
+      })
+    )
 )
 
 /**
@@ -545,7 +566,9 @@ export const coalesce: {
   (partitions: number): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
   <A, E, R>(self: Dataset<A, E, R>, partitions: number): Dataset<A, E, R>
 } = dual(2, <A, E, R>(self: Dataset<A, E, R>, partitions: number): Dataset<A, E, R> =>
-  fromPlan({ _tag: "Coalesce", child: self.plan, partitions: Math.max(1, Math.floor(partitions)) })
+  checked("coalesce", whole("partitions", partitions), () =>
+    fromPlan({ _tag: "Coalesce", child: self.plan, partitions })
+  )
 )
 
 /**
@@ -563,12 +586,14 @@ export const sample: {
   (options: SampleOptions): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
   <A, E, R>(self: Dataset<A, E, R>, options: SampleOptions): Dataset<A, E, R>
 } = dual(2, <A, E, R>(self: Dataset<A, E, R>, options: SampleOptions): Dataset<A, E, R> =>
-  narrow(self, {
-    _tag: "Sample",
-    fraction: options.fraction,
-    seed: options.seed,
-    withReplacement: options.withReplacement ?? false
-  })
+  checked("sample", number("fraction", options.fraction, 0, options.withReplacement === true ? undefined : 1), () =>
+    narrow(self, {
+      _tag: "Sample",
+      fraction: options.fraction,
+      seed: options.seed,
+      withReplacement: options.withReplacement ?? false
+    })
+  )
 )
 
 /**
@@ -715,7 +740,7 @@ export const provideService: {
  */
 export const collect = <A, E, R>(self: Dataset<A, E, R>, options?: CollectOptions): Action<Array<A>, E, R> => {
   const limit = options?.maxBytes ?? 256 * 1024 * 1024
-  return action(self, {
+  const collecting = action(self, {
     name: "collect",
     task: (rows, task) =>
       Effect.suspend(() => {
@@ -746,6 +771,7 @@ export const collect = <A, E, R>(self: Dataset<A, E, R>, options?: CollectOption
       )
     }
   })
+  return checkedAction("collect", bytes("maxBytes", limit), collecting)
 }
 
 /**
@@ -902,7 +928,10 @@ export const take: {
       })
   })
   // Nothing is needed of the result, so nothing runs.
-  return n > 0 ? taking : new Action({ ...taking.spec, drive: () => Effect.succeed([]) })
+  const wanted: Action<Array<A>, E, R> = n === 0
+    ? new Action({ ...taking.spec, drive: () => Effect.succeed([]) })
+    : taking
+  return checkedAction("take", whole("n", n, 0), wanted)
 })
 
 /**
@@ -1051,8 +1080,8 @@ export interface PartitionedWriteOptions<in out A> extends WriteOptions {
  * @since 0.1.0
  */
 export const write: {
-  <A>(path: string, writer: Writer<A>, options?: WriteOptions): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
   <A, E, R>(self: Dataset<A, E, R>, path: string, writer: Writer<A>, options?: WriteOptions): Action<Manifest, E, R>
+  <A>(path: string, writer: Writer<A>, options?: WriteOptions): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <A, E, R>(self: Dataset<A, E, R>, path: string, writer: Writer<A>, options?: WriteOptions): Action<Manifest, E, R> =>
@@ -1066,15 +1095,15 @@ export const write: {
  * @since 0.1.0
  */
 export const writeText: {
-  (
-    path: string,
-    options?: WriteOptions & Text.TextWriterOptions
-  ): <E, R>(self: Dataset<string, E, R>) => Action<Manifest, E, R>
   <E, R>(
     self: Dataset<string, E, R>,
     path: string,
     options?: WriteOptions & Text.TextWriterOptions
   ): Action<Manifest, E, R>
+  (
+    path: string,
+    options?: WriteOptions & Text.TextWriterOptions
+  ): <E, R>(self: Dataset<string, E, R>) => Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <E, R>(
@@ -1091,17 +1120,17 @@ export const writeText: {
  * @since 0.1.0
  */
 export const writeCsv: {
-  <const Fields extends Schema.Struct.Fields>(
-    path: string,
-    schema: Schema.Struct<Fields>,
-    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Csv.CsvWriterOptions
-  ): <E, R>(self: Dataset<Schema.Struct<Fields>["Type"], E, R>) => Action<Manifest, E, R>
   <const Fields extends Schema.Struct.Fields, E, R>(
     self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
     path: string,
     schema: Schema.Struct<Fields>,
     options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Csv.CsvWriterOptions
   ): Action<Manifest, E, R>
+  <const Fields extends Schema.Struct.Fields>(
+    path: string,
+    schema: Schema.Struct<Fields>,
+    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Csv.CsvWriterOptions
+  ): <E, R>(self: Dataset<Schema.Struct<Fields>["Type"], E, R>) => Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <const Fields extends Schema.Struct.Fields, E, R>(
@@ -1127,17 +1156,17 @@ export const writeCsv: {
  * @since 0.1.0
  */
 export const writeJsonLines: {
-  <A, I>(
-    path: string,
-    schema: Schema.Codec<A, I>,
-    options?: PartitionedWriteOptions<A> & JsonLines.JsonLinesWriterOptions
-  ): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
   <A, I, E, R>(
     self: Dataset<A, E, R>,
     path: string,
     schema: Schema.Codec<A, I>,
     options?: PartitionedWriteOptions<A> & JsonLines.JsonLinesWriterOptions
   ): Action<Manifest, E, R>
+  <A, I>(
+    path: string,
+    schema: Schema.Codec<A, I>,
+    options?: PartitionedWriteOptions<A> & JsonLines.JsonLinesWriterOptions
+  ): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <A, I, E, R>(
@@ -1163,17 +1192,17 @@ export const writeJsonLines: {
  * @since 0.1.0
  */
 export const writeParquet: {
-  <const Fields extends Schema.Struct.Fields>(
-    path: string,
-    schema: Schema.Struct<Fields>,
-    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Parquet.ParquetWriterOptions
-  ): <E, R>(self: Dataset<Schema.Struct<Fields>["Type"], E, R>) => Action<Manifest, E, R>
   <const Fields extends Schema.Struct.Fields, E, R>(
     self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
     path: string,
     schema: Schema.Struct<Fields>,
     options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Parquet.ParquetWriterOptions
   ): Action<Manifest, E, R>
+  <const Fields extends Schema.Struct.Fields>(
+    path: string,
+    schema: Schema.Struct<Fields>,
+    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Parquet.ParquetWriterOptions
+  ): <E, R>(self: Dataset<Schema.Struct<Fields>["Type"], E, R>) => Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <const Fields extends Schema.Struct.Fields, E, R>(
@@ -1199,15 +1228,15 @@ export const writeParquet: {
  * @since 0.1.0
  */
 export const writeParquetBatches: {
-  (
-    path: string,
-    options?: WriteOptions & Parquet.ParquetWriterOptions
-  ): <E, R>(self: Dataset<RecordBatch, E, R>) => Action<Manifest, E, R>
   <E, R>(
     self: Dataset<RecordBatch, E, R>,
     path: string,
     options?: WriteOptions & Parquet.ParquetWriterOptions
   ): Action<Manifest, E, R>
+  (
+    path: string,
+    options?: WriteOptions & Parquet.ParquetWriterOptions
+  ): <E, R>(self: Dataset<RecordBatch, E, R>) => Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <E, R>(

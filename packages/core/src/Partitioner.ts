@@ -5,10 +5,14 @@
  * by time, tuples by element; `NaN` equals `NaN`, `-0` equals `0` (and comes out as `0`), and `1`, `1n` and `"1"` differ. The
  * partition of a key is the same in every process.
  *
+ * A number of partitions is a whole one from 1 on: with another, an action on what uses the partitioner fails with a `JobError` of
+ * reason `InvalidPlan`.
+ *
  * @since 0.1.0
  */
 import { Equal, type Order } from "effect"
 import { type Codec, plain } from "./Codec.ts"
+import { whole } from "./internal/checks.ts"
 import { Writer } from "./internal/shuffle/bytes.ts"
 import { hashBytes, prefix } from "./internal/shuffle/plain.ts"
 
@@ -88,17 +92,16 @@ export const hash = <K = unknown>(
   const codec: Pick<Codec<K>, "id" | "write"> = options?.codec ?? plain
   const scratch = new Writer(256)
   scratch.canonical = true
-  const count = Math.max(1, Math.floor(partitions))
   return {
     _tag: "Hash",
-    partitions: count,
+    partitions,
     codec,
     partition(key) {
       scratch.position = 0
       scratch.depth = 0
       codec.write(key, scratch)
       hashBytes(scratch.bytes, 0, scratch.position)
-      return prefix.high % count
+      return prefix.high % partitions
     }
   }
 }
@@ -118,7 +121,8 @@ export const range = <K>(options: {
   const { order } = options
   const sorted = options.sample.toSorted(order)
   const bounds: Array<K> = []
-  for (let i = 1; i < options.partitions; i++) {
+  const right = whole("partitions", options.partitions) === undefined
+  for (let i = 1; right && i < options.partitions; i++) {
     const key = sorted[Math.ceil((i * sorted.length) / options.partitions) - 1]
     // Equal bounds would leave a partition without keys, and so would the greatest key as a bound.
     if (key === undefined || order(key, sorted[sorted.length - 1]) >= 0) continue
@@ -126,7 +130,7 @@ export const range = <K>(options: {
   }
   return {
     _tag: "Range",
-    partitions: bounds.length + 1,
+    partitions: right ? bounds.length + 1 : options.partitions,
     bounds,
     order,
     partition(key) {
@@ -150,7 +154,7 @@ export const range = <K>(options: {
  */
 export const roundRobin = (partitions: number): RoundRobin => ({
   _tag: "RoundRobin",
-  partitions: Math.max(1, Math.floor(partitions))
+  partitions
 })
 
 /**
@@ -159,18 +163,15 @@ export const roundRobin = (partitions: number): RoundRobin => ({
  * @category constructors
  * @since 0.1.0
  */
-export const make = <K>(name: string, partitions: number, partition: (key: K) => number): Custom<K> => {
-  const count = Math.max(1, Math.floor(partitions))
-  return {
-    _tag: "Custom",
-    name,
-    partitions: count,
-    partition: (key) => {
-      const rest = Math.floor(partition(key)) % count
-      return (rest < 0 ? rest + count : rest) || 0
-    }
+export const make = <K>(name: string, partitions: number, partition: (key: K) => number): Custom<K> => ({
+  _tag: "Custom",
+  name,
+  partitions,
+  partition: (key) => {
+    const rest = Math.floor(partition(key)) % partitions
+    return (rest < 0 ? rest + partitions : rest) || 0
   }
-}
+})
 
 /**
  * Whether two partitioners send equal keys to equal partitions, so that data partitioned by one need not move for the other.

@@ -220,6 +220,8 @@ export type Plan =
   /** Every partition of the first input with every one of the second. */
   | { readonly _tag: "Cartesian"; readonly inputs: readonly [Plan, Plan] }
   | { readonly _tag: "Cache"; readonly child: Plan; readonly handle: CacheHandle }
+  /** A step that was asked for what cannot be. */
+  | { readonly _tag: "Invalid"; readonly operator: string; readonly detail: string }
 
 /**
  * The nodes a node reads, left to right.
@@ -230,6 +232,7 @@ export type Plan =
 export const inputs = (plan: Plan): ReadonlyArray<Plan> => {
   switch (plan._tag) {
     case "Read":
+    case "Invalid":
       return []
     case "Union":
     case "ZipPartitions":
@@ -265,6 +268,7 @@ export const rewrite = (plan: Plan, f: (node: Plan) => Plan): Plan =>
   fold<Plan>(plan, (node, child) => {
     switch (node._tag) {
       case "Read":
+      case "Invalid":
         return f(node)
       case "Union":
       case "ZipPartitions":
@@ -321,6 +325,8 @@ export const label = (plan: Plan): string => {
       return plan.name
     case "Cache":
       return `Cache in ${plan.handle.storage}`
+    case "Invalid":
+      return `Invalid ${plan.operator}: ${plan.detail}`
   }
 }
 

@@ -186,6 +186,9 @@ export const plan = (
       }
       case "Exchange":
         return planExchange(planning, node, after)
+      case "Invalid":
+        invalid ??= new InvalidPlan({ operator: node.operator, detail: node.detail })
+        return { partitions: [], parents: [], steps: [Plan.label(node)] }
       case "ZipPartitions": {
         const inputs = node.inputs.map((input) => build(input, { ...after, steady: true }))
         const counts = inputs.map((input) => input.partitions.length)

@@ -122,7 +122,7 @@ describe("write", () => {
         [[0, 0, 0]]
       )
       assert.deepStrictEqual(yield* wholeOutput(`${root}/empty`), [])
-      const none = yield* Dataset.writeText(Dataset.fromIterable<string>([], { partitions: 0 }), `${root}/none`)
+      const none = yield* Dataset.writeText(Dataset.fromStreams<string>([]), `${root}/none`)
       assert.deepStrictEqual(none.files, [])
       assert.deepStrictEqual(names(`${root}/none`), ["_SUCCESS"])
     })

@@ -134,7 +134,7 @@ describe("partitioning", () => {
 
   on("RDDSuite: an empty dataset in a union, and many empty partitions collected", () =>
     Effect.gen(function* () {
-      const none = Dataset.fromIterable<number>([], { partitions: 0 })
+      const none = Dataset.fromStreams<number>([])
       assert.deepStrictEqual(yield* Dataset.collect(Dataset.union(none, Dataset.make(1, 2))), [1, 2])
       assert.deepStrictEqual(yield* Dataset.collect(Dataset.union(Dataset.make(1, 2), none)), [1, 2])
       assert.strictEqual(yield* Dataset.count(Dataset.union(none, none)), 0)
@@ -204,7 +204,7 @@ describe("partitioning", () => {
 
   on("a union of a union with itself, time after time, is a graph", () =>
     Effect.gen(function* () {
-      let dataset: Dataset.Dataset<number> = Dataset.fromIterable<number>([], { partitions: 0 })
+      let dataset: Dataset.Dataset<number> = Dataset.fromStreams<number>([])
       for (let i = 0; i < 30; i++) dataset = Dataset.union(dataset, dataset)
       assert.strictEqual(yield* Dataset.count(dataset), 0)
       assert.isBelow((yield* Dataset.explain(dataset)).length, 30_000)

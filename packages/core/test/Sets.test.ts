@@ -46,7 +46,7 @@ describe("sets", () => {
 
   on("RDDSuite: cartesian on empty datasets", () =>
     Effect.gen(function* () {
-      const none = Dataset.fromIterable<number>([], { partitions: 0 })
+      const none = Dataset.fromStreams<number>([])
       const some = Dataset.make(1, 2)
       for (const dataset of [
         Dataset.cartesian(none, some),

@@ -133,10 +133,7 @@ describe("sorting", () => {
   on("RDDSuite: sort an empty dataset", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* Dataset.collect(Dataset.sort(Dataset.fromIterable<number>([]), Order.Number)), [])
-      assert.deepStrictEqual(
-        yield* Dataset.collect(Dataset.sort(Dataset.fromIterable<number>([], { partitions: 0 }), Order.Number)),
-        []
-      )
+      assert.deepStrictEqual(yield* Dataset.collect(Dataset.sort(Dataset.fromStreams<number>([]), Order.Number)), [])
     })
   )
 

@@ -5,6 +5,8 @@ import * as Codec from "../../Codec.ts"
 import * as Partitioner from "../../Partitioner.ts"
 import type { CacheHandle } from "../../Plan.ts"
 import * as Shuffle from "../../Shuffle.ts"
+import { oneOf } from "../checks.ts"
+import { checked } from "./checked.ts"
 import { codecOr } from "./exchange.ts"
 import { type Dataset, fromPlan } from "./model.ts"
 
@@ -52,7 +54,9 @@ export const cache = <A, E, R>(self: Dataset<A, E, R>, options?: CacheOptions<A>
       ),
     read: (source) => Shuffle.read({ ...wire, id: source.id }, source.slice, (_, row) => row)
   }
-  return fromPlan({ _tag: "Cache", child: self.plan, handle })
+  return checked("cache", oneOf("storage", handle.storage, ["memory", "disk", "memory-then-disk"]), () =>
+    fromPlan({ _tag: "Cache", child: self.plan, handle })
+  )
 }
 
 /**

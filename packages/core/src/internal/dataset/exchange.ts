@@ -3,9 +3,11 @@ import * as Codec from "../../Codec.ts"
 import * as Partitioner from "../../Partitioner.ts"
 import type { BroadcastPlan, Exchange, ExchangeInput, ExchangeSource, Partitioning } from "../../Plan.ts"
 import * as Shuffle from "../../Shuffle.ts"
+import { type Problem, whole } from "../checks.ts"
 import { Reader, Refused, Writer } from "../shuffle/bytes.ts"
 import { refusal } from "../shuffle/plain.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
+import { checked } from "./checked.ts"
 import { type Dataset, fromPlan } from "./model.ts"
 
 /**
@@ -110,14 +112,27 @@ export const exchange = <A, E, R>(options: {
     task: TaskRuntime
   ) => Stream.Stream<A, Shuffle.ShuffleError, Shuffle.Shuffle>
   readonly broadcast?: BroadcastPlan | undefined
+  /** What else of its settings cannot be. */
+  readonly problem?: Problem
 }): Dataset<A, E, R> => {
-  const plan: Exchange = {
-    _tag: "Exchange",
-    ...options,
-    functions: (options.functions ?? []).map(String).join(" "),
-    onlyMoves: options.onlyMoves ?? false
-  }
-  return fromPlan(plan)
+  const { partitioning } = options
+  const problem =
+    partitioning._tag === "Fixed" ? whole("partitions", partitioning.partitioner.partitions) : options.problem
+  return checked(options.name, problem, () => {
+    const plan: Exchange = {
+      _tag: "Exchange",
+      name: options.name,
+      detail: options.detail,
+      inputs: options.inputs,
+      partitioning,
+      keyed: options.keyed,
+      read: options.read,
+      broadcast: options.broadcast,
+      functions: (options.functions ?? []).map(String).join(" "),
+      onlyMoves: options.onlyMoves ?? false
+    }
+    return fromPlan(plan)
+  })
 }
 
 /** The wire of a side as the reduce side names it. */

@@ -4,6 +4,7 @@ import * as Codec from "../../Codec.ts"
 import * as Partitioner from "../../Partitioner.ts"
 import type { Partitioning } from "../../Plan.ts"
 import * as Shuffle from "../../Shuffle.ts"
+import { number, optional, whole } from "../checks.ts"
 import { abortOn } from "../planner/wide.ts"
 import { poisson, uniform } from "../task/sampler.ts"
 import {
@@ -136,14 +137,25 @@ export const sampleByKey: {
       oneToOne: false,
       f: (rows: Stream.Stream<readonly [K, V], E, R>, task) => {
         const next = uniform(seed, task.partition)
+        const part = partOf(fraction, withReplacement)
         return withReplacement === true
           ? Stream.flattenIterable(
-              Stream.map(rows, (pair) => Array.from({ length: poisson(next, fraction(pair[0])) }, () => pair))
+              Stream.map(rows, (pair) => Array.from({ length: poisson(next, part(pair[0])) }, () => pair))
             )
-          : Stream.filter(rows, ([key]) => next() < fraction(key))
+          : Stream.filter(rows, ([key]) => next() < part(key))
       }
     })
 )
+
+// A function of the program that yields no fraction has thrown.
+const partOf =
+  <K>(fraction: (key: K) => number, withReplacement: boolean | undefined) =>
+  (key: K): number => {
+    const part = fraction(key)
+    const problem = number("the fraction of a key", part, 0, withReplacement === true ? undefined : 1)
+    if (problem !== undefined) throw new RangeError(problem)
+    return part
+  }
 
 /**
  * What {@link sampleByKeyExact} takes besides the fractions.
@@ -184,6 +196,7 @@ export const sampleByKeyExact: {
     const key = codecOr(options.key)
     const side = pairSide("sampleByKeyExact", key, codecOr(options.value))
     const draw = options.withReplacement === true ? drawAgain : drawOnce
+    const part = partOf(fraction, options.withReplacement)
     // Each key draws from numbers of its own, wherever it is.
     const stream = Partitioner.hash(2 ** 31, { codec: key })
     return exchange({
@@ -200,7 +213,7 @@ export const sampleByKeyExact: {
         return Stream.flatMap(Shuffle.cogroup<K, readonly [V, V]>([input, input]), ([k, [all, values]]) =>
           Stream.unwrap(
             Effect.map(Stream.runCount(all), (count) => {
-              const times = draw(uniform(options.seed, stream.partition(k)), count, Math.ceil(count * fraction(k)))
+              const times = draw(uniform(options.seed, stream.partition(k)), count, Math.ceil(count * part(k)))
               return Stream.flattenIterable(
                 Stream.map(values, (value) => Array.from({ length: times() }, (): readonly [K, V] => [k, value]))
               )
@@ -708,7 +721,7 @@ const rangePartitioning = <A, K>(
 ): Partitioning => ({
   _tag: "Range",
   given: partitions !== undefined,
-  partitions: (upstream) => Math.max(1, Math.floor(partitions ?? upstream)),
+  partitions: (upstream) => Math.max(1, partitions ?? upstream),
   sample: (rows: Stream.Stream<A, unknown, unknown>, task) =>
     Effect.suspend(() => {
       const size = SAMPLE * Math.max(1, partitions ?? task.partitions)
@@ -789,6 +802,7 @@ const sortWith = <A, E, R, K, V>(
     functions,
     inputs: [written(self, side, false)],
     partitioning: rangePartitioning(side.operator, options?.partitions, order, side.key, side.keyOf),
+    problem: optional(options?.partitions, (partitions) => whole("partitions", partitions)),
     keyed: false,
     read: ([source]) =>
       source === undefined ? Stream.empty : Shuffle.sort(wireOf(side, source), order, source.slice, make)

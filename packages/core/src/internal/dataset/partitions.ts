@@ -3,6 +3,8 @@ import { dual } from "effect/Function"
 import { InvalidPlan } from "../../JobError.ts"
 import type { TaskContext } from "../../TaskContext.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
+import { firstOf, number } from "../checks.ts"
+import { checked } from "./checked.ts"
 import { type Dataset, fromPlan, narrow } from "./model.ts"
 
 /**
@@ -134,18 +136,24 @@ export const randomSplit: {
   3,
   <A, E, R>(self: Dataset<A, E, R>, weights: ReadonlyArray<number>, seed: number): ReadonlyArray<Dataset<A, E, R>> => {
     const sum = weights.reduce((left, right) => left + right, 0)
+    const problem = firstOf(
+      ...weights.map((weight) => number("a weight", weight, 0)),
+      number("the sum of the weights", sum, Number.MIN_VALUE)
+    )
     const bound = (index: number): number =>
       index >= weights.length ? 1 : weights.slice(0, index).reduce((left, right) => left + right, 0) / sum
     return weights.map((_, index) =>
-      narrow(self, {
-        _tag: "Sample",
-        from: bound(index),
-        fraction: bound(index + 1) - bound(index),
-        // The bound above is the next part's below, to the bit: no element is in two parts or none.
-        upTo: bound(index + 1),
-        seed,
-        withReplacement: false
-      })
+      checked("randomSplit", problem, () =>
+        narrow(self, {
+          _tag: "Sample",
+          from: bound(index),
+          fraction: bound(index + 1) - bound(index),
+          // The bound above is the next part's below, to the bit: no element is in two parts or none.
+          upTo: bound(index + 1),
+          seed,
+          withReplacement: false
+        })
+      )
     )
   }
 )

@@ -6,8 +6,10 @@ import { InvalidPlan, type JobError } from "../../JobError.ts"
 import { hashBytes, prefix } from "../shuffle/plain.ts"
 import { Writer } from "../shuffle/bytes.ts"
 import { shuffleFailed } from "../planner/wide.ts"
+import { firstOf, number, optional, type Problem, whole } from "../checks.ts"
 import { uniform } from "../task/sampler.ts"
 import { action, all, eachArray } from "./action.ts"
+import { checkedAction } from "./checked.ts"
 import { codecOr, type KeyOptions, refusing } from "./exchange.ts"
 import { reduceByKey, repartition } from "./keyed.ts"
 import { type Dataset, isDataset, narrow } from "./model.ts"
@@ -100,20 +102,32 @@ export const takeOrdered: {
   <A>(n: number, order: Order.Order<A>): <E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R>
   <A, E, R>(self: Dataset<A, E, R>, n: number, order: Order.Order<A>): Action<Array<A>, E, R>
 } = dual(3, <A, E, R>(self: Dataset<A, E, R>, n: number, order: Order.Order<A>): Action<Array<A>, E, R> =>
-  folded(self, {
-    name: `takeOrdered ${n}`,
-    zero: () => new Best(n, order),
-    add: (best, values) => {
-      for (const value of values) best.add(value)
-      return best
-    },
-    merge: (best, other) => {
-      for (const value of other.items) best.add(value)
-      return best
-    },
-    end: (best) => best.items.toSorted(order)
-  })
+  ordered(self, "takeOrdered", n, order)
 )
+
+const ordered = <A, E, R>(
+  self: Dataset<A, E, R>,
+  name: string,
+  n: number,
+  order: Order.Order<A>
+): Action<Array<A>, E, R> =>
+  checkedAction(
+    name,
+    whole("n", n, 0),
+    folded(self, {
+      name: `${name} ${n}`,
+      zero: () => new Best(n, order),
+      add: (best, values) => {
+        for (const value of values) best.add(value)
+        return best
+      },
+      merge: (best, other) => {
+        for (const value of other.items) best.add(value)
+        return best
+      },
+      end: (best) => best.items.toSorted(order)
+    })
+  )
 
 /**
  * The last `n` elements of an order, the greatest first.
@@ -125,7 +139,7 @@ export const top: {
   <A>(n: number, order: Order.Order<A>): <E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R>
   <A, E, R>(self: Dataset<A, E, R>, n: number, order: Order.Order<A>): Action<Array<A>, E, R>
 } = dual(3, <A, E, R>(self: Dataset<A, E, R>, n: number, order: Order.Order<A>): Action<Array<A>, E, R> =>
-  takeOrdered(self, n, Order.flip(order))
+  ordered(self, "top", n, Order.flip(order))
 )
 
 const extreme = <A, E, R>(
@@ -315,6 +329,13 @@ const within = <E, R>(self: Dataset<number, E, R>, bounds: ReadonlyArray<number>
   })
 }
 
+const badBounds = (bounds: ReadonlyArray<number>): Problem =>
+  bounds.length < 2
+    ? `there are ${bounds.length} bounds; it takes two at least`
+    : firstOf(
+        ...bounds.map((bound, index) => number("a bound", bound, index === 0 ? -Infinity : bounds[index - 1], Infinity))
+      )
+
 // Bounds of buckets of one width, from the least number to the greatest.
 const evenBounds = <E, R>(self: Dataset<number, E, R>, buckets: number): Action<Array<number>, E, R> =>
   action(self, {
@@ -337,7 +358,6 @@ const evenBounds = <E, R>(self: Dataset<number, E, R>, buckets: number): Action<
     drive: (run) =>
       Effect.gen(function* () {
         const refuse = (detail: string) => new InvalidPlan({ operator: "histogram", detail })
-        if (!Number.isInteger(buckets) || buckets < 1) return yield* refuse(`${buckets} is no number of buckets`)
         let min = Infinity
         let max = -Infinity
         yield* run.tasks(all(run.partitions), (_, [least, most]) =>
@@ -405,10 +425,9 @@ function histogramOf<E, R>(
   self: Dataset<number, E, R>,
   by: ReadonlyArray<number> | number
 ): Effect.Effect<Array<number> | Histogram, E | JobError, R | Engine> {
-  if (typeof by !== "number") return within(self, by)
-  return Effect.flatMap(evenBounds(self, by), (bounds) =>
-    Effect.map(within(self, bounds), (counts): Histogram => [bounds, counts])
-  )
+  if (typeof by !== "number") return checkedAction("histogram", badBounds(by), within(self, by))
+  const bounds = checkedAction("histogram", whole("buckets", by), evenBounds(self, by))
+  return Effect.flatMap(bounds, (bounds) => Effect.map(within(self, bounds), (counts): Histogram => [bounds, counts]))
 }
 
 /**
@@ -460,13 +479,17 @@ export const treeAggregate: {
           })
         )
     })
-    return folded(repartition(states, options?.groups ?? 8, { value: options?.codec }), {
-      name: "treeAggregate",
-      zero,
-      add: (state, values) => values.reduce(merge, state),
-      merge,
-      end: (state) => state
-    })
+    return checkedAction(
+      "treeAggregate",
+      optional(options?.groups, (groups) => whole("groups", groups)),
+      folded(repartition(states, options?.groups ?? 8, { value: options?.codec }), {
+        name: "treeAggregate",
+        zero,
+        add: (state, values) => values.reduce(merge, state),
+        merge,
+        end: (state) => state
+      })
+    )
   }
 )
 
@@ -543,7 +566,7 @@ export const takeSample: {
   ): Action<Array<A>, E, R> => {
     // Every element gets a number at random; the elements with the least numbers are a sample in random order.
     const order = Order.mapInput(Order.Number, (pair: readonly [number, A]) => pair[0])
-    return folded(self, {
+    const sample = folded(self, {
       name: `takeSample ${n}`,
       zero: () => ({ count: 0, best: new Best(n, order), next: undefined as (() => number) | undefined }),
       add: (state, values, partition) => {
@@ -569,6 +592,7 @@ export const takeSample: {
         })
       }
     })
+    return checkedAction("takeSample", whole("n", n, 0), sample)
   }
 )
 
@@ -604,7 +628,7 @@ export const countApproxDistinct: {
     const bits = Math.min(18, Math.max(4, Math.ceil(2 * Math.log2(1.04 / (options?.relativeError ?? 0.05)))))
     const registers = 1 << bits
     const writer = new Writer(256)
-    return folded(self, {
+    const approx = folded(self, {
       name: "countApproxDistinct",
       zero: () => new Uint8Array(registers),
       add: (ranks, values) => {
@@ -641,5 +665,8 @@ export const countApproxDistinct: {
         return Math.round(estimate <= 2.5 * registers && empty > 0 ? registers * Math.log(registers / empty) : estimate)
       }
     })
+    // Zero is no error that can be had.
+    const problem = optional(options?.relativeError, (error) => number("relativeError", error, Number.MIN_VALUE, 1))
+    return checkedAction("countApproxDistinct", problem, approx)
   }
 )

@@ -1,0 +1,44 @@
+/**
+ * What a program hands over in settings and arguments, checked where it does: TypeScript knows no whole number from another, and a
+ * program in JavaScript or a file of settings nothing at all. Each check yields why the value cannot be, or nothing.
+ */
+
+export type Problem = string | undefined
+
+const shown = (value: unknown): string =>
+  typeof value === "string" ? JSON.stringify(value) : typeof value === "bigint" ? `${value}n` : String(value)
+
+/** As many as Spark and an array have at most. */
+const most = 2 ** 31 - 1
+
+/** A number of something: partitions, elements, tasks at once. */
+export const whole = (name: string, value: unknown, from = 1, to = most): Problem =>
+  Number.isInteger(value) && Number(value) >= from && Number(value) <= to
+    ? undefined
+    : `${name} is ${shown(value)}; it has to be a whole number from ${from} to ${to}`
+
+/** A number of bytes, or of milliseconds. */
+export const bytes = (name: string, value: unknown, from = 1): Problem =>
+  whole(name, value, from, Number.MAX_SAFE_INTEGER)
+
+/** A number of some range. */
+export const number = (name: string, value: unknown, from = -Number.MAX_VALUE, to = Number.MAX_VALUE): Problem => {
+  if (typeof value === "number" && value >= from && value <= to) return undefined
+  const range =
+    from === -Number.MAX_VALUE ? "" : to === Number.MAX_VALUE ? `, ${from} or more` : `, from ${from} to ${to}`
+  return `${name} is ${shown(value)}; it has to be a finite number${range}`
+}
+
+/** One of a few words. */
+export const oneOf = (name: string, value: unknown, allowed: ReadonlyArray<string>): Problem =>
+  typeof value === "string" && allowed.includes(value)
+    ? undefined
+    : `${name} is ${shown(value)}; it has to be one of ${allowed.map((word) => JSON.stringify(word)).join(", ")}`
+
+/** A setting that may be left out. */
+export const optional = <A>(value: A | undefined, check: (value: A) => Problem): Problem =>
+  value === undefined ? undefined : check(value)
+
+/** The first there is. */
+export const firstOf = (...problems: ReadonlyArray<Problem>): Problem =>
+  problems.find((problem) => problem !== undefined)
