@@ -22,6 +22,7 @@ import { crc32 } from "node:zlib"
 import { Action, type Run } from "./Action.ts"
 import type { Writer } from "./Format.ts"
 import { FormatError, Unencodable } from "./FormatError.ts"
+import { bytes, firstOf, oneOf, optional as given } from "./internal/checks.ts"
 import { estimateBytes } from "./internal/estimate.ts"
 import { below, folderName } from "./internal/formats/folderNames.ts"
 import { rowsIn } from "./internal/task/metrics.ts"
@@ -597,9 +598,13 @@ export const write = <A, E, R>(
   const invalid =
     parentOf(output)[1] === ""
       ? "the output must be a directory below the root"
-      : twice === undefined
-        ? undefined
-        : `partitionBy names ${JSON.stringify(twice)} twice`
+      : twice !== undefined
+        ? `partitionBy names ${JSON.stringify(twice)} twice`
+        : firstOf(
+            oneOf("mode", mode, ["error-if-exists", "overwrite", "append"]),
+            given(options?.partitionBy?.bufferBytes, (size) => bytes("partitionBufferBytes", size)),
+            writer.invalid
+          )
   return new Action({
     name,
     plan,

@@ -1080,7 +1080,9 @@ export interface PartitionedWriteOptions<in out A> extends WriteOptions {
  * @since 0.1.0
  */
 export const write: {
+  <A>(path: string, writer: Writer<A>, options?: WriteOptions): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
   <A, E, R>(self: Dataset<A, E, R>, path: string, writer: Writer<A>, options?: WriteOptions): Action<Manifest, E, R>
+  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
   <A>(path: string, writer: Writer<A>, options?: WriteOptions): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -1095,11 +1097,16 @@ export const write: {
  * @since 0.1.0
  */
 export const writeText: {
+  (
+    path: string,
+    options?: WriteOptions & Text.TextWriterOptions
+  ): <E, R>(self: Dataset<string, E, R>) => Action<Manifest, E, R>
   <E, R>(
     self: Dataset<string, E, R>,
     path: string,
     options?: WriteOptions & Text.TextWriterOptions
   ): Action<Manifest, E, R>
+  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
   (
     path: string,
     options?: WriteOptions & Text.TextWriterOptions
@@ -1120,12 +1127,18 @@ export const writeText: {
  * @since 0.1.0
  */
 export const writeCsv: {
+  <const Fields extends Schema.Struct.Fields>(
+    path: string,
+    schema: Schema.Struct<Fields>,
+    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Csv.CsvWriterOptions
+  ): <E, R>(self: Dataset<Schema.Struct<Fields>["Type"], E, R>) => Action<Manifest, E, R>
   <const Fields extends Schema.Struct.Fields, E, R>(
     self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
     path: string,
     schema: Schema.Struct<Fields>,
     options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Csv.CsvWriterOptions
   ): Action<Manifest, E, R>
+  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
   <const Fields extends Schema.Struct.Fields>(
     path: string,
     schema: Schema.Struct<Fields>,
@@ -1156,12 +1169,18 @@ export const writeCsv: {
  * @since 0.1.0
  */
 export const writeJsonLines: {
+  <A, I>(
+    path: string,
+    schema: Schema.Codec<A, I>,
+    options?: PartitionedWriteOptions<A> & JsonLines.JsonLinesWriterOptions
+  ): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
   <A, I, E, R>(
     self: Dataset<A, E, R>,
     path: string,
     schema: Schema.Codec<A, I>,
     options?: PartitionedWriteOptions<A> & JsonLines.JsonLinesWriterOptions
   ): Action<Manifest, E, R>
+  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
   <A, I>(
     path: string,
     schema: Schema.Codec<A, I>,
@@ -1192,12 +1211,18 @@ export const writeJsonLines: {
  * @since 0.1.0
  */
 export const writeParquet: {
+  <const Fields extends Schema.Struct.Fields>(
+    path: string,
+    schema: Schema.Struct<Fields>,
+    options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Parquet.ParquetWriterOptions
+  ): <E, R>(self: Dataset<Schema.Struct<Fields>["Type"], E, R>) => Action<Manifest, E, R>
   <const Fields extends Schema.Struct.Fields, E, R>(
     self: Dataset<Schema.Struct<Fields>["Type"], E, R>,
     path: string,
     schema: Schema.Struct<Fields>,
     options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Parquet.ParquetWriterOptions
   ): Action<Manifest, E, R>
+  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
   <const Fields extends Schema.Struct.Fields>(
     path: string,
     schema: Schema.Struct<Fields>,
@@ -1228,11 +1253,16 @@ export const writeParquet: {
  * @since 0.1.0
  */
 export const writeParquetBatches: {
+  (
+    path: string,
+    options?: WriteOptions & Parquet.ParquetWriterOptions
+  ): <E, R>(self: Dataset<RecordBatch, E, R>) => Action<Manifest, E, R>
   <E, R>(
     self: Dataset<RecordBatch, E, R>,
     path: string,
     options?: WriteOptions & Parquet.ParquetWriterOptions
   ): Action<Manifest, E, R>
+  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
   (
     path: string,
     options?: WriteOptions & Parquet.ParquetWriterOptions

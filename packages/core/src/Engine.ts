@@ -5,6 +5,7 @@
  */
 import { Cause, Clock, Context, Effect, Exit, Layer, Random, Schedule, type Scope } from "effect"
 import { Engine, type Run, type Spec } from "./Action.ts"
+import * as EngineConfigs from "./EngineConfig.ts"
 import { EngineConfig } from "./EngineConfig.ts"
 import * as Events from "./Events.ts"
 import * as Executor from "./Executor.ts"
@@ -12,7 +13,7 @@ import { isTaskFailure, makeProgress, snapshot } from "./internal/engine/attempt
 import { makeStages } from "./internal/engine/stages.ts"
 import { cacheOf } from "./internal/planner/cache.ts"
 import { provideErased } from "./internal/task/runtime.ts"
-import { InputFailed, JobError, type Location, NestedAction, type Reason } from "./JobError.ts"
+import { InputFailed, InvalidPlan, JobError, type Location, NestedAction, type Reason } from "./JobError.ts"
 import * as Optimizer from "./Optimizer.ts"
 import * as Plan from "./Plan.ts"
 import * as Planner from "./Planner.ts"
@@ -41,6 +42,14 @@ export const make: Effect.Effect<
   const events = yield* Events.Events
   const config = yield* EngineConfig
   const cached = cacheOf(shuffle, config.cacheBytes)
+  const settings = [
+    ["EngineConfig", EngineConfigs.problem(config)],
+    ["Executor", scheduler.invalid],
+    ["Shuffle", shuffle.invalid]
+  ] as const
+  const invalid = settings
+    .flatMap(([operator, detail]) => (detail === undefined ? [] : [new InvalidPlan({ operator, detail })]))
+    .at(0)
 
   const plan = Effect.fnUntraced(function* (spec: Pick<Spec, "name" | "plan">) {
     const optimised = Optimizer.optimize(spec.plan)
@@ -67,6 +76,7 @@ export const make: Effect.Effect<
     const fail = (reason: Reason, at: Location = {}) => new JobError({ job: jobId, name, reason, at })
     if ((yield* Current) !== undefined) return yield* fail(new NestedAction({ action: spec.name }))
 
+    if (invalid !== undefined) return yield* fail(invalid)
     const started = yield* Clock.currentTimeMillis
     const { decide, graph } = yield* Effect.mapError(plan(spec), (reason) => fail(reason))
     if (graph.invalid !== undefined) return yield* fail(graph.invalid)

@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import { Config, Context, Effect, Layer } from "effect"
+import { Config, Context, Effect, Layer, Schema } from "effect"
+import { bytes, firstOf, number, type Problem, whole } from "./internal/checks.ts"
 
 /**
  * The settings of an engine. They always have a value: provide a {@link layer} above the engine to change some.
@@ -72,6 +73,36 @@ export const defaults: EngineConfig = {
   cacheBytes: 256 * 1024 * 1024
 }
 
+type Numbers = { readonly [K in keyof EngineConfig as EngineConfig[K] extends number ? K : never]: EngineConfig[K] }
+
+// What each setting may be: bytes, milliseconds or a count, of which some may be none.
+const rules: { readonly [K in keyof Numbers]: (name: string, value: number) => Problem } = {
+  splitBytes: bytes,
+  openCostBytes: (name, value) => bytes(name, value, 0),
+  localityWaitMillis: (name, value) => bytes(name, value, 0),
+  taskAttempts: whole,
+  progressMillis: bytes,
+  broadcastBytes: (name, value) => bytes(name, value, 0),
+  targetPartitionBytes: bytes,
+  minPartitionBytes: (name, value) => bytes(name, value, 0),
+  skewFactor: (name, value) => number(name, value, 1),
+  skewBytes: (name, value) => bytes(name, value, 0),
+  cacheBytes: (name, value) => bytes(name, value, 0)
+}
+
+/**
+ * What of the settings cannot be, such as a number of bytes that is none; `undefined` where all can. An engine with such settings fails every
+ * action with a `JobError` of reason `InvalidPlan`.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const problem = (config: EngineConfig): string | undefined =>
+  firstOf(
+    ...Object.entries(rules).map(([name, rule]) => rule(name, config[name as keyof Numbers])),
+    typeof config.adaptive === "boolean" ? undefined : `adaptive is ${String(config.adaptive)}; it has to be a boolean`
+  )
+
 /**
  * The settings in force.
  *
@@ -91,6 +122,11 @@ export const EngineConfig = Context.Reference<EngineConfig>("@sluice/core/Engine
 export const layer = (config: Partial<EngineConfig>): Layer.Layer<never> =>
   Layer.succeed(EngineConfig, { ...defaults, ...config })
 
+const setting = (key: keyof Numbers, name: string): Config.Config<number> =>
+  Config.schema(Schema.Number.check(Schema.makeFilter((value) => rules[key](key, value) ?? true)), name).pipe(
+    Config.withDefault(defaults[key])
+  )
+
 /**
  * The settings from configuration: `SPLIT_BYTES`, `OPEN_COST_BYTES`, `LOCALITY_WAIT_MILLIS`, `TASK_ATTEMPTS`,
  * `PROGRESS_MILLIS`, `BROADCAST_BYTES`, `ADAPTIVE`, `TARGET_PARTITION_BYTES`, `MIN_PARTITION_BYTES`, `SKEW_FACTOR`, `SKEW_BYTES`,
@@ -100,18 +136,18 @@ export const layer = (config: Partial<EngineConfig>): Layer.Layer<never> =>
  * @since 0.1.0
  */
 export const config: Config.Config<EngineConfig> = Config.all({
-  splitBytes: Config.Int("SPLIT_BYTES").pipe(Config.withDefault(defaults.splitBytes)),
-  openCostBytes: Config.Int("OPEN_COST_BYTES").pipe(Config.withDefault(defaults.openCostBytes)),
-  localityWaitMillis: Config.Int("LOCALITY_WAIT_MILLIS").pipe(Config.withDefault(defaults.localityWaitMillis)),
-  taskAttempts: Config.Int("TASK_ATTEMPTS").pipe(Config.withDefault(defaults.taskAttempts)),
-  progressMillis: Config.Int("PROGRESS_MILLIS").pipe(Config.withDefault(defaults.progressMillis)),
-  broadcastBytes: Config.Int("BROADCAST_BYTES").pipe(Config.withDefault(defaults.broadcastBytes)),
+  splitBytes: setting("splitBytes", "SPLIT_BYTES"),
+  openCostBytes: setting("openCostBytes", "OPEN_COST_BYTES"),
+  localityWaitMillis: setting("localityWaitMillis", "LOCALITY_WAIT_MILLIS"),
+  taskAttempts: setting("taskAttempts", "TASK_ATTEMPTS"),
+  progressMillis: setting("progressMillis", "PROGRESS_MILLIS"),
+  broadcastBytes: setting("broadcastBytes", "BROADCAST_BYTES"),
   adaptive: Config.Boolean("ADAPTIVE").pipe(Config.withDefault(defaults.adaptive)),
-  targetPartitionBytes: Config.Int("TARGET_PARTITION_BYTES").pipe(Config.withDefault(defaults.targetPartitionBytes)),
-  minPartitionBytes: Config.Int("MIN_PARTITION_BYTES").pipe(Config.withDefault(defaults.minPartitionBytes)),
-  skewFactor: Config.Number("SKEW_FACTOR").pipe(Config.withDefault(defaults.skewFactor)),
-  skewBytes: Config.Int("SKEW_BYTES").pipe(Config.withDefault(defaults.skewBytes)),
-  cacheBytes: Config.Int("CACHE_BYTES").pipe(Config.withDefault(defaults.cacheBytes))
+  targetPartitionBytes: setting("targetPartitionBytes", "TARGET_PARTITION_BYTES"),
+  minPartitionBytes: setting("minPartitionBytes", "MIN_PARTITION_BYTES"),
+  skewFactor: setting("skewFactor", "SKEW_FACTOR"),
+  skewBytes: setting("skewBytes", "SKEW_BYTES"),
+  cacheBytes: setting("cacheBytes", "CACHE_BYTES")
 })
 
 /**

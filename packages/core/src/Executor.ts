@@ -6,6 +6,7 @@
  */
 import { Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { availableParallelism, hostname } from "node:os"
+import { firstOf, whole } from "./internal/checks.ts"
 import { ExecutorLost } from "./JobError.ts"
 import { ExecutorInfo } from "./TaskContext.ts"
 
@@ -63,6 +64,8 @@ export class Executor extends Context.Service<
     readonly run: <A, E, R>(executor: string, task: Task<A, E, R>) => Effect.Effect<A, E | ExecutorLost, R>
     /** Attempts at a task before its failure is the job's. 1 in process (as Spark's `local[N]`), where a second try meets the same program. */
     readonly maxAttempts: number
+    /** What of its settings cannot be, such as a number of slots that is none: every job fails with it. */
+    readonly invalid?: string | undefined
   }
 >()("@sluice/core/Executor") {}
 
@@ -108,7 +111,10 @@ export const makeLocal = Effect.fnUntraced(function* (
       const environment = environments.get(executor)
       return environment === undefined ? Effect.fail(new ExecutorLost({ executor })) : task.run(environment)
     },
-    maxAttempts: 1
+    maxAttempts: 1,
+    invalid: firstOf(
+      ...joined.map((change) => (change._tag === "Joined" ? whole("slots", change.info.slots) : undefined))
+    )
   })
 })
 

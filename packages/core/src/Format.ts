@@ -105,6 +105,8 @@ export interface Source<out A> {
   readonly partitions: number | undefined
   /** The columns a row has, where known. */
   readonly columns: ReadonlyArray<string> | undefined
+  /** Why it cannot be used as it was made, such as an option that is none: actions fail with `InvalidPlan`, and it is not resolved. */
+  readonly invalid?: string | undefined
   /**
    * Lists files, reads footers, checks the asked-for types against the files' own and plans the splits. Reads no row.
    */
@@ -127,6 +129,8 @@ export interface Writer<in A> {
   readonly format: string
   /** With the dot: `.parquet`, `.csv.gz`. */
   readonly extension: string
+  /** Why it cannot be used as it was made, such as an option that is none: actions fail with `InvalidPlan`. */
+  readonly invalid?: string | undefined
   /** Rows of one element, where an element is a batch. Default 1. */
   readonly rowsOf?: ((element: A) => number) | undefined
   readonly encode: <E, R>(rows: Stream.Stream<A, E, R>) => Stream.Stream<Uint8Array, E | FormatError, R>

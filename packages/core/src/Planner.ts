@@ -174,6 +174,9 @@ export const plan = (
   const buildNode = (node: Plan.Plan, after: After): Building => {
     switch (node._tag) {
       case "Read": {
+        if (node.source.invalid !== undefined) {
+          invalid ??= new InvalidPlan({ operator: node.source.name, detail: node.source.invalid })
+        }
         const resolved = metadata.get(node.source)
         const partitions = resolved === undefined ? [] : resolved.splits.map(scan)
         const size = partitions.reduce((sum, partition) => sum + partition.bytes, 0)
@@ -366,7 +369,7 @@ export const resolve = Effect.fn("Planner.resolve")(function* (
   logical: Plan.Plan,
   options: Parameters<Source<unknown>["resolve"]>[0]
 ) {
-  const sources = [...new Set(Plan.sources(logical))]
+  const sources = [...new Set(Plan.sources(logical))].filter((source) => source.invalid === undefined)
   const resolved = yield* Effect.forEach(sources, (source) => source.resolve(options), { concurrency: 8 })
   return new Map(sources.map((source, index) => [source, resolved[index]] as const))
 })

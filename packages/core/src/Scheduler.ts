@@ -63,6 +63,8 @@ export class Scheduler extends Context.Service<
     readonly run: <A, E, R>(set: TaskSet<A, E, R>) => Effect.Effect<void, E | ExecutorLost, R>
     /** Tasks that can run at once on the executors there are. */
     readonly slots: Effect.Effect<number>
+    /** What of the executors' settings cannot be: every job fails with it. */
+    readonly invalid?: string | undefined
   }
 >()("@sluice/core/Scheduler") {}
 
@@ -210,7 +212,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     return sum
   })
 
-  return Scheduler.of({ run, slots })
+  return Scheduler.of({ run, slots, invalid: executor.invalid })
 })
 
 const isLost = (cause: Cause.Cause<unknown>): boolean =>

@@ -22,6 +22,7 @@ import {
   Stream
 } from "effect"
 import { type Codec, none } from "./Codec.ts"
+import { bytes, firstOf, oneOf, optional } from "./internal/checks.ts"
 import { type Block, Blocks } from "./internal/shuffle/blocks.ts"
 import { Reader, Refused, Writer } from "./internal/shuffle/bytes.ts"
 import * as memoryBudget from "./internal/shuffle/memory.ts"
@@ -127,6 +128,8 @@ export class Shuffle extends Context.Service<
     readonly remove: (shuffle: string) => Effect.Effect<void>
     readonly store: Store
     readonly memory: Memory
+    /** What of its settings cannot be: every job fails with it. */
+    readonly invalid?: string | undefined
   }
 >()("@sluice/core/Shuffle") {}
 
@@ -1003,9 +1006,14 @@ export interface Options {
 }
 
 const serviceOf = (store: Store, options: Options): Shuffle["Service"] => {
+  const invalid = firstOf(
+    optional(options.memoryBytes, (size) => bytes("memoryBytes", size)),
+    optional(options.blockBytes, (size) => bytes("blockBytes", size)),
+    optional(options.compression, (one) => oneOf("compression", one, ["auto", "zstd", "none"]))
+  )
   const total = Math.max(1, options.memoryBytes ?? 256 * 1024 * 1024)
   const blockBytes = Math.max(1, Math.min(options.blockBytes ?? 128 * 1024, Math.max(64, total / 8)))
-  return { store, memory: memoryBudget.make({ total, blockBytes }), remove: store.remove }
+  return { store, memory: memoryBudget.make({ total, blockBytes }), remove: store.remove, invalid }
 }
 
 /**

@@ -11,17 +11,20 @@ import { Effect, Result, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
 import type { FilePart, PartitionedReadOptions, Source, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, SchemaMismatch, Unencodable } from "../FormatError.ts"
-import { type Cell, parseRecords, quotedEmpty } from "../internal/formats/csvRecords.ts"
-import { compress, encodeRows, type Refusal } from "../internal/formats/encode.ts"
+import { bytes, firstOf } from "../internal/checks.ts"
+import { badSyntax, type Cell, parseRecords, quotedEmpty } from "../internal/formats/csvRecords.ts"
+import { badCompression, compress, encodeRows, type Refusal } from "../internal/formats/encode.ts"
 import { bytesSource, detail, fingerprint } from "../internal/formats/files.ts"
 import { foldersOf } from "../internal/formats/folders.ts"
 import { fail, toPaths } from "../internal/formats/inputs.ts"
 import { afterByteOf, decodePiece, isGzip, readPieces } from "../internal/formats/lines.ts"
-import { decodeRows, type RawRows } from "../internal/formats/rows.ts"
+import { badOnInvalidRow, decodeRows, type RawRows } from "../internal/formats/rows.ts"
 import { absent, textFields } from "../internal/formats/textFields.ts"
 import type { FileStatus } from "../Storage.ts"
 
 const format = "csv"
+
+const defaultRecordBytes = 64 * 1024 * 1024
 
 /**
  * How CSV is read.
@@ -91,7 +94,7 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
   const cutOptions = (path: string) => ({
     format,
     path,
-    maxBytes: options?.maxRecordBytes ?? 64 * 1024 * 1024,
+    maxBytes: options?.maxRecordBytes ?? defaultRecordBytes,
     quote: multiline ? quote.charCodeAt(0) : undefined
   })
 
@@ -184,6 +187,11 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
     }),
     paths,
     columns: Object.keys(schema.fields),
+    invalid: firstOf(
+      badSyntax({ delimiter, quote }),
+      badOnInvalidRow(options?.onInvalidRow),
+      bytes("maxRecordBytes", options?.maxRecordBytes ?? defaultRecordBytes)
+    ),
     folders,
     restrict: (more) => sourceOf(paths, schema, options, [...(where ?? []), ...more]),
     restricted: where,
@@ -301,6 +309,7 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
   return {
     format,
     extension: options?.compression === "gzip" ? ".csv.gz" : ".csv",
+    invalid: firstOf(badSyntax({ delimiter, quote }), badCompression(options?.compression)),
     encode: <E, R>(rows: Stream.Stream<A, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> => {
       const name = fields.find((field) => !field.name.isWellFormed())?.name
       if (name !== undefined) {

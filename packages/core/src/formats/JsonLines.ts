@@ -11,13 +11,14 @@ import { Effect, Result, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
 import type { PartitionedReadOptions, Source, Writer } from "../Format.ts"
 import type { FormatError } from "../FormatError.ts"
-import { compress, encodeRows, type Refusal } from "../internal/formats/encode.ts"
+import { bytes, firstOf } from "../internal/checks.ts"
+import { badCompression, compress, encodeRows, type Refusal } from "../internal/formats/encode.ts"
 import { bytesSource, detail, fingerprint } from "../internal/formats/files.ts"
 import { foldersOf } from "../internal/formats/folders.ts"
 import { toPaths } from "../internal/formats/inputs.ts"
 import { isGzip, type Lines, readLines } from "../internal/formats/lines.ts"
 import { mayHaveNumbers, readBack } from "../internal/formats/readBack.ts"
-import { codecOf, decodeRows, type RawRows } from "../internal/formats/rows.ts"
+import { badOnInvalidRow, codecOf, decodeRows, type RawRows } from "../internal/formats/rows.ts"
 
 const format = "jsonLines"
 
@@ -84,6 +85,7 @@ const sourceOf = <A, I>(
     restrict: (more) => sourceOf(paths, schema, options, [...(where ?? []), ...more]),
     restricted: where,
     columns: undefined,
+    invalid: firstOf(badOnInvalidRow(options?.onInvalidRow), bytes("maxLineBytes", settings.maxBytes)),
     splittable: (file) => !isGzip(file.path),
     prepare: () => Effect.void,
     read: (part, file) =>
@@ -180,6 +182,7 @@ export const writer = <A, I>(schema: Schema.Codec<A, I>, options?: JsonLinesWrit
   return {
     format,
     extension: options?.compression === "gzip" ? ".jsonl.gz" : ".jsonl",
+    invalid: badCompression(options?.compression),
     encode: <E, R>(rows: Stream.Stream<A, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> =>
       // JSON escapes half a surrogate pair, so that no text of it is ill-formed.
       encodeRows(format, rows, encode, (row) => ({ detail: "is no Unicode", value: row })).pipe(

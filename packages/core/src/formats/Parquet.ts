@@ -16,6 +16,7 @@ import { Effect, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
 import type { FilePart, PartitionedReadOptions, Source, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, InvalidRow, SchemaMismatch } from "../FormatError.ts"
+import { firstOf, oneOf, optional, type Problem, whole } from "../internal/checks.ts"
 import { compileRows, describe, keepsValues, type RowReader } from "../internal/formats/arrowRows.ts"
 import { compileWhere } from "../internal/formats/parquetWhere.ts"
 import { detail, fingerprint, toResolved } from "../internal/formats/files.ts"
@@ -25,6 +26,7 @@ import * as Footer from "../internal/formats/parquetFooter.ts"
 import { readAs } from "../internal/formats/parquetTypes.ts"
 import * as Vectors from "../internal/formats/parquetVectors.ts"
 import { encodeBatches, type EncodeOptions, encodeRows } from "../internal/formats/parquetWrite.ts"
+import { badOnInvalidRow } from "../internal/formats/rows.ts"
 import { pack, type Unit } from "../internal/formats/splits.ts"
 import { type Libraries, load } from "../internal/formats/wasm.ts"
 import * as Origin from "../Origin.ts"
@@ -383,6 +385,7 @@ const makeSource = <A>(options: {
   readonly paths: ReadonlyArray<string>
   readonly detail: string
   readonly columns: ReadonlyArray<string> | undefined
+  readonly invalid?: Problem
   readonly project: (columns: ReadonlyArray<string>) => Source<A>
   readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
   /** What rows have to meet, on columns whose values are the file's own. */
@@ -404,6 +407,7 @@ const makeSource = <A>(options: {
   detail: options.detail,
   partitions: undefined,
   columns: options.columns,
+  invalid: options.invalid,
   project: options.project,
   ...(options.restrict === undefined ? {} : { restrict: options.restrict, restricted: options.where }),
   resolve: Effect.fn("Parquet.resolve")(function* (split) {
@@ -533,6 +537,7 @@ const rowSource = <const Fields extends Schema.Struct.Fields>(
       partitionColumns: options?.partitionColumns
     }),
     columns,
+    invalid: badOnInvalidRow(options?.onInvalidRow),
     folders,
     project: (columns) => rowSource(paths, schema, columns, options, where),
     restrict: (more) => rowSource(paths, schema, columns, options, [...(where ?? []), ...more]),
@@ -617,6 +622,12 @@ const toRows = Effect.fnUntraced(function* <A>(
   return Origin.attach(rows, origin === undefined ? undefined : { ...origin, kept })
 })
 
+const badWriting = (options: ParquetWriterOptions | undefined): Problem =>
+  firstOf(
+    optional(options?.compression, (one) => oneOf("compression", one, ["snappy", "zstd", "gzip", "none"])),
+    optional(options?.rowGroupRows, (rows) => whole("rowGroupRows", rows))
+  )
+
 const writing = (options: ParquetWriterOptions | undefined): EncodeOptions => ({
   compression: options?.compression ?? "snappy",
   rowGroupRows: options?.rowGroupRows ?? 1024 * 1024,
@@ -638,6 +649,7 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
 ): Writer<Schema.Struct<Fields>["Type"]> => ({
   format,
   extension: ".parquet",
+  invalid: badWriting(options),
   encode: (rows) => encodeRows(rows, schema, writing(options))
 })
 
@@ -651,6 +663,7 @@ export const batchWriter = (options?: ParquetWriterOptions): Writer<Arrow.Record
   format,
   extension: ".parquet",
   rowsOf: (batch) => batch.numRows,
+  invalid: badWriting(options),
   encode: (batches) => encodeBatches(batches, writing(options))
 })
 

@@ -10,7 +10,8 @@
 import { Effect, Result, Stream } from "effect"
 import type { Source, Writer } from "../Format.ts"
 import type { FormatError } from "../FormatError.ts"
-import { compress, encodeRows } from "../internal/formats/encode.ts"
+import { bytes, firstOf, oneOf } from "../internal/checks.ts"
+import { badCompression, compress, encodeRows } from "../internal/formats/encode.ts"
 import { bytesSource, detail } from "../internal/formats/files.ts"
 import { toPaths } from "../internal/formats/inputs.ts"
 import { isGzip, readLines } from "../internal/formats/lines.ts"
@@ -54,6 +55,10 @@ export const source = (path: string | ReadonlyArray<string>, options?: TextOptio
     detail: detail(paths, { encoding: options?.encoding, maxLineBytes: options?.maxLineBytes }),
     paths,
     columns: undefined,
+    invalid: firstOf(
+      oneOf("encoding", settings.encoding, ["utf-8", "replace"]),
+      bytes("maxLineBytes", settings.maxBytes)
+    ),
     prepare: () => Effect.void,
     splittable: (file) => !isGzip(file.path),
     read: (part, file) =>
@@ -83,6 +88,7 @@ const mark = "\uFEFF"
 export const writer = (options?: TextWriterOptions): Writer<string> => ({
   format: "text",
   extension: options?.compression === "gzip" ? ".txt.gz" : ".txt",
+  invalid: badCompression(options?.compression),
   encode: <E, R>(rows: Stream.Stream<string, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> =>
     Stream.suspend(() => {
       let first = true

@@ -5,7 +5,7 @@ import type { Manifest, PartitionColumn, WriteMode } from "../../Commit.ts"
 import type { Writer } from "../../Format.ts"
 import { InvalidPlan } from "../../JobError.ts"
 import type { Plan } from "../../Plan.ts"
-import { show } from "../formats/encode.ts"
+import { showValue } from "../formats/showValue.ts"
 import { absent, textFields } from "../formats/textFields.ts"
 
 type Columns = Schema.Struct<Schema.Struct.Fields>
@@ -30,14 +30,17 @@ const columnsOf = (fields: Schema.Struct.Fields): ReadonlyArray<PartitionColumn<
           : result.success?.isWellFormed() === false
             ? illFormed
             : undefined
-      return why === undefined ? result : Result.fail(value === absent ? why : `${why}; the value is ${show(value)}`)
+      return why === undefined
+        ? result
+        : Result.fail(value === absent ? why : `${why}; the value is ${showValue(value)}`)
     }
   }))
 
 // A writer of fewer columns takes rows that have more.
-const widened = <A>({ encode, extension, format }: Writer<Columns["Type"]>): Writer<A> => ({
+const widened = <A>({ encode, extension, format, invalid }: Writer<Columns["Type"]>): Writer<A> => ({
   extension,
   format,
+  invalid,
   encode: <E, R>(rows: Stream.Stream<A, E, R>) =>
     encode(rows as Stream.Stream<unknown, E, R> as Stream.Stream<Columns["Type"], E, R>)
 })

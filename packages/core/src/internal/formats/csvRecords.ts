@@ -1,6 +1,7 @@
 /** The records of a text of CSV, and the lines they are in. */
 import { parse } from "csv-parse/sync"
 import { Result } from "effect"
+import type { Problem } from "../checks.ts"
 
 /** A field that is empty, and was quoted. */
 export const quotedEmpty: unique symbol = Symbol("quotedEmpty")
@@ -10,6 +11,19 @@ export type Cell = string | typeof quotedEmpty
 export interface CsvSyntax {
   readonly delimiter: string
   readonly quote: string
+}
+
+/** Checks what separates and encloses fields. */
+export const badSyntax = ({ delimiter, quote }: CsvSyntax): Problem => {
+  const shown = JSON.stringify
+  if (!/^[^\r\n\ud800-\udfff\ufeff]$/.test(delimiter)) {
+    return `delimiter is ${shown(delimiter)}; it has to be one character, and no line break`
+  }
+  // It is looked for in bytes.
+  if (!/^[\0-\x7f]$/.test(quote) || quote === "\r" || quote === "\n") {
+    return `quote is ${shown(quote)}; it has to be one character of ASCII, and no line break`
+  }
+  return delimiter === quote ? `delimiter and quote are both ${shown(quote)}; they have to differ` : undefined
 }
 
 /** How many line breaks a text has, CRLF being one. */

@@ -4,27 +4,15 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Result, Stream } from "effect"
 import { type FormatError, Unencodable } from "../../FormatError.ts"
 import * as Origin from "../../Origin.ts"
+import { oneOf, optional, type Problem } from "../checks.ts"
 import { fail } from "./inputs.ts"
+import { showValue } from "./showValue.ts"
 
 /** Why a row cannot be written. */
 export interface Refusal {
   readonly column?: string | undefined
   readonly detail: string
   readonly value?: unknown
-}
-
-const maxShown = 200
-
-/** A value as it can be shown in a message. */
-export const show = (value: unknown): string => {
-  let text: string | undefined
-  try {
-    text = JSON.stringify(value, (_, inner: unknown) => (typeof inner === "bigint" ? `${inner}n` : inner))
-  } catch {
-    // It goes in circles, or throws when asked for its JSON.
-  }
-  text ??= String(value)
-  return text.length > maxShown ? `${text.slice(0, maxShown)}...` : text
 }
 
 /** Where a row of an array was read, for a message. */
@@ -59,7 +47,7 @@ export const encodeRows = <A, E, R>(
               row: written + index,
               detail,
               ...(column === undefined ? {} : { column }),
-              ...(value === undefined ? {} : { value: show(value) }),
+              ...(value === undefined ? {} : { value: showValue(value) }),
               ...(origin === undefined ? {} : { origin })
             })
           )
@@ -79,6 +67,10 @@ export const encodeRows = <A, E, R>(
       return Effect.succeed([text] as const)
     })
   })
+
+/** Checks how a text is compressed. */
+export const badCompression = (value: "gzip" | undefined): Problem =>
+  optional(value, (one) => oneOf("compression", one, ["gzip"]))
 
 /** Text as UTF-8, compressed if asked for. */
 export const compress =

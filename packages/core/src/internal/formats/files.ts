@@ -8,6 +8,7 @@ import { type FileStatus, Storage } from "../../Storage.ts"
 import type { Folders } from "./folders.ts"
 import { emit, isGzip } from "./lines.ts"
 import { expand, fail, storageFailed } from "./inputs.ts"
+import type { Problem } from "../checks.ts"
 import { sniff } from "./magic.ts"
 import { cut, pack, type PlannedSplit, type Unit } from "./splits.ts"
 
@@ -103,6 +104,7 @@ export const bytesSource = <A, P = void>({
   readonly detail: string
   readonly paths: ReadonlyArray<string>
   readonly columns: ReadonlyArray<string> | undefined
+  readonly invalid: Problem
   /** The columns that are in the paths, and what to do with conditions on them. */
   readonly folders?: Folders<A> | undefined
   readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
@@ -120,6 +122,7 @@ export const bytesSource = <A, P = void>({
   detail: options.detail,
   partitions: undefined,
   columns: options.columns,
+  invalid: options.invalid,
   ...(folders === undefined ? {} : { restrict: options.restrict, restricted: options.restricted }),
   resolve: Effect.fn("Format.resolve")(function* (split) {
     const { files, planned } = yield* planByBytes(options.name, options.paths, split, options.splittable, folders)

@@ -3,9 +3,14 @@ import { Effect, Result, type Schema } from "effect"
 import { type FormatError, InvalidRow } from "../../FormatError.ts"
 import * as Origin from "../../Origin.ts"
 import * as TaskContext from "../../TaskContext.ts"
+import { oneOf, optional, type Problem } from "../checks.ts"
 import { fail } from "./inputs.ts"
 
 export type OnInvalidRow = "fail" | "deadLetter"
+
+/** Checks what the sources of rows take. */
+export const badOnInvalidRow = (value: OnInvalidRow | undefined): Problem =>
+  optional(value, (one) => oneOf("onInvalidRow", one, ["fail", "deadLetter"]))
 
 /** The schema of a struct's field, as a codec that needs no services. */
 export const codecOf = (schema: Schema.Constraint): Schema.Codec<unknown, unknown> =>

@@ -1,4 +1,5 @@
 import { Result, Schema, SchemaAST } from "effect"
+import { setField } from "../fields.ts"
 import { typeName } from "./arrowRows.ts"
 import { readBack } from "./readBack.ts"
 import { codecOf } from "./rows.ts"
@@ -115,7 +116,6 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
     const differs = readBack(codecOf(text), "text", decode)
     const differsFromNone = readBack(codecOf(own), "text", () => none.decode())
     const inherited = name in Object.prototype
-    const unsettable = name === "__proto__"
     return [
       {
         name,
@@ -150,10 +150,7 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
         },
         get: (row) => (name in row && !(inherited && !Object.hasOwn(row, name)) ? row[name] : absent),
         set: (row, value) => {
-          if (value === absent) return
-          if (unsettable)
-            Object.defineProperty(row, name, { value, configurable: true, enumerable: true, writable: true })
-          else row[name] = value
+          if (value !== absent) setField(row, name, value)
         }
       }
     ]
