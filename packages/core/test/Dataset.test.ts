@@ -51,7 +51,6 @@ describe("Dataset constructors", () => {
     Effect.fnUntraced(function* () {
       assert.deepStrictEqual(yield* glom(Dataset.empty), [[]])
       assert.deepStrictEqual(yield* glom(Dataset.fromIterable([], { partitions: 3 })), [[], [], []])
-      assert.deepStrictEqual(yield* glom(Dataset.fromIterable([1], { partitions: 0 })), [])
       assert.deepStrictEqual(yield* glom(Dataset.range(5, 5)), [[]])
       assert.deepStrictEqual(yield* glom(Dataset.range(5, 1)), [[]])
       assert.strictEqual(yield* Dataset.count(Dataset.fromStreams([])), 0)
@@ -310,7 +309,6 @@ describe("Dataset transformations", () => {
     Effect.fnUntraced(function* () {
       const dataset = Dataset.fromIterable([1, 2, 3], { partitions: 3 })
       assert.deepStrictEqual(yield* glom(Dataset.coalesce(dataset, 20)), [[1], [2], [3]])
-      assert.deepStrictEqual(yield* glom(Dataset.coalesce(dataset, 0)), [[1, 2, 3]])
       assert.deepStrictEqual(yield* glom(Dataset.coalesce(Dataset.empty, 2)), [[]])
     })
   )

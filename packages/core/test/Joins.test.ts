@@ -162,7 +162,7 @@ describe("joins", () => {
         [3, [[1], []]],
         [4, [[], ["w"]]]
       ])
-      for (const none of [pairsOf<number, string>([], 0), pairsOf<number, string>([], 3)]) {
+      for (const none of [Dataset.fromStreams<readonly [number, string]>([]), pairsOf<number, string>([], 3)]) {
         const alone = [
           [1, [[1, 2], []]],
           [2, [[1], []]],
@@ -229,7 +229,7 @@ describe("joins", () => {
 
   on("PairRDDFunctionsSuite: zero-partition and empty datasets", () =>
     Effect.gen(function* () {
-      const none = pairsOf<number, string>([], 0)
+      const none = Dataset.fromStreams<readonly [number, string]>([])
       assert.deepStrictEqual(yield* Dataset.collect(Dataset.join(left(), none)), [])
       assert.strictEqual(yield* Dataset.count(Dataset.leftJoin(left(), none)), 4)
       assert.strictEqual(yield* Dataset.count(Dataset.fullJoin(none, none)), 0)

@@ -54,7 +54,7 @@ export const partitioned = <A>(value: fc.Arbitrary<A>, maxLength = 120) =>
     })
     .map(({ partitions, rows }) => ({
       rows: partitions === 0 ? [] : rows,
-      dataset: Dataset.fromIterable(partitions === 0 ? [] : rows, { partitions })
+      dataset: partitions === 0 ? Dataset.fromStreams<A>([]) : Dataset.fromIterable(rows, { partitions })
     }))
 
 export const smallKey = fc.oneof(
