@@ -1,7 +1,6 @@
 /** The actions of random pipelines, and whether what they yield is what the arrays say. */
-import type { Commit } from "@sluice/core"
-import { Dataset, type Engine, Storage } from "@sluice/core"
-import { Effect, HashMap, Option, Order, Schema, Stream } from "effect"
+import { Commit, Dataset, type Engine, JobError, Storage } from "@sluice/core"
+import { Effect, HashMap, Option, Order, Result, Schema, Stream } from "effect"
 import { parquetReadObjects } from "hyparquet"
 import { compressors } from "hyparquet-compressors"
 import { failedOf, groups, isClean, type Model, type Row, rowsOf, textOf, wrap } from "./model.ts"
@@ -108,6 +107,23 @@ const bytesOf = Effect.fnUntraced(function* (path: string) {
   return yield* storage.readRange(path, 0, length)
 })
 
+/** The rows of the files that a manifest names, or what is wrong with them. */
+const filesOf = Effect.fnUntraced(function* (
+  folder: string,
+  manifest: Commit.Manifest,
+  read: (bytes: Uint8Array) => Promise<ReadonlyArray<Row>>
+) {
+  const found: Array<Row> = []
+  for (const file of manifest.files) {
+    const bytes = yield* bytesOf(`${folder}/${file.path}`)
+    const part = yield* Effect.promise(() => read(bytes))
+    if (part.length !== file.rows) return `${file.path} has ${part.length} rows, its manifest ${file.rows}`
+    if (bytes.length !== file.bytes) return `${file.path} has ${bytes.length} bytes, its manifest ${file.bytes}`
+    found.push(...part)
+  }
+  return found
+})
+
 /** Writes, reads the bytes of the files that the manifest names, and looks at what the manifest says of them. */
 const writing = (
   write: (rows: Rows, folder: string) => Effect.Effect<Commit.Manifest, unknown, Engine.Engine | Storage.Storage>,
@@ -117,14 +133,8 @@ const writing = (
     const folder = env.folder()
     const manifest = yield* write(rows, folder)
     yield* env.calm
-    const found: Array<Row> = []
-    for (const file of manifest.files) {
-      const bytes = yield* bytesOf(`${folder}/${file.path}`)
-      const part = yield* Effect.promise(() => read(bytes))
-      if (part.length !== file.rows) return `${file.path} has ${part.length} rows, its manifest ${file.rows}`
-      if (bytes.length !== file.bytes) return `${file.path} has ${bytes.length} bytes, its manifest ${file.bytes}`
-      found.push(...part)
-    }
+    const found = yield* filesOf(folder, manifest, read)
+    if (typeof found === "string") return found
     const { conservation: account } = manifest
     if (
       account.read !== account.filtered + account.deadLettered + account.written ||
@@ -161,6 +171,36 @@ const readParquet = async (bytes: Uint8Array): Promise<ReadonlyArray<Row>> => {
   const file = Uint8Array.from(bytes).buffer
   return decodeWritten(await parquetReadObjects({ file, compressors })).map(({ k, v }): Row => [k, v])
 }
+
+const lines = (rows: Rows) => Dataset.map(written(rows), (row) => JSON.stringify(row))
+
+/** Appends several times to one output, one after the other or all at once. Each is there whole, or has said that it is not. */
+const appending = (atOnce: boolean): Action => ({
+  run: Effect.fnUntraced(function* (rows, model, a, env) {
+    const folder = env.folder()
+    const append = Effect.result(Dataset.writeText(lines(rows), folder, { mode: "append" }))
+    const results = yield* Effect.all([append, append, append].slice(a % 2), {
+      concurrency: atOnce ? "unbounded" : 1
+    })
+    yield* env.calm
+    const done = results.filter(Result.isSuccess).length
+    const manifest = done === 0 ? undefined : yield* Commit.readManifest(folder)
+    const found = manifest === undefined ? [] : yield* filesOf(folder, manifest, readJson)
+    if (typeof found === "string") return found
+    const expected = Array.from({ length: done }, () => rowsOf(asWritten(model)).map(textOf)).flat()
+    const verdict = bag(found.map(textOf), expected)
+    if (verdict !== undefined) return `${done} of ${results.length} appends have succeeded; ${verdict}`
+    const failed = results.find(Result.isFailure)
+    // One that finds the output in use may say so; the rest is the business of who asked.
+    if (failed !== undefined && !(atOnce && isBusy(failed.failure))) return yield* Effect.fail(failed.failure)
+    return undefined
+  }),
+  early: false,
+  streams: false
+})
+
+const isBusy = (error: unknown): boolean =>
+  error instanceof JobError.JobError && error.reason._tag.startsWith("Output") && !error.message.includes("on purpose")
 
 const bounds = [0, 100, 500, 1009]
 
@@ -338,14 +378,25 @@ export const actions: Readonly<Record<string, Action>> = {
     early: true,
     streams: false
   },
-  writeText: writing(
-    (rows, folder) =>
-      Dataset.writeText(
-        Dataset.map(written(rows), (row) => JSON.stringify(row)),
-        folder
-      ),
-    readJson
-  ),
+  writeText: writing((rows, folder) => Dataset.writeText(lines(rows), folder), readJson),
+  append: appending(false),
+  "append at once": appending(true),
+  "writeJsonLines into folders": {
+    run: Effect.fnUntraced(function* (rows, model, _, env) {
+      const folder = env.folder()
+      yield* Dataset.writeJsonLines(written(rows), folder, Written, { partitionBy: ["k"], partitionBufferBytes: 200 })
+      yield* env.calm
+      const read = Dataset.jsonLines(folder, Written, { partitionColumns: ["k"] })
+      // Without rows there are no folders.
+      const found = model.items.length === 0 ? [] : yield* Dataset.collect(read)
+      return bag(
+        found.map(({ k, v }) => textOf([k, v])),
+        rowsOf(asWritten(model)).map(textOf)
+      )
+    }),
+    early: false,
+    streams: false
+  },
   writeJsonLines: writing((rows, folder) => Dataset.writeJsonLines(written(rows), folder, Written), readJson),
   writeCsv: writing((rows, folder) => Dataset.writeCsv(written(rows), folder, Written), readCsv),
   writeParquet: writing(

@@ -1,6 +1,6 @@
 /** The operators of random pipelines: each as a step of a `Dataset`, and as what it should do to arrays. */
 import { Condition, Dataset, type Engine, Partitioner, type Storage, type TaskContext } from "@sluice/core"
-import { Data, Effect, Option, Order, Result, Stream } from "effect"
+import { Context, Data, Effect, Option, Order, Result, Stream } from "effect"
 import { poisson, uniform } from "../../src/internal/task/sampler.ts"
 import {
   eachItem,
@@ -172,6 +172,8 @@ const dealt = (self: Model, op: Op, sort: ReadonlyArray<Row> | undefined): Model
   return ofParts(parts, self.ordered)
 }
 
+class Addend extends Context.Service<Addend, number>()("test/Addend") {}
+
 const storages = ["memory", "disk", "memory-then-disk"] as const
 
 export const operators: Readonly<Record<string, Operator>> = {
@@ -227,6 +229,14 @@ export const operators: Readonly<Record<string, Operator>> = {
   "failing tap": narrow(
     (self, op) => Dataset.tap(self, ([, value]) => failing(op, value)),
     (row, op) => (isBad(op, row[1]) ? [failedItem(row[1])] : [row])
+  ),
+  "with a service": narrow(
+    (self, op) =>
+      self.pipe(
+        Dataset.mapEffect(([key, value]) => Effect.map(Addend, (addend): Row => [key, add(value, addend)])),
+        Dataset.provideService(Addend, op.a)
+      ),
+    ([key, value], op) => [[key, add(value, op.a)]]
   ),
   tap: narrow(
     (self, _, env) => Dataset.tap(self, () => env.passing()),

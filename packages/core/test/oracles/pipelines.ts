@@ -292,7 +292,7 @@ const layerOf = (settings: Settings, directory: string, armed: () => Armed, file
 
 export interface Outcome {
   /** The first thing that is wrong. */
-  readonly wrong: { readonly kind: "rows" | "failed" | "left" | "hangs"; readonly detail: string } | undefined
+  readonly wrong: { readonly kind: "rows" | "failed" | "lost" | "left" | "hangs"; readonly detail: string } | undefined
   /** Actions run to their end. */
   readonly runs: number
   /** Actions that a fault has ended with a typed failure, by fault and reason. */
@@ -301,6 +301,19 @@ export interface Outcome {
 
 const reasonOf = (error: unknown): string =>
   error instanceof JobError.JobError ? `${error.reason._tag}: ${error.message}` : String(error)
+
+/** Whether a failure is the one that a fault has made. Counts that do not add up never are. */
+const isOf = ({ kind }: Fault, { message, reason }: JobError.JobError): boolean =>
+  kind === "shuffle missing" || kind === "shuffle corrupt"
+    ? reason._tag === "ShuffleFailed"
+    : message.includes("on purpose")
+
+/** Faults that pass while there are attempts left end no task but one whose rows have been handed on. */
+const mustPass = ({ kind }: Fault, error: JobError.JobError, streams: boolean): boolean => {
+  if (streams) return false
+  if (kind === "shuffle missing" || kind === "shuffle corrupt") return true
+  return (kind === "storage read" || kind === "storage readRange") && error.at.stage !== undefined
+}
 
 const storageFault = (fault: Fault): FaultyStorage.Fault | undefined => {
   const operation = fault.kind.startsWith("storage ") ? fault.kind.slice("storage ".length) : undefined
@@ -405,7 +418,8 @@ export const run = (spec: Spec): Effect.Effect<Outcome> => {
     }
     const error = Cause.squash(exit.cause)
     if (error instanceof Interrupted || isPromised(error, model)) return undefined
-    if (fault !== undefined && error instanceof JobError.JobError) {
+    if (fault !== undefined && error instanceof JobError.JobError && isOf(fault, error)) {
+      if (mustPass(fault, error, action?.streams === true)) return { kind: "lost", detail: reasonOf(error) }
       lost.push(
         `${fault.kind} x${fault.times}: ${error.reason._tag}${error.at.stage === undefined ? "" : " in a task"}${action?.streams === true ? " of a stream" : ""}`
       )
