@@ -1,6 +1,6 @@
 import { Dataset, type Engine, Events, Partitioner } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Equal, Fiber, Option, Order, Stream } from "effect"
+import { Effect, Equal, Fiber, Option, Order, Result, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -281,6 +281,24 @@ describe("a side of a join that turns out to be small", () => {
       assert.strictEqual([...left.tasks.values()][0], 6)
       assert.strictEqual(left.value, 20 - 2 + 20)
     }).pipe(Effect.provide(engine(MiB, { broadcastBytes: 5000 })))
+  )
+
+  it.live("is the one of which less is known against it, where both might be", () =>
+    Effect.gen(function* () {
+      const lines = Dataset.map(Dataset.range(0, 1000, { partitions: 2 }), (i) => `${i}`)
+      yield* Dataset.writeText(lines, "memory:///numbers")
+      const known = Dataset.text("memory:///numbers").pipe(
+        Dataset.filterMap((line) =>
+          line.endsWith("50") ? Result.succeed([Number(line), line] as const) : Result.fail(line)
+        )
+      )
+      // The files are larger than what is broadcast, but of the other nothing is known.
+      for (const joined of [Dataset.keys(Dataset.join(known, large())), Dataset.keys(Dataset.join(large(), known))]) {
+        const { tasks, value } = yield* observed(Dataset.collect(joined))
+        assert.deepStrictEqual([...tasks.values()], [1, 1, 6])
+        assert.lengthOf(value, 50)
+      }
+    }).pipe(Effect.provide(engine(MiB, { broadcastBytes: 2000 })))
   )
 
   it.live("joins of joins are decided one after the other", () =>
