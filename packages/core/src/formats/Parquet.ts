@@ -12,7 +12,7 @@
  * @since 0.1.0
  */
 import type * as Arrow from "apache-arrow"
-import { Effect, Schema, Stream } from "effect"
+import { Effect, Option, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
 import type { FilePart, PartitionedReadOptions, Source, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, InvalidRow, SchemaMismatch } from "../FormatError.ts"
@@ -188,12 +188,20 @@ const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
   return scratch.subarray(0, length)
 }
 
-/** The batches of a row group: those of each call of the decoder together, the rows of one with those before it. */
+// Rows of the first slice of a row group that is read as rows: those who take a few wait for no more, and it shows how much
+// memory the others take.
+const firstRows = 8192
+
+/**
+ * The batches of a row group: those of each call of the decoder together, the rows of one with those before it. With `probe` the
+ * first has only a few rows.
+ */
 const readRowGroup = Effect.fnUntraced(function* (
   libraries: Libraries,
   file: OpenFile,
   index: number,
-  columns: ReadonlyArray<string> | undefined
+  columns: ReadonlyArray<string> | undefined,
+  probe: boolean
 ) {
   const storage = yield* Storage
   const { path } = file.status
@@ -210,31 +218,63 @@ const readRowGroup = Effect.fnUntraced(function* (
     { concurrency: 4 }
   )
   const bytes = Footer.plainLength(group, wanted)
-  const step = Math.max(1, Math.ceil(group.rows / (bytes > wholeBytes ? Math.ceil(bytes / sliceBytes) : 1)))
+  let step = Math.max(1, Math.ceil(group.rows / (bytes > wholeBytes ? Math.ceil(bytes / sliceBytes) : 1)))
+  // Vectors of a row group lie in one piece, whatever is read of them.
+  const first =
+    probe && group.rows > 2 * firstRows && !fields.some((field) => file.vectors.has(field.name)) ? firstRows : step
 
   let decoders: ReadonlyMap<string, (rows: number) => Arrow.Data | undefined> | undefined
   // The other columns of a row group that is read in slices, where they fit: the decoder starts anew for each slice.
   let others: Arrow.RecordBatch | undefined
 
+  const decodeRest = (names: ReadonlySet<string>, slice: Slice): Arrow.RecordBatch | undefined => {
+    try {
+      return decode(libraries, file, index, names, ranges, pieces, slice)
+    } catch (error) {
+      // Some encodings cannot be read from the middle on, which says nothing of the file.
+      if (slice.firstRow === 0) throw error
+      const all = { rows: group.rows, firstRow: 0 }
+      const batch = decode(libraries, file, index, new Set([...wanted].filter(isOther)), ranges, pieces, all)
+      others = batch
+      return undefined
+    }
+  }
+  const isOther = (name: string): boolean => decoders?.has(name) !== true
+
   const slice = (firstRow: number): Effect.Effect<ReadonlyArray<Arrow.RecordBatch>, FormatError> =>
     Effect.try({
       try: () => {
-        const rows = Math.min(step, group.rows - firstRow)
+        const rows = firstRow === 0 ? Math.min(first, group.rows) : Math.min(step, group.rows - firstRow)
         if (decoders === undefined) {
           decoders = vectorDecoders(libraries, file, group, fields, ranges, pieces, step)
-          const names = new Set([...wanted].filter((name) => decoders?.has(name) !== true))
-          if (rows < group.rows && names.size > 0 && Footer.plainLength(group, names) <= wholeBytes) {
+          const names = new Set([...wanted].filter(isOther))
+          if (first === step && rows < group.rows && names.size > 0 && Footer.plainLength(group, names) <= wholeBytes) {
             others = decode(libraries, file, index, names, ranges, pieces, { rows: group.rows, firstRow })
           }
         }
         const found = new Map<string, Arrow.Data>()
         for (const { name } of fields) {
-          const data = decoders.get(name)?.(rows) ?? others?.getChild(name)?.data[0]?.slice(firstRow, rows)
+          const data = decoders.get(name)?.(rows)
           if (data !== undefined) found.set(name, data)
         }
         const missing = new Set([...wanted].filter((name) => !found.has(name)))
-        const rest =
-          missing.size === 0 ? undefined : decode(libraries, file, index, missing, ranges, pieces, { rows, firstRow })
+        const short = first < step && firstRow === 0
+        let rest =
+          missing.size === 0 || others !== undefined ? undefined : decodeRest(missing, { rows, firstRow, short })
+        if (others !== undefined) {
+          for (const name of missing) {
+            const data = others.getChild(name)?.data[0]?.slice(firstRow, rows)
+            if (data !== undefined) found.set(name, data)
+          }
+          const left = new Set([...wanted].filter((name) => !found.has(name)))
+          // A vector that turned out to be none.
+          rest = left.size === 0 ? undefined : decode(libraries, file, index, left, ranges, pieces, { rows, firstRow })
+        }
+        if (short && rest !== undefined) {
+          const perRow = rest.data.byteLength / rows
+          const more = perRow * (group.rows - rows)
+          step = more > wholeBytes ? Math.max(firstRows, Math.ceil(sliceBytes / perRow)) : group.rows
+        }
         // The stream keeps this function until the last batch is done with.
         if (firstRow + rows === group.rows) {
           pieces = []
@@ -250,7 +290,12 @@ const readRowGroup = Effect.fnUntraced(function* (
       },
       catch: corrupt(path)
     })
-  return Stream.mapEffect(Stream.fromIterable(starts(group.rows, step)).pipe(Stream.rechunk(1)), slice)
+  return Stream.paginate(0, (firstRow) =>
+    Effect.map(slice(firstRow), (batches) => {
+      const next = batches.reduce((row, batch) => row + batch.numRows, firstRow)
+      return [[batches], next < group.rows ? Option.some(next) : Option.none()] as const
+    })
+  )
 })
 
 /** For each column of vectors the function that reads its next rows. */
@@ -284,6 +329,13 @@ const vectorDecoders = (
   return decoders
 }
 
+interface Slice {
+  readonly rows: number
+  readonly firstRow: number
+  /** Whether only the pages are looked at that the slice has its rows in. */
+  readonly short?: boolean
+}
+
 const decode = (
   libraries: Libraries,
   file: OpenFile,
@@ -291,18 +343,22 @@ const decode = (
   names: ReadonlySet<string>,
   read: ReadonlyArray<Footer.Range>,
   bytes: ReadonlyArray<Uint8Array>,
-  slice: { readonly rows: number; readonly firstRow: number }
+  { firstRow, rows, short = false }: Slice
 ): Arrow.RecordBatch => {
   const footer = projected(libraries, file, names)
-  const group = footer.rowGroups[index]
-  const ranges = group === undefined ? [] : Footer.rangesOf(group, names)
-  const pieces = ranges.map((range) => Vectors.chunkOf(range, read, bytes))
-  const lengths = (group?.columns ?? [])
-    .filter((column) => names.has(column.path[0] ?? ""))
-    .map((column) => Vectors.verify(Vectors.chunkOf(column, ranges, pieces), column, slice.firstRow === 0))
-  const options = { batchSize: slice.rows, limit: slice.rows, offset: slice.firstRow }
+  const columns = (footer.rowGroups[index]?.columns ?? []).filter((column) => names.has(column.path[0] ?? ""))
+  const chunks = columns.map((column) => Vectors.chunkOf(column, read, bytes))
+  // In lists a row has any number of values.
+  const enough = (column: Footer.ColumnChunk): number | undefined =>
+    short && !Footer.isRepeated(file.footer, column) ? rows : undefined
+  const lengths = columns.map((column, i) =>
+    Vectors.verify(chunks[i] ?? new Uint8Array(0), column, firstRow === 0 || !short, enough(column))
+  )
+  const ranges = columns.map(({ offset }, i) => ({ offset, length: lengths[i] ?? 0 }))
+  const pieces = chunks.map((chunk, i) => chunk.subarray(0, lengths[i]))
   const input = joined(Footer.rowGroupFile(footer, index, ranges, pieces, lengths))
   // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.
+  const options = { batchSize: rows, limit: rows, offset: firstRow }
   const ipc = libraries.codec((wasm) => wasm.readParquet(input, options).intoIPCStream())
   const [batch, more] = libraries.arrow.tableFromIPC(ipc).batches
   if (batch === undefined || more !== undefined) throw new Error(`row group ${index} is not of one piece`)
@@ -357,11 +413,12 @@ const batchesOf = (
   libraries: Libraries,
   file: OpenFile,
   part: FilePart,
-  columns: ReadonlyArray<string> | undefined
+  columns: ReadonlyArray<string> | undefined,
+  probe: boolean
 ): Stream.Stream<ReadonlyArray<Arrow.RecordBatch>, FormatError, Storage> =>
   Stream.fromIterable(part.rowGroups ?? []).pipe(
     Stream.rechunk(1),
-    Stream.flatMap((index) => Stream.unwrap(readRowGroup(libraries, file, index, columns)))
+    Stream.flatMap((index) => Stream.unwrap(readRowGroup(libraries, file, index, columns, probe)))
   )
 
 const unitsOf = Effect.fnUntraced(function* (
@@ -486,7 +543,7 @@ export const batches = (path: string | ReadonlyArray<string>, options?: BatchOpt
           }
         }
       }
-      return (file: OpenFile, part: FilePart) => batchesOf(libraries, file, part, columns)
+      return (file: OpenFile, part: FilePart) => batchesOf(libraries, file, part, columns, false)
     })
   })
 }
@@ -554,7 +611,7 @@ const rowSource = <const Fields extends Schema.Struct.Fields>(
         const reader = readers.get(file)
         return reader === undefined
           ? Stream.empty
-          : batchesOf(libraries, file, part, reader.columns).pipe(
+          : batchesOf(libraries, file, part, reader.columns, true).pipe(
               Stream.flattenIterable,
               Stream.rechunk(1),
               Stream.flatMap((batch) => rowsOfBatch(reader, batch, options?.onInvalidRow ?? "fail"))

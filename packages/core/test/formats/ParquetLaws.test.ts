@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Storage from "../../src/Storage.ts"
 import { laws } from "./parquetLaws.ts"
+import { where } from "./parquetWhere.ts"
 
 // Many more seeds: `scripts/parquet.ts`.
 describe("laws of Parquet", () => {
@@ -10,6 +11,20 @@ describe("laws of Parquet", () => {
       Effect.gen(function* () {
         for (let seed = 0; seed < 150; seed++) assert.isUndefined(yield* laws.identity(seed), `seed ${seed}`)
       })
+    )
+
+    it.effect(
+      "where finds what filter finds, whatever the type, the unit and the statistics, and skips row groups",
+      () =>
+        Effect.gen(function* () {
+          let skipped = 0
+          for (let seed = 0; seed < 60; seed++) {
+            const found = yield* where("memory:///where.parquet", seed)
+            assert.isUndefined(found.wrong, `seed ${seed}`)
+            skipped += found.skipped
+          }
+          assert.isAbove(skipped, 100)
+        })
     )
   })
 })

@@ -5,6 +5,7 @@ import * as fc from "fast-check"
 import * as Parquet from "../../src/formats/Parquet.ts"
 import type { Source } from "../../src/Format.ts"
 import { Storage } from "../../src/Storage.ts"
+import { where } from "./parquetWhere.ts"
 
 /** A schema with values of it, good and, seldom, such as cannot be written. */
 interface Kind {
@@ -182,7 +183,7 @@ const rowsOf = <A>(source: Source<A>) =>
     )
   )
 
-const writeTo = <A>(
+export const writeTo = <A>(
   path: string,
   source: Schema.Struct<Schema.Struct.Fields>,
   rows: ReadonlyArray<A>,
@@ -248,6 +249,10 @@ const identity = (path: string, { options, refused, rows, schema }: Table) =>
     return at === -1 ? undefined : `row ${at}: wrote ${show(rows[at])} and read ${show(back.success[at])}`
   })
 
+export const tableOf = (seed: number): Table => sample(table(12), seed)
+
+/** What is wrong with the case of a seed, or nothing. */
 export const laws = {
-  identity: (seed: number) => identity("memory:///identity.parquet", sample(table(12), seed))
+  identity: (seed: number) => identity("memory:///identity.parquet", tableOf(seed)),
+  where: (seed: number) => Effect.map(where("memory:///where.parquet", seed), ({ wrong }) => wrong)
 }

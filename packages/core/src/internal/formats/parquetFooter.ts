@@ -259,6 +259,10 @@ export const rangesOf = (group: RowGroup, columns: ReadonlySet<string> | undefin
   return ranges
 }
 
+/** Whether a column has more or less than one value a row. */
+export const isRepeated = ({ schema }: Footer, { path }: ColumnChunk): boolean =>
+  schema.leaves.some((leaf) => leaf.path === path && leaf.repeated)
+
 /** Bytes of the pages of the wanted columns of a row group before compression. */
 export const plainLength = (group: RowGroup, columns: ReadonlySet<string> | undefined): number =>
   group.columns.reduce(

@@ -147,10 +147,15 @@ const valuesOf = (header: Thrift.Struct): number => {
  * The pages of a column chunk, until it has as many values as it should. Throws where they do not fit it or have another
  * checksum than they say.
  */
-function* pagesOf(chunk: Uint8Array, column: ColumnChunk, checksums = true): Generator<Page, number> {
+function* pagesOf(
+  chunk: Uint8Array,
+  column: ColumnChunk,
+  checksums = true,
+  enough = column.values
+): Generator<Page, number> {
   let values = 0
   let at = 0
-  while (at < chunk.length && (values < column.values || at === 0)) {
+  while (at < chunk.length && (values < enough || at === 0)) {
     const { length: headerLength, struct: header } = Thrift.readPrefix(chunk.subarray(at))
     const length = Thrift.int(header, page.length)
     const plainLength = Thrift.int(header, page.plainLength)
@@ -168,7 +173,7 @@ function* pagesOf(chunk: Uint8Array, column: ColumnChunk, checksums = true): Gen
     yield { header, type: Thrift.int(header, page.type) ?? -1, plainLength, body }
     at += length
   }
-  if (values !== column.values) throw corrupt("has fewer values than its metadata says")
+  if (values < enough) throw corrupt("has fewer values than its metadata says")
   return at
 }
 
@@ -365,9 +370,9 @@ export const makeVectorDecoder = (
   }
 }
 
-/** Checks the pages of a column chunk: how many bytes they take. */
-export const verify = (chunk: Uint8Array, column: ColumnChunk, checksums = true): number => {
-  const pages = pagesOf(chunk, column, checksums)
+/** Checks the pages of a column chunk, those of its first `enough` values: how many bytes they take. */
+export const verify = (chunk: Uint8Array, column: ColumnChunk, checksums: boolean, enough?: number): number => {
+  const pages = pagesOf(chunk, column, checksums, enough)
   for (;;) {
     const next = pages.next()
     if (next.done === true) return next.value
