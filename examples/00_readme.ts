@@ -1,6 +1,5 @@
-import { Dataset, Engine, Job, Progress, Vector } from "@sluice/core"
+import { Dataset, Engine, Job, Program, Progress, Vector } from "@sluice/core"
 import { Scorer, Scoring } from "@sluice/scoring"
-import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer, Schema } from "effect"
 
 const Row = Schema.Struct({ id: Schema.BigInt, features: Vector.Float32 })
@@ -18,5 +17,5 @@ const classify = Job.make("classify", {
 
 Job.run(classify, { input: "/data/vectors", output: "/data/scored" }).pipe(
   Effect.provide(Layer.provideMerge(Progress.layer(), Engine.layer)),
-  NodeRuntime.runMain
+  Program.runMain
 )

@@ -8,6 +8,7 @@ const order: ReadonlyArray<string> = [
   "Engine",
   "Job",
   "Progress",
+  "Program",
   "Dataset",
   "Commit",
   "Action",

@@ -2,11 +2,10 @@
  * What the examples share as programs: an engine with progress on standard error, and errors that end the process with a
  * sentence instead of a stack trace.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Engine, Events, Executor, Progress } from "@sluice/core"
+import { Engine, Events, Executor, Program, Progress } from "@sluice/core"
 import * as HdfsSchemes from "@sluice/hdfs/HdfsSchemes"
-import { Cause, Effect, Layer, Predicate, Result, Runtime } from "effect"
+import { Cause, Effect, Layer, Predicate, Result } from "effect"
 import { CliError } from "effect/cli"
 
 /** An engine in this process on local files and HDFS, whose client is loaded with the first path that needs it. */
@@ -30,9 +29,6 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
     if (Result.isFailure(failure) && Predicate.isError(error)) process.stderr.write(`${error.stack ?? ""}\n`)
   })
 
-/** Runs a command as the main program: exit code 0, 1 after an error, 130 after Ctrl-C. */
+/** Runs a command as the main program: exit code 0, 1 after an error, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. */
 export const runMain = <E>(program: Effect.Effect<void, E, Layer.Success<typeof layer>>): void =>
-  NodeRuntime.runMain(program.pipe(Effect.provide(layer), Effect.tapCause(report)), {
-    disableErrorReporting: true,
-    teardown: Runtime.defaultTeardown
-  })
+  Program.runMain(program.pipe(Effect.provide(layer), Effect.tapCause(report)), { disableErrorReporting: true })

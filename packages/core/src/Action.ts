@@ -36,6 +36,10 @@ export interface Run {
   /** The tasks of the result stage. The stages it reads run first, so an action that needs nothing of the result does not ask. */
   readonly result: Effect.Effect<ResultTasks, unknown>
   readonly storage: Storage["Service"]
+  /** The files that the plan reads. */
+  readonly inputs: ReadonlyArray<string>
+  /** In the `drive` of a spec that `commits`: runs a part of it that may be interrupted. */
+  readonly restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
   /** Rows that succeeded tasks set aside so far. */
   readonly deadLetters: ReadonlyArray<DeadLetter>
   /** Sums of the tasks' metrics so far. */
@@ -85,6 +89,11 @@ export interface Spec {
   readonly eachPartition?: boolean | undefined
   /** Whether a task may be tried again: not where it hands its rows over before it ends. Default `true`. */
   readonly retries?: boolean | undefined
+  /**
+   * Whether an interrupt waits for the parts of `drive` outside of `Run.restore`, so that what they brought to an end is a success.
+   * Default `false`.
+   */
+  readonly commits?: boolean | undefined
   readonly drive: (run: Run) => Effect.Effect<unknown, unknown, unknown>
   /** Called when a run ends, before it hands its result over. */
   readonly onEnd?: ((summary: Summary) => void) | undefined

@@ -6,8 +6,14 @@
  * A task writes under `<parent>/_sluice/<name>/<job>/<partition>-<attempt>/`, beside the output `<parent>/<name>`, so that the
  * commit of the job is one rename of a directory, which file systems and HDFS do atomically: a reader, or a process killed at
  * any moment, leaves either the whole output with its `_SUCCESS` or nothing at the final name. `overwrite` moves the old output
- * aside first, and the next run puts it back if a kill came between the two renames. `append` stages inside the output and
- * renames file after file, after writing down that it will: a run that finds such a note of a dead job finishes it first.
+ * aside first, and the next run puts it back if a kill came between the two renames. `append` renames file after file, after writing
+ * down that it will, and its commit is the rename of the next `_SUCCESS` over the old one: a run that finds such a note of a dead job
+ * takes back what came before that rename, so that running the dead job again doubles nothing. Where the output cannot be replaced
+ * as a whole (a mount point, a parent that may not be written) all this is done in it, under `<name>/_sluice/`, file by file.
+ *
+ * One job at a time writes an output. It takes a lease on it before its first row, renews it every 10 seconds, and loses it after 60
+ * without renewal; see {@link WhenLeased}. What is committed is a success: an interrupt that comes while the files are renamed
+ * does not make the action fail.
  *
  * Rows can be put into `column=value` folders below the output, as Hive and Spark do ({@link PartitionBy}); the same rename moves
  * them all.
@@ -16,18 +22,31 @@
  *
  * @since 0.1.0
  */
-import { Clock, Effect, Exit, Option, Pull, Result, Schema, Stream } from "effect"
-import { hostname } from "node:os"
+import { Clock, Duration, Effect, Exit, Fiber, Option, Pull, Result, Schema, Stream } from "effect"
 import { crc32 } from "node:zlib"
 import { Action, type Run } from "./Action.ts"
 import type { Writer } from "./Format.ts"
 import { FormatError, Unencodable } from "./FormatError.ts"
 import { bytes, firstOf, oneOf, optional as given } from "./internal/checks.ts"
+import { type Claim, claim, folderOf, realOutput, release } from "./internal/commit/claim.ts"
+import { hold } from "./internal/commit/gate.ts"
+import { commitOf, filesOf, optional, parentOf, readText, trim, writeText } from "./internal/commit/layout.ts"
+import { forget, isHeld, orLost, renewals } from "./internal/commit/lease.ts"
+import { isCommitted, publish, stage, type Staged } from "./internal/commit/publish.ts"
+import { settle } from "./internal/commit/recover.ts"
 import { estimateBytes } from "./internal/estimate.ts"
 import { below, folderName } from "./internal/formats/folderNames.ts"
 import { rowsIn } from "./internal/task/metrics.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
-import { InvalidPlan, OutputExists, OutputFailed, type Reason, RowsNotConserved } from "./JobError.ts"
+import {
+  InvalidManifest,
+  InvalidPlan,
+  LeaseLost,
+  OutputExists,
+  OutputFailed,
+  Reason,
+  RowsNotConserved
+} from "./JobError.ts"
 import type { Plan } from "./Plan.ts"
 import { type Backend, Storage } from "./Storage.ts"
 import type { StorageError } from "./StorageError.ts"
@@ -39,6 +58,29 @@ import type { StorageError } from "./StorageError.ts"
  * @since 0.1.0
  */
 export type WriteMode = "error-if-exists" | "overwrite" | "append"
+
+/**
+ * What to do while another job writes the output: fail at once with `OutputLeased`, or wait for it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type WhenLeased = "refuse" | "wait"
+
+/**
+ * How an output is written.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OutputOptions {
+  /** When the output is there already. Default `error-if-exists`. */
+  readonly mode?: WriteMode | undefined
+  /** While another job writes the output. Default `wait` for `append`, which loses nothing by it, else `refuse`. */
+  readonly whenLeased?: WhenLeased | undefined
+  /** How long it waits at most, before `OutputLeased`. Default 10 minutes. */
+  readonly leaseWait?: Duration.Input | undefined
+}
 
 /**
  * What `_SUCCESS` holds.
@@ -100,127 +142,7 @@ const ManifestJson = Schema.fromJsonString(Manifest)
  */
 export const readManifest = Effect.fn("Commit.readManifest")(function* (path: string) {
   const storage = yield* Storage
-  return yield* readFile(storage, `${trim(path)}/_SUCCESS`).pipe(Effect.flatMap(Schema.decodeEffect(ManifestJson)))
-})
-
-const trim = (path: string): string => path.replace(/(?<=[^/:])\/+$/, "")
-
-const readFile = (storage: Backend, path: string): Effect.Effect<string, StorageError> =>
-  Effect.flatMap(storage.stat(path), ({ length }) =>
-    Effect.map(storage.readRange(path, 0, length), (bytes) => Buffer.from(bytes).toString("utf8"))
-  )
-
-const writeFile = (storage: Backend, path: string, text: string) =>
-  storage.write(path, Stream.succeed<Uint8Array>(Buffer.from(text, "utf8")), { overwrite: true })
-
-// A staging folder says whose it is, so that another run can tell a dead job's leftovers from a live job's work.
-const Owner = Schema.fromJsonString(Schema.Struct({ pid: Schema.Number, host: Schema.String }))
-
-// The folders of this process's running jobs. A process number does not tell: in containers each is number 1.
-const running = new Set<string>()
-
-// What an append will rename, written down before the first rename.
-const Intent = Schema.fromJsonString(Schema.Struct({ files: Schema.Array(Schema.String), manifest: Schema.String }))
-
-// A folder without an owner is a job's that is about to write it, or that died before it did.
-const startingMillis = 60_000
-
-const isDead = ({ host, pid }: typeof Owner.Type, job: string): boolean => {
-  if (host !== hostname()) return false
-  if (pid === process.pid) return !running.has(job)
-  try {
-    process.kill(pid, 0)
-    return false
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "ESRCH"
-  }
-}
-
-interface Layout {
-  readonly output: string
-  /** Holds one folder a job. */
-  readonly staging: string
-  readonly job: string
-  readonly appends: boolean
-}
-
-const parentOf = (path: string): readonly [parent: string, name: string] => {
-  const cut = path.lastIndexOf("/")
-  return cut < 0 ? [".", path] : [cut === 0 ? "/" : path.slice(0, cut), path.slice(cut + 1)]
-}
-
-const layoutOf = (output: string, jobId: string, appends: boolean): Layout => {
-  const [parent, name] = parentOf(output)
-  const staging = appends ? `${output}/_sluice` : `${parent === "/" ? "" : parent}/_sluice/${name}`
-  return { output, staging, job: `${staging}/${jobId}`, appends }
-}
-
-const optional = <A>(effect: Effect.Effect<A, StorageError>): Effect.Effect<Option.Option<A>, StorageError> =>
-  effect.pipe(
-    Effect.map(Option.some),
-    Effect.catchReason("StorageError", "NotFound", () => Effect.succeed(Option.none<A>()))
-  )
-
-// Finishes or undoes what a job that died in its commit had begun, and deletes its files.
-const recover = Effect.fnUntraced(function* (storage: Backend, layout: Layout) {
-  const jobs = yield* Stream.runCollect(storage.list(layout.staging)).pipe(optional)
-  for (const { modified, path } of Option.getOrElse(jobs, () => [])) {
-    const job = `${layout.staging}/${path.slice(path.lastIndexOf("/") + 1)}`
-    const owner = yield* readFile(storage, `${job}/_owner`).pipe(
-      Effect.flatMap(Schema.decodeEffect(Owner)),
-      Effect.option
-    )
-    const dead = Option.isSome(owner)
-      ? isDead(owner.value, job)
-      : (yield* Clock.currentTimeMillis) - modified > startingMillis
-    if (!dead) continue
-    const old = `${job}/old`
-    if (
-      Option.isSome(yield* optional(storage.stat(old))) &&
-      Option.isNone(yield* optional(storage.stat(layout.output)))
-    ) {
-      yield* storage.rename(old, layout.output)
-    }
-    const intent = yield* readFile(storage, `${job}/_intent`).pipe(
-      Effect.flatMap(Schema.decodeEffect(Intent)),
-      Effect.option
-    )
-    if (Option.isSome(intent)) yield* appendFiles(storage, layout.output, job, intent.value)
-    yield* storage.delete(job, { recursive: true })
-  }
-  yield* removeStaging(storage, layout)
-})
-
-// The folders above a job's, as far as no other job is in them.
-const removeStaging = (storage: Backend, layout: Layout) =>
-  Effect.ignore(
-    Effect.andThen(
-      storage.delete(layout.staging),
-      layout.appends ? Effect.void : storage.delete(parentOf(layout.staging)[0])
-    )
-  )
-
-// The folders of files that lie in some, for renames.
-const makeFolders = (storage: Backend, root: string, files: ReadonlyArray<string>) =>
-  Effect.forEach(foldersOf(files), (folder) => storage.mkdirs(below(root, folder)), { concurrency: 8, discard: true })
-
-const appendFiles = Effect.fnUntraced(function* (
-  storage: Backend,
-  output: string,
-  job: string,
-  intent: { readonly files: ReadonlyArray<string>; readonly manifest: string }
-) {
-  yield* makeFolders(storage, output, intent.files)
-  yield* Effect.forEach(
-    intent.files,
-    (file) =>
-      storage.rename(below(`${job}/out`, file), below(output, file)).pipe(
-        // Renamed before the job died.
-        Effect.catchReason("StorageError", "NotFound", () => Effect.void)
-      ),
-    { concurrency: 8, discard: true }
-  )
-  yield* writeFile(storage, `${output}/_SUCCESS`, intent.manifest)
+  return yield* readText(storage, `${trim(path)}/_SUCCESS`).pipe(Effect.flatMap(Schema.decodeEffect(ManifestJson)))
 })
 
 interface WrittenFile {
@@ -264,10 +186,6 @@ export interface PartitionBy<in A> {
   /** Bytes of rows, as estimated, that a task holds at most while it sorts them into folders. Default 64 MiB. */
   readonly bufferBytes?: number | undefined
 }
-
-const foldersOf = (files: ReadonlyArray<string>): ReadonlyArray<string> => [
-  ...new Set(files.filter((file) => file.includes("/")).map((file) => file.slice(0, file.lastIndexOf("/"))))
-]
 
 // An error of the user's own streams on its way through the writer and the storage, whose errors are the engine's.
 class Passing {
@@ -334,12 +252,33 @@ const intoFolders = Effect.fnUntraced(function* <A, E, R, E2, R2>(
 // What it takes to hold a folder, roughly.
 const folderBytes = 512
 
-const writePartition = <A>(
+const partName = (writer: Writer<never>, partition: number, job: string, suffix = ""): string =>
+  `part-${String(partition).padStart(5, "0")}-${job}${suffix}${writer.extension}`
+
+const putFile = Effect.fnUntraced(function* <A, E, R>(
   writer: Writer<A>,
-  output: string,
-  appends: boolean,
-  partitionBy: PartitionBy<A> | undefined
-) =>
+  folder: string,
+  name: string,
+  rows: Stream.Stream<A, E, R>,
+  storage: Backend,
+  onBytes?: (count: number) => void
+) {
+  let checksum = 0
+  let bytes = 0
+  const body = writer.encode(rows).pipe(
+    Stream.map((piece) => {
+      checksum = crc32(piece, checksum)
+      bytes += piece.byteLength
+      onBytes?.(piece.byteLength)
+      return piece
+    })
+  )
+  const path = below(folder, name)
+  yield* storage.write(path, body)
+  return { path, name, bytes, checksum: `crc32:${checksum.toString(16).padStart(8, "0")}` }
+})
+
+const writePartition = <A>(writer: Writer<A>, path: string, partitionBy: PartitionBy<A> | undefined) =>
   Effect.fnUntraced(
     function* (rows: Stream.Stream<A, unknown, unknown>, task: TaskRuntime) {
       const storage = yield* Storage
@@ -359,28 +298,19 @@ const writePartition = <A>(
         deadLettered: metrics.deadLettered,
         written: metrics.elementsOut
       })
-      const attempt = `${layoutOf(output, task.jobId, appends).job}/${task.partition}-${task.attempt}`
-      const part = `part-${String(task.partition).padStart(5, "0")}-${task.jobId}`
-      const put = Effect.fnUntraced(function* <E, R>(name: string, rows: Stream.Stream<A, E, R>) {
-        let checksum = 0
-        let bytes = 0
-        const body = writer.encode(rows).pipe(
-          Stream.map((piece) => {
-            checksum = crc32(piece, checksum)
-            bytes += piece.byteLength
-            metrics.bytesWritten += piece.byteLength
-            return piece
-          })
-        )
-        const path = below(attempt, name)
-        yield* storage.write(path, body)
-        return { path, name, bytes, checksum: `crc32:${checksum.toString(16).padStart(8, "0")}` }
-      })
+      const folder = yield* folderOf(storage, yield* realOutput(storage, path), task.jobId)
+      if (folder === undefined) return yield* new LeaseLost({ path })
+      const attempt = `${folder}/${task.partition}-${task.attempt}`
+      const put = <E, R>(name: string, rows: Stream.Stream<A, E, R>) =>
+        putFile(writer, attempt, name, rows, storage, (count) => (metrics.bytesWritten += count))
       if (partitionBy !== undefined) {
         const files: Array<WrittenFile> = []
         yield* intoFolders(counted, writer.format, partitionBy, (folder, number, rows) =>
           Effect.map(
-            put(`${folder}/${part}.c${String(number).padStart(3, "0")}${writer.extension}`, Stream.fromArray(rows)),
+            put(
+              `${folder}/${partName(writer, task.partition, task.jobId, `.c${String(number).padStart(3, "0")}`)}`,
+              Stream.fromArray(rows)
+            ),
             (file) => files.push({ ...file, rows: rowsIn(rows, writer.rowsOf) })
           )
         )
@@ -392,7 +322,7 @@ const writePartition = <A>(
       const head = yield* Pull.catchDone(Effect.map(pull, Option.some), () => Effect.succeedNone)
       if (Option.isNone(head) && task.partition !== 0) return done([])
       const file = yield* put(
-        `${part}${writer.extension}`,
+        partName(writer, task.partition, task.jobId),
         Option.isNone(head)
           ? Stream.empty
           : Stream.concat(Stream.fromArray(head.value), Stream.fromPull(Effect.succeed(pull)))
@@ -402,46 +332,66 @@ const writePartition = <A>(
     Effect.scoped,
     (effect, _rows, task) =>
       Effect.catch(effect, (error) =>
-        error instanceof Passing ? Effect.fail(error.error) : task.abort(new OutputFailed({ error }))
+        error instanceof Passing
+          ? Effect.fail(error.error)
+          : task.abort(isReason(error) ? error : new OutputFailed({ error }))
       )
   )
 
-const failOutput = <A, R>(effect: Effect.Effect<A, StorageError, R>): Effect.Effect<A, Reason, R> =>
+const isReason = Schema.is(Reason)
+
+const failOutput = <A, R>(effect: Effect.Effect<A, StorageError, R>): Effect.Effect<A, OutputFailed, R> =>
   Effect.mapError(effect, (error) => new OutputFailed({ error }))
 
-// Whether something is at the output; a directory without entries counts as nothing.
-const probe = Effect.fnUntraced(function* (storage: Backend, output: string) {
-  const status = yield* optional(storage.stat(output))
-  if (Option.isNone(status)) return "absent" as const
-  if (status.value.type === "file") return "file" as const
-  const entry = yield* Stream.runHead(storage.list(output))
-  return Option.isNone(entry) ? ("empty" as const) : ("present" as const)
+// What an append adds to.
+const previousFiles = Effect.fnUntraced(function* (
+  storage: Backend,
+  { output, path }: Claim
+): Effect.fn.Return<Manifest["files"], Reason> {
+  const invalid = (detail: string) => new InvalidManifest({ path, detail })
+  const text = yield* optional(readText(storage, `${output}/_SUCCESS`)).pipe(
+    Effect.mapError((error) =>
+      error.isRetryable ? new OutputFailed({ error }) : invalid(`cannot be read: ${error.reason.message}`)
+    )
+  )
+  if (Option.isNone(text)) {
+    const others = (yield* failOutput(filesOf(storage, output))).filter((file) => !/^[._]/.test(file))
+    if (others.length === 0) return []
+    return yield* invalid(
+      `is missing, though ${others[0]} is there: whose files these are, and whether they are whole, is not known`
+    )
+  }
+  return yield* Schema.decodeEffect(ManifestJson)(text.value).pipe(
+    Effect.map((manifest) => manifest.files),
+    Effect.mapError((error) =>
+      invalid(
+        text.value === ""
+          ? "is empty, as other systems write it: which files are whole is not known"
+          : `is not a manifest of this version: ${error.message}`
+      )
+    )
+  )
 })
 
-const drive = <A>(options: {
-  readonly output: string
-  readonly mode: WriteMode
+interface WriteAction<in A> {
+  readonly path: string
   readonly writer: Writer<A>
   readonly name: string
-}) =>
+  readonly mode: WriteMode
+  readonly waitMillis: number
+  readonly isPartitioned: boolean
+}
+
+const drive = <A>(options: WriteAction<A>) =>
   Effect.fnUntraced(function* (run: Run) {
-    const { mode, output, writer } = options
-    const { storage } = run
-    const appends = mode === "append"
-    const layout = layoutOf(output, run.jobId, appends)
-    // Whatever the mode of the job that died.
-    yield* failOutput(recover(storage, layoutOf(output, run.jobId, false)))
-    yield* failOutput(recover(storage, layoutOf(output, run.jobId, true)))
-    const there = yield* failOutput(probe(storage, output))
-    if (there === "file" || (mode === "error-if-exists" && there === "present")) {
-      return yield* Effect.fail(new OutputExists({ path: output }))
-    }
+    const { mode, path, waitMillis } = options
+    const { restore, storage } = run
+    const request = { path, mode, job: run.jobId, name: options.name, waitMillis, inputs: run.inputs }
+    const claimed = yield* claim(storage, request, restore)
     const results = new Map<number, Written & { readonly attempt: number }>()
-    const work = Effect.gen(function* () {
-      running.add(layout.job)
-      yield* failOutput(
-        writeFile(storage, `${layout.job}/_owner`, JSON.stringify({ pid: process.pid, host: hostname() }))
-      )
+    const renewing = yield* Effect.forkChild(renewals(storage, claimed.leases, path))
+    const rows = Effect.gen(function* () {
+      if (mode === "append") yield* previousFiles(storage, claimed)
       const { splitIds, tasks } = yield* run.result
       yield* run.tasks(
         Array.from({ length: tasks }, (_, index) => index),
@@ -451,40 +401,46 @@ const drive = <A>(options: {
             if (!results.has(partition)) results.set(partition, { ...(result as Written), attempt })
           })
       )
-      // From here on a Ctrl-C waits: the renames are quick, and half of them would be worse than none.
-      return yield* Effect.uninterruptible(commit(run, layout, mode, writer, options.name, splitIds, results))
+      return splitIds
     })
-    return yield* Effect.onExit(work, (exit) => {
-      const clean = Effect.gen(function* () {
-        const old = `${layout.job}/old`
-        if (Exit.isFailure(exit) && Option.isSome(yield* optional(storage.stat(old))))
-          yield* storage.rename(old, output)
-        yield* storage.delete(layout.job, { recursive: true })
-        yield* removeStaging(storage, layout)
-        if (appends && there === "absent") yield* Effect.ignore(storage.delete(output))
-      })
-      // Leftovers of a job that failed are worth a warning, not a second failure in place of the first.
-      return Effect.catch(clean, (error) =>
-        Effect.logWarning(`could not remove ${layout.job}: ${error.message}`).pipe(
-          Effect.annotateLogs({ outcome: Exit.isSuccess(exit) ? "success" : "failure" })
+    const work = restore(Effect.raceFirst(rows, Fiber.join(renewing))).pipe(
+      Effect.flatMap((splitIds) => commit(run, claimed, options, splitIds, results)),
+      Effect.catch((error) => orLost(storage, claimed.leases, path, error))
+    )
+    return yield* hold(
+      Effect.onExit(work, (exit) =>
+        Effect.andThen(Fiber.interrupt(renewing), cleanUp(storage, claimed, Exit.isSuccess(exit))).pipe(
+          Effect.ensuring(forget(claimed.leases))
         )
-      ).pipe(Effect.ensuring(Effect.sync(() => running.delete(layout.job))))
-    })
+      )
+    )
   })
+
+// Leftovers are worth a warning, not a failure: of a job that failed in place of the first one, of one that committed at all.
+const cleanUp = Effect.fnUntraced(function* (storage: Backend, claimed: Claim, succeeded: boolean) {
+  const { folder, leases, output } = claimed
+  yield* Effect.andThen(settle(storage, output, folder), release(storage, output, leases)).pipe(
+    Effect.catch((error) =>
+      Effect.logWarning(`could not remove ${folder}: ${error.message}`).pipe(
+        Effect.annotateLogs({ outcome: succeeded ? "success" : "failure" }),
+        // Without its folder nobody is kept from the output: the next job sees to that.
+        Effect.andThen(Effect.ignore(release(storage, output, leases)))
+      )
+    )
+  )
+})
 
 const commit = Effect.fnUntraced(function* <A>(
   run: Run,
-  layout: Layout,
-  mode: WriteMode,
-  writer: Writer<A>,
-  name: string,
+  claimed: Claim,
+  { isPartitioned, mode, name, writer }: WriteAction<A>,
   splitIds: ReadonlyArray<string | undefined>,
   results: ReadonlyMap<number, Written & { readonly attempt: number }>
 ): Effect.fn.Return<Manifest, Reason> {
   const { storage } = run
   const conservation = { read: 0, filtered: 0, deadLettered: 0, written: 0 }
   const files: Array<Manifest["files"][number]> = []
-  const staged: Array<{ readonly from: string; readonly name: string }> = []
+  const staged: Array<Staged> = []
   for (const [partition, result] of Array.from(results).toSorted(([left], [right]) => left - right)) {
     conservation.read += result.read
     conservation.filtered += result.filtered
@@ -507,37 +463,35 @@ const commit = Effect.fnUntraced(function* <A>(
   if (conservation.read - conservation.filtered - conservation.deadLettered !== conservation.written) {
     return yield* new RowsNotConserved(conservation)
   }
-  const out = `${layout.job}/out`
   const rest = Effect.gen(function* () {
-    yield* storage.mkdirs(out)
-    yield* makeFolders(
-      storage,
-      out,
-      staged.map((file) => file.name)
-    )
-    yield* Effect.forEach(staged, ({ from, name }) => storage.rename(from, below(out, name)), {
-      concurrency: 8,
-      discard: true
-    })
-    const extra: Array<string> = []
+    for (const held of claimed.leases) {
+      if (!(yield* isHeld(storage, held))) return yield* new LeaseLost({ path: claimed.path })
+    }
+    if (files.length === 0 && !isPartitioned) {
+      // A file at least carries the columns, by which the output can be read back. One in no folder would be in the way of partitions.
+      const file = yield* putFile(
+        writer,
+        `${claimed.folder}/0-0`,
+        partName(writer, 0, run.jobId),
+        Stream.empty,
+        storage
+      )
+      staged.push({ from: file.path, name: file.name })
+      files.push({ path: file.name, rows: 0, bytes: file.bytes, checksum: file.checksum, partition: 0, attempt: 0 })
+    }
+    yield* stage(storage, claimed, staged)
+    const names = staged.map((file) => file.name)
     if (run.deadLetters.length > 0) {
       const letters = `_dead_letters-${run.jobId}.jsonl`
-      yield* writeFile(
+      yield* writeText(
         storage,
-        `${out}/${letters}`,
+        `${commitOf(claimed.folder).out}/${letters}`,
         run.deadLetters.map((letter) => `${JSON.stringify(letter)}\n`).join("")
       )
-      extra.push(letters)
+      names.push(letters)
     }
-    const there = yield* probe(storage, layout.output)
-    const previous =
-      layout.appends && there === "present"
-        ? yield* readFile(storage, `${layout.output}/_SUCCESS`).pipe(
-            Effect.flatMap(Schema.decodeEffect(ManifestJson)),
-            Effect.map((manifest) => manifest.files),
-            Effect.orElseSucceed((): Manifest["files"] => [])
-          )
-        : []
+    const appends = mode === "append"
+    const previous = appends && claimed.there === "present" ? yield* previousFiles(storage, claimed) : []
     const all = [...previous, ...files]
     const manifest: Manifest = {
       version: 1,
@@ -551,28 +505,20 @@ const commit = Effect.fnUntraced(function* <A>(
       bytes: all.reduce((sum, file) => sum + file.bytes, 0),
       files: all
     }
-    const json = `${JSON.stringify(manifest, undefined, 2)}\n`
-    if (layout.appends) {
-      const intent = { files: [...staged.map((file) => file.name), ...extra], manifest: json }
-      yield* writeFile(storage, `${layout.job}/_intent`, JSON.stringify(intent))
-      yield* appendFiles(storage, layout.output, layout.job, intent)
-      return manifest
-    }
-    yield* writeFile(storage, `${out}/_SUCCESS`, json)
-    if (there === "empty") yield* storage.delete(layout.output)
-    if (there === "present" && mode === "overwrite") {
-      const old = `${layout.job}/old`
-      yield* storage.rename(layout.output, old)
-    }
-    // When this fails, the clean-up puts the old output back.
-    yield* storage.rename(out, layout.output)
+    yield* publish(storage, claimed, appends, names, `${JSON.stringify(manifest, undefined, 2)}\n`).pipe(
+      // An answer may be lost, and the rename be done.
+      Effect.catch((error) =>
+        Effect.flatMap(isCommitted(storage, claimed, run.jobId), (done) => (done ? Effect.void : Effect.fail(error)))
+      )
+    )
     return manifest
   })
-  return yield* Effect.mapError(rest, (error): Reason =>
-    error.reason._tag === "AlreadyExists" && mode === "error-if-exists"
-      ? new OutputExists({ path: layout.output })
+  return yield* Effect.mapError(rest, (error): Reason => {
+    if (isReason(error)) return error
+    return error._tag === "StorageError" && error.reason._tag === "AlreadyExists" && mode === "error-if-exists"
+      ? new OutputExists({ path: claimed.path })
       : new OutputFailed({ error })
-  )
+  })
 })
 
 /**
@@ -585,14 +531,14 @@ export const write = <A, E, R>(
   plan: Plan,
   path: string,
   writer: Writer<A>,
-  options?: {
-    readonly mode?: WriteMode | undefined
-    readonly partitionBy?: PartitionBy<A> | undefined
-  }
+  options?: OutputOptions & { readonly partitionBy?: PartitionBy<A> | undefined }
 ): Action<Manifest, E, R> => {
   const output = trim(path)
   const name = `write ${writer.format} ${output}`
   const mode = options?.mode ?? "error-if-exists"
+  const waits = (options?.whenLeased ?? (mode === "append" ? "wait" : "refuse")) === "wait"
+  const leaseWait = Duration.fromInput(options?.leaseWait ?? "10 minutes")
+  const waitMillis = waits ? Option.match(leaseWait, { onNone: () => 0, onSome: Duration.toMillis }) : 0
   const names = options?.partitionBy?.columns.map((column) => column.name) ?? []
   const twice = names.find((name, index) => names.indexOf(name) < index)
   const invalid =
@@ -602,6 +548,8 @@ export const write = <A, E, R>(
         ? `partitionBy names ${JSON.stringify(twice)} twice`
         : firstOf(
             oneOf("mode", mode, ["error-if-exists", "overwrite", "append"]),
+            given(options?.whenLeased, (when) => oneOf("whenLeased", when, ["refuse", "wait"])),
+            Option.isNone(leaseWait) ? 'leaseWait has to be a duration, such as "10 minutes"' : undefined,
             given(options?.partitionBy?.bufferBytes, (size) => bytes("partitionBufferBytes", size)),
             writer.invalid
           )
@@ -610,15 +558,11 @@ export const write = <A, E, R>(
     plan,
     // The rows are an `A` by the types of the dataset that holds the plan.
     task: (rows, task) =>
-      writePartition(
-        writer,
-        output,
-        mode === "append",
-        options?.partitionBy
-      )(rows as Stream.Stream<A, unknown, unknown>, task),
+      writePartition(writer, output, options?.partitionBy)(rows as Stream.Stream<A, unknown, unknown>, task),
     drive:
       invalid !== undefined
         ? () => Effect.fail(new InvalidPlan({ operator: name, detail: invalid }))
-        : drive({ output, mode, writer, name })
+        : drive({ path: output, mode, writer, name, waitMillis, isPartitioned: options?.partitionBy !== undefined }),
+    commits: true
   })
 }

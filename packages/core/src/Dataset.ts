@@ -39,7 +39,7 @@ import type { RecordBatch } from "apache-arrow"
 import { Action, Engine } from "./Action.ts"
 import * as Commit from "./Commit.ts"
 import * as Condition from "./Condition.ts"
-import type { Manifest, WriteMode } from "./Commit.ts"
+import type { Manifest, OutputOptions } from "./Commit.ts"
 import type { PartitionedReadOptions, Resolved, Source, Split, Writer } from "./Format.ts"
 import * as Csv from "./formats/Csv.ts"
 import * as JsonLines from "./formats/JsonLines.ts"
@@ -1050,10 +1050,7 @@ export const toStream = <A, E, R>(self: Dataset<A, E, R>): Stream.Stream<A, E | 
  * @category models
  * @since 0.1.0
  */
-export interface WriteOptions {
-  /** When the output directory is there already. Default `error-if-exists`. */
-  readonly mode?: WriteMode | undefined
-}
+export type WriteOptions = OutputOptions
 
 /**
  * What the write actions take whose rows have columns.

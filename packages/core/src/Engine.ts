@@ -64,7 +64,9 @@ export const make: Effect.Effect<
         measured,
         cached
       })
-    return { optimised, graph: decide(new Map()), decide }
+    const parts = [...metadata.values()].flatMap(({ splits }) => splits.flatMap((split) => split.parts))
+    const inputs = [...new Set(parts.map((part) => part.path))]
+    return { optimised, graph: decide(new Map()), decide, inputs }
   })
 
   const run = Effect.fnUntraced(function* (
@@ -78,7 +80,7 @@ export const make: Effect.Effect<
 
     if (invalid !== undefined) return yield* fail(invalid)
     const started = yield* Clock.currentTimeMillis
-    const { decide, graph } = yield* Effect.mapError(plan(spec), (reason) => fail(reason))
+    const { decide, graph, inputs } = yield* Effect.mapError(plan(spec), (reason) => fail(reason))
     if (graph.invalid !== undefined) return yield* fail(graph.invalid)
     const fingerprint = Plan.fingerprint(
       spec.plan,
@@ -99,9 +101,10 @@ export const make: Effect.Effect<
         services: services.pipe(Context.add(Storage.Storage, storage), Context.add(Shuffle.Shuffle, shuffle))
       }
     )
-    const driver: Run = {
+    const driver: Omit<Run, "restore"> = {
       jobId,
       fingerprint,
+      inputs,
       result: stages.result,
       storage,
       deadLetters: progress.deadLetters,
@@ -134,28 +137,36 @@ export const make: Effect.Effect<
       Effect.delay(config.progressMillis),
       Effect.forkScoped
     )
-    return yield* spec.drive(driver).pipe(
-      provideErased(services),
-      Effect.catch((failure): Effect.Effect<never, unknown> => {
-        if (!isTaskFailure(failure)) return Effect.fail(fail(failure as Reason))
-        return Effect.fail(failure._tag === "Failed" ? failure.error : fail(failure.reason, failure.at))
-      }),
-      Effect.ensuring(stages.clean),
-      Effect.onExit((exit) =>
-        Effect.flatMap(event, (head) => {
-          const millis = head.at - started
-          const sums = snapshot(progress)
-          spec.onEnd?.({ job: jobId, fingerprint, millis, totals: sums })
-          return events.publish({
-            _tag: "JobEnded",
-            ...head,
-            outcome: Exit.isSuccess(exit) ? "success" : Cause.hasInterruptsOnly(exit.cause) ? "interrupted" : "failure",
-            millis,
-            totals: sums
+    // An interrupt that comes while a commit is under way waits for its end, and for the word of it.
+    return yield* Effect.uninterruptibleMask((restore) => {
+      const drive = Effect.suspend(() => spec.drive({ ...driver, restore }))
+      return (spec.commits === true ? drive : restore(drive)).pipe(
+        provideErased(services),
+        Effect.catch((failure): Effect.Effect<never, unknown> => {
+          if (!isTaskFailure(failure)) return Effect.fail(fail(failure as Reason))
+          return Effect.fail(failure._tag === "Failed" ? failure.error : fail(failure.reason, failure.at))
+        }),
+        Effect.ensuring(stages.clean),
+        Effect.onExit((exit) =>
+          Effect.flatMap(event, (head) => {
+            const millis = head.at - started
+            const sums = snapshot(progress)
+            spec.onEnd?.({ job: jobId, fingerprint, millis, totals: sums })
+            return events.publish({
+              _tag: "JobEnded",
+              ...head,
+              outcome: Exit.isSuccess(exit)
+                ? "success"
+                : Cause.hasInterruptsOnly(exit.cause)
+                  ? "interrupted"
+                  : "failure",
+              millis,
+              totals: sums
+            })
           })
-        })
+        )
       )
-    )
+    })
   }, Effect.scoped)
 
   return Engine.of({

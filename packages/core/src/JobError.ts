@@ -91,6 +91,95 @@ export class OutputExists extends Schema.TaggedError<OutputExists>("@sluice/core
 }
 
 /**
+ * Another job is writing the output.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class OutputLeased extends Schema.TaggedError<OutputLeased>("@sluice/core/JobError/OutputLeased")(
+  "OutputLeased",
+  {
+    path: Schema.String,
+    /** Id of the run that holds the lease, its name, and where it runs. */
+    job: Schema.String,
+    name: Schema.String,
+    host: Schema.String,
+    pid: Schema.Number,
+    /** When it took the lease, milliseconds since 1970 UTC by its host's clock. */
+    since: Schema.Number,
+    /** Milliseconds since it was last seen to renew it. */
+    idleMillis: Schema.Number
+  }
+) {
+  override get message(): string {
+    const idle = `${Math.round(this.idleMillis / 1000)} s ago`
+    return `output ${this.path} is being written by job ${this.job} (${this.name}), process ${this.pid} on ${this.host}; it was last heard of ${idle}`
+  }
+  get hint(): string {
+    return 'wait for that job, choose another path, or pass whenLeased: "wait"; a job that died loses its lease after 60 s'
+  }
+}
+
+/**
+ * The job did not renew its lease on the output for more than a minute, and another took it over.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LeaseLost extends Schema.TaggedError<LeaseLost>("@sluice/core/JobError/LeaseLost")("LeaseLost", {
+  path: Schema.String
+}) {
+  override get message(): string {
+    return `another job took ${this.path} over, after this one had not renewed its lease for more than 60 s`
+  }
+  get hint(): string {
+    return "nothing was committed; run again, and look for what stopped the process: a suspended machine, a full processor, a storage out of reach"
+  }
+}
+
+/**
+ * The output cannot be where it is asked for, said before any row is read.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidOutput extends Schema.TaggedError<InvalidOutput>("@sluice/core/JobError/InvalidOutput")(
+  "InvalidOutput",
+  {
+    path: Schema.String,
+    detail: Schema.String
+  }
+) {
+  override get message(): string {
+    return `output ${this.path} ${this.detail}`
+  }
+  get hint(): string {
+    return "nothing was touched; write to another path, and move the result when the job has ended"
+  }
+}
+
+/**
+ * What is at the output has no manifest that can be read, so that nothing can be appended to it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidManifest extends Schema.TaggedError<InvalidManifest>("@sluice/core/JobError/InvalidManifest")(
+  "InvalidManifest",
+  {
+    path: Schema.String,
+    detail: Schema.String
+  }
+) {
+  override get message(): string {
+    return `${this.path}/_SUCCESS ${this.detail}`
+  }
+  get hint(): string {
+    return 'nothing was touched; restore _SUCCESS, or write to a new path and read both, or replace the output with mode: "overwrite"'
+  }
+}
+
+/**
  * A result that has to fit into the driver does not.
  *
  * @category errors
@@ -290,6 +379,10 @@ export const Reason = Schema.Union([
   InputFailed,
   OutputFailed,
   OutputExists,
+  OutputLeased,
+  LeaseLost,
+  InvalidOutput,
+  InvalidManifest,
   ResultTooLarge,
   OperatorDefect,
   RowsNotConserved,

@@ -62,6 +62,19 @@ export interface ByteRange {
 }
 
 /**
+ * How a path is renamed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RenameOptions {
+  /** Whether a file takes the place of a file that is there, in one step where the scheme can. Default `false`. */
+  readonly overwrite?: boolean | undefined
+  /** Whether the parents of the target are created. Default `true`. */
+  readonly parents?: boolean | undefined
+}
+
+/**
  * One way to keep files: what a scheme needs to implement.
  *
  * **Details**
@@ -104,9 +117,10 @@ export interface Backend {
   ) => Effect.Effect<number, StorageError | E, R>
   /**
    * Renames a file or a directory, atomically where the scheme can. `to` must not exist (`AlreadyExists`): renaming never
-   * moves into a directory and never replaces.
+   * moves into a directory, and replaces only a file by a file, with `overwrite`. Without `parents` (default `true`) the
+   * directory of `to` must be there (`NotFound`).
    */
-  readonly rename: (from: string, to: string) => Effect.Effect<void, StorageError>
+  readonly rename: (from: string, to: string, options?: RenameOptions) => Effect.Effect<void, StorageError>
   /** Deletes; yields `false` where there was nothing. A directory with entries needs `recursive` (`NotEmpty`). The root is never deleted. */
   readonly delete: (
     path: string,
@@ -114,6 +128,12 @@ export interface Backend {
   ) => Effect.Effect<boolean, StorageError>
   /** Creates a directory with its parents; one that exists is fine, a file there is `NotADirectory`. */
   readonly mkdirs: (path: string) => Effect.Effect<void, StorageError>
+  /**
+   * The one URI by which all names of a file or directory can be compared: links are followed, `.` and `..` resolved, names
+   * written alike. The path need not exist, its last part or more of it may be missing; a link that leads nowhere is
+   * `InvalidPath`.
+   */
+  readonly realPath: (path: string) => Effect.Effect<string, StorageError>
   /** Where the bytes of a file lie. One location that covers the file, without hosts, where the scheme has no blocks; none for an empty file. */
   readonly blocks: (path: string) => Effect.Effect<ReadonlyArray<BlockLocation>, StorageError>
   /**
@@ -220,9 +240,9 @@ const dispatch = (backends: ReadonlyMap<string, Backend>): Storage["Service"] =>
       Effect.flatMap(pick("readRange", path), (backend) => exact.readRange(backend, path, offset, length)),
     write: (path, bytes, options) =>
       Effect.flatMap(pick("write", path), (backend) => backend.write(path, bytes, options)),
-    rename: Effect.fnUntraced(function* (from, to) {
+    rename: Effect.fnUntraced(function* (from, to, options) {
       const source = yield* pick("rename", from)
-      if (source === (yield* pick("rename", to))) return yield* source.rename(from, to)
+      if (source === (yield* pick("rename", to))) return yield* source.rename(from, to, options)
       return yield* fail(
         "rename",
         from,
@@ -231,6 +251,7 @@ const dispatch = (backends: ReadonlyMap<string, Backend>): Storage["Service"] =>
     }),
     delete: (path, options) => Effect.flatMap(pick("delete", path), (backend) => backend.delete(path, options)),
     mkdirs: (path) => Effect.flatMap(pick("mkdirs", path), (backend) => backend.mkdirs(path)),
+    realPath: (path) => Effect.flatMap(pick("realPath", path), (backend) => backend.realPath(path)),
     blocks: (path) => Effect.flatMap(pick("blocks", path), (backend) => backend.blocks(path))
   })
 }

@@ -53,6 +53,8 @@ export * as StoragePath from "./StoragePath.ts"
 /** @since 0.1.0 */
 export * as Commit from "./Commit.ts"
 /** @since 0.1.0 */
+export * as Program from "./Program.ts"
+/** @since 0.1.0 */
 export * as Progress from "./Progress.ts"
 /** @since 0.1.0 */
 export * as Events from "./Events.ts"

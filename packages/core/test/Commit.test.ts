@@ -1,6 +1,6 @@
 import { Commit, Dataset, Engine, Events, Executor, JobError, Storage, TaskContext } from "@sluice/core"
 import { FaultyStorage } from "@sluice/core/testing"
-import { NoSpace, Unavailable } from "@sluice/core/StorageError"
+import { NoSpace, Unavailable, Unsupported } from "@sluice/core/StorageError"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import * as Fs from "node:fs"
@@ -122,9 +122,14 @@ describe("write", () => {
         [[0, 0, 0]]
       )
       assert.deepStrictEqual(yield* wholeOutput(`${root}/empty`), [])
+      // Nor can a directory without any file be read.
       const none = yield* Dataset.writeText(Dataset.fromStreams<string>([]), `${root}/none`)
-      assert.deepStrictEqual(none.files, [])
-      assert.deepStrictEqual(names(`${root}/none`), ["_SUCCESS"])
+      assert.deepStrictEqual(
+        none.files.map((file) => [file.path, file.partition, file.rows, file.bytes]),
+        [[`part-00000-${none.job}.txt`, 0, 0, 0]]
+      )
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/none`), [])
+      assert.deepStrictEqual(yield* Dataset.collect(Dataset.text(`${root}/none`)), [])
     })
   )
 
@@ -171,17 +176,35 @@ describe("write", () => {
   )
 
   test(
-    "overwrite of its own input reads it first",
+    "overwrite of its own input, or of a folder above it, by whatever name, is refused before the first row",
     Effect.fnUntraced(function* (root) {
-      yield* Dataset.writeText(lines(4), `${root}/out`)
-      yield* Dataset.text(`${root}/out`).pipe(
-        Dataset.map((line) => `${line}!`),
-        Dataset.writeText(`${root}/out`, { mode: "overwrite" })
-      )
-      assert.deepStrictEqual(
-        yield* wholeOutput(`${root}/out`),
-        expected(4).map((line) => `${line}!`)
-      )
+      yield* Dataset.writeText(lines(4), `${root}/data/in`)
+      Fs.symlinkSync(`${root}/data`, `${root}/link`)
+      Fs.symlinkSync(`${root}/data/in`, `${root}/input`)
+      let rows = 0
+      const read = (path: string) => Dataset.text(path).pipe(Dataset.map((line) => `${line}${rows++}`))
+      for (const [input, output] of [
+        ["data/in", "data/in"],
+        ["data/in", "data"],
+        ["data/in", "link"],
+        ["link/in", "data/../data"],
+        ["input", "data/in/"],
+        ["data/in/part*", "input"]
+      ]) {
+        const error = yield* failure(
+          Dataset.writeText(read(`${root}/${input}`), `${root}/${output}`, { mode: "overwrite" })
+        )
+        assert.strictEqual(error.reason._tag, "InvalidOutput", `${input} ${output}`)
+        assert.include(error.message, "which this job reads and the overwrite would delete")
+        assert.include(error.message, "nothing was touched")
+      }
+      assert.strictEqual(rows, 0)
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/data/in`), expected(4))
+      onlyThere(root, "data", "input", "link")
+      // Beside it, below it, and appended to it, nothing is lost.
+      yield* Dataset.writeText(read(`${root}/data/in`), `${root}/data/in2`, { mode: "overwrite" })
+      yield* Dataset.writeText(Dataset.text(`${root}/data/in`), `${root}/data/in`, { mode: "append" })
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/data/in`), [...expected(4), ...expected(4)])
     })
   )
 
@@ -287,8 +310,8 @@ describe("a write that fails", () => {
       Effect.fnUntraced(function* (root) {
         const faulty = yield* FaultyStorage.FaultyStorage
         if (mode !== "error-if-exists") yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-        // Staged to `out`, one after another: each rename of the commit fails once.
-        const renames = mode === "append" ? 4 : mode === "overwrite" ? 6 : 5
+        // Each rename fails once: of the probe of what is there, of the files to where they are staged, and of the commit.
+        const renames = mode === "append" ? 1 + 4 + 4 + 1 : mode === "overwrite" ? 1 + 4 + 2 : 4 + 1
         for (let nth = 1; nth <= renames; nth++) {
           yield* faulty.reset
           yield* faulty.inject({ operation: "rename", nth, times: 1, reason: new Unavailable({ detail: "gone" }) })
@@ -392,7 +415,7 @@ describe("a write that fails", () => {
 
 describe("two writers of one output", () => {
   test(
-    "of jobs that run at the same time one wins, the other says OutputExists (OutputCommitCoordinatorSuite: Only one of two duplicate commit tasks should commit)",
+    "of jobs that run at the same time one wins, the others say that it writes or has written (OutputCommitCoordinatorSuite: Only one of two duplicate commit tasks should commit)",
     Effect.fnUntraced(function* (root) {
       const results = yield* Effect.all(
         ["a", "b", "c"].map((prefix) => Effect.result(Dataset.writeText(lines(20, prefix), `${root}/out`))),
@@ -403,10 +426,60 @@ describe("two writers of one output", () => {
       for (const result of results) {
         if (result._tag === "Failure") {
           assert.isTrue(result.failure instanceof JobError.JobError)
-          assert.strictEqual((result.failure as JobError.JobError).reason._tag, "OutputExists")
+          assert.include(["OutputExists", "OutputLeased"], (result.failure as JobError.JobError).reason._tag)
         }
       }
       assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(20, won[0]))
+      onlyThere(root, "out")
+    })
+  )
+
+  test(
+    "appends at once all succeed, and the manifest has them all",
+    Effect.fnUntraced(function* (root) {
+      yield* Effect.forEach(
+        ["a", "b", "c"],
+        (prefix) => Dataset.writeText(lines(20, prefix), `${root}/out`, { mode: "append" }),
+        { concurrency: 3 }
+      )
+      const all = yield* wholeOutput(`${root}/out`)
+      assert.deepStrictEqual(all.toSorted(), ["a", "b", "c"].flatMap((prefix) => expected(20, prefix)).toSorted())
+      onlyThere(root, "out")
+    })
+  )
+
+  test(
+    "an overwrite is refused at once while another writes, and told which job that is; or waits",
+    Effect.fnUntraced(function* (root) {
+      const begun = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const first = yield* lines(20, "a").pipe(
+        Dataset.tap(() => Effect.andThen(Deferred.succeed(begun, undefined), Deferred.await(go))),
+        Dataset.writeText(`${root}/out`, { mode: "overwrite" }),
+        Effect.forkChild
+      )
+      yield* Deferred.await(begun)
+      const error = yield* failure(Dataset.writeText(lines(20, "b"), `${root}/out`, { mode: "overwrite" }))
+      assert.strictEqual(error.reason._tag, "OutputLeased")
+      assert.match(
+        error.message,
+        new RegExp(
+          `out is being written by job [0-9a-f]{8} \\(write text .*out\\), process ${process.pid} on ${Os.hostname()}`
+        )
+      )
+      assert.include(error.hint, 'whenLeased: "wait"')
+      const short = { mode: "append", leaseWait: "1 millis" } as const
+      assert.strictEqual(
+        (yield* failure(Dataset.writeText(lines(20, "c"), `${root}/out`, short))).reason._tag,
+        "OutputLeased"
+      )
+      const waiting = yield* Effect.forkChild(
+        Dataset.writeText(lines(20, "d"), `${root}/out`, { mode: "overwrite", whenLeased: "wait" })
+      )
+      yield* Deferred.succeed(go, undefined)
+      yield* Fiber.join(first)
+      yield* Fiber.join(waiting)
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(20, "d"))
       onlyThere(root, "out")
     })
   )
@@ -426,48 +499,29 @@ describe("two writers of one output", () => {
 })
 
 describe("what a dead job left", () => {
-  const dead = 2 ** 22 + 1
-
+  /** A folder of a job nobody holds a lease for. */
   const jobOf = (path: string) => {
     Fs.mkdirSync(path, { recursive: true })
-    Fs.writeFileSync(`${path}/_owner`, JSON.stringify({ pid: dead, host: Os.hostname() }))
+    Fs.writeFileSync(`${path}/_owner`, "{}")
     return path
   }
 
   test(
-    "is swept by the next run (TestFileOutputCommitter: testRecovery)",
+    "is swept by the next run, from beside the output and from inside (TestFileOutputCommitter: testRecovery)",
     Effect.fnUntraced(function* (root) {
-      const job = jobOf(`${root}/_sluice/out/dead`)
-      Fs.mkdirSync(`${job}/0-0`)
-      Fs.writeFileSync(`${job}/0-0/part-00000-dead.txt`, "half")
+      for (const staging of [`${root}/_sluice/out`, `${root}/out/_sluice`]) {
+        const job = jobOf(`${staging}/dead`)
+        Fs.mkdirSync(`${job}/0-0`)
+        Fs.writeFileSync(`${job}/0-0/part-00000-dead.txt`, "half")
+        Fs.writeFileSync(`${job}/0-0/.part-00000-dead.txt.12345678._COPYING_`, "half")
+        // A lease that was being written, and a job that died before it wrote its name down.
+        Fs.writeFileSync(`${staging}/._lease-000000001.12345678._COPYING_`, "{")
+        Fs.mkdirSync(`${staging}/nameless`)
+      }
       yield* Dataset.writeText(lines(4), `${root}/out`)
       assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
       onlyThere(root, "out")
-    })
-  )
-
-  test(
-    "a job that died before it wrote its name down is swept too, one that lives is not",
-    Effect.fnUntraced(function* (root) {
-      Fs.mkdirSync(`${root}/_sluice/out/nameless`, { recursive: true })
-      Fs.utimesSync(`${root}/_sluice/out/nameless`, new Date(0), new Date(0))
-      Fs.mkdirSync(`${root}/_sluice/out/starting`, { recursive: true })
-      const living = jobOf(`${root}/_sluice/out/living`)
-      Fs.writeFileSync(`${living}/_owner`, JSON.stringify({ pid: process.ppid, host: Os.hostname() }))
-      const elsewhere = jobOf(`${root}/_sluice/out/elsewhere`)
-      Fs.writeFileSync(`${elsewhere}/_owner`, JSON.stringify({ pid: dead, host: "another" }))
-      yield* Dataset.writeText(lines(4), `${root}/out`)
-      assert.deepStrictEqual(names(`${root}/_sluice/out`), ["elsewhere", "living", "starting"])
-    })
-  )
-
-  test(
-    "a process with the number of a dead one (a container's 1) does not take its job for its own",
-    Effect.fnUntraced(function* (root) {
-      const job = jobOf(`${root}/_sluice/out/dead`)
-      Fs.writeFileSync(`${job}/_owner`, JSON.stringify({ pid: process.pid, host: Os.hostname() }))
-      yield* Dataset.writeText(lines(4), `${root}/out`)
-      onlyThere(root, "out")
+      assert.isFalse(Fs.existsSync(`${root}/out/_sluice`))
     })
   )
 
@@ -477,7 +531,9 @@ describe("what a dead job left", () => {
       Effect.fnUntraced(function* (root) {
         yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
         const job = jobOf(`${root}/_sluice/out/dead`)
-        Fs.renameSync(`${root}/out`, `${job}/old`)
+        Fs.mkdirSync(`${job}/commit/aside`, { recursive: true })
+        Fs.mkdirSync(`${job}/commit/out`)
+        Fs.renameSync(`${root}/out`, `${job}/commit/aside/old`)
         if (mode === "error-if-exists") {
           assert.strictEqual((yield* failure(Dataset.writeText(lines(4), `${root}/out`))).reason._tag, "OutputExists")
         } else {
@@ -495,49 +551,171 @@ describe("what a dead job left", () => {
       })
     )
 
-    test(
-      `${mode}: an append killed in its commit is finished`,
-      Effect.fnUntraced(function* (root) {
-        yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-        // As far as an append gets: its manifest and files are written down, one file is renamed.
-        yield* Dataset.writeText(lines(8, "dead"), `${root}/other`)
-        const old = yield* Commit.readManifest(`${root}/out`)
-        const other = yield* Commit.readManifest(`${root}/other`)
-        const job = jobOf(`${root}/out/_sluice/dead`)
-        Fs.renameSync(`${root}/other`, `${job}/out`)
-        Fs.rmSync(`${job}/out/_SUCCESS`)
-        const files = other.files.map((file) => file.path)
-        Fs.renameSync(`${job}/out/${files[0]}`, `${root}/out/${files[0]}`)
-        const manifest = JSON.stringify({
-          ...other,
-          rows: 12,
-          bytes: old.bytes + other.bytes,
-          files: [...old.files, ...other.files]
+    for (const decided of [false, true]) {
+      test(
+        `${mode}: an append killed ${decided ? "after" : "before"} the rename of its manifest is ${decided ? "finished" : "undone"}`,
+        Effect.fnUntraced(function* (root) {
+          yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
+          // As far as an append gets: its files are staged and written down, one is renamed, and one is at both names.
+          yield* Dataset.writeText(lines(8, "dead"), `${root}/other`)
+          const old = yield* Commit.readManifest(`${root}/out`)
+          const other = yield* Commit.readManifest(`${root}/other`)
+          const job = jobOf(`${root}/_sluice/out/dead`)
+          Fs.mkdirSync(`${job}/commit/aside`, { recursive: true })
+          Fs.renameSync(`${root}/other`, `${job}/commit/out`)
+          Fs.rmSync(`${job}/commit/out/_SUCCESS`)
+          const files = other.files.map((file) => file.path)
+          const [first, second] = files
+          Fs.renameSync(`${job}/commit/out/${first}`, `${root}/out/${first}`)
+          Fs.linkSync(`${job}/commit/out/${second}`, `${root}/out/${second}`)
+          const intent = { files, removed: [], previous: Fs.readFileSync(`${root}/out/_SUCCESS`, "utf8") }
+          Fs.writeFileSync(`${job}/commit/_intent`, JSON.stringify(intent))
+          const manifest = JSON.stringify({
+            ...other,
+            rows: 12,
+            bytes: old.bytes + other.bytes,
+            files: [...old.files, ...other.files]
+          })
+          if (decided) {
+            for (const file of files.slice(1)) Fs.renameSync(`${job}/commit/out/${file}`, `${root}/out/${file}`)
+            Fs.writeFileSync(`${root}/out/_SUCCESS`, manifest)
+          } else {
+            Fs.writeFileSync(`${job}/commit/_manifest`, manifest)
+          }
+          if (mode === "error-if-exists") {
+            assert.strictEqual((yield* failure(Dataset.writeText(lines(4), `${root}/out`))).reason._tag, "OutputExists")
+          } else {
+            yield* Dataset.writeText(lines(4), `${root}/out`, { mode })
+          }
+          const before = [...expected(4, "old"), ...(decided ? expected(8, "dead") : [])]
+          assert.deepStrictEqual(
+            yield* wholeOutput(`${root}/out`),
+            mode === "append" ? [...before, ...expected(4)] : mode === "overwrite" ? expected(4) : before
+          )
+          onlyThere(root, "out")
         })
-        Fs.writeFileSync(`${job}/_intent`, JSON.stringify({ files, manifest }))
-        if (mode === "error-if-exists") {
-          assert.strictEqual((yield* failure(Dataset.writeText(lines(4), `${root}/out`))).reason._tag, "OutputExists")
-        } else {
-          yield* Dataset.writeText(lines(4), `${root}/out`, { mode })
+      )
+    }
+  }
+
+  test(
+    "an unfinished commit whose note cannot be read stops the next run, and is kept",
+    Effect.fnUntraced(function* (root) {
+      yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
+      const job = jobOf(`${root}/_sluice/out/dead`)
+      Fs.mkdirSync(`${job}/commit`)
+      Fs.writeFileSync(`${job}/commit/_intent`, "{")
+      const error = yield* failure(Dataset.writeText(lines(4), `${root}/out`, { mode: "append" }))
+      assert.strictEqual(error.reason._tag, "InvalidOutput")
+      assert.include(error.message, "an unfinished commit that cannot be read")
+      assert.strictEqual(names(`${root}/_sluice/out`)?.length, 1)
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"))
+    })
+  )
+})
+
+describe("append to what has no manifest that can be read", () => {
+  for (const [what, text, words] of [
+    ["cut off", '{"version": 1, "jo', "is not a manifest of this version"],
+    ["of another version", '{"version":2,"files":[]}', "is not a manifest of this version"],
+    ["empty, as Spark's", "", "is empty, as other systems write it"],
+    ["missing", undefined, "is missing, though part-00000"]
+  ] as const) {
+    test(
+      `${what}: is refused before the first row`,
+      Effect.fnUntraced(function* (root) {
+        yield* Dataset.writeText(lines(4), `${root}/out`)
+        if (text === undefined) Fs.rmSync(`${root}/out/_SUCCESS`)
+        else Fs.writeFileSync(`${root}/out/_SUCCESS`, text)
+        const before = names(`${root}/out`)
+        let rows = 0
+        const more = Dataset.map(lines(4), (line) => `${line}${rows++}`)
+        const error = yield* failure(Dataset.writeText(more, `${root}/out`, { mode: "append" }))
+        assert.strictEqual(error.reason._tag, "InvalidManifest")
+        assert.include(error.message, words)
+        assert.include(error.message, "restore _SUCCESS")
+        assert.strictEqual(rows, 0)
+        assert.deepStrictEqual(names(`${root}/out`), before)
+        onlyThere(root, "out")
+      })
+    )
+  }
+})
+
+describe("an output that", () => {
+  test(
+    "is a link to a directory is written where it leads, and stays a link",
+    Effect.fnUntraced(function* (root) {
+      Fs.mkdirSync(`${root}/real`)
+      yield* Dataset.writeText(lines(4, "old"), `${root}/real/out`)
+      Fs.symlinkSync(`${root}/real/out`, `${root}/link`)
+      yield* Dataset.writeText(lines(4), `${root}/link`, { mode: "overwrite" })
+      yield* Dataset.writeText(lines(2, "more"), `${root}/link`, { mode: "append" })
+      assert.isTrue(Fs.lstatSync(`${root}/link`).isSymbolicLink())
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/real/out`), [...expected(4), ...expected(2, "more")])
+      onlyThere(root, "link", "real")
+      onlyThere(`${root}/real`, "out")
+    })
+  )
+
+  test(
+    "is a link that leads nowhere, or lies below one, is refused before the first row",
+    Effect.fnUntraced(function* (root) {
+      Fs.symlinkSync(`${root}/nowhere`, `${root}/link`)
+      for (const path of ["link", "link/out"]) {
+        for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
+          const error = yield* failure(Dataset.writeText(lines(4), `${root}/${path}`, { mode }))
+          assert.strictEqual(error.reason._tag, "InvalidOutput")
+          assert.include(error.message, `is a link to ${root}/nowhere, where nothing is`)
         }
-        const before = [...expected(4, "old"), ...expected(8, "dead")]
+      }
+      onlyThere(root, "link")
+    })
+  )
+
+  test(
+    "has links in it is replaced without what they lead to",
+    Effect.fnUntraced(function* (root) {
+      yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
+      Fs.mkdirSync(`${root}/kept`)
+      Fs.writeFileSync(`${root}/kept/file`, "mine")
+      Fs.symlinkSync(`${root}/kept`, `${root}/out/link`)
+      yield* Dataset.writeText(lines(4), `${root}/out`, { mode: "overwrite" })
+      assert.strictEqual(Fs.readFileSync(`${root}/kept/file`, "utf8"), "mine")
+      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
+    })
+  )
+
+  // What a storage refuses where a directory is a mount point: to rename anything across its border, and itself.
+  for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
+    test(
+      `cannot be replaced as a whole is written in place (${mode})`,
+      Effect.fnUntraced(function* (root) {
+        const faulty = yield* FaultyStorage.FaultyStorage
+        const reason = new Unsupported({ detail: "EXDEV" })
+        const mount = Effect.andThen(
+          faulty.inject({ operation: "rename", path: (path) => path.includes("/_sluice/out/"), reason }),
+          faulty.inject({ operation: "rename", path: (path) => path.endsWith("/out"), reason })
+        )
+        if (mode === "error-if-exists") {
+          Fs.mkdirSync(`${root}/out`)
+        } else {
+          yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
+          Fs.mkdirSync(`${root}/out/own/deep`, { recursive: true })
+          Fs.writeFileSync(`${root}/out/own/deep/file`, "")
+        }
+        yield* mount
+        yield* Dataset.writeText(lines(8), `${root}/out`, { mode })
+        if (mode === "append") Fs.rmSync(`${root}/out/own`, { recursive: true })
         assert.deepStrictEqual(
           yield* wholeOutput(`${root}/out`),
-          mode === "append" ? [...before, ...expected(4)] : mode === "overwrite" ? expected(4) : before
+          mode === "append" ? [...expected(4, "old"), ...expected(8)] : expected(8)
         )
+        onlyThere(root, "out")
         assert.isFalse(Fs.existsSync(`${root}/out/_sluice`))
       })
     )
   }
-
-  test(
-    "an append that died before its commit left no output",
-    Effect.fnUntraced(function* (root) {
-      jobOf(`${root}/out/_sluice/dead`)
-      yield* Dataset.writeText(lines(4), `${root}/out`)
-      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
-    })
-  )
 })
 
 describe("dead letters", () => {

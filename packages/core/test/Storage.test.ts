@@ -255,6 +255,7 @@ describe("the bytes asked for", () => {
       rename: unused,
       delete: unused,
       mkdirs: unused,
+      realPath: unused,
       blocks: () => Effect.succeed([])
     }
   }

@@ -66,9 +66,9 @@ export const make: Effect.Effect<Backend, never, Scope.Scope> = Effect.gen(funct
       Effect.flatMap(pick("readRange", path), (backend) => backend.readRange(path, offset, length)),
     write: (path, bytes, options) =>
       Effect.flatMap(pick("write", path), (backend) => backend.write(path, bytes, options)),
-    rename: Effect.fnUntraced(function* (from, to) {
+    rename: Effect.fnUntraced(function* (from, to, options) {
       const source = yield* pick("rename", from)
-      if (source === (yield* pick("rename", to))) return yield* source.rename(from, to)
+      if (source === (yield* pick("rename", to))) return yield* source.rename(from, to, options)
       return yield* new StorageError({
         operation: "rename",
         path: from,
@@ -79,6 +79,7 @@ export const make: Effect.Effect<Backend, never, Scope.Scope> = Effect.gen(funct
     }),
     delete: (path, options) => Effect.flatMap(pick("delete", path), (backend) => backend.delete(path, options)),
     mkdirs: (path) => Effect.flatMap(pick("mkdirs", path), (backend) => backend.mkdirs(path)),
+    realPath: (path) => Effect.flatMap(pick("realPath", path), (backend) => backend.realPath(path)),
     blocks: (path) => Effect.flatMap(pick("blocks", path), (backend) => backend.blocks(path))
   }
 })

@@ -22,6 +22,7 @@ import {
   layerSchemes,
   makeLocal,
   makeMemory,
+  type RenameOptions,
   type Storage
 } from "@sluice/core/Storage"
 import * as S from "@sluice/core/StorageError"
@@ -100,7 +101,7 @@ const toPath = (segments: StoragePath.Segments): string => `/${segments.join("/"
  */
 export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effect.gen(function* () {
   const client = yield* HdfsClient
-  const { authorities, nameNodes } = yield* HdfsConfig
+  const { authorities, gateway, nameNodes } = yield* HdfsConfig
   const hosts = new Set([
     ...nameNodes.map((each) => new URL(each).hostname),
     ...authorities.flatMap((each) => [each, each.replace(/:\d+$/, "")])
@@ -245,7 +246,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
       )
   })
 
-  const rename = Effect.fn("HdfsStorage.rename")(function* (fromUri: string, toUri: string) {
+  const rename = Effect.fn("HdfsStorage.rename")(function* (fromUri: string, toUri: string, options?: RenameOptions) {
     const from = (yield* locate("rename", fromUri)).segments
     const to = (yield* locate("rename", toUri)).segments
     const obstacle = StoragePath.renameObstacle(from, to)
@@ -253,8 +254,36 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
       return yield* storageError("rename", obstacle.isSource ? fromUri : toUri, obstacle.reason)
     }
     yield* wrap("rename", fromUri)(client.getFileStatus(toPath(from)))
-    yield* mkdirsAt("rename", toUri, parent(toPath(to)))
-    yield* wrap("rename", toUri)(client.rename(toPath(from), toPath(to)))
+    const target = toPath(to)
+    if (options?.parents ?? true) yield* mkdirsAt("rename", toUri, parent(target))
+    const overwrite = options?.overwrite ?? false
+    if (overwrite || gateway) {
+      const there = yield* client.getFileStatus(target).pipe(
+        Effect.map((status) => status.type),
+        Effect.catchIf(
+          (error) => error.reason._tag === "FileNotFound",
+          () => Effect.undefined
+        ),
+        wrap("rename", toUri)
+      )
+      // The NameNode replaces an empty directory too, and a gateway moves into a directory.
+      if (there === "DIRECTORY" || (there !== undefined && !overwrite)) {
+        return yield* storageError("rename", toUri, new S.AlreadyExists())
+      }
+      if (gateway && there !== undefined) yield* wrap("rename", toUri)(client.delete(target))
+    }
+    const done = yield* wrap(
+      "rename",
+      toUri
+    )(client.rename(toPath(from), target, gateway ? "legacy" : overwrite ? "overwrite" : "none"))
+    // A gateway does not say why: the parent is missing, or another was faster.
+    if (!done) {
+      return yield* storageError(
+        "rename",
+        toUri,
+        (yield* wrap("rename", toUri)(client.exists(target))) ? new S.AlreadyExists() : new S.NotFound()
+      )
+    }
   })
 
   const remove = Effect.fn("HdfsStorage.delete")(function* (
@@ -299,6 +328,11 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     mkdirs: Effect.fn("HdfsStorage.mkdirs")(function* (uri) {
       const { segments } = yield* locate("mkdirs", uri)
       yield* mkdirsAt("mkdirs", uri, toPath(segments))
+    }),
+    // Links are off in HDFS. Scheme and authority stay: they choose the cluster.
+    realPath: Effect.fn("HdfsStorage.realPath")(function* (uri) {
+      const { base, segments } = yield* locate("realPath", uri)
+      return `${base}${StoragePath.encode(segments)}`
     }),
     blocks: Effect.fn("HdfsStorage.blocks")(function* (uri) {
       const path = toPath((yield* locate("blocks", uri)).segments)

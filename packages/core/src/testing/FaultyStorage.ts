@@ -17,7 +17,17 @@ import { type Reason, StorageError } from "../StorageError.ts"
  * @category models
  * @since 0.1.0
  */
-export type Operation = "list" | "stat" | "read" | "readRange" | "write" | "rename" | "delete" | "mkdirs" | "blocks"
+export type Operation =
+  | "list"
+  | "stat"
+  | "read"
+  | "readRange"
+  | "write"
+  | "rename"
+  | "delete"
+  | "mkdirs"
+  | "realPath"
+  | "blocks"
 
 /**
  * What goes wrong, and when.
@@ -88,6 +98,7 @@ const noCalls = (): Record<Operation, number> => ({
   rename: 0,
   delete: 0,
   mkdirs: 0,
+  realPath: 0,
   blocks: 0
 })
 
@@ -204,9 +215,10 @@ const make = Effect.gen(function* () {
           )
         })
       ),
-    rename: (from, to) => plain("rename", from, () => storage.rename(from, to)),
+    rename: (from, to, options) => plain("rename", from, () => storage.rename(from, to, options)),
     delete: (path, options) => plain("delete", path, () => storage.delete(path, options)),
     mkdirs: (path) => plain("mkdirs", path, () => storage.mkdirs(path)),
+    realPath: (path) => plain("realPath", path, () => storage.realPath(path)),
     blocks: (path) => plain("blocks", path, () => storage.blocks(path))
   })
 

@@ -603,6 +603,93 @@ export const suite = <E>(name: string, layer: Layer.Layer<Storage, E>, options: 
       )
 
       test(
+        "rename with overwrite replaces a file by a file, and nothing else",
+        Effect.fnUntraced(function* (storage, root) {
+          yield* storage.write(`${root}/from`, text("from"))
+          yield* storage.write(`${root}/to`, text("to, and longer"))
+          yield* storage.rename(`${root}/from`, `${root}/to`, { overwrite: true })
+          assert.strictEqual(yield* contents(storage, `${root}/to`), "from")
+          yield* storage.rename(`${root}/to`, `${root}/new`, { overwrite: true })
+          assert.deepStrictEqual(yield* list(storage, root), ["new"])
+          yield* storage.mkdirs(`${root}/empty`)
+          yield* storage.mkdirs(`${root}/other`)
+          for (const [from, to] of [
+            ["new", "empty"],
+            ["empty", "new"],
+            ["empty", "other"],
+            ["new", "new"]
+          ]) {
+            const rename = storage.rename(`${root}/${from}`, `${root}/${to}`, { overwrite: true })
+            yield* failsWith(rename, "rename", "AlreadyExists")
+          }
+          yield* failsWith(storage.rename(`${root}/none`, `${root}/new`, { overwrite: true }), "rename", "NotFound")
+          assert.strictEqual(yield* contents(storage, `${root}/new`), "from")
+        })
+      )
+
+      test(
+        "rename without parents creates none",
+        Effect.fnUntraced(function* (storage, root) {
+          yield* storage.write(`${root}/file`, text("x"))
+          yield* storage.write(`${root}/d/file`, text("y"))
+          yield* storage.mkdirs(`${root}/there`)
+          for (const from of ["file", "d"]) {
+            for (const overwrite of [false, true]) {
+              const rename = storage.rename(`${root}/${from}`, `${root}/gone/to`, { parents: false, overwrite })
+              yield* failsWith(rename, "rename", "NotFound")
+            }
+            yield* storage.rename(`${root}/${from}`, `${root}/there/${from}`, { parents: false })
+          }
+          assert.deepStrictEqual(yield* list(storage, root), ["there"])
+          assert.deepStrictEqual(yield* list(storage, `${root}/there`), ["d", "file"])
+        })
+      )
+
+      concurrently("concurrent renames: of one source exactly one succeeds, and onto one name exactly one", () =>
+        Effect.gen(function* () {
+          const storage = yield* Storage
+          const root = yield* options.root
+          const outcomes = (pairs: ReadonlyArray<readonly [from: string, to: string]>) =>
+            Effect.forEach(
+              pairs,
+              ([from, to]) =>
+                Effect.match(storage.rename(`${root}/${from}`, `${root}/${to}`, { parents: false }), {
+                  onFailure: (error) => error.reason._tag,
+                  onSuccess: () => "done"
+                }),
+              { concurrency: "unbounded" }
+            )
+          yield* storage.write(`${root}/folder/file`, text("x"))
+          const fanned = yield* outcomes(["a", "b", "c"].map((name) => ["folder", name] as const))
+          assert.deepStrictEqual(fanned.toSorted(), ["NotFound", "NotFound", "done"])
+          for (const name of ["f0", "f1", "f2"]) yield* storage.write(`${root}/${name}`, text(name))
+          const met = yield* outcomes(["f0", "f1", "f2"].map((name) => [name, "one"] as const))
+          assert.deepStrictEqual(met.toSorted(), ["AlreadyExists", "AlreadyExists", "done"])
+          assert.strictEqual(yield* contents(storage, `${root}/one`), `f${met.indexOf("done")}`)
+          assert.strictEqual((yield* list(storage, root)).length, 4)
+        })
+      )
+
+      test(
+        "the real path is one, whatever the name, of what is there and of what is not",
+        Effect.fnUntraced(function* (storage, root) {
+          yield* storage.write(join(`${root}/a/b`, "c d"), text("x"))
+          const real = yield* storage.realPath(join(`${root}/a/b`, "c d"))
+          assert.strictEqual(yield* storage.realPath(join(`${root}/a/./e/../b`, "c d")), real)
+          assert.strictEqual(yield* storage.realPath(real), real)
+          assert.strictEqual(yield* contents(storage, real), "x")
+          const parent = yield* storage.realPath(`${root}/a`)
+          assert.strictEqual(yield* storage.realPath(`${root}/a/none/x`), `${parent}/none/x`)
+          assert.strictEqual(yield* storage.realPath(`${root}/a/b/`), `${parent}/b`)
+          const listed = yield* Stream.runCollect(storage.list(`${parent}/b`))
+          assert.deepStrictEqual(
+            listed.map((status) => status.path),
+            [real]
+          )
+        })
+      )
+
+      test(
         "rename a directory onto an existing directory, empty or not, or onto a file",
         Effect.fnUntraced(function* (storage, root) {
           yield* storage.write(`${root}/from/file`, text("x"))

@@ -4,7 +4,7 @@ import { crc32 } from "node:zlib"
 import { Action } from "../../Action.ts"
 import * as Codec from "../../Codec.ts"
 import * as Commit from "../../Commit.ts"
-import type { WriteMode } from "../../Commit.ts"
+import type { OutputOptions } from "../../Commit.ts"
 import type { Resolved, Source, Split, Writer } from "../../Format.ts"
 import { Corrupt, type FormatError, Unencodable } from "../../FormatError.ts"
 import { type FileStatus, Storage } from "../../Storage.ts"
@@ -94,19 +94,19 @@ const sourceOf = <A>(path: string, codec: Codec.Codec<A>): Source<A> => ({
 export const checkpoint: {
   <A>(
     path: string,
-    options?: { readonly codec?: Codec.Codec<A> | undefined; readonly mode?: WriteMode | undefined }
+    options?: OutputOptions & { readonly codec?: Codec.Codec<A> | undefined }
   ): <E, R>(self: Dataset<A, E, R>) => Action<Dataset<A>, E, R>
   <A, E, R>(
     self: Dataset<A, E, R>,
     path: string,
-    options?: { readonly codec?: Codec.Codec<A> | undefined; readonly mode?: WriteMode | undefined }
+    options?: OutputOptions & { readonly codec?: Codec.Codec<A> | undefined }
   ): Action<Dataset<A>, E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <A, E, R>(
     self: Dataset<A, E, R>,
     path: string,
-    options?: { readonly codec?: Codec.Codec<A> | undefined; readonly mode?: WriteMode | undefined }
+    options?: OutputOptions & { readonly codec?: Codec.Codec<A> | undefined }
   ): Action<Dataset<A>, E, R> => {
     const codec = codecOr(options?.codec)
     const { spec } = Commit.write<A, E, R>(self.plan, path, writerOf(codec), options)

@@ -1,7 +1,7 @@
 import { Effect, Result, Schema, type Stream } from "effect"
 import { Action } from "../../Action.ts"
 import * as Commit from "../../Commit.ts"
-import type { Manifest, PartitionColumn, WriteMode } from "../../Commit.ts"
+import type { Manifest, OutputOptions, PartitionColumn } from "../../Commit.ts"
 import type { Writer } from "../../Format.ts"
 import { InvalidPlan } from "../../JobError.ts"
 import type { Plan } from "../../Plan.ts"
@@ -51,17 +51,21 @@ export const writePartitioned = <A, S extends Schema.Top, E, R>(
   path: string,
   schema: S,
   options:
-    | {
-        readonly mode?: WriteMode | undefined
+    | (OutputOptions & {
         readonly partitionBy?: ReadonlyArray<string> | undefined
         readonly partitionBufferBytes?: number | undefined
-      }
+      })
     | undefined,
   whole: () => Writer<A>,
   others: (schema: Columns) => Writer<Columns["Type"]>
 ): Action<Manifest, E, R> => {
   const by = options?.partitionBy ?? []
-  if (by.length === 0) return Commit.write(plan, path, whole(), { mode: options?.mode })
+  const output: OutputOptions = {
+    mode: options?.mode,
+    whenLeased: options?.whenLeased,
+    leaseWait: options?.leaseWait
+  }
+  if (by.length === 0) return Commit.write(plan, path, whole(), output)
   const fields = fieldsOf(schema)
   const fieldOf = (name: string) => (fields !== undefined && Object.hasOwn(fields, name) ? fields[name] : undefined)
   const missing = by.find((name) => fieldOf(name) === undefined)
@@ -87,7 +91,7 @@ export const writePartitioned = <A, S extends Schema.Top, E, R>(
     path,
     detail === undefined ? widened(others(Schema.Struct(Object.fromEntries(kept)))) : whole(),
     {
-      mode: options?.mode,
+      ...output,
       partitionBy: { columns, bufferBytes: options?.partitionBufferBytes }
     }
   )

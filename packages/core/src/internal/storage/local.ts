@@ -60,6 +60,9 @@ const toReason = (cause: unknown): StorageError.Reason => {
       return new StorageError.Unsupported({
         detail: "lies on another file system, where a rename cannot be atomic; write it anew and delete the source"
       })
+    // A directory something is mounted on, most of all.
+    case "EBUSY":
+      return new StorageError.Unsupported({ detail: `is in use by the system, as a mount point is: ${detail}` })
     default:
       return new StorageError.Unavailable({ detail, cause })
   }
@@ -321,18 +324,26 @@ const write: Backend["write"] = Effect.fn("Storage.write")(function* (path, byte
   )
 })
 
-const rename: Backend["rename"] = Effect.fn("Storage.rename")(function* (from, to) {
+const rename: Backend["rename"] = Effect.fn("Storage.rename")(function* (from, to, options) {
   const source = yield* parse("rename", from, scheme, workingDirectory)
   const target = yield* parse("rename", to, scheme, workingDirectory)
   const stats = yield* attempt("rename", from, () => Fs.lstat(native(source)))
   const reason = renameObstacle(source, target)
   if (reason !== undefined) return yield* fail("rename", reason.isSource ? from : to, reason.reason)
   const existing = yield* attempt("rename", to, () => lstatOrAbsent(native(target)))
-  if (existing !== undefined) return yield* fail("rename", to, new StorageError.AlreadyExists())
-  yield* ensureParent("rename", to, target)
+  const replaces = options?.overwrite === true && stats.isFile() && existing?.isFile() === true
+  // Two names of one file stay two under `rename`.
+  if (existing !== undefined && (!replaces || (existing.ino === stats.ino && existing.dev === stats.dev))) {
+    return yield* fail("rename", to, new StorageError.AlreadyExists())
+  }
+  if (options?.parents ?? true) yield* ensureParent("rename", to, target)
   yield* attempt("rename", to, () =>
-    stats.isFile() ? renameExclusive(native(source), native(target)) : Fs.rename(native(source), native(target))
+    stats.isFile() && !replaces
+      ? renameExclusive(native(source), native(target))
+      : Fs.rename(native(source), native(target))
   )
+  // A name that decides something is to outlast a power cut.
+  if (replaces) yield* syncDirectory(native(target.slice(0, -1)))
 }, Effect.uninterruptible)
 
 const remove: Backend["delete"] = Effect.fn("Storage.delete")(function* (path, options) {
@@ -356,6 +367,23 @@ const statAs = Effect.fnUntraced(function* (operation: string, path: string) {
   return toStatus(segments, yield* attempt(operation, path, () => Fs.stat(native(segments))))
 })
 
+const linkLeadsNowhere = (target: string) =>
+  new StorageError.InvalidPath({ detail: `is a link to ${target}, where nothing is; create that or remove the link` })
+
+/** The path of what is there, links followed, and the names below it that are missing. */
+const realPath = Effect.fn("Storage.realPath")(function* (path: string) {
+  const segments = yield* parse("realPath", path, scheme, workingDirectory)
+  for (let there = segments.length; ; there--) {
+    const own = native(segments.slice(0, there))
+    const real = yield* attempt("realPath", path, () => unlessCode(Fs.realpath(own), "ENOENT", "ENOTDIR"))
+    if (real !== undefined) {
+      return format(scheme, [...real.split("/").filter((name) => name !== ""), ...segments.slice(there)])
+    }
+    const target = yield* attempt("realPath", path, () => unlessCode(Fs.readlink(own), "ENOENT", "ENOTDIR", "EINVAL"))
+    if (target !== undefined) return yield* fail("realPath", path, linkLeadsNowhere(target))
+  }
+})
+
 export const make: Effect.Effect<Backend> = Effect.succeed<Backend>({
   list: (path) =>
     Stream.unwrap(
@@ -373,6 +401,7 @@ export const make: Effect.Effect<Backend> = Effect.succeed<Backend>({
     const segments = yield* parse("mkdirs", path, scheme, workingDirectory)
     yield* ensureParent("mkdirs", path, [...segments, ""])
   }),
+  realPath,
   blocks: Effect.fn("Storage.blocks")(function* (path) {
     const { length, type } = yield* statAs("blocks", path)
     if (type === "directory") return yield* fail("blocks", path, new StorageError.IsADirectory())

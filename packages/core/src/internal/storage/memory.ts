@@ -178,7 +178,7 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
       return whole.length
     }),
 
-    rename: Effect.fn("Storage.rename")(function* (from, to) {
+    rename: Effect.fn("Storage.rename")(function* (from, to, options) {
       const source = yield* parse("rename", from, scheme)
       const target = yield* parse("rename", to, scheme)
       const now = yield* Clock.currentTimeMillis
@@ -186,8 +186,13 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
       const reason = renameObstacle(source, target)
       if (reason !== undefined) return yield* fail("rename", reason.isSource ? from : to, reason.reason)
       const found = lookup(target)
-      if (isNode(found)) return yield* fail("rename", to, new StorageError.AlreadyExists())
+      const replaces = options?.overwrite === true && node._tag === "File" && found._tag === "File"
+      if (isNode(found) && (!replaces || found === node)) {
+        return yield* fail("rename", to, new StorageError.AlreadyExists())
+      }
       if (found._tag === "NotADirectory") return yield* fail("rename", to, found)
+      const folder = lookup(target.slice(0, -1))
+      if (options?.parents === false && folder._tag === "NotFound") return yield* fail("rename", to, folder)
       const parent = ensure(target.slice(0, -1), now)
       const holder = lookup(source.slice(0, -1))
       const oldName = source.at(-1)
@@ -222,6 +227,10 @@ export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, 
       const segments = yield* parse("mkdirs", path, scheme)
       const now = yield* Clock.currentTimeMillis
       if (ensure(segments, now) === undefined) return yield* fail("mkdirs", path, new StorageError.NotADirectory())
+    }),
+
+    realPath: Effect.fn("Storage.realPath")(function* (path) {
+      return format(scheme, yield* parse("realPath", path, scheme))
     }),
 
     blocks: Effect.fn("Storage.blocks")(function* (path) {

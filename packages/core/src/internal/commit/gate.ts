@@ -1,0 +1,32 @@
+/**
+ * Whether a commit of this process is under way. A signal that comes then has to wait: what is committed is a success, and a program
+ * told that it was interrupted would be run again.
+ */
+import { Effect } from "effect"
+
+let commits = 0
+let waiting: Array<() => void> = []
+
+/** Holds signals back while the effect runs, which must not be interruptible. */
+export const hold = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    commits++
+    return Effect.ensuring(
+      effect,
+      Effect.sync(() => {
+        if (--commits > 0) return
+        const now = waiting
+        waiting = []
+        for (const resume of now) resume()
+      })
+    )
+  })
+
+/** Whether a commit is under way. */
+export const isHeld = (): boolean => commits > 0
+
+/** Runs something once no commit is under way. */
+export const whenFree = (run: () => void): void => {
+  if (commits === 0) run()
+  else waiting.push(run)
+}
