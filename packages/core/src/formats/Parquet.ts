@@ -113,6 +113,19 @@ const corrupt =
       })
     )
 
+/** The schema of a file. One that a writer of Arrow put beside that of Parquet, and which does not fit it, is left out. */
+const schemaOf = ({ arrow, codec }: Libraries, footer: Footer.Footer): readonly [Footer.Footer, Arrow.Schema] => {
+  const read = (from: Footer.Footer) =>
+    arrow.tableFromIPC(codec((wasm) => wasm.readSchema(Footer.emptyFile(from)).intoIPCStream())).schema
+  try {
+    return [footer, read(footer)]
+  } catch (error) {
+    const plain = Footer.withoutArrowSchema(footer)
+    if (plain === footer) throw error
+    return [plain, read(plain)]
+  }
+}
+
 const tailBytes = 64 * 1024
 
 const open = Effect.fnUntraced(function* (libraries: Libraries, status: FileStatus) {
@@ -138,9 +151,8 @@ const open = Effect.fnUntraced(function* (libraries: Libraries, status: FileStat
       : yield* read(length - fromEnd, footerLength)
   return yield* Effect.try({
     try: (): OpenFile => {
-      const footer = Footer.parse(bytes, length)
-      const ipc = libraries.codec((wasm) => wasm.readSchema(Footer.emptyFile(footer)).intoIPCStream())
-      const decoder = libraries.arrow.tableFromIPC(ipc).schema
+      const parsed = Footer.parse(bytes, length)
+      const [footer, decoder] = schemaOf(libraries, parsed)
       const schema = readAs(libraries.arrow, decoder, footer.schema)
       const vectors = Vectors.vectorColumns(footer.struct)
       return { status, footer, schema, vectors, ownTypes: schema !== decoder, projections: new Map() }

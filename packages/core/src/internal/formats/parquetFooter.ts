@@ -344,6 +344,17 @@ const close = (footer: Thrift.Struct): Buffer => {
   return Buffer.concat([bytes, trailer, magic])
 }
 
+const arrowSchema = "ARROW:schema"
+
+/** The footer without the Arrow schema among its own metadata; the same where there is none. */
+export const withoutArrowSchema = (footer: Footer): Footer => {
+  const entries = Thrift.structs(footer.struct, fileMetaData.keyValue)
+  const kept = entries.filter((entry) => Thrift.text(entry, 1) !== arrowSchema)
+  return kept.length === entries.length
+    ? footer
+    : { ...footer, struct: Thrift.set(footer.struct, [[fileMetaData.keyValue, Thrift.structList(kept)]]) }
+}
+
 /** A file of no rows with the schema of another. */
 export const emptyFile = (footer: Footer): Uint8Array => Buffer.concat([magic, close(withRowGroups(footer.struct, []))])
 
@@ -366,7 +377,7 @@ export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMess
     ])
   )
   const hint: Thrift.Struct = new Map([
-    [1, Thrift.utf8("ARROW:schema")],
+    [1, Thrift.utf8(arrowSchema)],
     [2, Thrift.utf8(Buffer.from(schemaMessage).toString("base64"))]
   ])
   return {
