@@ -70,7 +70,7 @@ export interface Split<out A> {
   readonly bytes: number
   /** Rows, where the metadata tells. */
   readonly rows: number | undefined
-  /** Hosts that have the bytes, most of them first. */
+  /** The three hosts that have the most of the bytes, most first; fewer where there are fewer, none where it does not matter. */
   readonly hosts: ReadonlyArray<string>
   /** Rows of one element, where an element is a batch. Default 1. A method, so that a split stays covariant in its elements. */
   rowsOf?(element: A): number

@@ -6,6 +6,7 @@
  */
 import { Effect, Stream } from "effect"
 import type { Resolved, Source } from "./Format.ts"
+import { heaviestHosts } from "./internal/hosts.ts"
 import { adapt, type Measure, sumOrUndefined } from "./internal/planner/adaptive.ts"
 import {
   type After,
@@ -206,7 +207,7 @@ export const plan = (
             split: undefined,
             rows: undefined,
             bytes: inputs.reduce((sum, input) => sum + input.partitions[index].bytes, 0),
-            hosts: [...new Set(inputs.flatMap((input) => input.partitions[index].hosts))],
+            hosts: heaviestHosts(inputs.map((input) => input.partitions[index])),
             read: (task) => {
               const failed: Array<Failed> = []
               return Stream.concat(
@@ -233,7 +234,7 @@ export const plan = (
               split: undefined,
               rows: one.rows === undefined || other.rows === undefined ? undefined : one.rows * other.rows,
               bytes: one.bytes + other.bytes,
-              hosts: [...new Set([...one.hosts, ...other.hosts])],
+              hosts: heaviestHosts([one, other]),
               read: (task) => {
                 const failed: Array<Failed> = []
                 const right = () => countDropped(divert(other.read(task), after.guarded, failed), task)

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { cut, pack } from "../../src/internal/formats/splits.ts"
+import { heaviestHosts } from "../../src/internal/hosts.ts"
 import type { FileStatus } from "../../src/Storage.ts"
 
 const file = (path: string, length: number): FileStatus => ({ path, type: "file", length, modified: 1 })
@@ -34,33 +35,59 @@ describe("split planning", () => {
     ])
   })
 
-  it("names hosts by their bytes", () => {
+  it("names the three hosts with the most of the bytes that are read", () => {
     const blocks = [
       { offset: 0, length: 30, hosts: ["x", "y"] },
       { offset: 30, length: 70, hosts: ["z", "y"] }
     ]
-    const [split] = pack(cut(file("a", 100), blocks, { ...options, splittable: true }), options)
-    assert.deepStrictEqual(split?.hosts, ["y", "z", "x"])
+    const hostsOf = (options: { readonly splitBytes: number; readonly openCostBytes: number }) =>
+      pack(cut(file("a", 100), blocks, { ...options, splittable: true }), options).map((split) => split.hosts)
+    assert.deepStrictEqual(hostsOf(options), [["y", "z", "x"]])
+    // The second half touches only the second block.
+    assert.deepStrictEqual(hostsOf({ splitBytes: 50, openCostBytes: 0 }), [
+      ["y", "x", "z"],
+      ["y", "z"]
+    ])
   })
 
-  it("names only hosts of blocks that a split has bytes of", () => {
+  it("of twenty hosts names three, by bytes and not by how often they are named", () => {
+    // Nineteen small files on hosts of their own and two large ones; every file has its second copy on `all`.
+    const files = Array.from({ length: 21 }, (_, i) => file(`f${i}`, i === 7 ? 60 : i === 8 ? 30 : i < 4 ? 0 : 1))
+    const units = files.flatMap((file, i) =>
+      cut(file, [{ offset: 0, length: file.length, hosts: [`h${i}`, "all"] }], { ...options, splittable: true })
+    )
+    const [split, more] = pack(units, { splitBytes: 1000, openCostBytes: 0 })
+    assert.isUndefined(more)
+    assert.deepStrictEqual(split?.hosts, ["all", "h7", "h8"])
+  })
+
+  it("does not count a block beside the row groups that are read", () => {
     const blocks = [
-      { offset: 0, length: 30, hosts: ["x"] },
-      { offset: 30, length: 40, hosts: ["y"] },
-      { offset: 70, length: 30, hosts: ["z"] }
+      { offset: 0, length: 100, hosts: ["one"] },
+      { offset: 100, length: 100, hosts: ["other"] }
     ]
-    const hosts = (splitBytes: number) =>
-      pack(cut(file("a", 100), blocks, { splitBytes, openCostBytes: 0, splittable: true }), {
-        splitBytes,
-        openCostBytes: 0
-      }).map((split) => split.hosts)
-    // Most bytes first; a block that ends where a split begins, or begins where it ends, is none of its own.
-    assert.deepStrictEqual(hosts(50), [
-      ["x", "y"],
-      ["z", "y"]
+    const unit = (rowGroup: number, offset: number) => ({
+      file: file("p", 200),
+      offset,
+      length: 40,
+      rowGroup,
+      rows: 1,
+      blocks
+    })
+    assert.deepStrictEqual(pack([unit(0, 0), unit(1, 60)], options)[0]?.hosts, ["one"])
+    assert.deepStrictEqual(pack([unit(1, 60), unit(2, 100)], options)[0]?.hosts, ["one", "other"])
+    assert.deepStrictEqual(pack([unit(2, 100), unit(3, 150)], options)[0]?.hosts, ["other"])
+  })
+
+  it("merges hosts by the bytes of what is merged", () => {
+    const part = (bytes: number, ...hosts: ReadonlyArray<string>) => ({ bytes, hosts })
+    assert.deepStrictEqual(heaviestHosts([part(5, "a", "b"), part(7, "c"), part(1, "d"), part(1, "d"), part(4, "b")]), [
+      "b",
+      "c",
+      "a"
     ])
-    assert.deepStrictEqual(hosts(30), [["x"], ["y"], ["z", "y"], ["z"]])
-    assert.deepStrictEqual(hosts(31), [["x", "y"], ["y"], ["z", "y"], ["z"]])
+    assert.deepStrictEqual(heaviestHosts([part(0, "b"), part(0, "a"), part(0, "b")]), ["b", "a"])
+    assert.deepStrictEqual(heaviestHosts([]), [])
   })
 
   it("gives the same id to the same input only", () => {

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto"
 import type { FilePart, SplitOptions } from "../../Format.ts"
 import type { BlockLocation, FileStatus } from "../../Storage.ts"
+import { heaviestHosts } from "../hosts.ts"
 import { baseName } from "./inputs.ts"
 
 /** The smallest piece that is never cut further: a run of bytes of a text file, a row group, a whole gzip file. */
@@ -38,19 +39,16 @@ export const cut = (
   return units.length === 0 ? [{ file, offset: 0, length: 0, blocks }] : units
 }
 
-// Bytes of the units on each host, most first; names break ties so that the plan is stable.
-const hostsOf = (units: ReadonlyArray<Unit>): ReadonlyArray<string> => {
-  const bytes = new Map<string, number>()
-  for (const unit of units) {
-    for (const block of unit.blocks) {
-      const from = Math.max(unit.offset, block.offset)
-      const to = Math.min(unit.offset + unit.length, block.offset + block.length)
-      if (to <= from) continue
-      for (const host of block.hosts) bytes.set(host, (bytes.get(host) ?? 0) + to - from)
-    }
-  }
-  return [...bytes].toSorted((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([host]) => host)
-}
+// The bytes of each block that the units read: a block beside them is no reason to run there.
+const hostsOf = (units: ReadonlyArray<Unit>): ReadonlyArray<string> =>
+  heaviestHosts(
+    units.flatMap((unit) =>
+      unit.blocks.flatMap(({ hosts, length, offset }) => {
+        const bytes = Math.min(unit.offset + unit.length, offset + length) - Math.max(unit.offset, offset)
+        return bytes > 0 ? [{ hosts, bytes }] : []
+      })
+    )
+  )
 
 const labelOf = (parts: ReadonlyArray<FilePart>, files: ReadonlyArray<FileStatus>): string => {
   const part = parts[0]

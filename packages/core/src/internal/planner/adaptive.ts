@@ -2,6 +2,7 @@ import { Stream } from "effect"
 import type { EngineConfig } from "../../EngineConfig.ts"
 import type { Partition } from "../../Stage.ts"
 import { Current } from "../../TaskContext.ts"
+import { heaviestHosts } from "../hosts.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
 
 /** What an earlier stage came to, by its number. */
@@ -105,7 +106,7 @@ export const joined = (
           },
     rows,
     bytes,
-    hosts: [...new Set(group.flatMap((partition) => partition.hosts))],
+    hosts: heaviestHosts(group),
     read: (task) =>
       Stream.flatMap(Stream.fromIterable(group.entries()), ([index, partition]) => read(partition, index, task))
   }

@@ -1,0 +1,19 @@
+/** Where a task would best run that reads bytes from several hosts. */
+
+// As Spark's `FilePartition.preferredLocations`: a host that has a hundredth of the bytes is as good as any other.
+const mostHosts = 3
+
+/** The hosts with the most bytes, most first; names break ties, so that a plan is stable. */
+export const heaviestHosts = (
+  parts: Iterable<{ readonly hosts: ReadonlyArray<string>; readonly bytes: number }>
+): ReadonlyArray<string> => {
+  const weights = new Map<string, number>()
+  for (const { bytes, hosts } of parts) {
+    // A part whose size is not known is somewhere as well.
+    for (const host of hosts) weights.set(host, (weights.get(host) ?? 0) + Math.max(1, bytes))
+  }
+  return [...weights]
+    .toSorted(([one, ofOne], [other, ofOther]) => ofOther - ofOne || (one < other ? -1 : 1))
+    .slice(0, mostHosts)
+    .map(([host]) => host)
+}
