@@ -107,9 +107,9 @@ const show = (name: string, { after, before, line }: Mutant): string =>
 
 // What mutants came to, by the text of their module; kept, so that `--survivors` knows of the others.
 const outcomesPath = Path.join(cache, "mutate-outcomes.json")
-const outcomes = new Map<string, readonly [Outcome, note: string]>(
-  Fs.existsSync(outcomesPath) ? JSON.parse(Fs.readFileSync(outcomesPath, "utf8")) : []
-)
+const readOutcomes = (): Map<string, readonly [Outcome, note: string]> =>
+  new Map(Fs.existsSync(outcomesPath) ? JSON.parse(Fs.readFileSync(outcomesPath, "utf8")) : [])
+const outcomes = readOutcomes()
 const keyOf = (name: string, { by, end, start }: Mutant): string => digest(`${textOf(name)}\0${start}\0${end}\0${by}`)
 
 const chosen = named.flatMap((name) => {
@@ -316,8 +316,8 @@ const tryMutants = async (): Promise<ReadonlyArray<Result>> => {
     const outcome = judgement === "survived" && !compiles() ? "refused" : judgement
     write(name, text)
     results.push({ name, mutant, outcome, note })
-    outcomes.set(keyOf(name, mutant), [outcome, note])
-    Fs.writeFileSync(outcomesPath, JSON.stringify([...outcomes]))
+    // Another run may have added to them.
+    Fs.writeFileSync(outcomesPath, JSON.stringify([...readOutcomes().set(keyOf(name, mutant), [outcome, note])]))
     console.log(`${outcome} ${show(name, mutant)}${note === "" ? "" : `\n    ${note}`}`)
   }
   return results

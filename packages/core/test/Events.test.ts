@@ -15,20 +15,23 @@ const over = (storage: Layer.Layer<Storage.Storage | FaultyStorage.FaultyStorage
 
 const storage = FaultyStorage.layer(Storage.layer)
 
-/** What is told while an action runs, up to its end; the action's own end does not matter. */
+const settle = Effect.forEach(Array.from({ length: 100 }), () => Effect.yieldNow, { discard: true })
+
+/** What is told while an action runs; how it ends does not matter. */
 const toldBy = <A, E, R>(action: Effect.Effect<A, E, R>) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const stream = yield* (yield* Events.Events).subscribe
+      const told: Array<Events.Event> = []
+      const events = yield* (yield* Events.Events).subscribe
+      yield* Effect.forkScoped(Stream.runForEach(events, (event) => Effect.sync(() => told.push(event))))
       yield* Effect.exit(action)
-      return yield* Stream.runCollect(Stream.takeUntil(stream, (event) => event._tag === "JobEnded"))
+      yield* settle
+      return told
     })
   )
 
 const only = <Tag extends Events.Event["_tag"]>(events: ReadonlyArray<Events.Event>, tag: Tag) =>
   events.filter((event): event is Extract<Events.Event, { readonly _tag: Tag }> => event._tag === tag)
-
-const settle = Effect.forEach(Array.from({ length: 100 }), () => Effect.yieldNow, { discard: true })
 
 describe("the end of a task", () => {
   it.effect("is told as what it was: success, failure, or interrupted by the failure of another", () =>
