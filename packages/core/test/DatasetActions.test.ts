@@ -86,7 +86,7 @@ describe("take, first, isEmpty", () => {
     Effect.fnUntraced(function* () {
       const dataset = Dataset.range(0, 100, { partitions: 50 }).pipe(Dataset.filter((n) => n > 90))
       assert.deepStrictEqual(yield* Dataset.take(dataset, 2), [91, 92])
-      assert.deepStrictEqual(yield* Dataset.take(dataset, -1), [])
+      assert.deepStrictEqual(yield* Dataset.take(dataset, 0), [])
     })
   )
 
