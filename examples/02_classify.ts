@@ -12,6 +12,7 @@ import { Console, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as ModelService from "./model-service/ModelService.ts"
 import { ensureDigits, heldOutAccuracy, input as digits } from "./support/digits.ts"
+import { durationFlag } from "./support/durations.ts"
 import { runMain } from "./support/program.ts"
 
 /** Input, service and output of a run: all that a process on another machine needs to take part. */
@@ -24,6 +25,10 @@ export const Payload = Schema.Struct({
   batchRows: Schema.Int,
   /** Requests in flight per executor. */
   concurrency: Schema.Int,
+  /** For each request, in milliseconds. */
+  timeoutMillis: Schema.Number,
+  /** How long rows are tried again after their first failure, in milliseconds. */
+  retryForMillis: Schema.Number,
   /** Adds a column `class`: whether the score is at least this. */
   threshold: Schema.optionalKey(Schema.Number),
   mode: Schema.Literals(["error-if-exists", "overwrite", "append"])
@@ -32,7 +37,8 @@ export const Payload = Schema.Struct({
 export const classify = Job.make("classify", {
   payload: Payload,
   // One client pool per executor, made by the first task there.
-  layer: ({ concurrency, endpoints }: typeof Payload.Type) => Scorer.layer({ endpoints, concurrency }),
+  layer: ({ concurrency, endpoints, retryForMillis, timeoutMillis }: typeof Payload.Type) =>
+    Scorer.layer({ endpoints, concurrency, timeout: timeoutMillis, retry: { retryFor: retryForMillis } }),
   action: ({ batchRows, input, mode, output, threshold, vector }) =>
     Dataset.parquetBatches(input, { vectors: [vector] }).pipe(
       Scoring.scoreBatches({ vector, threshold, batch: { rows: batchRows } }),
@@ -79,6 +85,18 @@ const command = Command.make(
       Flag.withSchema(Positive),
       Flag.withDefault(8)
     ),
+    timeout: durationFlag("timeout").pipe(
+      Flag.filter(
+        (millis) => millis > 0,
+        () => "timeout must be longer than 0"
+      ),
+      Flag.withDescription("How long an answer may take; one that takes longer is asked for once more (default: 30s)"),
+      Flag.withDefault(30_000)
+    ),
+    retryFor: durationFlag("retry-for").pipe(
+      Flag.withDescription("How long a service may be gone or overloaded, 0 to try nothing again (default: 2m)"),
+      Flag.withDefault(120_000)
+    ),
     threshold: Flag.Finite("threshold").pipe(
       Flag.withDescription("Adds a column class: whether the score is at least this"),
       Flag.optional
@@ -109,6 +127,8 @@ const command = Command.make(
       vector: options.vector,
       batchRows: options.batchRows,
       concurrency: options.concurrency,
+      timeoutMillis: options.timeout,
+      retryForMillis: options.retryFor,
       mode: Option.getOrElse(options.mode, () => (ownOutput ? ("overwrite" as const) : ("error-if-exists" as const))),
       ...(Option.isSome(threshold) ? { threshold: threshold.value } : {})
     })

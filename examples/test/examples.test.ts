@@ -1,12 +1,13 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Dataset, Engine, Vector } from "@sluice/core"
-import { Effect, FileSystem, Layer, Path, Schedule, Schema, Stream } from "effect"
+import { Effect, FileSystem, Layer, Option, Path, Schedule, Schema, Stream } from "effect"
 import { ChildProcess } from "effect/process"
 import { fileURLToPath } from "node:url"
 import { score as letterScore } from "../01_letters.ts"
 import { compare } from "../04_blocking-vs-async.ts"
 import * as Model from "../model-service/Model.ts"
+import { parseMillis } from "../support/durations.ts"
 import * as ModelService from "../model-service/ModelService.ts"
 
 const live = Layer.mergeAll(Engine.layer, NodeServices.layer)
@@ -132,7 +133,10 @@ describe("examples", () => {
           [["--input", "nowhere"], /nowhere.*\n +what to do: check the path/],
           [["--input", "in", "--vector", "features"], /no column "features".*vec/],
           [["--input", "in", "--vector", "id"], /"id"/],
-          [["--input", "in", "--vector", "vec"], /127\.0\.0\.1:1\/score.*ECONNREFUSED/s]
+          [
+            ["--input", "in", "--vector", "vec", "--retry-for", "1500ms"],
+            /127\.0\.0\.1:1\/score, attempt \d+ after [\dms ]+, rows.*ECONNREFUSED/s
+          ]
         ] as const
         yield* Effect.forEach(
           cases,
@@ -153,6 +157,30 @@ describe("examples", () => {
       }).pipe(Effect.scoped, Effect.provide(live)),
     60_000
   )
+
+  it.live("02 classify asks once more where no answer comes in time", () =>
+    Effect.gen(function* () {
+      const cwd = yield* folder
+      const service = yield* ModelService.make({ model: Model.synthetic(10), faults: [{ _tag: "Hang" }] })
+      yield* vectors(`${cwd}/in`)
+      const { code, stderr } = yield* run(
+        "02_classify.ts",
+        [...["--input", "in", "--output", "out", "--vector", "vec"], "--endpoint", service.url, "--timeout", "0.3s"],
+        cwd
+      )
+      assert.strictEqual(code, 1)
+      assert.match(stderr, /attempt 2 after .*: no answer within 300 ms/)
+    }).pipe(Effect.scoped, Effect.provide(live))
+  )
+
+  it("02 classify reads durations", () => {
+    assert.deepStrictEqual(
+      ["30s", "2m", "1m30s", "500ms", "0.5s", "1h", "0", "", "5", "2 m", "s", "-1s", "1e3s", "30sx"].map((text) =>
+        Option.getOrUndefined(parseMillis(text))
+      ),
+      [30_000, 120_000, 90_000, 500, 500, 3_600_000, 0, ...Array<undefined>(7).fill(undefined)]
+    )
+  })
 
   it.live(
     "02 classify stops on Ctrl-C without leftovers",

@@ -50,6 +50,8 @@ const payload = {
   vector: "vec",
   batchRows: 200,
   concurrency: 4,
+  timeoutMillis: 30_000,
+  retryForMillis: 120_000,
   mode: "error-if-exists"
 } as const
 

@@ -44,6 +44,7 @@ def score():
     scores = (1 / (1 + np.exp(np.minimum(-(rows @ weights + bias), 700)))).astype("<f4")
     if answer == "bool":
         scores = scores >= threshold
+    # Flask would call the bytes text/html, and the client would take them for the page of a proxy.
     return Response(scores.tobytes(), mimetype="application/octet-stream")
 
 

@@ -16,9 +16,14 @@ export interface Protocol {
   readonly name: string
   readonly method: "PUT" | "POST"
   readonly headers: Readonly<Record<string, string>>
+  /**
+   * Content types that an answer may have, in lower case and without parameters. One that has none is always read, one that
+   * has another is an error whatever its size is. By default any is read.
+   */
+  readonly accepts?: ReadonlyArray<string> | undefined
   /** The request body. May be the memory of the batch itself. */
   readonly encode: (batch: Batch) => Uint8Array
-  /** One number a row, or what is wrong with the answer. The scorer checks that they are finite. */
+  /** One number a row, or what is wrong with the answer. The scorer checks that there are as many as rows, all finite. */
   readonly decode: (answer: ArrayBuffer, rows: number) => Result.Result<Float32Array, string>
 }
 
@@ -44,11 +49,32 @@ export const float32Bytes = (values: Float32Array<ArrayBufferLike>): Uint8Array 
 const raw = {
   method: "PUT",
   headers: { "content-type": "application/octet-stream" },
+  accepts: ["application/octet-stream"],
   encode: (batch: Batch) => float32Bytes(batch.values)
 } as const
 
 /**
  * `PUT` of a raw little-endian float32 matrix, row-major; the answer is one raw little-endian float32 a row.
+ *
+ * **Details**
+ *
+ * The answer's content type is `application/octet-stream`, or it has none. Any other type, of whatever size, is refused: the
+ * page of a proxy has the right length sooner or later.
+ *
+ * **Gotchas**
+ *
+ * Flask calls bytes `text/html` where it is not told otherwise. Where such a service cannot be changed to
+ * `Response(scores, mimetype="application/octet-stream")`, say that its answers are to be believed:
+ *
+ * **Example** (A service that calls its scores a page)
+ *
+ * ```ts import.meta.vitest
+ * import { Protocol } from "@sluice/scoring"
+ *
+ * const protocol: Protocol.Protocol = { ...Protocol.rawFloat32, accepts: ["text/html"] }
+ *
+ * protocol.accepts // => ["text/html"]
+ * ```
  *
  * @category protocols
  * @since 0.1.0

@@ -1,6 +1,9 @@
 /**
  * When a request that failed is sent again: a plain value that can be printed, compared and proved finite.
  *
+ * Time is what bounds it: a service may be gone for `retryFor`. Which failures are tried again for as long, which once and which
+ * never, `ScoreError.retries` says.
+ *
  * @since 0.1.0
  */
 import { Duration } from "effect"
@@ -12,7 +15,12 @@ import { Duration } from "effect"
  * @since 0.1.0
  */
 export interface RetryPolicy {
-  /** Requests sent for the same rows, the first included. */
+  /**
+   * How long rows are tried again after their first failure; where the next request would start later, the error is final. 0 is
+   * one attempt.
+   */
+  readonly retryFor: Duration.Input
+  /** Requests sent for the same rows at most, the first included. */
   readonly maxAttempts: number
   /** Wait before the second request. */
   readonly base: Duration.Input
@@ -22,25 +30,24 @@ export interface RetryPolicy {
   readonly cap: Duration.Input
   /** The wait is multiplied by a random number between these two. */
   readonly jitter: readonly [min: number, max: number]
-  /** From the first request on; where the next one would start later, the error is final. */
-  readonly maxElapsed: Duration.Input
   /** Longest wait a `Retry-After` header can ask for. Longer ones are cut to this. */
   readonly retryAfterCap: Duration.Input
 }
 
 /**
- * 5 attempts, waits of 100 ms doubling up to 10 s with 0.75..1.25 jitter, 2 minutes in all, `Retry-After` up to 60 s.
+ * 2 minutes from the first failure on, waits of 100 ms doubling up to 10 s with 0.75..1.25 jitter, `Retry-After` up to 60 s, any
+ * number of attempts (about 20).
  *
  * @category constants
  * @since 0.1.0
  */
 export const defaults: RetryPolicy = {
-  maxAttempts: 5,
+  retryFor: "2 minutes",
+  maxAttempts: Infinity,
   base: "100 millis",
   factor: 2,
   cap: "10 seconds",
   jitter: [0.75, 1.25],
-  maxElapsed: "2 minutes",
   retryAfterCap: "60 seconds"
 }
 
@@ -58,7 +65,7 @@ export const never: RetryPolicy = { ...defaults, maxAttempts: 1 }
  * **Details**
  *
  * A `Retry-After` is a lower bound of the wait: it is cut to `retryAfterCap` and never makes the wait shorter than the
- * backoff. It counts as an attempt like every other failure.
+ * backoff. It counts as an attempt like every other failure. The shortest wait is 1 ms.
  *
  * **Example** (Waits without jitter)
  *
@@ -69,7 +76,8 @@ export const never: RetryPolicy = { ...defaults, maxAttempts: 1 }
  *
  * wait(1) // => 100
  * wait(3) // => 400
- * wait(5) // => undefined
+ * wait(9) // => 10000
+ * RetryPolicy.delay(RetryPolicy.defaults, { attempt: 9, elapsed: 119_000, random: 0.5 }) // => undefined
  * ```
  *
  * @category getters
@@ -79,7 +87,7 @@ export const delay = (
   policy: RetryPolicy,
   failed: {
     readonly attempt: number
-    /** Milliseconds since the first request. */
+    /** Milliseconds since the first failure. */
     readonly elapsed: number
     /** From 0 to 1. */
     readonly random: number
@@ -93,8 +101,9 @@ export const delay = (
     Math.min(Duration.toMillis(policy.cap), Duration.toMillis(policy.base) * policy.factor ** (failed.attempt - 1)) *
     (min + (max - min) * failed.random)
   const asked = Math.min(failed.retryAfter ?? 0, Duration.toMillis(policy.retryAfterCap))
-  const wait = Math.max(backoff, asked)
-  return failed.elapsed + wait > Duration.toMillis(policy.maxElapsed) ? undefined : wait
+  // Never 0: the time would not pass, and the retries with it.
+  const wait = Math.max(1, backoff, asked)
+  return failed.elapsed + wait <= Duration.toMillis(policy.retryFor) ? wait : undefined
 }
 
 /**

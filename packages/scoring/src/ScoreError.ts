@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import { Schema } from "effect"
+import { Duration, Effect, Schema } from "effect"
 
 /**
  * The rows an error concerns.
@@ -64,9 +64,7 @@ export class TimedOut extends Schema.TaggedError<TimedOut>("@sluice/scoring/Scor
   millis: Schema.Number
 }) {
   override get message(): string {
-    const what =
-      this.phase === "connect" ? "no connection" : this.phase === "answer" ? "no answer" : "no end of the answer"
-    return `${what} within ${this.millis} ms; raise \`timeout\` or send fewer rows a request if the model is slow`
+    return `${brief(this)}; raise \`timeout\` or send fewer rows a request if the model is slow`
   }
 }
 
@@ -78,11 +76,15 @@ export class TimedOut extends Schema.TaggedError<TimedOut>("@sluice/scoring/Scor
  */
 export class Rejected extends Schema.TaggedError<Rejected>("@sluice/scoring/ScoreError/Rejected")("Rejected", {
   status: Schema.Int,
-  /** The first bytes of the answer (at most 256) as text. */
-  body: Schema.String
+  /** The first 256 characters of the answer, escaped and without the secrets of the request. */
+  body: Schema.String,
+  /** Where a redirect points to, escaped likewise; it is not followed. */
+  location: Schema.UndefinedOr(Schema.String)
 }) {
   override get message(): string {
-    return `rejected with status ${this.status}: ${this.body}`
+    if (this.status >= 400) return `rejected with status ${this.status}: ${this.body}`
+    const where = this.location === undefined ? "without a location" : `to "${this.location}"`
+    return `redirected with status ${this.status} ${where}; redirects are not followed, give the address that scores as endpoint`
   }
 }
 
@@ -94,7 +96,7 @@ export class Rejected extends Schema.TaggedError<Rejected>("@sluice/scoring/Scor
  */
 export class Overloaded extends Schema.TaggedError<Overloaded>("@sluice/scoring/ScoreError/Overloaded")("Overloaded", {
   status: Schema.Int,
-  /** The first bytes of the answer (at most 256) as text. */
+  /** The first 256 characters of the answer, escaped and without the secrets of the request. */
   body: Schema.String,
   /** Milliseconds the service asked to wait, where it did. */
   retryAfter: Schema.UndefinedOr(Schema.Number)
@@ -114,7 +116,7 @@ export class ServerFailed extends Schema.TaggedError<ServerFailed>("@sluice/scor
   "ServerFailed",
   {
     status: Schema.Int,
-    /** The first bytes of the answer (at most 256) as text. */
+    /** The first 256 characters of the answer, escaped and without the secrets of the request. */
     body: Schema.String
   }
 ) {
@@ -131,7 +133,7 @@ export class ServerFailed extends Schema.TaggedError<ServerFailed>("@sluice/scor
  */
 export class BadAnswer extends Schema.TaggedError<BadAnswer>("@sluice/scoring/ScoreError/BadAnswer")("BadAnswer", {
   detail: Schema.String,
-  /** The first bytes of the answer (at most 256) as text. */
+  /** The first 256 characters of the answer, escaped and without the secrets of the request. */
   body: Schema.String,
   /** Row of the request whose score is at fault, where it is one row's. */
   row: Schema.UndefinedOr(Schema.Int)
@@ -229,25 +231,90 @@ const retryableCodes = new Set([
 ])
 
 /**
- * Whether the same request may succeed later: after a connection that failed or broke, 429, 502, 503 and 504. A request that
- * timed out while the service worked on it is not sent again, since the service may still be at work on it.
+ * How often a request is tried again after such a failure.
+ *
+ * **Details**
+ *
+ * - `timed`, as long as the `RetryPolicy` allows: a connection that failed or broke, 429, 502, 503 and 504. The service was not
+ *   reached or has no time.
+ * - `once`, at another endpoint where there is one: other 5xx, and an answer that did not come or did not end in time. It may
+ *   be the rows that are at fault, or the service may still be at work on them.
+ * - `never`: what will not change. 4xx, redirects, wrong answers and addresses, wrong rows.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const retries = (reason: Reason): "timed" | "once" | "never" => {
+  switch (reason._tag) {
+    case "Unreachable":
+      return retryableCodes.has(reason.code) ? "timed" : "never"
+    case "TimedOut":
+      return reason.phase === "connect" ? "timed" : "once"
+    case "Overloaded":
+      return "timed"
+    case "ServerFailed":
+      return reason.status === 502 || reason.status === 504 ? "timed" : "once"
+    default:
+      return "never"
+  }
+}
+
+/**
+ * Whether the same request may succeed later.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isRetryable = (reason: Reason): boolean => {
+export const isRetryable = (reason: Reason): boolean => retries(reason) !== "never"
+
+/**
+ * A failure in a few words: `status 503`, `ECONNREFUSED`, `no answer within 30000 ms`.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const brief = (reason: Reason): string => {
   switch (reason._tag) {
     case "Unreachable":
-      return retryableCodes.has(reason.code)
+      return reason.code
     case "TimedOut":
-      return reason.phase === "connect"
+      return `no ${reason.phase === "connect" ? "connection" : reason.phase === "answer" ? "answer" : "end of the answer"} within ${reason.millis} ms`
+    case "Rejected":
     case "Overloaded":
-      return true
     case "ServerFailed":
-      return reason.status === 502 || reason.status === 504
+      return `status ${reason.status}`
     default:
-      return false
+      return reason._tag
   }
+}
+
+/**
+ * Requests for the same rows that failed before the last one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Earlier = Schema.Struct({
+  /** URL without credentials and query. */
+  endpoint: Schema.String,
+  /** In a few words. */
+  failure: Schema.String,
+  /** How many failed like this. */
+  requests: Schema.Int
+})
+
+/**
+ * Requests for the same rows that failed before the last one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Earlier = typeof Earlier.Type
+
+// To the second, from ten on; the rest is noise.
+const describeMillis = (millis: number): string => {
+  const unit = millis < 10_000 ? 1 : 1000
+  return Duration.format(Duration.millis(Math.round(millis / unit) * unit))
 }
 
 const describeRange = (range: RowRange): string => {
@@ -273,14 +340,22 @@ export class ScoreError extends Schema.TaggedError<ScoreError>("@sluice/scoring/
   attempt: Schema.Int,
   /** The rows concerned. */
   rows: Schema.Array(RowRange),
-  reason: Reason
+  reason: Reason,
+  /** Milliseconds from the start of the first request to the end of the last one. */
+  elapsedMillis: Schema.Number.pipe(Schema.withConstructorDefault(Effect.succeed(0))),
+  /** How the requests before the last one failed, by endpoint and kind. */
+  earlier: Schema.Array(Earlier).pipe(Schema.withConstructorDefault(Effect.succeed([])))
 }) {
   override get message(): string {
     const rows = this.rows.length === 0 ? "" : `, ${this.rows.map(describeRange).join(" and ")}`
     // Rows that were never sent say nothing about the service.
-    return this.attempt === 0
-      ? `scoring${rows}: ${this.reason.message}`
-      : `${this.endpoint}, attempt ${this.attempt}${rows}: ${this.reason.message}`
+    if (this.attempt === 0) return `scoring${rows}: ${this.reason.message}`
+    const elapsed = this.attempt === 1 || this.elapsedMillis === 0 ? "" : ` after ${describeMillis(this.elapsedMillis)}`
+    const before = this.earlier.map(
+      ({ endpoint, failure, requests }) => `${endpoint} ${failure}${requests === 1 ? "" : ` (${requests} times)`}`
+    )
+    const others = before.length === 0 ? "" : `; before that: ${before.join(", ")}`
+    return `${this.endpoint}, attempt ${this.attempt}${elapsed}${rows}: ${this.reason.message}${others}`
   }
 
   /** HTTP status of the last answer, where there was one that was not a success. */
@@ -288,7 +363,7 @@ export class ScoreError extends Schema.TaggedError<ScoreError>("@sluice/scoring/
     return "status" in this.reason ? this.reason.status : undefined
   }
 
-  /** First bytes of the last answer, at most 256, as text. */
+  /** The first 256 characters of the last answer, escaped and without the secrets of the request. */
   get body(): string | undefined {
     return "body" in this.reason ? this.reason.body : undefined
   }

@@ -9,23 +9,28 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Current, ExecutorInfo, type TaskContext } from "@sluice/core/TaskContext"
 import { Clock, Context, Duration, Effect, Layer, Random, Redacted, Result, type Scope, Semaphore } from "effect"
+import * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Batch from "./Batch.ts"
-import { firstBytes, reasonOf } from "./internal/http.ts"
+import { reasonOf, wrongContent } from "./internal/http.ts"
 import { Meter } from "./internal/meter.ts"
+import { rowsAtFault, wrongScores } from "./internal/scores.ts"
+import * as Words from "./internal/words.ts"
 import type { Model } from "./Model.ts"
 import * as Protocol from "./Protocol.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import {
   BadAnswer,
   BadSetup,
-  isRetryable,
+  brief,
+  type Earlier,
   NotAVector,
   Overloaded,
   type Reason,
   Rejected,
+  retries,
   ScoreError,
   ServerFailed,
   TimedOut,
@@ -79,7 +84,7 @@ export class Scorer extends Context.Service<
     readonly features: () => number | undefined
     /** Requests in flight at most, over all tasks of the executor. */
     readonly concurrency: number
-    /** One finite score a row. Waits for a permit; interrupting it closes the connection of a request in flight. */
+    /** One finite score a row, or a failure: the operators check that none is missing or too many. Waits for a permit; interrupting it closes the connection of a request in flight. */
     readonly score: (batch: Batch.Batch) => Effect.Effect<Float32Array, ScoreError>
     readonly stats: Effect.Effect<Stats>
   }
@@ -115,7 +120,10 @@ export interface Options {
   readonly timeout?: Duration.Input | undefined
   /** Default {@link RetryPolicy.defaults}. */
   readonly retry?: Partial<RetryPolicy.RetryPolicy> | undefined
-  /** Added to every request. */
+  /**
+   * Added to every request. What is `Redacted` or named like a secret (`authorization`, `cookie`, `x-api-key`) is never shown, even
+   * where the service repeats it.
+   */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted>> | undefined
   /** A trace span for every request, which costs about 0.1 ms of CPU each. Default `false`. */
   readonly tracing?: boolean | undefined
@@ -138,9 +146,21 @@ interface Endpoint {
   /** All but the body. */
   readonly request: HttpClientRequest.HttpClientRequest
   inFlight: number
+  /** Whether there ever was an answer: then the name and the address are right. */
+  answered: boolean
 }
 
+// A job that waits for its service says so, after a second and then not more often than this.
+const warnAfterMillis = 1000
+const warnEveryMillis = 10_000
+
 const nameOf = (url: URL): string => url.origin + url.pathname
+
+type Mutable<A> = { -readonly [K in keyof A]: A[K] }
+
+// A name that nobody knows is a typing error, unless there was an answer under it: then its server is being replaced.
+const retriesAt = (endpoint: Endpoint, reason: Reason): ReturnType<typeof retries> =>
+  endpoint.answered && reason._tag === "Unreachable" && reason.code === "ENOTFOUND" ? "timed" : retries(reason)
 
 const setupError = (detail: string): ScoreError =>
   new ScoreError({ endpoint: "scorer", attempt: 0, rows: [], reason: new BadSetup({ detail }) })
@@ -178,11 +198,6 @@ const expectations = (declared: number | undefined) => {
   }
 }
 
-const notFinite = (scores: Float32Array): number => {
-  for (let i = 0; i < scores.length; i++) if (!Number.isFinite(scores[i])) return i
-  return -1
-}
-
 /**
  * A scorer that sends every matrix to a model service over HTTP. {@link layer} is the usual way to have one.
  *
@@ -207,12 +222,17 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
   const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
   const timeoutMillis = Duration.toMillis(timeout)
   const retry: RetryPolicy.RetryPolicy = { ...RetryPolicy.defaults, ...options.retry }
-  const headers = Object.fromEntries(
-    Object.entries({ ...protocol.headers, ...options.headers }).map(([name, value]) => [
-      name.toLowerCase(),
-      Redacted.isRedacted(value) ? Redacted.value(value) : value
-    ])
-  )
+  const given = Object.entries({ ...protocol.headers, ...options.headers }).map(([name, value]) => ({
+    name: name.toLowerCase(),
+    secret: Redacted.isRedacted(value),
+    value: Redacted.isRedacted(value) ? Redacted.value(value) : value
+  }))
+  const headers = Object.fromEntries(given.map(({ name, value }) => [name, value]))
+  const words = Words.make(Words.secretsOf(given, chosen))
+  const secretNames = [
+    ...(yield* Headers.CurrentRedactedNames),
+    ...given.filter(({ secret }) => secret).map(({ name }) => name)
+  ]
   const contentType = headers["content-type"] ?? "application/octet-stream"
 
   const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
@@ -228,7 +248,8 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
     url,
     name: nameOf(url),
     request: HttpClientRequest.make(protocol.method)(url.href, { headers }),
-    inFlight: 0
+    inFlight: 0,
+    answered: false
   }))
   const headBytes = endpoints.reduce((most, { url }) => Math.max(most, headSize(protocol.method, url, headers)), 0)
   let turn = 0
@@ -264,7 +285,7 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
             body
           }))
         }),
-        Effect.mapError((error) => reasonOf(error, timeoutMillis)),
+        Effect.mapError((error) => reasonOf(error, timeoutMillis, words)),
         Effect.timeoutOrElse({
           duration: timeout,
           orElse: () => Effect.fail(new TimedOut({ phase, millis: timeoutMillis }))
@@ -272,25 +293,43 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
       )
     const answer = yield* exchange
     meter.answered(task, answerHeadSize(answer.headers), answer.body.byteLength)
+    endpoint.answered = true
     const { body, status } = answer
     if (status >= 200 && status < 300) {
+      const content = wrongContent(answer.headers, protocol.accepts, words)
+      if (content !== undefined) {
+        const said = words(body)
+        return yield* new BadAnswer({ detail: `${content}; it begins: ${said}`, body: said, row: undefined })
+      }
       const decoded = protocol.decode(body, batch.rows)
       if (Result.isFailure(decoded)) {
-        return yield* new BadAnswer({ detail: decoded.failure, body: firstBytes(body), row: undefined })
+        return yield* new BadAnswer({ detail: words(decoded.failure), body: words(body), row: undefined })
       }
-      const wrong = notFinite(decoded.success)
-      return wrong < 0
-        ? decoded.success
-        : yield* new BadAnswer({ detail: `the score is ${decoded.success[wrong]}`, body: "", row: wrong })
+      const wrong = wrongScores(decoded.success, batch.rows)
+      return wrong === undefined ? decoded.success : yield* wrong
     }
-    const text = firstBytes(body)
+    const text = words(body)
     if (status === 429 || status === 503) {
       const now = yield* Clock.currentTimeMillis
       const retryAfter = RetryPolicy.parseRetryAfter(answer.headers["retry-after"], now)
       return yield* new Overloaded({ status, body: text, retryAfter })
     }
-    return yield* status >= 500 ? new ServerFailed({ status, body: text }) : new Rejected({ status, body: text })
+    if (status >= 500) return yield* new ServerFailed({ status, body: text })
+    const location = status < 400 ? answer.headers["location"] : undefined
+    return yield* new Rejected({ status, body: text, location: location === undefined ? undefined : words(location) })
   })
+
+  let warned = -Infinity
+  // Jobs stand still while their service is gone: whoever looks shall see why.
+  const warn = (now: number, waited: number, endpoint: string, attempt: number, reason: Reason) => {
+    if (waited < warnAfterMillis || now - warned < warnEveryMillis) return Effect.void
+    warned = now
+    const since = Duration.format(Duration.millis(Math.round(waited)))
+    const left = Duration.format(Duration.fromInputUnsafe(retry.retryFor))
+    return Effect.logWarning(
+      `${endpoint}: ${brief(reason)}, attempt ${attempt}, for ${since} now; tried again for up to ${left}`
+    )
+  }
 
   const attempts = Effect.fnUntraced(function* (batch: Batch.Batch): Effect.fn.Return<Float32Array, ScoreError> {
     const task = yield* Current
@@ -307,6 +346,10 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
     const bodyBytes = batch.values.byteLength
     const first = clock.currentTimeMillisUnsafe()
     let endpoint: Endpoint | undefined
+    let failedAt: number | undefined
+    // Whether a request has failed in a way that is tried again once.
+    let spent = false
+    const failures = new Map<string, Mutable<Earlier>>()
     for (let attempt = 1; ; attempt++) {
       const target = pick(endpoint)
       if (target === undefined) return yield* setupError("no endpoint")
@@ -328,22 +371,36 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
         return result.success
       }
       const reason = result.failure
-      const wait = isRetryable(reason)
+      const failed = clock.currentTimeMillisUnsafe()
+      failedAt ??= failed
+      const kind = retriesAt(target, reason)
+      const again = kind === "timed" || (kind === "once" && !spent)
+      if (kind === "once") spent = true
+      const wait = again
         ? RetryPolicy.delay(retry, {
             attempt,
-            elapsed: clock.currentTimeMillisUnsafe() - first,
+            elapsed: failed - failedAt,
             random: yield* Random.next,
             retryAfter: reason._tag === "Overloaded" ? reason.retryAfter : undefined
           })
         : undefined
       if (wait === undefined) {
         meter.failed()
-        const rows =
-          reason._tag === "BadAnswer" && reason.row !== undefined
-            ? Batch.rangeAt(batch.spans, reason.row)
-            : Batch.ranges(batch.spans)
-        return yield* new ScoreError({ endpoint: target.name, attempt, rows, reason })
+        return yield* new ScoreError({
+          endpoint: target.name,
+          attempt,
+          rows: rowsAtFault(reason, batch),
+          reason,
+          elapsedMillis: failed - first,
+          earlier: [...failures.values()]
+        })
       }
+      const failure = brief(reason)
+      const key = `${target.name} ${failure}`
+      const same = failures.get(key)
+      if (same === undefined) failures.set(key, { endpoint: target.name, failure, requests: 1 })
+      else same.requests++
+      yield* warn(failed, failed - failedAt, target.name, attempt, reason)
       yield* Effect.sleep(wait)
     }
   })
@@ -356,7 +413,9 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
     score: (batch) => {
       // The request that waited for the permit goes out before this answer is made into rows: the service waits less.
       const scored = Effect.tap(semaphore.withPermit(attempts(batch)), Effect.yieldNowWith(1))
-      return tracerDisabled ? Effect.provideService(scored, HttpClient.TracerDisabledWhen, () => true) : scored
+      return tracerDisabled
+        ? Effect.provideService(scored, HttpClient.TracerDisabledWhen, () => true)
+        : Effect.provideService(scored, Headers.CurrentRedactedNames, secretNames)
     },
     stats: Effect.clockWith((clock) => Effect.sync(() => meter.stats(now(clock))))
   })
@@ -385,7 +444,8 @@ const answerHeadSize = (headers: Readonly<Record<string, string>>): number =>
  *
  * **Gotchas**
  *
- * A request that failed in transit may have reached the service: a repeated request may score the same rows twice there.
+ * A request that failed in transit or was not answered in time may have reached the service: a repeated request may score the
+ * same rows twice there.
  *
  * @category layers
  * @since 0.1.0
@@ -424,20 +484,21 @@ export const layerModel = (model: Model): Layer.Layer<Scorer> =>
         }
         const started = now(clock)
         meter.started(task, started, false, 0, 0)
-        const scores = model.score(batch.values, batch.rows)
-        meter.ended(task, now(clock), started)
-        const wrong = scores.length === batch.rows ? notFinite(scores) : 0
-        if (wrong >= 0) {
+        let scores: Float32Array
+        try {
+          scores = model.score(batch.values, batch.rows)
+        } finally {
+          meter.ended(task, now(clock), started)
+        }
+        const wrong = wrongScores(scores, batch.rows)
+        if (wrong !== undefined) {
           meter.failed()
-          const detail =
-            scores.length === batch.rows
-              ? `the score is ${scores[wrong]}`
-              : `${scores.length} scores for ${batch.rows} rows`
           return yield* new ScoreError({
             endpoint: model.name,
             attempt: 1,
-            rows: scores.length === batch.rows ? Batch.rangeAt(batch.spans, wrong) : Batch.ranges(batch.spans),
-            reason: new BadAnswer({ detail, body: "", row: scores.length === batch.rows ? wrong : undefined })
+            rows: rowsAtFault(wrong, batch),
+            reason: wrong,
+            elapsedMillis: now(clock) - started
           })
         }
         meter.scored(task, batch.rows)

@@ -35,6 +35,7 @@ import { dual } from "effect/Function"
 import * as Batch from "./Batch.ts"
 import { group, type Segment } from "./internal/batcher.ts"
 import { type VectorColumn, vectorColumn, withScores } from "./internal/columns.ts"
+import { rowsAtFault, wrongCount } from "./internal/scores.ts"
 import { BadSetup, NotAVector, type Reason, ScoreError, VectorLength } from "./ScoreError.ts"
 import { Scorer } from "./Scorer.ts"
 
@@ -107,6 +108,15 @@ const limitOf = (options: BatchOptions | undefined, features: number): number =>
   )
 
 const lingerOf = (options: BatchOptions | undefined): number => Duration.toMillis(options?.linger ?? "100 millis")
+
+// A scorer may be anybody's.
+const counted = (scorer: Scorer["Service"], batch: Batch.Batch): Effect.Effect<Float32Array, ScoreError> =>
+  Effect.flatMap(scorer.score(batch), (scores) => {
+    const reason = wrongCount(scores, batch.rows)
+    return reason === undefined
+      ? Effect.succeed(scores)
+      : Effect.fail(new ScoreError({ endpoint: scorer.describe, attempt: 1, rows: rowsAtFault(reason, batch), reason }))
+  })
 
 const spanOf = (segment: Segment<object>, task: TaskContext): Batch.Span => ({
   origin: Origin.of(segment.block),
@@ -231,7 +241,7 @@ export const score: {
             groups,
             ({ segments }) =>
               Effect.flatMap(toBatch(scorer, segments, task), (batch) =>
-                Effect.map(scorer.score(batch), (scores) => toRows(segments, scores))
+                Effect.map(counted(scorer, batch), (scores) => toRows(segments, scores))
               ),
             { concurrency: scorer.concurrency, unordered: options.ordered === false }
           ).pipe(flatten)
@@ -374,10 +384,10 @@ export const scoreBatches: {
             groups,
             ({ segments }) =>
               Effect.flatMap(toBatch(scorer, segments, task), (batch) =>
-                Effect.map(batch.rows === 0 ? Effect.succeed(new Float32Array(0)) : scorer.score(batch), (scores) => ({
-                  segments,
-                  scores
-                }))
+                Effect.map(
+                  batch.rows === 0 ? Effect.succeed(new Float32Array(0)) : counted(scorer, batch),
+                  (scores) => ({ segments, scores })
+                )
               ),
             { concurrency: scorer.concurrency, unordered: !ordered }
           )

@@ -8,10 +8,14 @@ const at = (
 ) => RetryPolicy.delay(RetryPolicy.defaults, { attempt, elapsed: 0, random: 0.5, ...more })
 
 describe("RetryPolicy", () => {
-  it("doubles from 100 ms and stops after five attempts", () => {
+  it("doubles from 100 ms up to 10 s, and goes on as long as there is time", () => {
     assert.deepStrictEqual(
-      [1, 2, 3, 4, 5, 6].map((n) => at(n)),
-      [100, 200, 400, 800, undefined, undefined]
+      [1, 2, 3, 4, 5, 8, 500].map((n) => at(n)),
+      [100, 200, 400, 800, 1600, 10_000, 10_000]
+    )
+    assert.isUndefined(RetryPolicy.delay(RetryPolicy.never, { attempt: 1, elapsed: 0, random: 0.5 }))
+    assert.isUndefined(
+      RetryPolicy.delay({ ...RetryPolicy.defaults, retryFor: 0 }, { attempt: 1, elapsed: 0, random: 0.5 })
     )
   })
 
@@ -35,7 +39,9 @@ describe("RetryPolicy", () => {
   })
 
   it("counts a Retry-After as an attempt like any other failure", () => {
-    assert.isUndefined(at(5, { retryAfter: 10 }))
+    const policy = { ...RetryPolicy.defaults, maxAttempts: 5 }
+    assert.strictEqual(RetryPolicy.delay(policy, { attempt: 4, elapsed: 0, random: 0.5, retryAfter: 10 }), 800)
+    assert.isUndefined(RetryPolicy.delay(policy, { attempt: 5, elapsed: 0, random: 0.5, retryAfter: 10 }))
   })
 
   it("gives up where the next request would start after the time is over", () => {
@@ -53,21 +59,25 @@ describe("RetryPolicy", () => {
     "ends for every policy within its attempts and its time",
     [
       Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 20 })),
-      Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 300_000 })),
+      Schema.Boolean,
+      Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 5000 })),
+      Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 200 })),
       Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
     ],
-    ([maxAttempts, maxElapsed, retryAfter]) =>
+    ([attempts, bounded, retryFor, base, retryAfter]) =>
       Effect.gen(function* () {
-        const policy = { ...RetryPolicy.defaults, maxAttempts, maxElapsed: Duration.millis(maxElapsed) }
+        const maxAttempts = bounded ? attempts : Infinity
+        const policy = { ...RetryPolicy.defaults, maxAttempts, base, retryFor: Duration.millis(retryFor) }
         let elapsed = 0
         let attempt = 1
         for (; ; attempt++) {
           const wait = RetryPolicy.delay(policy, { attempt, elapsed, random: yield* Random.next, retryAfter })
           if (wait === undefined) break
+          assert.isAtLeast(wait, 1)
           elapsed += wait
         }
         assert.isAtMost(attempt, maxAttempts)
-        assert.isAtMost(elapsed, maxElapsed)
+        assert.isAtMost(elapsed, retryFor)
       })
   )
 

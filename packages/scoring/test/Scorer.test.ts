@@ -1,12 +1,12 @@
 import { Batch, Model, Protocol, type RetryPolicy, ScoreError, Scorer } from "@sluice/scoring"
 import { ExecutorInfo } from "@sluice/core/TaskContext"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Logger, Redacted, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Net from "node:net"
-import { type Act, eventually, make, type FaultServer } from "./faultServer.ts"
+import { type Act, make, type FaultServer, overTime, turns, until } from "./faultServer.ts"
 
-const quick: Partial<RetryPolicy.RetryPolicy> = { base: 5, cap: 20 }
+const quick: Partial<RetryPolicy.RetryPolicy> = { base: 1, cap: 2, maxAttempts: 5 }
 
 // Row i of four features, the first of which is what the server answers.
 const matrix = (rows: number, features = 4) => Float32Array.from({ length: rows * features }, (_, i) => i)
@@ -25,7 +25,7 @@ const failureOf = (script: ReadonlyArray<Act>, more?: Partial<Scorer.Options>) =
   Effect.gen(function* () {
     const server = yield* make(4, script)
     const error = yield* Effect.flip(Effect.scoped(scoreOnce(server, more)))
-    assert.isTrue(yield* eventually(() => server.sockets.size === 0, 100), "no open socket after 100 ms")
+    yield* until(() => server.sockets.size === 0)
     return { error, server }
   })
 
@@ -57,9 +57,19 @@ describe("Scorer", () => {
   describe("what is final at once", () => {
     const cases: ReadonlyArray<readonly [string, Act, string, RegExp]> = [
       ["400", { _tag: "Status", status: 400, body: "bad body" }, "Rejected", /status 400: bad body/],
-      ["404", { _tag: "Status", status: 404, body: "x".repeat(1000) }, "Rejected", /x{256}$/],
-      ["a redirect", { _tag: "Status", status: 302, headers: { location: "/" } }, "Rejected", /302/],
-      ["500", { _tag: "Status", status: 500, body: "boom" }, "ServerFailed", /500: boom/],
+      ["404", { _tag: "Status", status: 404, body: "x".repeat(1000) }, "Rejected", /[^x]x{256}\.\.\.$/],
+      [
+        "a redirect",
+        { _tag: "Status", status: 302, headers: { location: "https://login/?to=score" } },
+        "Rejected",
+        /status 302 to "https:\/\/login\/\?to=score"; redirects are not followed/
+      ],
+      [
+        "a redirect to nowhere",
+        { _tag: "Status", status: 301 },
+        "Rejected",
+        /status 301 without a location; redirects/
+      ],
       ["a short answer", { _tag: "Bytes", bytes: () => new Uint8Array(8) }, "BadAnswer", /expected 12 bytes .* got 8/],
       ["a long answer", { _tag: "Bytes", bytes: () => new Uint8Array(16) }, "BadAnswer", /expected 12 bytes .* got 16/],
       ["an empty answer", { _tag: "Bytes", bytes: () => new Uint8Array(0) }, "BadAnswer", /got 0/],
@@ -85,6 +95,7 @@ describe("Scorer", () => {
           assert.strictEqual(error.attempt, 1)
           assert.isFalse(error.isRetryable)
           assert.strictEqual(server.requests.length, 1)
+          assert.deepStrictEqual(error.earlier, [])
         })
       )
     }
@@ -103,21 +114,76 @@ describe("Scorer", () => {
         )
       })
     )
+  })
 
-    for (const [act, phase] of [
-      [{ _tag: "Hang" }, "answer"],
-      [{ _tag: "HangMid" }, "body"]
-    ] as const) {
-      it.live(`times out when the service hangs before the end of the ${phase}`, () =>
+  describe("what is tried again once", () => {
+    const cases: ReadonlyArray<readonly [string, Act, RegExp]> = [
+      ["500", { _tag: "Status", status: 500, body: "boom" }, /status 500: boom/],
+      ["an answer that does not come", { _tag: "Hang" }, /no answer within 30000 ms/],
+      ["an answer that does not end", { _tag: "HangMid" }, /no end of the answer within 30000 ms/]
+    ]
+    for (const [name, act, message] of cases) {
+      it.effect(`scores after ${name}`, () =>
         Effect.gen(function* () {
-          const { error, server } = yield* failureOf([act], { timeout: 50 })
-          assert.strictEqual(error.reason._tag, "TimedOut")
-          assert.strictEqual(error.reason._tag === "TimedOut" && error.reason.phase, phase)
-          assert.strictEqual(server.requests.length, 1)
-          assert.strictEqual(server.aborted, 1)
+          const server = yield* make(4, [act, { _tag: "Score" }])
+          const scorer = yield* Scorer.make({ endpoints: [server.url] })
+          assert.deepStrictEqual(
+            Array.from(yield* overTime(scorer.score(batch()), scorer, [server], "1 second")),
+            [0, 4, 8]
+          )
+          assert.deepInclude(yield* scorer.stats, { requests: 2, retries: 1, failures: 0, inFlight: 0 })
+        })
+      )
+
+      it.effect(`fails after twice ${name}, whatever time there is`, () =>
+        Effect.gen(function* () {
+          const server = yield* make(4, [act])
+          const scorer = yield* Scorer.make({ endpoints: [server.url], retry: { retryFor: "1 hour" } })
+          const error = yield* Effect.flip(overTime(scorer.score(batch()), scorer, [server], "1 second"))
+          assert.strictEqual(error.attempt, 2)
+          assert.strictEqual(server.requests.length, 2)
+          assert.isTrue(error.isRetryable)
+          assert.match(error.message, message)
+          assert.deepStrictEqual(
+            error.earlier.map(({ endpoint, requests }) => [endpoint, requests]),
+            [[server.url, 1]]
+          )
+          yield* until(() => server.hanging === 0)
+          assert.strictEqual(server.aborted, act._tag === "Status" ? 0 : 2)
+        })
+      )
+
+      it.effect(`fails at once on ${name} where nothing is to be tried again`, () =>
+        Effect.gen(function* () {
+          const server = yield* make(4, [act])
+          const scorer = yield* Scorer.make({ endpoints: [server.url], retry: { retryFor: 0 } })
+          const error = yield* Effect.flip(overTime(scorer.score(batch()), scorer, [server], "1 second"))
+          assert.strictEqual(error.attempt, 1)
+        })
+      )
+
+      it.effect(`takes another endpoint after ${name}`, () =>
+        Effect.gen(function* () {
+          const servers = [yield* make(4, [act]), yield* make(4, [act]), yield* make(4, [act])]
+          const scorer = yield* Scorer.make({ endpoints: servers.map(({ url }) => url) })
+          const error = yield* Effect.flip(overTime(scorer.score(batch()), scorer, servers, "1 second"))
+          assert.deepStrictEqual(servers.map(({ requests }) => requests.length).toSorted(), [0, 1, 1])
+          assert.notStrictEqual(error.earlier[0]?.endpoint, error.endpoint)
+          assert.include(error.message, `before that: ${error.earlier[0]?.endpoint}`)
         })
       )
     }
+
+    it.effect("does not end a job of twenty requests for one that stalls", () =>
+      Effect.gen(function* () {
+        const acts = Array.from({ length: 20 }, (_, i): Act => ({ _tag: i === 7 ? "Hang" : "Score" }))
+        const server = yield* make(4, [...acts, { _tag: "Score" }])
+        const scorer = yield* Scorer.make({ endpoints: [server.url] })
+        const all = Effect.forEach(Array.from({ length: 20 }), () => scorer.score(batch()), { concurrency: 4 })
+        assert.lengthOf(yield* overTime(all, scorer, [server], "1 second"), 20)
+        assert.deepInclude(yield* scorer.stats, { requests: 21, retries: 1 })
+      })
+    )
   })
 
   describe("what is tried again", () => {
@@ -181,10 +247,10 @@ describe("Scorer", () => {
         const scorer = yield* Scorer.make(options(server))
         const fiber = yield* Effect.forkChild(scorer.score(batch()))
         // The clock stands still until the first answer has arrived.
-        assert.isTrue(yield* eventually(() => server.requests.length === 1 && server.open === 0))
-        while ((yield* scorer.stats).inFlight > 0) yield* eventually(() => false, 5)
+        yield* until(() => server.requests.length === 1)
+        while ((yield* scorer.stats).inFlight > 0) yield* turns(1)
         yield* TestClock.adjust(2999)
-        yield* eventually(() => false, 20)
+        yield* turns()
         assert.strictEqual(server.requests.length, 1)
         yield* TestClock.adjust(1)
         assert.deepStrictEqual(Array.from(yield* Fiber.join(fiber)), [0, 4, 8])
@@ -192,10 +258,68 @@ describe("Scorer", () => {
       })
     )
 
+    it.effect("outlives a service that is gone for a minute and a half", () =>
+      Effect.gen(function* () {
+        const server = yield* make(4)
+        server.gone = true
+        const scorer = yield* Scorer.make({ endpoints: [server.url] })
+        yield* Effect.forkChild(
+          Effect.andThen(
+            Effect.sleep("90 seconds"),
+            Effect.sync(() => (server.gone = false))
+          )
+        )
+        const all = Effect.forEach(Array.from({ length: 20 }), () => scorer.score(batch()), { concurrency: 4 })
+        assert.lengthOf(yield* overTime(all, scorer, [server], "1 second"), 20)
+        const { failures, inFlight, requests, retries, rows } = yield* scorer.stats
+        assert.deepStrictEqual([failures, inFlight, rows, requests - retries], [0, 0, 60, 20])
+        // Waits of 10 s at most: nobody hammers a service that is down.
+        assert.isBelow(retries, 4 * 20)
+      })
+    )
+
+    it.effect("gives up after two minutes, and says where, how often and for how long it tried", () =>
+      Effect.gen(function* () {
+        const gone = yield* make(4)
+        const busy = yield* make(4, [{ _tag: "Status", status: 503, body: "busy" }])
+        gone.gone = true
+        const scorer = yield* Scorer.make({ endpoints: [gone.url, busy.url] })
+        const error = yield* Effect.flip(overTime(scorer.score(batch()), scorer, [gone, busy], "1 second"))
+        assert.isAtLeast(error.elapsedMillis, 105_000)
+        assert.isAtMost(error.elapsedMillis, 121_000)
+        assert.isAtLeast(error.attempt, 15)
+        const counts = new Map(error.earlier.map(({ endpoint, requests }) => [endpoint, requests]))
+        counts.set(error.endpoint, (counts.get(error.endpoint) ?? 0) + 1)
+        assert.strictEqual(counts.get(busy.url), busy.requests.length)
+        assert.strictEqual((counts.get(gone.url) ?? 0) + busy.requests.length, error.attempt)
+        // Turn and turn about: a repeated request goes to the one that did not just fail.
+        assert.isAtMost(Math.abs(error.attempt - 2 * busy.requests.length), 1)
+        assert.match(error.message, /attempt \d+ after 1m \d+s, rows 0\.\.2: /)
+        assert.match(error.message, /; before that: http.* \(\d+ times\), http.* \(\d+ times\)$/)
+        assert.include(error.message, "status 503")
+      })
+    )
+
+    it.effect("says so while it waits", () =>
+      Effect.gen(function* () {
+        const lines: Array<string> = []
+        const server = yield* make(4)
+        server.gone = true
+        const scorer = yield* Scorer.make({ endpoints: [server.url] })
+        const all = Effect.forEach(Array.from({ length: 8 }), () => scorer.score(batch()), { concurrency: 8 })
+        const logger = Logger.make(({ message }) => lines.push(String(message)))
+        yield* overTime(all, scorer, [server], "1 second").pipe(Effect.flip, Effect.provide(Logger.layer([logger])))
+        assert.isAtLeast(lines.length, 3)
+        assert.isAtMost(lines.length, 12)
+        for (const line of lines)
+          assert.match(line, /^http.*\/score: .*, attempt \d+, for .* now; tried again for up to 2m$/)
+      })
+    )
+
     it.live("gives up at once where Retry-After lies beyond the time there is", () =>
       Effect.gen(function* () {
         const act: Act = { _tag: "Status", status: 503, headers: { "retry-after": "50" } }
-        const { error } = yield* failureOf([act], { retry: { ...quick, maxElapsed: "1 second" } })
+        const { error } = yield* failureOf([act], { retry: { ...quick, retryFor: "1 second" } })
         assert.strictEqual(error.attempt, 1)
       })
     )
@@ -228,6 +352,9 @@ describe("Scorer", () => {
         for (let i = 0; i < 4; i++) yield* scorer.score(batch())
         assert.strictEqual(good.requests.length, 4)
         assert.isAtLeast(bad.requests.length, 1)
+        // Never twice at the one that failed: each of its failures is followed by the other's answer.
+        assert.strictEqual((yield* scorer.stats).requests, 4 + bad.requests.length)
+        assert.isAtMost(bad.requests.length, 4)
       })
     )
   })
@@ -242,13 +369,14 @@ describe("Scorer", () => {
       )
       // No answer leaves before it is let go, so where every request went is known: to the endpoint with the fewest in flight.
       const shares = [2, 2]
-      const arrived = eventually(() => servers.every(({ requests }, i) => requests.length === shares[i]))
-      assert.isTrue(yield* arrived)
+      const arrived = until(() => servers.every(({ requests }, i) => requests.length === shares[i]))
+      yield* arrived
       for (let n = 4; n < 40; n++) {
         const next = n % 3 === 0 ? 0 : 1
         servers[next]?.release(1)
         shares[next]!++
-        assert.isTrue(yield* arrived, `request ${n} goes where one was answered`)
+        // A request goes where one was answered.
+        yield* arrived
         assert.deepStrictEqual(
           servers.map(({ open }) => open),
           [2, 2]
@@ -278,12 +406,12 @@ describe("Scorer", () => {
       const scorer = yield* Scope.provide(Scorer.make(options(server)), scope)
       yield* scorer.score(batch())
       const fiber = yield* Effect.forkChild(scorer.score(batch()))
-      assert.isTrue(yield* eventually(() => server.requests.length === 2))
+      yield* until(() => server.requests.length === 2)
       yield* Fiber.interrupt(fiber)
-      assert.isTrue(yield* eventually(() => server.aborted === 1, 100))
+      yield* until(() => server.aborted === 1)
       assert.strictEqual((yield* scorer.stats).inFlight, 0)
       yield* Scope.close(scope, Exit.void)
-      assert.isTrue(yield* eventually(() => server.sockets.size === 0, 100))
+      yield* until(() => server.sockets.size === 0)
     })
   )
 

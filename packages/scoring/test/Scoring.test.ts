@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arrow from "apache-arrow"
 import { type Cause, Effect, Fiber, Layer, Option, Queue, Stream } from "effect"
 import { expectTypeOf } from "vitest"
-import { type Act, eventually, make } from "./faultServer.ts"
+import { type Act, make, overTime, turns, until } from "./faultServer.ts"
 
 interface Row {
   readonly id: number
@@ -30,7 +30,8 @@ const oneSlot = engine([{ id: "e0", host: "h0", slots: 1 }])
 
 const onEngine = <A, E, R>(effect: Effect.Effect<A, E, R>, layer = oneSlot) => Effect.provide(effect, layer)
 
-const tick = Effect.promise(() => new Promise<void>((resume) => setTimeout(resume, 30)))
+// Time for whatever would happen by mistake.
+const tick = turns()
 
 describe("Scoring.score", () => {
   for (const ordered of [true, false]) {
@@ -57,16 +58,32 @@ describe("Scoring.score", () => {
 
       it.live(ordered ? "holds later rows back until the first ones are here" : "gives rows as they arrive", () =>
         Effect.gen(function* () {
-          const server = yield* make(4, [{ _tag: "Score", delay: 60 }, { _tag: "Score" }])
-          const scored = yield* Dataset.fromIterable(rowsOf(6)).pipe(
+          const server = yield* make(4)
+          server.gated = true
+          const seen: Array<number> = []
+          const fiber = yield* Dataset.fromIterable(rowsOf(6)).pipe(
             Scoring.score(score),
-            Dataset.map(({ id }) => id),
             Dataset.provide(Scorer.layer({ endpoints: [server.url] })),
-            Dataset.collect,
-            (action) => onEngine(action)
+            Dataset.forEach(({ id }) => Effect.sync(() => seen.push(id))),
+            (action) => onEngine(action),
+            Effect.forkChild
           )
-          if (ordered) assert.deepStrictEqual(scored, [0, 1, 2, 3, 4, 5])
-          else assert.deepStrictEqual([scored.slice(4), scored.length], [[0, 1], 6])
+          yield* until(() => server.requests.length === 3)
+          const places = server.requests.map(({ body }) => body.readFloatLE(0))
+          const first = places.indexOf(0)
+          // The answers to all but the first rows.
+          server.release(3, (request) => request !== first)
+          if (ordered) {
+            yield* tick
+            assert.deepStrictEqual(seen, [])
+          } else {
+            yield* until(() => seen.length === 4)
+            assert.notInclude(seen, 0)
+          }
+          server.release()
+          yield* Fiber.join(fiber)
+          if (ordered) assert.deepStrictEqual(seen, [0, 1, 2, 3, 4, 5])
+          else assert.deepStrictEqual([seen.slice(4), seen.length], [[0, 1], 6])
         })
       )
 
@@ -89,7 +106,7 @@ describe("Scoring.score", () => {
             (action) => onEngine(action),
             Effect.forkChild
           )
-          assert.isTrue(yield* eventually(() => server.requests.length === 4))
+          yield* until(() => server.requests.length === 4)
           yield* tick
           assert.strictEqual(server.requests.length, 4)
           assert.isAtMost(pulled, 2 * (4 + 2))
@@ -111,7 +128,7 @@ describe("Scoring.score", () => {
             (action) => onEngine(action),
             Effect.forkChild
           )
-          assert.isTrue(yield* eventually(() => server.requests.length === 3))
+          yield* until(() => server.requests.length === 3)
           server.release(2)
           yield* tick
           assert.isUndefined(fiber.pollUnsafe())
@@ -125,7 +142,7 @@ describe("Scoring.score", () => {
           const server = yield* make(4, [
             { _tag: "Hang" },
             { _tag: "Hang" },
-            { _tag: "Status", status: 500, body: "model is broken" },
+            { _tag: "Status", status: 400, body: "model is broken" },
             { _tag: "Hang" }
           ])
           let closed = 0
@@ -140,7 +157,7 @@ describe("Scoring.score", () => {
             Effect.flip,
             (action) => onEngine(action)
           )
-          assert.isTrue(yield* eventually(() => server.sockets.size === 0, 100), "no open socket after 100 ms")
+          yield* until(() => server.sockets.size === 0)
           assert.strictEqual(error._tag, "ScoreError")
           assert.include(error.message, "model is broken")
           assert.strictEqual(closed, 1)
@@ -148,18 +165,22 @@ describe("Scoring.score", () => {
         })
       )
 
-      it.live("fails where the service hangs", () =>
+      it.effect("fails where the service hangs", () =>
         Effect.gen(function* () {
           const server = yield* make(4, [{ _tag: "Score" }, { _tag: "Hang" }])
-          const error = yield* Dataset.fromIterable(rowsOf(10)).pipe(
-            Scoring.score(score),
-            Dataset.provide(Scorer.layer({ endpoints: [server.url], timeout: 50 })),
-            Dataset.count,
-            Effect.flip,
-            (action) => onEngine(action)
-          )
-          assert.include(error.message, "no answer within 50 ms")
-          assert.isTrue(yield* eventually(() => server.sockets.size === 0, 100))
+          const failing = Effect.gen(function* () {
+            const scorer = yield* Scorer.make({ endpoints: [server.url] })
+            const job = Dataset.fromIterable(rowsOf(10)).pipe(
+              Scoring.score(score),
+              Dataset.count,
+              Effect.provideService(Scorer.Scorer, scorer)
+            )
+            return yield* overTime(job, scorer, [server], "2 seconds")
+          })
+          const error = yield* onEngine(Effect.flip(Effect.scoped(failing)))
+          assert.include(error.message, "attempt 2")
+          assert.include(error.message, "no answer within 30000 ms")
+          yield* until(() => server.sockets.size === 0)
         })
       )
     })
@@ -175,9 +196,9 @@ describe("Scoring.score", () => {
         (action) => onEngine(action),
         Effect.forkChild
       )
-      assert.isTrue(yield* eventually(() => server.requests.length === 3))
+      yield* until(() => server.requests.length === 3)
       yield* Fiber.interrupt(fiber)
-      assert.isTrue(yield* eventually(() => server.sockets.size === 0, 100))
+      yield* until(() => server.sockets.size === 0)
     })
   )
 
@@ -211,7 +232,7 @@ describe("Scoring.score", () => {
         (action) => onEngine(action),
         Effect.forkChild
       )
-      assert.isTrue(yield* eventually(() => server.requests.length === 1))
+      yield* until(() => server.requests.length === 1)
       assert.strictEqual(server.requests[0]!.body.length, 3 * 16)
       yield* Queue.offer(queue, d!)
       yield* Queue.end(queue)

@@ -1,11 +1,18 @@
-import { Effect, type Scope } from "effect"
+import type { Scorer } from "@sluice/scoring"
+import type { Duration } from "effect"
+import { Effect, Fiber, type Scope } from "effect"
+import { TestClock } from "effect/testing"
 import * as Http from "node:http"
 import type { AddressInfo, Socket } from "node:net"
 
 /** What the server does with a request, in the order of their arrival; the last one of a script stays. */
 export type Act =
   | { readonly _tag: "Score"; readonly delay?: number }
-  | { readonly _tag: "Bytes"; readonly bytes: (rows: number) => Uint8Array }
+  | {
+      readonly _tag: "Bytes"
+      readonly bytes: (rows: number) => Uint8Array
+      readonly headers?: Record<string, string>
+    }
   | {
       readonly _tag: "Status"
       readonly status: number
@@ -28,9 +35,13 @@ export interface FaultServer {
   open: number
   maxOpen: number
   aborted: number
+  /** Requests that wait for an answer which does not come. */
+  hanging: number
+  /** Whether every request is cut off, whatever the script says. */
+  gone: boolean
   script: Array<Act>
-  /** Lets requests that wait behind `gate` go on. */
-  readonly release: (n?: number) => void
+  /** Lets requests that wait behind `gated` go on: `n` of those chosen by their index in `requests`. */
+  readonly release: (n?: number, which?: (request: number) => boolean) => void
   gated: boolean
 }
 
@@ -49,8 +60,9 @@ export const make = (
 ): Effect.Effect<FaultServer, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<FaultServer & { readonly close: () => void }>((resume) => {
-      const waiting: Array<() => void> = []
-      const http = Http.createServer((request, response) => {
+      let waiting: Array<{ readonly request: number; readonly run: () => void }> = []
+      // Idle connections stay: one that goes was closed by the client.
+      const http = Http.createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
         state.open++
         state.maxOpen = Math.max(state.maxOpen, state.open)
         let counted = true
@@ -68,6 +80,7 @@ export const make = (
         request.on("end", () => {
           const body = Buffer.concat(chunks)
           state.requests.push({ body, headers: request.headers, path: request.url ?? "" })
+          if (state.gone) return request.socket.resetAndDestroy()
           const act: Act = (state.script.length > 1 ? state.script.shift() : state.script[0]) ?? { _tag: "Score" }
           const answer = (status: number, headers: Record<string, string>, bytes: Uint8Array | string) => {
             ended()
@@ -80,12 +93,14 @@ export const make = (
               case "Score":
                 return setTimeout(() => answer(200, {}, bytesOf(scoresOf(body, features))), act.delay ?? 0)
               case "Bytes":
-                return answer(200, {}, act.bytes(rows))
+                return answer(200, act.headers ?? {}, act.bytes(rows))
               case "Status":
                 return answer(act.status, act.headers ?? {}, act.body ?? "no")
               case "Hang":
-                return
               case "HangMid":
+                state.hanging++
+                response.once("close", () => state.hanging--)
+                if (act._tag === "Hang") return
                 response.writeHead(200, { "content-length": String(rows * 4) })
                 return response.write(new Uint8Array(2))
               case "Reset":
@@ -97,7 +112,7 @@ export const make = (
                 return request.socket.end("ceci n'est pas HTTP\r\n\r\n")
             }
           }
-          if (state.gated) waiting.push(run)
+          if (state.gated) waiting.push({ request: state.requests.length - 1, run })
           else run()
         })
       })
@@ -110,10 +125,14 @@ export const make = (
         open: 0,
         maxOpen: 0,
         aborted: 0,
+        hanging: 0,
+        gone: false,
         script: [...script],
         gated: false,
-        release: (n = Infinity) => {
-          for (let i = 0; i < n && waiting.length > 0; i++) waiting.shift()?.()
+        release: (n = Infinity, which = () => true) => {
+          const chosen = waiting.filter(({ request }) => which(request)).slice(0, n)
+          waiting = waiting.filter((one) => !chosen.includes(one))
+          for (const { run } of chosen) run()
         },
         close: () => {
           http.close()
@@ -136,14 +155,40 @@ export const make = (
     (server) => Effect.sync(server.close)
   )
 
-/** Waits (in real time, at most `millis`) until a condition holds; gives whether it did. */
-export const eventually = (condition: () => boolean, millis = 2000): Effect.Effect<boolean> =>
-  Effect.callback<boolean>((resume) => {
-    const start = performance.now()
+/** Waits until a condition holds; the test's own time limit is the only one. */
+export const until = (condition: () => boolean): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    let timer: NodeJS.Timeout | undefined
     const look = () => {
-      if (condition()) resume(Effect.succeed(true))
-      else if (performance.now() - start > millis) resume(Effect.succeed(false))
-      else setTimeout(look, 2)
+      if (condition()) resume(Effect.void)
+      else timer = setTimeout(look, 1)
     }
     look()
+    return Effect.sync(() => clearTimeout(timer))
   })
+
+/** Gives everything that is ready to run some turns of the event loop. */
+export const turns = (n = 20): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    let left = n
+    return until(() => left-- === 0)
+  })
+
+/**
+ * Runs an effect on the test clock, which goes on only while every request in flight hangs at a server: none is late because
+ * the machine is.
+ */
+export const overTime = Effect.fnUntraced(function* <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  scorer: Scorer.Scorer["Service"],
+  servers: ReadonlyArray<FaultServer>,
+  step: Duration.Input
+) {
+  const fiber = yield* Effect.forkChild(effect)
+  while (fiber.pollUnsafe() === undefined) {
+    yield* turns(1)
+    const { inFlight } = yield* scorer.stats
+    if (inFlight === servers.reduce((sum, { hanging }) => sum + hanging, 0)) yield* TestClock.adjust(step)
+  }
+  return yield* Fiber.join(fiber)
+})

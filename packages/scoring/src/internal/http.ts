@@ -1,13 +1,6 @@
 import type { HttpClientError } from "effect/http/HttpClientError"
 import { BadAnswer, type Reason, TimedOut, Unreachable } from "../ScoreError.ts"
-
-const decoder = new TextDecoder()
-
-/** The first bytes of an answer for people. */
-export const firstBytes = (answer: ArrayBuffer): string =>
-  // Control characters would garble a terminal, and binary answers have plenty of them.
-  // oxlint-disable-next-line no-control-regex
-  decoder.decode(answer.slice(0, 256)).replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "\u00b7")
+import type { Words } from "./words.ts"
 
 const isError = (u: unknown): u is Error & { readonly code?: unknown; readonly cause?: unknown } => u instanceof Error
 
@@ -24,13 +17,29 @@ const rootOf = (cause: unknown): { readonly code: string; readonly detail: strin
 }
 
 /** What a failure of the HTTP client means. */
-export const reasonOf = (error: HttpClientError, millis: number): Reason => {
+export const reasonOf = (error: HttpClientError, millis: number, words: Words): Reason => {
   const { code, detail } = rootOf("cause" in error.reason ? error.reason.cause : error)
   if (code === "UND_ERR_CONNECT_TIMEOUT") return new TimedOut({ phase: "connect", millis })
   // The peer went away in the middle of an answer: its parser says so, but it is the connection that failed.
   if (code === "UND_ERR_RES_EXCEEDED_MAX_SIZE" || (code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE")) {
-    const what = code.startsWith("HPE_") ? `not HTTP: ${detail}` : "larger than 64 MiB"
+    const what = code.startsWith("HPE_") ? `not HTTP: ${words(detail)}` : "larger than 64 MiB"
     return new BadAnswer({ detail: what, body: "", row: undefined })
   }
-  return new Unreachable({ code, detail })
+  return new Unreachable({ code, detail: words(detail) })
+}
+
+/** Why an answer with these headers is not one that a protocol reads, `undefined` where it is. */
+export const wrongContent = (
+  headers: Readonly<Record<string, string | undefined>>,
+  accepts: ReadonlyArray<string> | undefined,
+  words: Words
+): string | undefined => {
+  const coding = headers["content-encoding"]
+  if (coding !== undefined && coding.trim().toLowerCase() !== "identity") {
+    return `its content encoding is ${words(coding)}, and none was asked for`
+  }
+  const header = headers["content-type"]
+  const type = header?.split(";", 1)[0]?.trim().toLowerCase() ?? ""
+  if (accepts === undefined || type === "" || accepts.includes(type)) return undefined
+  return `its content type is ${words(type)}, expected ${accepts.join(" or ")}, or none`
 }

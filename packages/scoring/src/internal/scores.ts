@@ -1,0 +1,27 @@
+import * as Batch from "../Batch.ts"
+import { BadAnswer, type Reason, type ScoreError } from "../ScoreError.ts"
+
+const notFinite = (scores: Float32Array): number => {
+  for (let i = 0; i < scores.length; i++) if (!Number.isFinite(scores[i])) return i
+  return -1
+}
+
+/** A batch has as many scores as rows, whoever computed them: too few would be filled up with 0, too many cut off. */
+export const wrongCount = (scores: Float32Array, rows: number): BadAnswer | undefined =>
+  scores.length === rows
+    ? undefined
+    : new BadAnswer({ detail: `${scores.length} scores for ${rows} rows`, body: "", row: undefined })
+
+/** What is wrong with the scores of a batch: their number, or one that is not finite. */
+export const wrongScores = (scores: Float32Array, rows: number): BadAnswer | undefined => {
+  const count = wrongCount(scores, rows)
+  if (count !== undefined) return count
+  const row = notFinite(scores)
+  return row < 0 ? undefined : new BadAnswer({ detail: `the score is ${scores[row]}`, body: "", row })
+}
+
+/** One row where the answer is at fault for one, else all. */
+export const rowsAtFault = (reason: Reason, batch: Batch.Batch): ScoreError["rows"] =>
+  reason._tag === "BadAnswer" && reason.row !== undefined
+    ? Batch.rangeAt(batch.spans, reason.row)
+    : Batch.ranges(batch.spans)
