@@ -1,5 +1,5 @@
 /** Most characters of a service's words that an error quotes. */
-export const wordLimit = 256
+const wordLimit = 256
 
 /** What a service says, fit to be printed: without the secrets that were sent to it, on one line and cut. */
 export type Words = (said: string | ArrayBuffer) => string
