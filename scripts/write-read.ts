@@ -7,6 +7,7 @@
  */
 import * as fc from "fast-check"
 import { parseArgs } from "node:util"
+import { foldersLaw } from "../packages/core/test/laws/folders.ts"
 import { formats, type Tally, writeRead } from "../packages/core/test/laws/writeRead.ts"
 
 const { values } = parseArgs({
@@ -19,21 +20,28 @@ const { values } = parseArgs({
 })
 
 const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed)
-for (const format of formats) {
-  if (values.format !== undefined && values.format !== format) continue
-  const tally: Tally = { held: 0, refused: 0 }
-  const found = await fc.check(writeRead(format, tally), {
+
+const run = async <A>(name: string, tally: Tally, property: fc.IRawProperty<A>) => {
+  if (values.format !== undefined && values.format !== name) return
+  const found = await fc.check(property, {
     seed,
     numRuns: Number(values.seeds),
     ...(values.path === undefined ? {} : { path: values.path })
   })
   if (found.failed) {
     console.log(fc.defaultReportMessage(found), found.errorInstance)
-    console.log(`again: --format ${format} --seed ${seed} --path ${found.counterexamplePath}`)
+    console.log(`again: --format ${name} --seed ${seed} --path ${found.counterexamplePath}`)
     process.exitCode = 1
   } else {
-    console.log(
-      `${format}: ${found.numRuns} cases from seed ${seed}, ${tally.held} read back, ${tally.refused} refused`
-    )
+    console.log(`${name}: ${found.numRuns} cases from seed ${seed}, ${tally.held} read back, ${tally.refused} refused`)
   }
 }
+
+const tallyOf = (): Tally => ({ held: 0, refused: 0 })
+
+for (const format of formats) {
+  const tally = tallyOf()
+  await run(format, tally, writeRead(format, tally))
+}
+const tally = tallyOf()
+await run("folders", tally, foldersLaw(tally))

@@ -28,7 +28,7 @@ export const anyStrings = fc.oneof(
   { weight: 1, arbitrary: fc.array(fc.constantFrom(...parts), { maxLength: 3 }).map((found) => found.join("")) }
 )
 
-const names = fc.oneof(
+export const names = fc.oneof(
   fc.constantFrom(
     "id",
     "__proto__",
@@ -176,7 +176,7 @@ export const nested: fc.Arbitrary<Typed> = fc.letrec<{ any: Typed }>((tie) => ({
 })).any
 
 /** A struct of columns, and its rows. */
-const structOf = (keys: ReadonlyArray<string>, types: ReadonlyArray<Typed>): Typed => ({
+export const structOf = (keys: ReadonlyArray<string>, types: ReadonlyArray<Typed>): Typed => ({
   schema: Schema.Struct(Object.fromEntries(keys.map((key, index) => [key, (types[index] as Typed).schema]))),
   values: fc
     .tuple(
