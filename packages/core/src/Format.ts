@@ -41,6 +41,22 @@ export interface PartitionedReadOptions<in out A> {
 }
 
 /**
+ * What all sources of files take.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface VerifyOptions {
+  /**
+   * `"manifest"` reads exactly the files that `_SUCCESS` of each directory names: others that lie there are not read, and one that is
+   * missing or has another length fails the job before its first row. Its checksum is compared by the task that reads the first part of a
+   * file, which for this reads the whole of it once more. Other tasks go on meanwhile: what a job has written is committed only if all
+   * agree, what `Dataset.toStream` has handed over is not taken back. Default: the files that are there, as Spark.
+   */
+  readonly verify?: "manifest" | undefined
+}
+
+/**
  * The part of one file that belongs to a split.
  *
  * @category models

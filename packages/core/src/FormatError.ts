@@ -157,6 +157,23 @@ export class StorageFailed extends Schema.TaggedError<StorageFailed>("@sluice/co
 }
 
 /**
+ * The files of an output are not those its manifest (`_SUCCESS`) names, or there is no manifest.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ManifestMismatch extends Schema.TaggedError<ManifestMismatch>("@sluice/core/FormatError/ManifestMismatch")(
+  "ManifestMismatch",
+  {
+    detail: Schema.String
+  }
+) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/**
  * What can be wrong.
  *
  * @category models
@@ -169,7 +186,8 @@ export const Reason = Schema.Union([
   Corrupt,
   InputChanged,
   Unencodable,
-  StorageFailed
+  StorageFailed,
+  ManifestMismatch
 ])
 
 /**

@@ -30,6 +30,8 @@ export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/J
     switch (this.error.reason._tag) {
       case "NoInput":
         return "check the path; a directory needs at least one file whose name begins with neither _ nor ."
+      case "ManifestMismatch":
+        return "write it again with the job that wrote it, or read it as it is, without verify"
       case "SchemaMismatch":
         return "name a column that is there, or change the schema of the dataset to the type of the file"
       case "InvalidRow":

@@ -9,7 +9,7 @@
 import { isUtf8 } from "node:buffer"
 import { Effect, Result, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
-import type { FilePart, PartitionedReadOptions, Source, Writer } from "../Format.ts"
+import type { FilePart, PartitionedReadOptions, Source, Writer, VerifyOptions } from "../Format.ts"
 import { Corrupt, type FormatError, SchemaMismatch, Unencodable } from "../FormatError.ts"
 import { bytes, firstOf } from "../internal/checks.ts"
 import { badSyntax, type Cell, parseRecords, quotedEmpty } from "../internal/formats/csvRecords.ts"
@@ -20,6 +20,7 @@ import { fail, toPaths } from "../internal/formats/inputs.ts"
 import { afterByteOf, decodePiece, isGzip, readPieces } from "../internal/formats/lines.ts"
 import { badOnInvalidRow, decodeRows, type RawRows } from "../internal/formats/rows.ts"
 import { absent, textFields } from "../internal/formats/textFields.ts"
+import { verifiedOr } from "../internal/formats/verified.ts"
 import type { FileStatus } from "../Storage.ts"
 
 const format = "csv"
@@ -32,7 +33,7 @@ const defaultRecordBytes = 64 * 1024 * 1024
  * @category models
  * @since 0.1.0
  */
-export interface CsvOptions {
+export interface CsvOptions extends VerifyOptions {
   /** Whether the first record of each file names the columns (default `true`); else they are those of the schema, in order. */
   readonly header?: boolean | undefined
   /** One character. Default `","`. */
@@ -74,7 +75,8 @@ export const source = <const Fields extends Schema.Struct.Fields>(
   path: string | ReadonlyArray<string>,
   schema: Schema.Struct<Fields>,
   options?: CsvOptions & PartitionedReadOptions<Schema.Struct<Fields>["Type"]>
-): Source<Schema.Struct<Fields>["Type"]> => sourceOf(toPaths(path), schema, options, undefined)
+): Source<Schema.Struct<Fields>["Type"]> =>
+  verifiedOr(options, toPaths(path), (paths) => sourceOf(paths, schema, options, undefined))
 
 const sourceOf = <const Fields extends Schema.Struct.Fields>(
   paths: ReadonlyArray<string>,

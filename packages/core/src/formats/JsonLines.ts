@@ -9,7 +9,7 @@
  */
 import { Effect, Result, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
-import type { PartitionedReadOptions, Source, Writer } from "../Format.ts"
+import type { PartitionedReadOptions, Source, Writer, VerifyOptions } from "../Format.ts"
 import type { FormatError } from "../FormatError.ts"
 import { bytes, firstOf } from "../internal/checks.ts"
 import { badCompression, compress, encodeRows, type Refusal } from "../internal/formats/encode.ts"
@@ -19,6 +19,7 @@ import { toPaths } from "../internal/formats/inputs.ts"
 import { isGzip, type Lines, readLines } from "../internal/formats/lines.ts"
 import { mayHaveNumbers, readBack } from "../internal/formats/readBack.ts"
 import { badOnInvalidRow, codecOf, decodeRows, type RawRows } from "../internal/formats/rows.ts"
+import { verifiedOr } from "../internal/formats/verified.ts"
 
 const format = "jsonLines"
 
@@ -28,7 +29,7 @@ const format = "jsonLines"
  * @category models
  * @since 0.1.0
  */
-export interface JsonLinesOptions {
+export interface JsonLinesOptions extends VerifyOptions {
   /** A line that is no JSON or does not decode fails the task (`"fail"`, default) or is set aside (`"deadLetter"`). */
   readonly onInvalidRow?: "fail" | "deadLetter" | undefined
   /** Longest line in bytes. Default 64 MiB. */
@@ -56,7 +57,7 @@ export const source = <A, I>(
   path: string | ReadonlyArray<string>,
   schema: Schema.Codec<A, I>,
   options?: JsonLinesOptions & PartitionedReadOptions<A>
-): Source<A> => sourceOf(toPaths(path), schema, options, undefined)
+): Source<A> => verifiedOr(options, toPaths(path), (paths) => sourceOf(paths, schema, options, undefined))
 
 const sourceOf = <A, I>(
   paths: ReadonlyArray<string>,

@@ -14,7 +14,7 @@
 import type * as Arrow from "apache-arrow"
 import { Effect, Option, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
-import type { FilePart, PartitionedReadOptions, Source, Writer } from "../Format.ts"
+import type { FilePart, PartitionedReadOptions, Source, Writer, VerifyOptions } from "../Format.ts"
 import { Corrupt, type FormatError, InvalidRow, SchemaMismatch } from "../FormatError.ts"
 import { firstOf, oneOf, optional, type Problem, whole } from "../internal/checks.ts"
 import { compileRows, describe, keepsValues, type RowReader } from "../internal/formats/arrowRows.ts"
@@ -29,6 +29,7 @@ import { encodeBatches, type EncodeOptions, encodeRows } from "../internal/forma
 import { badOnInvalidRow } from "../internal/formats/rows.ts"
 import { pack, type Unit } from "../internal/formats/splits.ts"
 import { type Libraries, load } from "../internal/formats/wasm.ts"
+import { verifiedOr } from "../internal/formats/verified.ts"
 import * as Origin from "../Origin.ts"
 import { type FileStatus, Storage } from "../Storage.ts"
 import * as TaskContext from "../TaskContext.ts"
@@ -56,7 +57,7 @@ export interface Metadata {
  * @category models
  * @since 0.1.0
  */
-export interface ParquetOptions {
+export interface ParquetOptions extends VerifyOptions {
   /** A row that the schema does not allow fails the task (`"fail"`, default) or is set aside (`"deadLetter"`). */
   readonly onInvalidRow?: "fail" | "deadLetter" | undefined
 }
@@ -67,7 +68,7 @@ export interface ParquetOptions {
  * @category models
  * @since 0.1.0
  */
-export interface BatchOptions {
+export interface BatchOptions extends VerifyOptions {
   /** Columns to read, default all. */
   readonly columns?: ReadonlyArray<string> | undefined
   /** Columns that must be lists of float or double, which is looked at before the first batch is read. */
@@ -533,14 +534,16 @@ const isVector = (arrow: typeof Arrow, type: Arrow.DataType | undefined): boolea
  * @category constructors
  * @since 0.1.0
  */
-export const batches = (path: string | ReadonlyArray<string>, options?: BatchOptions): Source<Arrow.RecordBatch> => {
-  const paths = toPaths(path)
+export const batches = (path: string | ReadonlyArray<string>, options?: BatchOptions): Source<Arrow.RecordBatch> =>
+  verifiedOr(options, toPaths(path), (paths) => batchSource(paths, options))
+
+const batchSource = (paths: ReadonlyArray<string>, options: BatchOptions | undefined): Source<Arrow.RecordBatch> => {
   const columns = options?.columns
   return makeSource({
     paths,
     detail: detail(paths, { batches: true, columns }),
     columns,
-    project: (columns) => batches(path, { ...options, columns }),
+    project: (columns) => batchSource(paths, { ...options, columns }),
     rowsOf: (batch) => batch.numRows,
     read: Effect.fnUntraced(function* (libraries, files) {
       for (const { schema, status } of files) {
@@ -574,12 +577,14 @@ export const source = <const Fields extends Schema.Struct.Fields>(
   schema: Schema.Struct<Fields>,
   options?: ParquetOptions & PartitionedReadOptions<Schema.Struct<Fields>["Type"]>
 ): Source<Schema.Struct<Fields>["Type"]> =>
-  rowSource(
-    toPaths(path),
-    schema,
-    schema.ast.propertySignatures.map((field) => String(field.name)),
-    options,
-    undefined
+  verifiedOr(options, toPaths(path), (paths) =>
+    rowSource(
+      paths,
+      schema,
+      schema.ast.propertySignatures.map((field) => String(field.name)),
+      options,
+      undefined
+    )
   )
 
 const rowSource = <const Fields extends Schema.Struct.Fields>(

@@ -8,13 +8,14 @@
  * @since 0.1.0
  */
 import { Effect, Result, Stream } from "effect"
-import type { Source, Writer } from "../Format.ts"
+import type { Source, Writer, VerifyOptions } from "../Format.ts"
 import type { FormatError } from "../FormatError.ts"
 import { bytes, firstOf, oneOf } from "../internal/checks.ts"
 import { badCompression, compress, encodeRows } from "../internal/formats/encode.ts"
 import { bytesSource, detail } from "../internal/formats/files.ts"
 import { toPaths } from "../internal/formats/inputs.ts"
 import { isGzip, readLines } from "../internal/formats/lines.ts"
+import { verifiedOr } from "../internal/formats/verified.ts"
 import * as Origin from "../Origin.ts"
 
 /**
@@ -23,7 +24,7 @@ import * as Origin from "../Origin.ts"
  * @category models
  * @since 0.1.0
  */
-export interface TextOptions {
+export interface TextOptions extends VerifyOptions {
   /** What to do with bytes that are not UTF-8: `"utf-8"` (default) fails with `Corrupt`, `"replace"` reads U+FFFD. */
   readonly encoding?: "utf-8" | "replace" | undefined
   /** Longest line in bytes; a longer one fails with `Corrupt` instead of filling the memory. Default 64 MiB. */
@@ -47,9 +48,11 @@ export interface TextWriterOptions {
  * @category constructors
  * @since 0.1.0
  */
-export const source = (path: string | ReadonlyArray<string>, options?: TextOptions): Source<string> => {
+export const source = (path: string | ReadonlyArray<string>, options?: TextOptions): Source<string> =>
+  verifiedOr(options, toPaths(path), (paths) => linesOf(paths, options))
+
+const linesOf = (paths: ReadonlyArray<string>, options: TextOptions | undefined): Source<string> => {
   const settings = { encoding: options?.encoding ?? "utf-8", maxBytes: options?.maxLineBytes ?? 64 * 1024 * 1024 }
-  const paths = toPaths(path)
   return bytesSource({
     name: "text",
     detail: detail(paths, { encoding: options?.encoding, maxLineBytes: options?.maxLineBytes }),

@@ -1,5 +1,5 @@
 /** From the paths a user named to the data files there are. */
-import { Effect, Stream } from "effect"
+import { Effect, Schema, Stream } from "effect"
 import { FormatError, NoInput, type Reason, StorageFailed } from "../../FormatError.ts"
 import { type FileStatus, Storage } from "../../Storage.ts"
 import type { StorageError } from "../../StorageError.ts"
@@ -23,10 +23,14 @@ export const baseName = (path: string): string => {
 // Spark's rule (`HadoopFSUtils.shouldFilterOutPathName`): `_x=1` is a partition folder, `_SUCCESS` is not data.
 const isHidden = (name: string): boolean => name.startsWith(".") || (name.startsWith("_") && !name.includes("="))
 
-const isGlob = (path: string): boolean => /[*?[{]/.test(path)
+export const isGlob = (path: string): boolean => /[*?[{]/.test(path)
 
 const some = (names: ReadonlyArray<string>): string =>
   names.length > 5 ? `${names.slice(0, 5).join(", ")} and ${names.length - 5} more` : names.join(", ")
+
+const EmptyManifest = Schema.fromJsonString(
+  Schema.Struct({ version: Schema.Literal(1), files: Schema.Array(Schema.Unknown).check(Schema.isMaxLength(0)) })
+)
 
 /**
  * The data files of a path: the file itself; of a directory its files and those of its `key=value` folders; of a glob the
@@ -37,6 +41,13 @@ export const expand = Effect.fn("Format.expand")(function* (format: string, path
   const list = (path: string) => Effect.mapError(Stream.runCollect(storage.list(path)), storageFailed(format, path))
 
   const files: Array<FileStatus> = []
+  let isEmpty = false
+  const saysEmpty = (path: string) =>
+    storage.stat(path).pipe(
+      Effect.flatMap(({ length }) => storage.readRange(path, 0, length)),
+      Effect.flatMap((bytes) => Schema.decodeEffect(EmptyManifest)(Buffer.from(bytes).toString("utf8"))),
+      Effect.isSuccess
+    )
   for (const path of paths) {
     const before = files.length
     const skipped: Array<string> = []
@@ -84,10 +95,13 @@ export const expand = Effect.fn("Format.expand")(function* (format: string, path
       files.push(status)
     } else {
       yield* directory(status.path, "")
-      if (files.length === before) return yield* nothing("directory has no data files")
+      if (files.length > before) continue
+      // Rows that are put into folders by their values leave none where there was no row.
+      if (skipped.includes("_SUCCESS") && (yield* saysEmpty(`${status.path}/_SUCCESS`))) isEmpty = true
+      else return yield* nothing("directory has no data files")
     }
   }
-  if (files.length === 0) {
+  if (files.length === 0 && !isEmpty) {
     return yield* fail(format, "", new NoInput({ detail: "no paths given" }))
   }
   return files
