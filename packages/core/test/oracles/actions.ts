@@ -4,7 +4,7 @@ import { Effect, HashMap, Option, Order, Result, Schema, Stream } from "effect"
 import { parquetReadObjects } from "hyparquet"
 import { compressors } from "hyparquet-compressors"
 import { failedOf, groups, isClean, type Model, type Row, rowsOf, textOf, wrap } from "./model.ts"
-import { Bad, type Env, Odd, type Rows } from "./operators.ts"
+import { Bad, type Env, type Facts, Odd, type Rows } from "./operators.ts"
 
 /** What is wrong with a result; `undefined` where nothing is. */
 type Verdict = string | undefined
@@ -124,6 +124,21 @@ const filesOf = Effect.fnUntraced(function* (
   return found
 })
 
+const accountOf = ({ conservation }: Commit.Manifest, rows: number, facts: Facts): Verdict => {
+  const { deadLettered, filtered, read, written } = conservation
+  const cut = "cut" in conservation ? Number(conservation.cut) : undefined
+  const right =
+    read === filtered + deadLettered + (cut ?? 0) + written &&
+    written === rows &&
+    (facts.setAside === undefined || facts.cuts || deadLettered === facts.setAside) &&
+    (cut === undefined || facts.filters || filtered === 0) &&
+    (cut === undefined || facts.cuts || cut === 0) &&
+    (facts.read === undefined || facts.cuts || read === facts.read)
+  return right
+    ? undefined
+    : `the account of ${rows} rows is ${JSON.stringify(conservation)}, but ${JSON.stringify(facts)}`
+}
+
 /** Writes, reads the bytes of the files that the manifest names, and looks at what the manifest says of them. */
 const writing = (
   write: (rows: Rows, folder: string) => Effect.Effect<Commit.Manifest, unknown, Engine.Engine | Storage.Storage>,
@@ -135,14 +150,7 @@ const writing = (
     yield* env.calm
     const found = yield* filesOf(folder, manifest, read)
     if (typeof found === "string") return found
-    const { conservation: account } = manifest
-    if (
-      account.read !== account.filtered + account.deadLettered + account.written ||
-      account.written !== found.length
-    ) {
-      return `the account is ${JSON.stringify(account)} for ${found.length} rows`
-    }
-    return all(found, asWritten(model))
+    return accountOf(manifest, found.length, env.facts) ?? all(found, asWritten(model))
   }),
   early: false,
   streams: false

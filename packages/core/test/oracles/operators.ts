@@ -21,7 +21,8 @@ import {
   unique,
   wrap
 } from "./model.ts"
-import type { Op } from "./spec.ts"
+import { setAside } from "./sources.ts"
+import type { Op, Pipe, Source } from "./spec.ts"
 
 export class Bad extends Data.TaggedError("Bad")<{ readonly value: number }> {}
 export class Odd extends Data.TaggedError("Odd")<{ readonly value: number }> {}
@@ -39,6 +40,18 @@ export interface Env {
   readonly keep: (cached: Rows) => void
   /** What is done from here on is done by the test: nothing goes wrong. */
   readonly calm: Effect.Effect<void>
+  readonly facts: Facts
+}
+
+/** What the account of a job may say. */
+export interface Facts {
+  /** Whether some step drops or adds rows. */
+  readonly filters: boolean
+  /** Whether some step ends before its input does. */
+  readonly cuts: boolean
+  /** The rows of the source, where it is read once and to its end, and how many of them are set aside. */
+  readonly read: number | undefined
+  readonly setAside: number | undefined
 }
 
 interface Unary {
@@ -173,6 +186,49 @@ const dealt = (self: Model, op: Op, sort: ReadonlyArray<Row> | undefined): Model
 }
 
 class Addend extends Context.Service<Addend, number>()("test/Addend") {}
+
+/** Steps that have a row for each row, in the stage of their input. */
+const keeping = new Set([
+  ...["map", "rekey", "mapEffect", "failing", "failing tap", "tap", "catch", "catchTag", "mapValues", "keyBy"],
+  ...["with a service", "rechunk", "coalesce"]
+])
+/** The same, but for the stages: some run those before them twice. */
+const moving = new Set([
+  ...["cache", "union", "repartition", "sort", "sortBy", "sortBy, equal keys", "sortByKey", "partitionBy"],
+  ...["partitionBy, another function", "repartitionAndSortWithinPartitions", "a random key", "zipWithIndex"]
+])
+const dropping = new Set(["filter", "filterMap", "flatMap", "mapArray", "flatMapValues", "where and select"])
+const cutting = new Set(["take each", "until each", "zipPartitions", "groupByKey, a few of each", "zip"])
+
+const knows = ({ kind, min }: Source) => kind === "iterable" || (min === 0 && (kind === "csv" || kind === "jsonl"))
+
+/** The steps of a pipeline and of those beside them. */
+const stepsOf = (pipe: Pipe): ReadonlyArray<Op> =>
+  pipe.ops.flatMap((op) => (op.other === undefined ? [op] : [op, ...stepsOf(op.other)]))
+const sourcesOf = (pipe: Pipe): ReadonlyArray<Source> => [
+  ...(pipe.source === "self" ? [] : [pipe.source]),
+  ...pipe.ops.flatMap((op) => (op.other === undefined ? [] : sourcesOf(op.other)))
+]
+
+export const factsOf = (pipe: Pipe): Facts => {
+  const steps = stepsOf(pipe).map(({ name }) => name)
+  const sources = sourcesOf(pipe)
+  const [source] = sources
+  const inOneStage = steps.every((name) => keeping.has(name) || dropping.has(name))
+  return {
+    filters:
+      !steps.every((name) => keeping.has(name) || moving.has(name) || name === "take each" || name === "until each") ||
+      sources.some(({ kind, min }) => kind === "range" || kind === "streams" || min > 0),
+    cuts: steps.some((name) => cutting.has(name)),
+    read:
+      inOneStage && source !== undefined && knows(source) ? source.parts.flat().length + setAside(source) : undefined,
+    setAside: sources.every((one) => setAside(one) === 0)
+      ? 0
+      : inOneStage && source !== undefined
+        ? setAside(source)
+        : undefined
+  }
+}
 
 const storages = ["memory", "disk", "memory-then-disk"] as const
 

@@ -7,7 +7,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { actions, isPromised } from "./actions.ts"
 import { Inapplicable, isClean, type Model, need } from "./model.ts"
-import { type Env, isBinary, operators, type Rows } from "./operators.ts"
+import { type Env, factsOf, isBinary, operators, type Rows } from "./operators.ts"
 import { datasetOf, modelOf } from "./sources.ts"
 import {
   type Act,
@@ -56,7 +56,8 @@ const randomSource = (random: Random): Source => {
     ),
     pool: random.int(5),
     chunk: 1 + random.int(9),
-    min: kind === "iterable" || random.chance(0.6) ? 0 : random.int(700)
+    min: kind === "iterable" || random.chance(0.6) ? 0 : random.int(700),
+    bad: random.chance(0.3) ? 1 + random.int(5) : 0
   }
 }
 
@@ -367,6 +368,7 @@ export const run = (spec: Spec): Effect.Effect<Outcome> => {
   let calm: Effect.Effect<void> = Effect.void
   const env: Env = {
     calm: Effect.suspend(() => calm),
+    facts: factsOf(spec.pipe),
     passing: () =>
       Effect.suspend(() => {
         if (hits(armed, "interrupt")) {
@@ -466,8 +468,9 @@ const smallerNumbers = (n: number, least = 0): ReadonlyArray<number> =>
   [...new Set([least, n % 10, Math.floor(n / 2), n - 1])].filter((other) => other < n && other >= least)
 
 function* smallerSources(source: Source): Iterable<Source> {
-  if (source.kind !== "iterable") yield { ...source, kind: "iterable", min: 0 }
+  if (source.kind !== "iterable") yield { ...source, kind: "iterable", min: 0, bad: 0 }
   if (source.min > 0) yield { ...source, min: 0 }
+  if (source.bad > 0) yield { ...source, bad: 0 }
   if (source.parts.length > 1) {
     for (const parts of withoutEach(source.parts)) yield { ...source, parts }
   }
@@ -583,7 +586,9 @@ const fails = Effect.fnUntraced(function* (spec: Spec, attempts: number) {
 /** A pipeline in one line a step. */
 export const print = (spec: Spec): string => {
   const source = (of: Pipe["source"]) =>
-    of === "self" ? "self" : `${of.kind} ${JSON.stringify(of.parts)} pool ${of.pool} chunk ${of.chunk} min ${of.min}`
+    of === "self"
+      ? "self"
+      : `${of.kind} ${JSON.stringify(of.parts)} pool ${of.pool} chunk ${of.chunk} min ${of.min} bad ${of.bad}`
   const lines = (pipe: Pipe, indent: string): ReadonlyArray<string> => [
     `${indent}${source(pipe.source)}`,
     ...pipe.ops.flatMap((op) => [

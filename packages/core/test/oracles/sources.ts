@@ -58,16 +58,33 @@ export const modelOf = (source: Source): Model => {
   }
 }
 
+/** Whether a line that is no row follows. */
+const isBad = ({ bad }: Source, index: number) => bad > 0 && index % bad === 0
+
+/** The rows of a source that are set aside. */
+export const setAside = (source: Source): number =>
+  source.kind === "csv" || source.kind === "jsonl"
+    ? source.parts.flatMap((part) => part.filter((_, i) => isBad(source, i))).length
+    : 0
+
 const csvCell = (text: string) => `"${text.replaceAll('"', '""')}"`
 
 const fileOf = (source: Source, cells: Source["parts"][number]): Uint8Array => {
-  const lines = (line: (key: string, value: number) => string, head = "") =>
-    Buffer.from(head + cells.map(([key, value]) => `${line(textKey(key), value)}\n`).join(""))
+  const lines = (line: (key: string, value: number) => string, head = "", bad?: string) =>
+    Buffer.from(
+      head +
+        cells
+          .map(
+            ([key, value], i) =>
+              `${line(textKey(key), value)}\n${bad !== undefined && isBad(source, i) ? `${bad}\n` : ""}`
+          )
+          .join("")
+    )
   switch (source.kind) {
     case "csv":
-      return lines((key, value) => `${csvCell(key)},${value}`, "k,v\n")
+      return lines((key, value) => `${csvCell(key)},${value}`, "k,v\n", "k0,none")
     case "jsonl":
-      return lines((k, v) => JSON.stringify({ k, v }))
+      return lines((k, v) => JSON.stringify({ k, v }), "", `{"k":"k0"}`)
     case "parquet":
       return new Uint8Array(
         parquetWriteBuffer({
@@ -123,9 +140,13 @@ export const datasetOf = Effect.fnUntraced(function* (source: Source, folder: ()
   const where = Dataset.where<typeof Row.Type>(source.min > 0 ? { v: Condition.gte(source.min) } : {})
   switch (source.kind) {
     case "csv":
-      return Dataset.csv(path, Row).pipe(where, Dataset.select("v", "k"), pairs) satisfies Rows
+      return Dataset.csv(path, Row, { onInvalidRow: "deadLetter" }).pipe(
+        where,
+        Dataset.select("v", "k"),
+        pairs
+      ) satisfies Rows
     case "jsonl":
-      return Dataset.jsonLines(path, Row).pipe(where, pairs) satisfies Rows
+      return Dataset.jsonLines(path, Row, { onInvalidRow: "deadLetter" }).pipe(where, pairs) satisfies Rows
     case "parquet":
       return Dataset.parquet(path, Row).pipe(where, Dataset.select("v", "k"), pairs) satisfies Rows
     default:

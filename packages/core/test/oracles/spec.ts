@@ -13,6 +13,8 @@ export interface Source {
   readonly chunk: number
   /** Only rows with at least this value: a condition that a file may push down. */
   readonly min: number
+  /** A line after each so many rows is no row, and set aside; 0 for none. CSV and JSON Lines. */
+  readonly bad: number
 }
 
 export interface Pipe {
