@@ -160,6 +160,28 @@ describe("a read has every byte", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("a page or JSON is no file, and a redirect that is no whole URL leads nowhere", () =>
+    Effect.gen(function* () {
+      // Of the right length, and without one.
+      for (const type of ["text/html; charset=utf-8", "application/json"]) {
+        for (const length of ["Content-Length: 20", "Connection: close"]) {
+          const server = yield* serveRaw(
+            cluster((_, socket) => {
+              socket.end(http(`HTTP/1.1 200 OK\nContent-Type: ${type}\n${length}`, content))
+            })
+          )
+          const error = yield* withClient({ nameNodes: [server.url] }, (hdfs) => reason(readAll(hdfs), "Protocol"))
+          assert.include(error.message, "instead of the bytes")
+        }
+      }
+      for (const location of ["ht|p://127.0.0.1:1/data", "/data", "data", "//127.0.0.1:1/data", ""]) {
+        const server = yield* serveRaw(cluster(good, { OPEN: () => json({ Location: location }) }))
+        yield* withClient({ nameNodes: [server.url] }, (hdfs) => reason(readAll(hdfs), "Protocol"))
+        assert.strictEqual(server.seen.filter(({ operation }) => operation === "OPEN").length, 1)
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a range past the end is told from a DataNode that is short, without a retry", () =>
     Effect.gen(function* () {
       const server = yield* serveRaw(cluster(good))

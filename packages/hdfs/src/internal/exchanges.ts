@@ -38,7 +38,10 @@ const failureOf = (cause: unknown): Failure =>
 
 const unasked = (socket: Duplex) => () => socket.destroy()
 
-/** Nobody waits for bytes on an idle connection: what comes there would be taken for the next answer. */
+/**
+ * Nobody waits for bytes on an idle connection: what comes there must not be taken for the next answer. Node 24 closes such a
+ * connection by itself.
+ */
 const keptOnlyInSilence = <A extends NodeHttp.Agent>(agent: A): A => {
   const listeners = new WeakMap<Duplex, () => void>()
   const keep = agent.keepSocketAlive.bind(agent)

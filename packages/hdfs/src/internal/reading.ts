@@ -109,11 +109,10 @@ export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], known:
         if (head.status !== 200) {
           return yield* failed(new E.Protocol({ detail: `status ${head.status} instead of the bytes` }))
         }
-        if (
-          /^text\/html/i.test(String(head.headers["content-type"])) &&
-          exchange.url.pathname.startsWith("/webhdfs/") === false
-        ) {
-          return yield* failed(new E.Protocol({ detail: "an HTML page instead of the bytes" }))
+        const type = String(head.headers["content-type"] ?? "").toLowerCase()
+        if (type.startsWith("text/html") || type.startsWith("application/json")) {
+          const page = type.startsWith("text/html") ? "an HTML page" : "JSON"
+          return yield* failed(new E.Protocol({ detail: `${page} instead of the bytes` }))
         }
         const length = head.headers["content-length"] === undefined ? wanted : Number(head.headers["content-length"])
         if (length < wanted) return yield* failed(new E.UnexpectedEnd({ position: position + length, expected: end }))

@@ -112,8 +112,9 @@ export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsA
             reason: new E.Protocol({ detail })
           })
         )
-      let url = URL.canParse(location, from.url.href) ? new URL(location, from.url.href) : undefined
-      if (url === undefined) return protocol("a redirect to something that is not a URL")
+      // Of a NameNode they are absolute; anything else would be a path of the NameNode itself, and its answer no file.
+      let url = URL.canParse(location) ? new URL(location) : undefined
+      if (url === undefined) return protocol("a redirect to something that is not a whole URL")
       if (url.protocol !== from.url.protocol) {
         return protocol(
           `a redirect from ${from.url.protocol} to ${url.protocol}//${url.host}, another scheme, is not followed`
