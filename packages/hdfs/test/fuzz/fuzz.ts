@@ -269,12 +269,12 @@ const operationOf = (random: Random.Random, cluster: Cluster): Operation => {
       ? undefined
       : `${bytes.length} bytes that are not those of ${from}..${end} of ${content.length}`
   const collect = <E, R>(stream: Stream.Stream<Uint8Array, E, R>) =>
-    Stream.runFold(
-      stream,
-      (): Array<Buffer> => [],
+    Effect.suspend(() => {
+      const all: Array<Buffer> = []
       // A buffer that is used again has other bytes by the next chunk.
-      (all, chunk) => [...all, Buffer.from(chunk)]
-    ).pipe(Effect.map((all) => Buffer.concat(all)))
+      const keep = (chunk: Uint8Array) => Effect.sync(() => void all.push(Buffer.from(chunk)))
+      return Effect.map(Stream.runForEach(stream, keep), () => Buffer.concat(all))
+    })
   const exact = (bytes: Uint8Array) =>
     content.subarray(offset, offset + length).equals(bytes) ? undefined : `wrong bytes for ${offset}, ${length}`
   const said = (operation: string, status: number) =>
