@@ -1,5 +1,6 @@
 import type { HdfsClient } from "@sluice/hdfs"
 import { HdfsAuth, HdfsConfig, type HdfsError, HdfsStorage } from "@sluice/hdfs"
+import { Dataset, Engine, Events, Executor } from "@sluice/core"
 import * as Storage from "@sluice/core/Storage"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, Stream } from "effect"
@@ -88,6 +89,37 @@ describe("a read has every byte", () => {
       }).pipe(Effect.scoped)
     )
   }
+
+  it.live("and a job every line, or it fails", () =>
+    Effect.gen(function* () {
+      const lines = [content, content]
+      const whole = `${lines.join("\n")}\n`
+      const bytesOf = ({ url }: RawRequest) => {
+        const offset = Number(url.searchParams.get("offset"))
+        return whole.slice(offset, offset + Number(url.searchParams.get("length")))
+      }
+      let blocks: ReadonlyArray<ReturnType<typeof block>> = []
+      let short = 0
+      const server = yield* serveRaw(
+        cluster((request, socket) => void socket.end(answer(200, bytesOf(request).slice(0, whole.length - short))), {
+          GETFILESTATUS: () => json({ FileStatus: { ...fileStatus, length: whole.length } }),
+          GETFILEBLOCKLOCATIONS: () => json({ BlockLocations: { BlockLocation: blocks } })
+        })
+      )
+      const engine = Engine.layerNoDeps.pipe(
+        Layer.provide(Executor.layerLocal({ executors: [{ slots: 1, host: "dn1" }] })),
+        Layer.provideMerge(Layer.merge(storageOf(server.url), Events.layer))
+      )
+      yield* Effect.gen(function* () {
+        const job = Dataset.collect(Dataset.text("hdfs:///f"))
+        for (blocks of [[], [block(0, 5, ["dn1"])], [block(0, 21, ["dn1"])], [block(21, 21, ["dn1"])]]) {
+          assert.deepStrictEqual(yield* job, lines)
+        }
+        short = 1
+        assert.include(String(yield* Effect.flip(job)), "UnexpectedEnd")
+      }).pipe(Effect.provide(engine))
+    }).pipe(Effect.scoped)
+  )
 
   it.live("from a DataNode that has fewer than it should: another is asked, then the read fails", () =>
     Effect.gen(function* () {
