@@ -80,7 +80,15 @@ export const compare = Effect.fn("compare")(function* (options: {
       )
       const seconds = ((yield* Clock.currentTimeMillis) - started) / 1000
       const stats = yield* service.stats
-      return { name, scored, seconds, rowsPerSecond: scored / seconds, utilisation: stats.utilisation }
+      return {
+        name,
+        scored,
+        seconds,
+        rowsPerSecond: scored / seconds,
+        utilisation: stats.utilisation,
+        /** The most requests that the service had at once. */
+        atOnce: stats.maxOpen
+      }
     })
   )
 }, Effect.scoped)

@@ -169,7 +169,7 @@ describe("examples", () => {
         cwd
       )
       assert.strictEqual(code, 1)
-      assert.match(stderr, /attempt 2 after .*: no answer within 300 ms/)
+      assert.match(stderr, /attempt \d+ after .*: no (answer|connection) within 300 ms/)
     }).pipe(Effect.scoped, Effect.provide(live))
   )
 
@@ -207,17 +207,18 @@ describe("examples", () => {
   )
 
   it.live(
-    "04 blocking-vs-async is faster the less it waits",
+    "04 blocking-vs-async has more requests under way the less it waits",
     () =>
       Effect.gen(function* () {
         const table = yield* compare({ rows: 16_000, batchRows: 500, concurrency: 8, delayMillis: 40 })
-        const [blocking, perPartition, async] = table.map((way) => way.seconds)
+        const [blocking, perPartition, async] = table.map((way) => way.atOnce)
         assert.deepStrictEqual(
           table.map((way) => way.scored),
           [16_000, 16_000, 16_000, 16_000]
         )
-        assert.isBelow(perPartition ?? 0, blocking ?? 0)
-        assert.isBelow(async ?? 0, perPartition ?? 0)
+        assert.strictEqual(blocking, 1)
+        assert.isAbove(perPartition ?? 0, 1)
+        assert.isAbove(async ?? 0, perPartition ?? 0)
       }).pipe(Effect.provide(live)),
     60_000
   )
