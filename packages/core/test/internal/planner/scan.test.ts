@@ -9,34 +9,49 @@ import { partitionOf, taskOf } from "./support.ts"
 describe("coalesce", () => {
   const runsOf = (bytes: ReadonlyArray<number>, target: number) =>
     coalesce(
-      bytes.map((size, index) => partitionOf(index, { bytes: size })),
+      bytes.map((size, index) => {
+        const parts = [{ path: `${index}`, offset: 0, length: size }]
+        return partitionOf(index, {
+          bytes: size,
+          split: { id: "", label: "", parts, rows: undefined, bytes: size }
+        })
+      }),
       target
-    ).map((partition) => partition.hosts)
-  const hosts = (...runs: ReadonlyArray<ReadonlyArray<number>>) =>
-    runs.map((run) => run.map((index) => `host ${index}`))
+    ).map((partition) => partition.split?.parts.map(({ path }) => Number(path)) ?? [])
 
   it("makes runs of about the same number of bytes, in order", () => {
-    assert.deepStrictEqual(runsOf([10, 10, 10, 10, 10, 10], 3), hosts([0, 1], [2, 3], [4, 5]))
+    assert.deepStrictEqual(runsOf([10, 10, 10, 10, 10, 10], 3), [
+      [0, 1],
+      [2, 3],
+      [4, 5]
+    ])
     // What is large is alone; the others share what is left.
-    assert.deepStrictEqual(runsOf([100, 1, 1, 1, 1], 3), hosts([0], [1, 2], [3, 4]))
-    assert.deepStrictEqual(runsOf([1, 1, 1, 1, 100], 3), hosts([0, 1, 2], [3], [4]))
+    assert.deepStrictEqual(runsOf([100, 1, 1, 1, 1], 3), [[0], [1, 2], [3, 4]])
+    assert.deepStrictEqual(runsOf([1, 1, 1, 1, 100], 3), [[0, 1, 2], [3], [4]])
     // One that would be nearer to the share than without it goes in, one that would not is the next run's.
-    assert.deepStrictEqual(runsOf([4, 4, 4], 2), hosts([0, 1], [2]))
-    assert.deepStrictEqual(runsOf([5, 6, 1, 0], 2), hosts([0], [1, 2, 3]))
-    assert.deepStrictEqual(runsOf([5, 2, 5], 2), hosts([0, 1], [2]))
+    assert.deepStrictEqual(runsOf([4, 4, 4], 2), [[0, 1], [2]])
+    assert.deepStrictEqual(runsOf([4, 5, 3], 2), [[0], [1, 2]])
+    assert.deepStrictEqual(runsOf([5, 6, 1, 0], 2), [[0], [1, 2, 3]])
+    assert.deepStrictEqual(runsOf([5, 2, 5], 2), [[0, 1], [2]])
   })
 
   it("counts partitions where bytes are not known, and gives each run one at least", () => {
-    assert.deepStrictEqual(runsOf([0, 0, 0, 0, 0], 2), hosts([0, 1, 2], [3, 4]))
-    assert.deepStrictEqual(runsOf([0, 0, 0, 0, 9], 4), hosts([0, 1], [2], [3], [4]))
-    assert.deepStrictEqual(runsOf([9, 0, 0, 0], 4), hosts([0], [1], [2], [3]))
-    assert.deepStrictEqual(runsOf([1, 2, 3], 1), hosts([0, 1, 2]))
+    assert.deepStrictEqual(runsOf([0, 0, 0, 0, 0], 2), [
+      [0, 1, 2],
+      [3, 4]
+    ])
+    assert.deepStrictEqual(runsOf([0, 0, 0, 0, 9], 4), [[0, 1], [2], [3], [4]])
+    assert.deepStrictEqual(runsOf([9, 0, 0, 0], 4), [[0], [1], [2], [3]])
+    assert.deepStrictEqual(runsOf([1, 2, 3], 1), [[0, 1, 2]])
     for (let partitions = 1; partitions < 12; partitions++) {
       for (let target = 1; target <= partitions; target++) {
         const sizes = Array.from({ length: partitions }, (_, n) => (n * n * 7) % 11)
         const runs = runsOf(sizes, target)
         assert.strictEqual(runs.length, target)
-        assert.deepStrictEqual(runs.flat(), hosts(sizes.map((_, index) => index))[0])
+        assert.deepStrictEqual(
+          runs.flat(),
+          sizes.map((_, index) => index)
+        )
         assert.isTrue(runs.every((run) => run.length > 0))
       }
     }
