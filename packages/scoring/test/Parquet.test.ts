@@ -57,6 +57,26 @@ describe("scoring Parquet", () => {
     }).pipe(Effect.provide(Engine.layer))
   )
 
+  it.effect("of no rows writes a file with the columns and the score", () =>
+    Effect.gen(function* () {
+      const none: ReadonlyArray<typeof Row.Type> = []
+      yield* Dataset.writeParquet(Dataset.fromIterable(none), "memory:///vectors", Row, { mode: "overwrite" })
+      yield* Dataset.parquetBatches("memory:///vectors", { vectors: ["features"] }).pipe(
+        Scoring.scoreBatches({ vector: "features", threshold: 0.5 }),
+        Dataset.writeParquetBatches("memory:///none"),
+        Effect.provide(scorer)
+      )
+      const [file, more] = yield* Parquet.metadata("memory:///none")
+      assert.isUndefined(more)
+      assert.deepStrictEqual(
+        [file?.rows, file?.columns],
+        [0, ["id: Float64", "features: List<Float32>", "score: Float32", "class: Bool"]]
+      )
+      const Scored = Schema.Struct({ ...Row.fields, score: Schema.Number })
+      assert.deepStrictEqual(yield* Dataset.collect(Dataset.parquet("memory:///none", Scored)), [])
+    }).pipe(Effect.provide(Engine.layer))
+  )
+
   it.effect("scores every row of record batches, once and in place", () =>
     Effect.gen(function* () {
       yield* write("memory:///vectors", -1)

@@ -14,7 +14,7 @@
 import type * as Arrow from "apache-arrow"
 import { Effect, Option, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../Condition.ts"
-import type { FilePart, PartitionedReadOptions, Source, Writer, VerifyOptions } from "../Format.ts"
+import type { FilePart, PartitionedReadOptions, Source, Split, VerifyOptions, Writer } from "../Format.ts"
 import { Corrupt, type FormatError, InvalidRow, SchemaMismatch } from "../FormatError.ts"
 import { firstOf, oneOf, optional, type Problem, whole } from "../internal/checks.ts"
 import { compileRows, describe, keepsValues, type RowReader } from "../internal/formats/arrowRows.ts"
@@ -465,6 +465,8 @@ const makeSource = <A>(options: {
   /** The columns that are in the paths. */
   readonly folders?: Folders<A> | undefined
   readonly rowsOf?: (element: A) => number
+  /** The element that has the columns, for files without rows; a row has none, its schema has them. */
+  readonly empty?: (libraries: Libraries, file: OpenFile) => A
   readonly read: (
     libraries: Libraries,
     files: ReadonlyArray<OpenFile>
@@ -502,6 +504,10 @@ const makeSource = <A>(options: {
       }
     )
     const groups = files.reduce((sum, file) => sum + file.footer.rowGroups.length, 0)
+    const first = files[0]
+    if (units.every((some) => some.length === 0) && options.empty !== undefined && first?.schema.fields.length) {
+      return { splits: [emptySplit(files, options.empty(libraries, first), options.rowsOf)] }
+    }
     const byPath = new Map(files.map((file) => [file.status.path, file]))
     const resolved = toResolved(
       pack(units.flat(), split),
@@ -520,6 +526,22 @@ const makeSource = <A>(options: {
     ]
     return notes.length === 0 ? resolved : { ...resolved, note: notes.join(" in ") }
   })
+})
+
+/** A split of no rows: its element tells those who write it on which columns there are. */
+const emptySplit = <A>(
+  files: ReadonlyArray<OpenFile>,
+  element: A,
+  rowsOf: ((element: A) => number) | undefined
+): Split<A> => ({
+  id: fingerprint(files.map(({ status: { length, modified, path } }) => [path, length, modified])),
+  label: "empty",
+  parts: [],
+  bytes: 0,
+  rows: 0,
+  hosts: [],
+  ...(rowsOf === undefined ? {} : { rowsOf }),
+  read: Stream.succeed(element)
 })
 
 const isVector = (arrow: typeof Arrow, type: Arrow.DataType | undefined): boolean => {
@@ -545,6 +567,13 @@ const batchSource = (paths: ReadonlyArray<string>, options: BatchOptions | undef
     columns,
     project: (columns) => batchSource(paths, { ...options, columns }),
     rowsOf: (batch) => batch.numRows,
+    empty: (libraries, file) => {
+      const { arrow } = libraries
+      const asked = columns === undefined ? undefined : new Set(columns)
+      const fields = file.schema.fields.filter((field) => asked === undefined || asked.has(field.name))
+      const data = new Map(fields.map(({ name, type }) => [name, arrow.makeBuilder({ type }).finish().flush()]))
+      return assemble(libraries, file, fields, 0, (name) => data.get(name))
+    },
     read: Effect.fnUntraced(function* (libraries, files) {
       for (const { schema, status } of files) {
         const mismatch = (column: string, expected: string, found?: string) =>
