@@ -8,10 +8,16 @@ import * as fc from "fast-check"
 import type * as Net from "node:net"
 import { excerpt } from "../src/internal/remote.ts"
 import { Response } from "../src/internal/response.ts"
-import { client, fileStatus, readAll, reason, withClient } from "./support/client.ts"
+import * as Client from "./support/client.ts"
 import { answer, json, type RawRequest, type Script, serveRaw } from "./support/rawServer.ts"
 
 // A NameNode, DataNode or gateway that is wrong: bytes on the wire that no healthy server sends.
+
+const { client, fileStatus, readAll, reason } = Client
+
+/** With time for servers on a busy machine: what ends here does so by itself. */
+const withClient: typeof Client.withClient = (options, use, auth) =>
+  Client.withClient({ readTimeout: "20 seconds", operationTimeout: "30 seconds", ...options }, use, auth)
 
 const content = "0123456789abcdefghij"
 const range = ({ url }: RawRequest) => {
@@ -334,11 +340,9 @@ describe("limits of time and size", () => {
         const data = yield* serveRaw(
           cluster((_, socket) => void socket.write(http(`HTTP/1.1 200 OK\nContent-Length: ${length}`, content)))
         )
-        const error = yield* withClient({ nameNodes: [server.url], ...fast }, (hdfs) =>
-          Effect.flip(hdfs.getFileStatus("/f"))
-        )
+        const error = yield* withClient({ nameNodes: [server.url] }, (hdfs) => Effect.flip(hdfs.getFileStatus("/f")))
         assert.include(["Protocol", "AnswerTooLarge"], error.reason._tag, length)
-        yield* withClient({ nameNodes: [data.url], ...fast }, (hdfs) => reason(readAll(hdfs), "Protocol"))
+        yield* withClient({ nameNodes: [data.url] }, (hdfs) => reason(readAll(hdfs), "Protocol"))
       }
     }).pipe(Effect.scoped)
   )
@@ -362,7 +366,7 @@ describe("limits of time and size", () => {
         })
         const began = performance.now()
         yield* withClient({ nameNodes: [server.url] }, (hdfs) => Effect.flip(hdfs.getFileStatus("/f")))
-        assert.isBelow(performance.now() - began, 2000, unit)
+        assert.isBelow(performance.now() - began, 5000, unit)
       }
     }).pipe(Effect.scoped)
   )
@@ -375,8 +379,8 @@ describe("limits of time and size", () => {
       ]) {
         const all = yield* serveRaw((_, socket) => void socket.write(http(head)))
         const data = yield* serveRaw(cluster((_, socket) => void socket.write(http(head))))
-        yield* withClient({ nameNodes: [all.url], ...fast }, (hdfs) => reason(hdfs.getFileStatus("/f"), "Protocol"))
-        yield* withClient({ nameNodes: [data.url], ...fast }, (hdfs) =>
+        yield* withClient({ nameNodes: [all.url] }, (hdfs) => reason(hdfs.getFileStatus("/f"), "Protocol"))
+        yield* withClient({ nameNodes: [data.url] }, (hdfs) =>
           Effect.gen(function* () {
             yield* reason(readAll(hdfs), "Protocol")
             yield* reason(hdfs.create("/g", Stream.succeed(Buffer.from(content))), "Protocol")
@@ -386,7 +390,7 @@ describe("limits of time and size", () => {
         const early = yield* serveRaw(cluster(good), {
           onHead: (socket, text) => void (text.startsWith("PUT /data") && socket.write(http(head)))
         })
-        yield* withClient({ nameNodes: [early.url], ...fast }, (hdfs) =>
+        yield* withClient({ nameNodes: [early.url] }, (hdfs) =>
           reason(hdfs.create("/g", Stream.concat(Stream.succeed(Buffer.from(content)), Stream.never)), "Protocol")
         )
       }
@@ -424,6 +428,24 @@ describe("limits of time and size", () => {
       const created = yield* serveRaw(cluster(body(201, 1000)))
       yield* withClient({ nameNodes: [created.url], ...fast }, (hdfs) =>
         reason(hdfs.create("/g", Stream.succeed(Buffer.from(content))), "Timeout")
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("an interim answer gives a busy server as much time again", () =>
+    Effect.gen(function* () {
+      const server = yield* serveRaw(
+        cluster((_, socket) => {
+          const later = (times: number) => {
+            if (times === 0) return socket.end(answer(201, ""))
+            socket.write(http("HTTP/1.1 100 Continue"))
+            return setTimeout(() => later(times - 1), 300)
+          }
+          later(3)
+        })
+      )
+      yield* withClient({ nameNodes: [server.url], readTimeout: "600 millis", maxRetries: 0 }, (hdfs) =>
+        hdfs.create("/g", Stream.succeed(Buffer.from(content)))
       )
     }).pipe(Effect.scoped)
   )

@@ -96,6 +96,8 @@ class Exchange {
     })
     request.on("information", () => {
       if (++this.interim > maxInterim) this.fail(malformed(`more than ${maxInterim} answers like 100 Continue`))
+      // The server is there, and has so long again for the answer.
+      else if (this.total !== undefined) this.await()
     })
     request.on("response", (response) => this.onResponse(response))
   }
