@@ -254,7 +254,7 @@ const mapTests = async (): Promise<ReadonlyMap<string, Known>> => {
 }
 
 const unmapped = (): ReadonlyArray<readonly [file: string, known: Known]> =>
-  testFiles("packages/core/test").map((file) => [file, { digest: "", versions: [], hits: undefined, millis: 5000 }])
+  testFiles("packages/core/test").map((file) => [file, { digest: "", versions: [], hits: undefined, millis: 30_000 }])
 
 // --- the run
 
@@ -282,7 +282,7 @@ const judge = async (
     .toSorted(([one, { millis: a }], [other, { millis: b }]) => place(one) - place(other) || a - b)
     .slice(0, mostFiles)
   for (const part of [tests.slice(0, 1), tests.slice(1, 4), tests.slice(4)].filter((part) => part.length > 0)) {
-    const limits = { millis: 30_000 + 5 * part.reduce((sum, [, { millis }]) => sum + millis, 0), testMillis: 20_000 }
+    const limits = { millis: 30_000 + 5 * part.reduce((sum, [, { millis }]) => sum + millis, 0), testMillis: 60_000 }
     const changed = [sourceOf(name), ...(lastMutated === undefined ? [] : [lastMutated])]
     lastMutated = sourceOf(name)
     const request: Request = { changed, tests: part.map(([file]) => file) }
