@@ -403,14 +403,21 @@ const drive = <A>(options: WriteAction<A>) =>
       )
       return splitIds
     })
-    const work = restore(Effect.raceFirst(rows, Fiber.join(renewing))).pipe(
-      Effect.flatMap((splitIds) => commit(run, claimed, options, splitIds, results)),
-      Effect.catch((error) => orLost(storage, claimed.leases, path, error))
-    )
-    return yield* hold(
-      Effect.onExit(work, (exit) =>
-        Effect.andThen(Fiber.interrupt(renewing), cleanUp(storage, claimed, Exit.isSuccess(exit))).pipe(
-          Effect.ensuring(forget(claimed.leases))
+    let free = Effect.void
+    const work = Effect.gen(function* () {
+      const splitIds = yield* restore(Effect.raceFirst(rows, Fiber.join(renewing)))
+      free = yield* hold
+      // The last moment for an interrupt. One that comes later finds a success.
+      yield* restore(Effect.void)
+      return yield* commit(run, claimed, options, splitIds, results)
+    }).pipe(Effect.catch((error) => orLost(storage, claimed.leases, path, error)))
+    return yield* Effect.onExit(work, (exit) =>
+      Effect.andThen(Fiber.interrupt(renewing), cleanUp(storage, claimed, Exit.isSuccess(exit))).pipe(
+        Effect.ensuring(
+          Effect.andThen(
+            forget(claimed.leases),
+            Effect.suspend(() => free)
+          )
         )
       )
     )

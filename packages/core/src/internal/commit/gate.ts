@@ -7,20 +7,16 @@ import { Effect } from "effect"
 let commits = 0
 let waiting: Array<() => void> = []
 
-/** Holds signals back while the effect runs, which must not be interruptible. */
-export const hold = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => {
-    commits++
-    return Effect.ensuring(
-      effect,
-      Effect.sync(() => {
-        if (--commits > 0) return
-        const now = waiting
-        waiting = []
-        for (const resume of now) resume()
-      })
-    )
+/** Holds signals back from here on. Gives what lets them come again. */
+export const hold: Effect.Effect<Effect.Effect<void>> = Effect.sync(() => {
+  commits++
+  return Effect.sync(() => {
+    if (--commits > 0) return
+    const now = waiting
+    waiting = []
+    for (const resume of now) resume()
   })
+})
 
 /** Whether a commit is under way. */
 export const isHeld = (): boolean => commits > 0

@@ -77,5 +77,7 @@ export const settle = Effect.fnUntraced(function* (storage: Backend, output: str
   } else {
     yield* putBack(storage, output, folder)
   }
+  // First what says that there is something to do: deleted in another order, an undone commit would look like one to be finished.
+  yield* storage.delete(commit.intent)
   yield* storage.delete(folder, { recursive: true })
 })
