@@ -94,6 +94,11 @@ export interface Spec {
    * Default `false`.
    */
   readonly commits?: boolean | undefined
+   * Whether what a task does leaves the job while it runs, such as effects on each row: then it is not run again on other rows, where a
+   * stage before it turns out to yield others. Default `false`; so it is for what may not be tried again.
+   */
+  readonly leaves?: boolean | undefined
+  /** Run anew from its start where the results it was handed turn out to be void. */
   readonly drive: (run: Run) => Effect.Effect<unknown, unknown, unknown>
   /** Called when a run ends, before it hands its result over. */
   readonly onEnd?: ((summary: Summary) => void) | undefined

@@ -971,6 +971,7 @@ export const forEach: {
   ): Action<void, E | E2, R | R2> =>
     action<A, E, R, void, void, E2, R2>(self, {
       name: "forEach",
+      leaves: true,
       task: (rows, task) =>
         Stream.runForEach(rows, (value) => {
           task.metrics.rowsOut++
@@ -1002,6 +1003,7 @@ export const forEachPartition: {
   ): Action<void, E2, R2> =>
     new Action({
       name: "forEachPartition",
+      leaves: true,
       plan: self.plan,
       eachPartition: true,
       task: (rows, task) => Effect.asVoid(f(rows as Rows<A, E, R>, task)),

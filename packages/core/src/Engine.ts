@@ -10,6 +10,7 @@ import { EngineConfig } from "./EngineConfig.ts"
 import * as Events from "./Events.ts"
 import * as Executor from "./Executor.ts"
 import { isTaskFailure, makeProgress, snapshot } from "./internal/engine/attempt.ts"
+import { RolledBack } from "./internal/engine/rollback.ts"
 import { makeStages } from "./internal/engine/stages.ts"
 import { cacheOf } from "./internal/planner/cache.ts"
 import { provideErased } from "./internal/task/runtime.ts"
@@ -95,6 +96,7 @@ export const make: Effect.Effect<
         replan: decide,
         eachPartition: spec.eachPartition ?? false,
         retries: spec.retries ?? true,
+        leaves: spec.leaves ?? false,
         scheduler,
         shuffle,
         cached,
@@ -140,8 +142,11 @@ export const make: Effect.Effect<
     // An interrupt that comes while a commit is under way waits for its end, and for the word of it.
     return yield* Effect.uninterruptibleMask((restore) => {
       const drive = Effect.suspend(() => spec.drive({ ...driver, restore }))
-      return (spec.commits === true ? drive : restore(drive)).pipe(
+      const driven: Effect.Effect<unknown, unknown> = (spec.commits === true ? drive : restore(drive)).pipe(
         provideErased(services),
+        Effect.catch((failure) => (failure instanceof RolledBack ? driven : Effect.fail(failure)))
+      )
+      return driven.pipe(
         Effect.catch((failure): Effect.Effect<never, unknown> => {
           if (!isTaskFailure(failure)) return Effect.fail(fail(failure as Reason))
           return Effect.fail(failure._tag === "Failed" ? failure.error : fail(failure.reason, failure.at))

@@ -372,6 +372,31 @@ export class ShuffleFailed extends Schema.TaggedError<ShuffleFailed>("@sluice/co
 }
 
 /**
+ * A stage was run again because what it had written was lost, and yielded other rows than before, after rows of before had been used in
+ * a way that cannot be taken back.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Indeterminate extends Schema.TaggedError<Indeterminate>("@sluice/core/JobError/Indeterminate")(
+  "Indeterminate",
+  {
+    /** The operator that reads what the stage writes. */
+    operator: Schema.String,
+    /** The steps of the stage, the last first, as `explain` prints them. */
+    steps: Schema.Array(Schema.String),
+    detail: Schema.String
+  }
+) {
+  override get message(): string {
+    return `what ${this.operator} reads${this.steps.length === 0 ? "" : ` (${this.steps.join(" of ")})`} is not the same each time: ${this.detail}`
+  }
+  get hint(): string {
+    return "give what is random in these steps a seed, sort before a step that depends on the order of rows, or keep their rows with Dataset.checkpoint"
+  }
+}
+
+/**
  * What can be wrong.
  *
  * @category models
@@ -393,7 +418,8 @@ export const Reason = Schema.Union([
   PlanMismatch,
   InvalidPayload,
   ExecutorLost,
-  ShuffleFailed
+  ShuffleFailed,
+  Indeterminate
 ])
 
 /**

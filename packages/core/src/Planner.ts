@@ -11,7 +11,7 @@ import { adapt, type Measure, sumOrUndefined } from "./internal/planner/adaptive
 import {
   type After,
   type Building,
-  fallbackOf,
+  keptOf,
   inputSteps,
   type Options,
   parentsOf,
@@ -19,15 +19,17 @@ import {
   provided,
   unskewed
 } from "./internal/planner/building.ts"
+import { goneFrom } from "./internal/planner/cache.ts"
 import { planExchange } from "./internal/planner/exchange.ts"
 import { keepsKeys } from "./internal/planner/keys.ts"
+import { runOf } from "./internal/planner/run.ts"
 import { coalesce, scan } from "./internal/planner/scan.ts"
 import { balanced, cartesian, divert } from "./internal/planner/wide.ts"
 import { compile, Failed, fuse, type Rows } from "./internal/task/chain.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
 import { InvalidPlan } from "./JobError.ts"
 import * as Plan from "./Plan.ts"
-import type { Partition, Stage, StageGraph, StageWork } from "./Stage.ts"
+import type { Kept, Partition, Stage, StageGraph, StageWork } from "./Stage.ts"
 
 export type { Options } from "./internal/planner/building.ts"
 
@@ -119,7 +121,7 @@ export const plan = (
 
   const finish = (building: Building, why: string, work: StageWork | undefined, shuffles = false): number => {
     const id = stages.length
-    const { fallback, measure, parents, partitions, steps } = building
+    const { kept, measure, parents, partitions, steps } = building
     // What the other inner stages yield is by partition.
     const adapts = adaptive !== undefined && measure !== undefined && (shuffles || work === undefined)
     stages.push({
@@ -127,7 +129,7 @@ export const plan = (
       partitions,
       adapt: adapts ? (valueOf, slots) => adapt(partitions, measure, adaptive, valueOf, slots) : undefined,
       parents,
-      fallback: fallback ?? [],
+      kept: kept ?? [],
       steps,
       why,
       work,
@@ -221,7 +223,7 @@ export const plan = (
             }
           })),
           parents: parentsOf(inputs),
-          fallback: fallbackOf(inputs),
+          kept: keptOf(inputs),
           steps: [Plan.label(node), ...inputSteps(inputs)]
         }
       }
@@ -246,7 +248,7 @@ export const plan = (
             }))
           ),
           parents: parentsOf([left, right]),
-          fallback: fallbackOf([left, right]),
+          kept: keptOf([left, right]),
           steps: [Plan.label(node), ...inputSteps([left, right])]
         }
       }
@@ -255,24 +257,31 @@ export const plan = (
         const { cached } = options
         const { handle } = node
         if (cached === undefined) return { ...child, steps: [Plan.label(node), ...child.steps] }
-        const kept = child.partitions.filter((_, index) => cached.get(handle, index) !== undefined).length
-        const whole = kept === child.partitions.length
+        const { count, run: whole } = cached.kept(handle, child.partitions.length)
+        const kept: Kept | undefined =
+          whole === undefined || child.parents.length === 0
+            ? undefined
+            : { id: handle.id, stages: child.parents, run: whole }
         return {
           ...child,
           partitions: child.partitions.map((partition, index) => ({
             ...partition,
             read: (task) =>
               Stream.suspend(() => {
-                const found = cached.get(handle, index)
-                return found === undefined ? cached.put(handle, index, partition.read(task), task) : found(task)
+                const run = runOf(child, task.stageValue)
+                const found = cached.get(handle, index, run ?? whole ?? "")
+                if (found !== undefined) return found(task)
+                return run === undefined
+                  ? Stream.fromEffect(task.abort(goneFrom(handle, index)))
+                  : cached.put(handle, index, run, partition.read(task), task)
               })
           })),
-          parents: whole ? [] : child.parents,
-          fallback: whole ? child.parents : undefined,
-          measure: whole ? undefined : unskewed(child.measure),
+          parents: kept === undefined ? child.parents : [],
+          kept: kept === undefined ? child.kept : [kept, ...(child.kept ?? [])],
+          measure: kept === undefined ? unskewed(child.measure) : undefined,
           steps: [
-            `${Plan.label(node)}, ${kept} of ${child.partitions.length} partitions kept`,
-            ...(whole ? [] : child.steps)
+            `${Plan.label(node)}, ${count} of ${child.partitions.length} partitions kept`,
+            ...(whole === undefined ? child.steps : [])
           ]
         }
       }
@@ -297,7 +306,7 @@ export const plan = (
           partitioner: operators.every(keepsKeys) ? child.partitioner : undefined,
           size: operators.some(mayGrow) ? undefined : child.size,
           measure: operators.every(sparesParts) ? child.measure : unskewed(child.measure),
-          fallback: child.fallback,
+          kept: child.kept,
           steps: [
             ...fuse(operators)
               .map((group) =>
@@ -315,7 +324,7 @@ export const plan = (
           parents: parentsOf(inputs),
           size: sumOrUndefined(inputs.map((input) => input.size)),
           measure: measureUnion(inputs),
-          fallback: fallbackOf(inputs),
+          kept: keptOf(inputs),
           steps: [Plan.label(node), ...inputSteps(inputs)]
         }
       }
@@ -348,7 +357,7 @@ export const plan = (
               })
           })),
           parents: Number.isNaN(offsets) ? child.parents : [...child.parents, offsets],
-          fallback: child.fallback,
+          kept: child.kept,
           measure: unskewed(child.measure),
           steps: [Plan.label(node), ...child.steps]
         }

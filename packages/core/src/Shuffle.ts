@@ -28,7 +28,7 @@ import { Reader, Refused, Writer } from "./internal/shuffle/bytes.ts"
 import * as memoryBudget from "./internal/shuffle/memory.ts"
 import { type Aggregator, CodecFailed, GroupPassed, type MapStatus, Reason } from "./internal/shuffle/model.ts"
 import { Allowance, Output } from "./internal/shuffle/output.ts"
-import { hashBytes, prefix, refusal, skipPlain } from "./internal/shuffle/plain.ts"
+import { hashBytes, hashWritten, prefix, refusal, skipPlain } from "./internal/shuffle/plain.ts"
 import {
   byHash,
   byOrder,
@@ -188,18 +188,26 @@ const recorder = <K, C>(
   return (k: K, v: C): void => {
     let bucket
     let capacity
+    // A record's hash is that of its value, begun with that of its key where there is one.
+    let high = 0x9747b28c
+    let low = 0x3c6ef372
+    let from
     if (partitioner._tag === "Hash") {
       scratch.position = 0
       scratch.depth = 0
       key.write(k, scratch)
       hashBytes(scratch.bytes, 0, scratch.position)
+      high = prefix.high
+      low = prefix.low
       bucket = output.begin(prefix.high % partitions)
       capacity = bucket.writer.bytes.length
       bucket.writer.copy(scratch.bytes, 0, scratch.position)
+      from = bucket.writer.position
     } else {
       const partition = partitioner._tag === "RoundRobin" ? turn++ : Math.floor(partitioner.partition(k))
       bucket = output.begin(((partition % partitions) + partitions) % partitions || 0)
       capacity = bucket.writer.bytes.length
+      from = bucket.writer.position
       bucket.writer.depth = 0
       bucket.writer.canonical = true
       key.write(k, bucket.writer)
@@ -207,7 +215,8 @@ const recorder = <K, C>(
     bucket.writer.canonical = false
     bucket.writer.depth = 0
     value.write(v, bucket.writer)
-    output.end(bucket, capacity)
+    hashWritten(bucket.writer, from, high, low)
+    output.end(bucket, capacity, prefix.high, prefix.low)
   }
 }
 
@@ -1060,6 +1069,7 @@ export const layerUnavailable = (reason: Reason): Layer.Layer<Shuffle> =>
         create: () => Effect.fail(reason),
         open: () => Effect.fail(reason),
         remove: () => Effect.void,
+        discard: () => Effect.void,
         compress: () => false
       },
       {}

@@ -24,6 +24,21 @@ export interface Partition {
 }
 
 /**
+ * A cache that has all partitions of a dataset.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Kept {
+  /** Id of its handle. */
+  readonly id: string
+  /** The stages that are needed only when one of the partitions turns out to be lost. */
+  readonly stages: ReadonlyArray<number>
+  /** What those stages came to when the partitions were computed. */
+  readonly run: string
+}
+
+/**
  * A set of tasks that can run at once.
  *
  * @category models
@@ -33,8 +48,8 @@ export interface Stage {
   readonly id: number
   /** Stages whose value this one needs, all of them with smaller ids. */
   readonly parents: ReadonlyArray<number>
-  /** Stages it needs only when a partition kept by a cache turns out to be lost. */
-  readonly fallback: ReadonlyArray<number>
+  /** What it reads of caches that were whole when the plan was made. */
+  readonly kept: ReadonlyArray<Kept>
   /** Its tasks write a shuffle, to be removed when the job ends. */
   readonly shuffles: boolean
   /** Why the stage exists, for `explain`. */

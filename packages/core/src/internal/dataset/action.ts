@@ -14,6 +14,7 @@ export const action = <A, E, R, U, B, E2 = never, R2 = never>(
     readonly name: string
     readonly eachPartition?: boolean | undefined
     readonly retries?: boolean | undefined
+    readonly leaves?: boolean | undefined
     readonly task: (rows: Rows<A, E, R>, task: TaskRuntime) => Effect.Effect<U, E | E2, R | R2>
     readonly drive: (run: {
       readonly partitions: number
@@ -29,6 +30,7 @@ export const action = <A, E, R, U, B, E2 = never, R2 = never>(
     plan: self.plan,
     eachPartition: options.eachPartition,
     retries: options.retries,
+    leaves: options.leaves,
     // `rows` is what the plan yields: `Dataset`'s types say that these are an `A`, `E` and `R`.
     task: (rows, task) => options.task(rows as Rows<A, E, R>, task),
     drive: (run) =>

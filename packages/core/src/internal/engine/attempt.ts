@@ -37,6 +37,8 @@ export interface Progress {
   readonly running: Set<TaskMetrics>
   readonly deadLetters: Array<DeadLetter>
   readonly stageValues: Map<number, unknown>
+  /** The tasks that have been counted, by stage. */
+  readonly counted: Map<number, Set<number>>
   tasksDone: number
 }
 
@@ -45,6 +47,7 @@ export const makeProgress = (): Progress => ({
   running: new Set(),
   deadLetters: [],
   stageValues: new Map(),
+  counted: new Map(),
   tasksDone: 0
 })
 
@@ -56,8 +59,20 @@ export const snapshot = ({ finished, running }: Progress): Events.Totals => {
   return totals(sum)
 }
 
-/** What a task brought counts: called for one attempt at each. */
-export const count = (progress: Progress, done: Done): void => {
+const countersOf = (progress: Progress, metrics: TaskMetrics): void => {
+  const { counters } = progress.finished
+  for (const [key, value] of metrics.counters) counters.set(key, (counters.get(key) ?? 0) + value)
+}
+
+/**
+ * What a task brought counts: called for one attempt at each, and again for one that is run again because what it wrote was lost. Then
+ * only its request counters count, which are true whatever its end.
+ */
+export const count = (progress: Progress, stage: number, partition: number, done: Done): void => {
+  const counted = progress.counted.get(stage) ?? new Set()
+  progress.counted.set(stage, counted)
+  if (counted.has(partition)) return countersOf(progress, done.metrics)
+  counted.add(partition)
   addMetrics(progress.finished, done.metrics)
   progress.tasksDone++
   for (const effect of done.effects) effect()
@@ -129,10 +144,7 @@ export const attempt = Effect.fnUntraced(function* (
     Effect.onExit((exit) => {
       progress.running.delete(metrics)
       // An attempt that failed leaves nothing but its request counters, which are true whatever its end.
-      if (Exit.isFailure(exit)) {
-        const { counters } = progress.finished
-        for (const [key, value] of metrics.counters) counters.set(key, (counters.get(key) ?? 0) + value)
-      }
+      if (Exit.isFailure(exit)) countersOf(progress, metrics)
       return Effect.flatMap(event, (job) =>
         events.publish({
           _tag: "TaskEnded",

@@ -1,7 +1,7 @@
 import type { Layer } from "effect"
 import type * as Partitioner from "../../Partitioner.ts"
 import type * as Plan from "../../Plan.ts"
-import type { Partition, StageWork } from "../../Stage.ts"
+import type { Kept, Partition, StageWork } from "../../Stage.ts"
 import { provideLayer } from "../task/chain.ts"
 import type { Limits, Measure } from "./adaptive.ts"
 import type { Cached } from "./wide.ts"
@@ -23,8 +23,8 @@ export interface Building {
   readonly steps: ReadonlyArray<string>
   /** How its rows, which are pairs, are partitioned by their first; `undefined` where that is not known. */
   readonly partitioner?: Partitioner.Partitioner<never> | undefined
-  /** Stages that are needed only when a partition that was kept is lost. */
-  readonly fallback?: ReadonlyArray<number> | undefined
+  /** What it reads of caches that were whole when it was planned. */
+  readonly kept?: ReadonlyArray<Kept> | undefined
   /** At most this many bytes, where the sources' metadata and the steps since allow to say. */
   readonly size?: number | undefined
   /** The sizes of its partitions at run time, where tasks may read several of them or parts of one. */
@@ -65,8 +65,8 @@ export const inputSteps = (inputs: ReadonlyArray<Building>): ReadonlyArray<strin
     inputs.indexOf(input) < index ? [`  ${input.steps[0] ?? ""} (again)`] : input.steps.map((step) => `  ${step}`)
   )
 
-export const fallbackOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<number> => [
-  ...new Set(inputs.flatMap((input) => input.fallback ?? []))
+export const keptOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<Kept> => [
+  ...new Set(inputs.flatMap((input) => input.kept ?? []))
 ]
 
 export const parentsOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<number> => [

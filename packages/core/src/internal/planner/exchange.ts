@@ -9,7 +9,7 @@ import type { Measure } from "./adaptive.ts"
 import {
   type After,
   type Building,
-  fallbackOf,
+  keptOf,
   inputSteps,
   parentsOf,
   type Planning,
@@ -146,7 +146,7 @@ const shuffle: ExchangeRule = {
       })),
       parents: [...moved, ...parentsOf(placed).filter((stage) => !moved.includes(stage))],
       partitioner: node.keyed ? chosen : undefined,
-      fallback: fallbackOf(placed),
+      kept: keptOf(placed),
       measure: measureExchange(node, sides, children),
       steps: [`${node.name} ${where}, ${origins.join(" and ")}${undecided.join("")}`, ...inputSteps(placed)]
     }
@@ -320,7 +320,7 @@ const broadcastJoin = (
     })),
     parents: [...new Set([...large.parents, stage])],
     partitioner: large.partitioner,
-    fallback: large.fallback,
+    kept: large.kept,
     measure: unskewed(large.measure),
     steps: [`${node.name} with the rows of stage ${stage} in every task`, ...large.steps]
   }

@@ -1,4 +1,4 @@
-import { Effect, Stream } from "effect"
+import { Effect, Predicate, Stream } from "effect"
 import type { CacheHandle, Exchange, ExchangeInput, ExchangeSource, Partitioning } from "../../Plan.ts"
 import { ShuffleFailed } from "../../JobError.ts"
 import * as Partitioner from "../../Partitioner.ts"
@@ -17,6 +17,8 @@ interface MapOutput {
   readonly status: MapStatus
   readonly failed: ReadonlyArray<Failed>
 }
+
+export const isMapOutput = (value: unknown): value is MapOutput => Predicate.hasProperty(value, "status")
 
 /** An error of the program's own on its way through the shuffle, whose errors are the engine's. */
 class Passing {
@@ -281,10 +283,18 @@ export const cartesian = (left: Rows, right: () => Rows): Rows =>
     )
   )
 
-/** What the engine keeps of cached datasets. */
+/**
+ * What the engine keeps of cached datasets. A `run` is what the stages before the cache came to (`runOf`): where a stage may yield other
+ * rows when it runs again, partitions of two runs do not belong together.
+ */
 export interface Cached {
+  /** How many partitions are kept of so many, and the run they are of where that is all of them, and one. */
+  readonly kept: (
+    handle: CacheHandle,
+    partitions: number
+  ) => { readonly count: number; readonly run: string | undefined }
   /** The kept partition, if it is there. */
-  readonly get: (handle: CacheHandle, partition: number) => ((task: TaskRuntime) => Rows) | undefined
+  readonly get: (handle: CacheHandle, partition: number, run: string) => ((task: TaskRuntime) => Rows) | undefined
   /** Keeps the rows of a partition on their way. */
-  readonly put: (handle: CacheHandle, partition: number, rows: Rows, task: TaskRuntime) => Rows
+  readonly put: (handle: CacheHandle, partition: number, run: string, rows: Rows, task: TaskRuntime) => Rows
 }

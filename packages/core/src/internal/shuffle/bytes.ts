@@ -28,6 +28,16 @@ export class Writer {
     this.bytes = Buffer.allocUnsafeSlow(bytes)
   }
 
+  private viewed: DataView | undefined
+
+  /** The buffer by words. */
+  get view(): DataView {
+    const { bytes } = this
+    const known = this.viewed
+    if (known !== undefined && known.buffer === bytes.buffer) return known
+    return (this.viewed = new DataView(bytes.buffer, bytes.byteOffset, bytes.length))
+  }
+
   /** Makes room for `more` bytes. */
   ensure(more: number): void {
     const needed = this.position + more

@@ -41,7 +41,12 @@ export const MapStatus = Schema.Struct({
   /** Rows (or combined keys) of each. */
   rows: Schema.Array(Schema.Number),
   /** Encoded bytes of each before compression: what the reduce side has to hold. */
-  bytes: Schema.Array(Schema.Number)
+  bytes: Schema.Array(Schema.Number),
+  /**
+   * XOR and sum of the hashes of the rows of each, 32 bits each: the same for the same rows in any order, and those of several segments
+   * of a partition can be put together. A task that is run again and has others has not written the same rows again.
+   */
+  checksums: Schema.Array(Schema.Tuple([Schema.Number, Schema.Number]))
 })
 
 /**

@@ -9,6 +9,9 @@ class Bucket {
   sealed: Array<Block> = []
   writer: Writer
   rows = 0
+  /** XOR and sum of the hashes of the records, those of the sealed blocks as well. */
+  xor = 0
+  sum = 0
   constructor(bytes: number) {
     this.writer = new Writer(bytes)
   }
@@ -39,6 +42,7 @@ export class Output {
   private readonly lengths: Array<number> = []
   private readonly rows: Array<number> = []
   private readonly bytes: Array<number> = []
+  private readonly checksums: Array<readonly [number, number]> = []
 
   constructor(blockBytes: number, store: Store, create: Effect.Effect<SpillFile, Reason>) {
     this.blockBytes = blockBytes
@@ -59,10 +63,12 @@ export class Output {
     return bucket
   }
 
-  /** Ends a record, given the size of the bucket's buffer when it began. */
-  end(bucket: Bucket, capacity: number): void {
+  /** Ends a record, given the size of the bucket's buffer when it began, and the two halves of the record's hash. */
+  end(bucket: Bucket, capacity: number, high: number, low: number): void {
     const { writer } = bucket
     bucket.rows++
+    bucket.xor ^= high
+    bucket.sum = (bucket.sum + low) | 0
     if (writer.bytes.length !== capacity) this.held += writer.bytes.length - capacity
     if (writer.position < this.blockBytes) return
     bucket.sealed.push({ bytes: writer.take(), rows: bucket.rows })
@@ -75,7 +81,9 @@ export class Output {
   /** Writes all buckets in the order of their partitions. */
   readonly pass: Effect.Effect<void, Reason> = Effect.gen({ self: this }, function* () {
     const blocks: Array<{ readonly partition: number; readonly block: Block }> = []
-    for (const [partition, { rows, sealed, writer }] of [...this.buckets].toSorted(([x], [y]) => x - y)) {
+    const sums = new Map<number, readonly [number, number]>()
+    for (const [partition, { rows, sealed, sum, writer, xor }] of [...this.buckets].toSorted(([x], [y]) => x - y)) {
+      sums.set(partition, [xor >>> 0, sum >>> 0])
       for (const block of sealed) blocks.push({ partition, block })
       if (rows > 0) blocks.push({ partition, block: { bytes: writer.take(), rows } })
     }
@@ -100,6 +108,7 @@ export class Output {
           this.lengths.push(0)
           this.rows.push(0)
           this.bytes.push(0)
+          this.checksums.push(sums.get(partition) ?? [0, 0])
           last = partition
         }
         const at = this.partitions.length - 1
@@ -126,7 +135,8 @@ export class Output {
         offsets: this.offsets,
         lengths: this.lengths,
         rows: this.rows,
-        bytes: this.bytes
+        bytes: this.bytes,
+        checksums: this.checksums
       }
     })
   }

@@ -25,6 +25,8 @@ export interface Store {
   /** The output of a map task, wherever it lies. A layer that fetches from other processes replaces this. */
   readonly open: (status: MapStatus) => Effect.Effect<Source, Reason, Scope.Scope>
   readonly remove: (shuffle: string) => Effect.Effect<void>
+  /** Deletes one output of a map task, which another has replaced. */
+  readonly discard: (status: MapStatus) => Effect.Effect<void>
   /** Whether blocks written now should be compressed. */
   readonly compress: () => boolean
 }
@@ -97,6 +99,7 @@ export const memory = (compression: "auto" | "zstd" | "none"): Store => {
       Effect.sync(() => {
         for (const [name, file] of files) if (file.shuffle === shuffle) files.delete(name)
       }),
+    discard: (status) => Effect.sync(() => files.delete(status.file)),
     compress: () => compression === "zstd"
   }
 }
@@ -238,6 +241,12 @@ export const disk = (directory: string, compression: "auto" | "zstd" | "none"): 
         for (const entry of entries)
           bytes -= fs.statSync(path.join(folder, entry), { throwIfNoEntry: false })?.size ?? 0
         fs.rmSync(folder, { recursive: true, force: true })
+      }),
+    discard: (status) =>
+      Effect.sync(() => {
+        if (status.file === "") return
+        bytes -= fs.statSync(status.file, { throwIfNoEntry: false })?.size ?? 0
+        fs.rmSync(status.file, { force: true })
       }),
     compress: () => compression === "zstd" || (compression === "auto" && bytes > CACHED)
   }

@@ -10,7 +10,7 @@ const put = (output: Output, partition: number, bytes: number): void => {
   const bucket = output.begin(partition)
   const capacity = bucket.writer.bytes.length
   bucket.writer.copy(Buffer.alloc(bytes, partition), 0, bytes)
-  output.end(bucket, capacity)
+  output.end(bucket, capacity, partition, bytes)
 }
 
 const make = Effect.fnUntraced(function* (blockBytes: number) {
