@@ -94,6 +94,7 @@ export interface Spec {
    * Default `false`.
    */
   readonly commits?: boolean | undefined
+  /**
    * Whether what a task does leaves the job while it runs, such as effects on each row: then it is not run again on other rows, where a
    * stage before it turns out to yield others. Default `false`; so it is for what may not be tried again.
    */

@@ -168,6 +168,8 @@ export interface Exchange {
   readonly partitioning: Partitioning
   /** Only moves rows: one input that is partitioned alike is the result as it is. */
   readonly onlyMoves: boolean
+  /** Rows come in the order in which the map tasks wrote them, or of their keys: the same each time, whatever memory there is. */
+  readonly ordered?: boolean | undefined
   /** The result is pairs of key and something, so that it counts as partitioned. */
   readonly keyed: boolean
   read(sources: ReadonlyArray<ExchangeSource>, task: TaskRuntime): Stream.Stream<unknown, ShuffleError, Shuffle>

@@ -21,6 +21,7 @@ import {
 } from "./internal/planner/building.ts"
 import { goneFrom } from "./internal/planner/cache.ts"
 import { planExchange } from "./internal/planner/exchange.ts"
+import { indeterminateNote } from "./internal/planner/indeterminate.ts"
 import { keepsKeys } from "./internal/planner/keys.ts"
 import { runOf } from "./internal/planner/run.ts"
 import { coalesce, scan } from "./internal/planner/scan.ts"
@@ -288,7 +289,9 @@ export const plan = (
       case "Narrow": {
         const operators: Array<Plan.Operator> = []
         let below: Plan.Plan = node
+        let note = ""
         while (below._tag === "Narrow") {
+          note = indeterminateNote(below) || note
           operators.unshift(below.operator)
           below = below.child
         }
@@ -312,7 +315,8 @@ export const plan = (
               .map((group) =>
                 group.length === 1 ? Plan.operatorLabel(group[0]) : `Fused(${group.map(Plan.operatorLabel).join(", ")})`
               )
-              .toReversed(),
+              .toReversed()
+              .map((step, index) => (index === 0 ? `${step}${note}` : step)),
             ...child.steps
           ]
         }
@@ -359,7 +363,7 @@ export const plan = (
           parents: Number.isNaN(offsets) ? child.parents : [...child.parents, offsets],
           kept: child.kept,
           measure: unskewed(child.measure),
-          steps: [Plan.label(node), ...child.steps]
+          steps: [`${Plan.label(node)}${indeterminateNote(node)}`, ...child.steps]
         }
       }
     }

@@ -30,7 +30,8 @@ let handles = 0
 
 /**
  * Keeps the partitions of a dataset in the engine when they are first computed, for later actions. A partition that was dropped or
- * lost is computed again. They go with the engine, or with {@link unpersist}.
+ * lost is computed again, and one that was read in part only (by `Dataset.take`, say) is not kept. They go with the engine, or with
+ * {@link unpersist}.
  *
  * **Gotchas**
  *

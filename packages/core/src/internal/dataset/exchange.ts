@@ -106,6 +106,7 @@ export const exchange = <A, E, R>(options: {
   readonly inputs: ReadonlyArray<ExchangeInput>
   readonly partitioning: Partitioning
   readonly onlyMoves?: boolean | undefined
+  readonly ordered?: boolean | undefined
   readonly keyed: boolean
   readonly read: (
     sources: ReadonlyArray<ExchangeSource>,

@@ -612,6 +612,7 @@ export const partitionBy: {
       inputs: [written(self, side, true)],
       partitioning: { _tag: "Fixed", partitioner },
       onlyMoves: true,
+      ordered: true,
       keyed: partitioner._tag !== "RoundRobin",
       read: ([source]) =>
         source === undefined
@@ -655,6 +656,7 @@ export const repartition: {
       name: "repartition",
       inputs: [written(self, side, false)],
       partitioning: { _tag: "Fixed", partitioner: Partitioner.roundRobin(partitions) },
+      ordered: true,
       keyed: false,
       read: ([source]) =>
         source === undefined ? Stream.empty : Shuffle.read(wireOf(side, source), source.slice, (_, value) => value)
@@ -694,6 +696,7 @@ export const repartitionAndSortWithinPartitions: {
       functions: [order],
       inputs: [written(self, side, true)],
       partitioning: { _tag: "Fixed", partitioner },
+      ordered: true,
       keyed: partitioner._tag !== "RoundRobin",
       read: ([source]) =>
         source === undefined
@@ -803,6 +806,7 @@ const sortWith = <A, E, R, K, V>(
     inputs: [written(self, side, false)],
     partitioning: rangePartitioning(side.operator, options?.partitions, order, side.key, side.keyOf),
     problem: optional(options?.partitions, (partitions) => whole("partitions", partitions)),
+    ordered: true,
     keyed: false,
     read: ([source]) =>
       source === undefined ? Stream.empty : Shuffle.sort(wireOf(side, source), order, source.slice, make)

@@ -16,6 +16,7 @@ import {
   provided,
   unskewed
 } from "./building.ts"
+import { indeterminateNote } from "./indeterminate.ts"
 import {
   balanced,
   choose,
@@ -148,7 +149,10 @@ const shuffle: ExchangeRule = {
       partitioner: node.keyed ? chosen : undefined,
       kept: keptOf(placed),
       measure: measureExchange(node, sides, children),
-      steps: [`${node.name} ${where}, ${origins.join(" and ")}${undecided.join("")}`, ...inputSteps(placed)]
+      steps: [
+        `${node.name} ${where}, ${origins.join(" and ")}${undecided.join("")}${indeterminateNote(node)}`,
+        ...inputSteps(placed)
+      ]
     }
   }
 }
