@@ -126,6 +126,7 @@ export const exchange = <A, E, R>(options: {
       detail: options.detail,
       inputs: options.inputs,
       partitioning,
+      ordered: options.ordered,
       keyed: options.keyed,
       read: options.read,
       broadcast: options.broadcast,

@@ -28,7 +28,8 @@ const status = (
   offsets: segments.map(() => 0),
   lengths: segments.map(() => 0),
   rows: segments.map(() => 1),
-  bytes: segments.map(([, bytes]) => bytes)
+  bytes: segments.map(([, bytes]) => bytes),
+  checksums: segments.map(() => [0, 0] as const)
 })
 
 describe("where the rows of an exchange go", () => {
