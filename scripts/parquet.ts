@@ -9,7 +9,7 @@
 import { Effect } from "effect"
 import { parseArgs } from "node:util"
 import { Storage } from "@sluice/core"
-import { laws } from "../packages/core/test/formats/parquetLaws.ts"
+import { laws } from "../packages/core/test/formats/parquetSeeds.ts"
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Storage from "../../src/Storage.ts"
-import { laws } from "./parquetLaws.ts"
+import { laws } from "./parquetSeeds.ts"
 import { where } from "./parquetWhere.ts"
 
 // Many more seeds: `scripts/parquet.ts`.
@@ -25,6 +25,12 @@ describe("laws of Parquet", () => {
           }
           assert.isAbove(skipped, 100)
         })
+    )
+
+    it.effect("a damaged file is a typed error, or the rows there were", () =>
+      Effect.gen(function* () {
+        for (let seed = 0; seed < 150; seed++) assert.isUndefined(yield* laws.mutated(seed), `seed ${seed}`)
+      })
     )
   })
 })

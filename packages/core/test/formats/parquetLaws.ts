@@ -5,7 +5,6 @@ import * as fc from "fast-check"
 import * as Parquet from "../../src/formats/Parquet.ts"
 import type { Source } from "../../src/Format.ts"
 import { Storage } from "../../src/Storage.ts"
-import { where } from "./parquetWhere.ts"
 
 /** A schema with values of it, good and, seldom, such as cannot be written. */
 interface Kind {
@@ -175,7 +174,7 @@ const sample = <A>(arbitrary: fc.Arbitrary<A>, seed: number): A => {
   return value
 }
 
-const rowsOf = <A>(source: Source<A>) =>
+export const rowsOf = <A>(source: Source<A>) =>
   Effect.flatMap(source.resolve({ splitBytes: 2 ** 40, openCostBytes: 0 }), ({ splits }) =>
     Effect.map(
       Effect.forEach(splits, (split) => Stream.runCollect(split.read)),
@@ -217,7 +216,7 @@ const same = (one: unknown, other: unknown): boolean => {
   )
 }
 
-const show = (value: unknown): string =>
+export const show = (value: unknown): string =>
   JSON.stringify(value, (_, inner: unknown) =>
     typeof inner === "bigint"
       ? `${inner}n`
@@ -229,7 +228,7 @@ const show = (value: unknown): string =>
   )
 
 /** Write and read is the identity, or the rows are refused with the place of the value. What is wrong, or nothing. */
-const identity = (path: string, { options, refused, rows, schema }: Table) =>
+export const identity = (path: string, { options, refused, rows, schema }: Table) =>
   Effect.gen(function* () {
     const written = yield* Effect.result(writeTo(path, schema, rows, options))
     if (written._tag === "Failure") {
@@ -250,9 +249,3 @@ const identity = (path: string, { options, refused, rows, schema }: Table) =>
   })
 
 export const tableOf = (seed: number): Table => sample(table(12), seed)
-
-/** What is wrong with the case of a seed, or nothing. */
-export const laws = {
-  identity: (seed: number) => identity("memory:///identity.parquet", tableOf(seed)),
-  where: (seed: number) => Effect.map(where("memory:///where.parquet", seed), ({ wrong }) => wrong)
-}
