@@ -598,6 +598,11 @@ const batchSource = (paths: ReadonlyArray<string>, options: BatchOptions | undef
  * Columns whose type is the schema's own cost nothing more than reading them; others run the schema's decoder for that
  * column. 64-bit integers are `Schema.BigInt`, or `Schema.Number` where they are safe integers.
  *
+ * Timestamps are `Schema.Date` (whole milliseconds, floored), `Schema.Number` (milliseconds) or `Schema.BigInt` (in the unit of the
+ * column; `INT96` is read in microseconds). A date that no `Date` reaches is an invalid row. A `null` is the missing key of an optional
+ * field, unless that may be `null`. A column that cannot be read, because it is encrypted, there twice or a decimal of more than 76
+ * digits, is a `SchemaMismatch` where it is asked for.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -742,6 +747,11 @@ const writing = (options: ParquetWriterOptions | undefined): EncodeOptions => ({
  *
  * `Schema.Number` is written as `double` (with `Parquet.Float32` and `Parquet.Int32` as `float` and `int32`),
  * `Schema.BigInt` as `int64`, `Schema.Date` as timestamp in milliseconds, vectors as `list<float>`.
+ *
+ * A value that Parquet cannot hold ends the writing with `Unencodable`, which names the column (within structs and lists the way to
+ * the value), the row and the value: an integer of more than 64 bits, half of a surrogate pair, an invalid date, a finite number beyond
+ * a 32-bit float. A row group ends at about 64 MiB, in structs and lists as well. Parquet has one kind of absence: a field that may be
+ * missing and `null` comes back as `null`.
  *
  * @category constructors
  * @since 0.1.0

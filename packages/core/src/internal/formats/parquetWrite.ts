@@ -150,6 +150,14 @@ export const encodeBatches = <E, R>(
         })
       const add = (batch: Arrow.RecordBatch): Effect.Effect<Arrow.Table | undefined, FormatError> => {
         const its = String(batch.schema)
+        if (schema === undefined) {
+          const names = batch.schema.fields.map((field) => field.name)
+          const twice = names.find((name, i) => names.indexOf(name) !== i)
+          if (twice !== undefined) return Effect.fail(unencodable(`has two columns "${twice}"`))
+          const half = names.find((name) => !name.isWellFormed())
+          if (half !== undefined)
+            return Effect.fail(unencodable("has half of a surrogate pair in its name", { column: half }))
+        }
         schema ??= its
         if (schema !== its) return Effect.fail(unencodable(`a batch of ${its} after one of ${schema}`))
         held.push(batch)
