@@ -1064,7 +1064,7 @@ export interface PartitionedWriteOptions<in out A> extends WriteOptions {
   /**
    * Columns whose values become folders, `country=DE/year=2024`, the first outermost, as Spark's `partitionBy`. They are left out
    * of the files. Characters that a folder name cannot have are percent-escaped, `null`, missing and the empty string are
-   * `__HIVE_DEFAULT_PARTITION__`. The sources read them back with `partitionColumns`. Default none.
+   * `__HIVE_DEFAULT_PARTITION__`; the empty string of a column that may be `null` or missing is refused, for it would be read as that. The sources read them back with `partitionColumns`. Default none.
    */
   readonly partitionBy?: ReadonlyArray<keyof A & string> | undefined
   /** Bytes of rows, as estimated, that a task holds while it sorts them into folders; beyond, a folder gets several files. Default 64 MiB. */

@@ -100,13 +100,16 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
     quote: multiline ? quote.charCodeAt(0) : undefined
   })
 
+  // Records with bytes that are not UTF-8.
+  const noText = new WeakSet<Raw>()
+  let hasNoText = false
+
   /** The records of a part, as many at a time as were read at once. */
   const recordsOf = (part: FilePart, file: FileStatus) =>
     Stream.suspend(() => {
       const cut = cutOptions(part.path)
       let firstLine = 0
       return Stream.mapEffect(readPieces(part, file, cut), (piece) => {
-        const isText = isUtf8(piece.bytes)
         return Effect.flatMap(
           decodePiece(piece, cut, onInvalidRow === "fail" ? "utf-8" : "replace"),
           (text): Effect.Effect<RawRows<Raw>, FormatError> => {
@@ -117,13 +120,17 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
               return Effect.fail(fail(format, part.path, corrupt))
             }
             const { count, lines, records } = parsed.success
+            if (onInvalidRow === "deadLetter" && !isUtf8(piece.bytes)) {
+              for (const cells of records) if (cells.some(hasReplacement)) noText.add(cells)
+              hasNoText = true
+            }
             const first = firstLine
             firstLine += count
             return Effect.succeed({
               path: part.path,
               firstLine: first,
               afterByte: afterByteOf(part),
-              rows: records.map((cells) => ({ cells, isText: isText || !cells.some(hasReplacement) })),
+              rows: records,
               lines
             })
           }
@@ -147,7 +154,7 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
         Stream.filter(({ rows }) => rows.length > 0),
         Stream.runHead
       )
-      const cells = first._tag === "Some" ? (first.value.rows[0]?.cells ?? []) : []
+      const cells = first._tag === "Some" ? (first.value.rows[0] ?? []) : []
       const names = cells.map(textOf)
       headers.set(file.path, names)
       if (file.length === 0) continue
@@ -202,8 +209,8 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
     read: (part, file, headers) => {
       const names = headers.get(part.path) ?? []
       const places = fields.map((field) => names.indexOf(field.name))
-      const decode = ({ cells, isText }: Raw): Result.Result<A, string> => {
-        if (!isText) return Result.fail("is not UTF-8")
+      const decode = (cells: Raw): Result.Result<A, string> => {
+        if (hasNoText && noText.has(cells)) return Result.fail("is not UTF-8")
         if (cells.length !== names.length) return Result.fail(`has ${cells.length} fields, ${names.length} expected`)
         const row: Record<string, unknown> = {}
         for (let f = 0; f < fields.length; f++) {
@@ -223,7 +230,7 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
           skip = skip && records.rows.length === 0
           return decodeRows(format, data, {
             decode,
-            show: ({ cells }) => JSON.stringify(cells.map(textOf)),
+            show: (cells) => JSON.stringify(cells.map(textOf)),
             onInvalidRow
           })
         })
@@ -232,10 +239,7 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
   })
 }
 
-interface Raw {
-  readonly cells: ReadonlyArray<Cell>
-  readonly isText: boolean
-}
+type Raw = ReadonlyArray<Cell>
 
 const textOf = (cell: Cell): string => (cell === quotedEmpty ? "" : cell)
 
@@ -254,6 +258,7 @@ const behindFirst = <R>(records: RawRows<R>): RawRows<R> => {
   }
 }
 
+const skipped = "is nothing, and in the only column would be an empty line, which is skipped"
 const illFormed = "has half a surrogate pair in it, which UTF-8 has no bytes for"
 
 /**
@@ -276,21 +281,23 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
   const only = fields.length === 1
   const head = fields.map(({ name }) => (only && name === "" ? quoted("") : cell(name))).join(delimiter) + "\n"
 
+  const refused = (column: string, detail: string, value: unknown): Result.Result<never, Refusal> =>
+    Result.fail({ column, detail, value: value === absent ? undefined : value })
+
   const line = (row: A): Result.Result<string, Refusal> => {
     let text = ""
-    for (const [index, field] of fields.entries()) {
+    for (let f = 0; f < fields.length; f++) {
+      const field = fields[f]
+      if (field === undefined) continue
       const value = field.get(row as Readonly<Record<string, unknown>>)
       const result = field.encode(value)
-      const refused = (detail: string) =>
-        Result.fail({ column: field.name, detail, value: value === absent ? undefined : value })
-      if (Result.isFailure(result)) return refused(result.failure)
+      if (Result.isFailure(result)) return refused(field.name, result.failure, value)
       const encoded = result.success
-      if (index > 0) text += delimiter
+      if (f > 0) text += delimiter
       if (encoded === null) {
         // One empty cell would be an empty line, which readers skip.
         if (!only) continue
-        if (field.takesEmpty)
-          return refused("is nothing, and in the only column would be an empty line, which is skipped")
+        if (field.takesEmpty) return refused(field.name, skipped, value)
         text += quoted("")
       } else {
         text += encoded === "" && (only || field.emptyIsNone) ? quoted("") : cell(encoded)

@@ -98,6 +98,39 @@ describe("lines are the file's own", () => {
     }))
 })
 
+describe("150,000 rows that are none", () => {
+  for (const format of ["csv", "jsonLines"] as const) {
+    test(`are set aside one by one, each with its line, and hold nothing of the file: ${format}`, () =>
+      Effect.gen(function* () {
+        const count = 150_000
+        const bad = format === "csv" ? "x,y\n" : '{"n":"x"}\n'
+        yield* put("memory:///a", (format === "csv" ? "n,text\n" : "\n") + bad.repeat(count))
+        let letters = 0
+        const context = {
+          deadLetter: (letter: DeadLetter) =>
+            Effect.sync(() => {
+              letters++
+              assert.strictEqual(letter.line, letters + 1)
+              assert.isAtMost(letter.value.length + letter.reason.length, 200)
+            })
+        }
+        const options = { onInvalidRow: "deadLetter" } as const
+        const source =
+          format === "csv"
+            ? Csv.source("memory:///a", Pair, options)
+            : JsonLines.source("memory:///a", Numbers, options)
+        const { splits } = yield* source.resolve({ splitBytes: 1e9, openCostBytes: 0 })
+        for (const { read } of splits) {
+          yield* Stream.runDrain(read as Stream.Stream<unknown, unknown, Storage.Storage>).pipe(
+            // Only setting rows aside is asked of the task.
+            Effect.provideService(TaskContext.Current, context as unknown as TaskContext.TaskContext)
+          )
+        }
+        assert.strictEqual(letters, count)
+      }))
+  }
+})
+
 describe("csv", () => {
   test("tells the empty string from nothing, whoever wrote it", () =>
     Effect.gen(function* () {

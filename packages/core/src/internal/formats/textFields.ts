@@ -36,6 +36,7 @@ const decoded = <A>(result: Result.Result<A, { readonly message: string }>): Res
   Result.mapError(result, (error) => error.message)
 
 const missing = "is null or missing"
+const noText = Result.succeed(null)
 
 /** What no value and the empty text stand for in a column. */
 const noneOf = (name: string, own: Schema.Constraint) => {
@@ -67,9 +68,6 @@ const noneOf = (name: string, own: Schema.Constraint) => {
       stands === undefined ? Result.fail(missing) : Result.map(decoded(decodeRow(stands)), read),
     /** Whether a value is written as nothing, or why it cannot be. */
     encode: (value: unknown): Result.Result<boolean, string> => {
-      if (ast.encoding === undefined && value !== null && value !== undefined && value !== absent) {
-        return Result.succeed(false)
-      }
       const result = encodeRow(value === absent ? nothing : { [name]: value })
       if (Result.isFailure(result))
         return Result.fail(value === null || value === undefined || value === absent ? missing : result.failure.message)
@@ -130,11 +128,13 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
           return Result.isSuccess(result) ? result : none.decode()
         },
         encode: (value) => {
-          const nothing = none.encode(value)
-          if (Result.isFailure(nothing)) return Result.fail(nothing.failure)
-          if (nothing.success) {
-            const why = value === absent ? undefined : differsFromNone?.(value, "nothing")
-            return why === undefined ? Result.succeed(null) : Result.fail(why)
+          if (value === null || value === undefined || value === absent || ast.encoding !== undefined) {
+            const nothing = none.encode(value)
+            if (Result.isFailure(nothing)) return Result.fail(nothing.failure)
+            if (nothing.success) {
+              const why = value === absent ? undefined : differsFromNone?.(value, "nothing")
+              return why === undefined ? noText : Result.fail(why)
+            }
           }
           const result = encodeText(value)
           if (Result.isFailure(result)) return Result.fail(result.failure.message)
