@@ -305,6 +305,10 @@ const judge = async (
   return ["survived", reaches.length === 0 ? "no test runs it" : ""]
 }
 
+/** Survived, or was given up with no test to blame: a machine that is busy may be why. */
+const isOpen = ([outcome, note]: readonly [Outcome, string]): boolean =>
+  outcome === "survived" || outcome === "equivalent" || note === "timeout" || note === "crash"
+
 const tryMutants = async (): Promise<ReadonlyArray<Result>> => {
   const known = options.map ? [...(await mapTests())] : unmapped()
   const results: Array<Result> = []
@@ -315,7 +319,7 @@ const tryMutants = async (): Promise<ReadonlyArray<Result>> => {
       ([, { hits }]) => hits === undefined || hits.includes(`${versionOf(name)}:${mutant.inside}`)
     )
     const last = outcomes.get(keyOf(name, mutant))
-    if (options.survivors && (last?.[0] === "killed" || last?.[0] === "timeout" || last?.[0] === "refused")) {
+    if (options.survivors && last !== undefined && !isOpen(last)) {
       results.push({ name, mutant, outcome: last[0], note: last[1] })
       continue
     }

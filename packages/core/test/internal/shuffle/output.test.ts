@@ -98,7 +98,7 @@ describe("the output of a map task", () => {
 })
 
 describe("the allowance of a task", () => {
-  it("asks for a sixteenth of the budget more than is held, and only when that is used up", () => {
+  it("asks for a sixteenth of the budget, rounded down, more than is held, and only when that is used up", () => {
     const asked: Array<number> = []
     let most = Infinity
     const allowance = new Allowance(
@@ -109,7 +109,7 @@ describe("the allowance of a task", () => {
         },
         release: () => {}
       },
-      1600
+      1601
     )
     assert.isTrue([0, 1, 50, 101].every((held) => allowance.allows(held)))
     assert.deepStrictEqual(asked, [101])
