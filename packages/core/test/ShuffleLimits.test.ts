@@ -96,6 +96,7 @@ describe("more runs than are merged at once", () => {
       Effect.gen(function* () {
         const store = memory("none")
         let appended = 0
+        let most = 0
         const scope = yield* Effect.scope
         const sorter = new Sorter({
           kind: byOrder(Order.Number),
@@ -108,6 +109,7 @@ describe("more runs than are merged at once", () => {
             append: (parts) => {
               // A header and the bytes of a block for each row.
               appended += parts.length / 2
+              most = Math.max(most, parts.length / 2)
               return file.append(parts)
             }
           }))
@@ -138,7 +140,13 @@ describe("more runs than are merged at once", () => {
           keys.map((key, n) => [key, n]).toSorted(([a], [b]) => a! - b!),
           "equal keys in the order they came"
         )
-        return appended - count
+        const again = appended - count
+        assert.strictEqual(
+          most,
+          Math.max(1, Math.min(8, again)),
+          "eight blocks are written at once, if there are as many"
+        )
+        return again
       })
     )
 

@@ -68,8 +68,8 @@ describe("a table", () => {
     assert.strictEqual(numbers.held(), 1000 * (96 + 16 + 8))
     const long = new Table<string, string, string>(plain(), texts)
     for (let n = 0; n < 1000; n++) long.mergeValue(`${n}`.padStart(10), "v".repeat(500), n)
-    // Two bytes a character of the values.
-    assert.closeTo(long.held(), 1000 * (96 + 10 + 2 * 500 + 40), 10_000)
+    // Two bytes for each of the 503 that encode a value, and the headers of its objects.
+    assert.strictEqual(long.held(), 1000 * (96 + 10 + 2 * 503 + 32))
     const objects = new Table<{ readonly id: string }, number, number>(plain(), sums)
     for (let n = 0; n < 10; n++) objects.mergeValue({ id: `${n}`.repeat(200) }, n, n)
     assert.isAbove(objects.held(), 10 * (96 + 8 + 3 * 200))
@@ -86,6 +86,22 @@ describe("a table", () => {
     const small = new Table<number, string, string>(plain(), texts)
     for (let n = 0; n < 10; n++) small.mergeValue(n, "v".repeat(n === 9 ? 1_000_000 : 1), n)
     assert.closeTo(small.held(), 2_000_000, 10_000, "all are looked at, none twice")
+  })
+
+  it("takes keys and values as deep as they may be, again and again", () => {
+    let deep: unknown = "deepest"
+    for (let n = 0; n < 256; n++) deep = [deep]
+    const table = new Table<unknown, unknown, unknown>(plain(), {
+      create: (value) => value,
+      mergeValue: (_, value) => value,
+      mergeCombiners: (_, value) => value,
+      codec: Codec.plain
+    })
+    for (let turn = 0; turn < 3; turn++) {
+      table.mergeValue(deep, deep, turn)
+      assert.isAbove(table.held(), 2 * 256)
+    }
+    assert.strictEqual(table.size, 1)
   })
 
   it("asks a codec of values that are there only", () => {
