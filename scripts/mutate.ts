@@ -226,9 +226,12 @@ const testFiles = (folder: string): ReadonlyArray<string> =>
     .map((name) => `${folder}/${name}`)
     .toSorted()
 
+const testsPath = Path.join(cache, "mutate-tests.json")
+const readTests = (): Map<string, Known> =>
+  new Map(Fs.existsSync(testsPath) ? JSON.parse(Fs.readFileSync(testsPath, "utf8")) : [])
+
 const mapTests = async (): Promise<ReadonlyMap<string, Known>> => {
-  const path = Path.join(cache, "mutate-tests.json")
-  const kept = new Map<string, Known>(Fs.existsSync(path) ? JSON.parse(Fs.readFileSync(path, "utf8")) : [])
+  const kept = readTests()
   const tests = testFiles("packages/core/test").map((file) => ({
     file,
     own: digest(Fs.readFileSync(Path.join(root, file), "utf8"))
@@ -249,12 +252,18 @@ const mapTests = async (): Promise<ReadonlyMap<string, Known>> => {
   for (const name of modules) write(name, textOf(name))
   await kill()
   const known = new Map([...kept].filter(([file]) => tests.some((test) => test.file === file)))
-  Fs.writeFileSync(path, JSON.stringify([...known]))
+  Fs.writeFileSync(testsPath, JSON.stringify([...known]))
   return known
 }
 
-const unmapped = (): ReadonlyArray<readonly [file: string, known: Known]> =>
-  testFiles("packages/core/test").map((file) => [file, { digest: "", versions: [], hits: undefined, millis: 30_000 }])
+/** The test files without what they reach; how long they take is known from another time, if at all. */
+const unmapped = (): ReadonlyArray<readonly [file: string, known: Known]> => {
+  const kept = readTests()
+  return testFiles("packages/core/test").map((file) => [
+    file,
+    { digest: "", versions: [], hits: undefined, millis: kept.get(file)?.millis ?? 10_000 }
+  ])
+}
 
 // --- the run
 
@@ -282,7 +291,7 @@ const judge = async (
     .toSorted(([one, { millis: a }], [other, { millis: b }]) => place(one) - place(other) || a - b)
     .slice(0, mostFiles)
   for (const part of [tests.slice(0, 1), tests.slice(1, 4), tests.slice(4)].filter((part) => part.length > 0)) {
-    const limits = { millis: 30_000 + 5 * part.reduce((sum, [, { millis }]) => sum + millis, 0), testMillis: 60_000 }
+    const limits = { millis: 60_000 + 5 * part.reduce((sum, [, { millis }]) => sum + millis, 0), testMillis: 60_000 }
     const changed = [sourceOf(name), ...(lastMutated === undefined ? [] : [lastMutated])]
     lastMutated = sourceOf(name)
     const request: Request = { changed, tests: part.map(([file]) => file) }
