@@ -40,6 +40,7 @@ import {
   Sorter,
   trapMalformed
 } from "./internal/shuffle/sorter.ts"
+import { makeFolder } from "./internal/shuffle/folder.ts"
 import * as stores from "./internal/shuffle/store.ts"
 import type { Claim, Memory, Store } from "./internal/shuffle/store.ts"
 import { Table } from "./internal/shuffle/table.ts"
@@ -1048,7 +1049,7 @@ export const layerDisk = (
     Shuffle,
     Effect.gen(function* () {
       const directory = yield* Effect.mapError(
-        stores.directory(options.directory),
+        makeFolder(options.directory),
         (reason) => new ShuffleError({ operator: "Shuffle", reason })
       )
       return serviceOf(stores.disk(directory, options.compression ?? "auto"), options)

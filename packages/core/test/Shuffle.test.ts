@@ -1,12 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Equal, Fiber, type Layer, Order, Stream } from "effect"
 import * as fc from "fast-check"
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as Codec from "../src/Codec.ts"
+import { self } from "../src/internal/identity.ts"
 import * as Partitioner from "../src/Partitioner.ts"
 import * as Shuffle from "../src/Shuffle.ts"
 import { withFiles } from "./support/files.ts"
@@ -653,6 +654,55 @@ describe("Shuffle", () => {
       )
       assert.notInclude(after, left[0])
       assert.deepStrictEqual(fs.readdirSync(directory), [])
+    })
+  )
+
+  it.live("sweeps folders of nobody and of those long silent; what it cannot know or must not open it leaves", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      const at = (name: string) => path.join(directory, name)
+      const hours = (n: number) => new Date(Date.now() - n * 3_600_000)
+      const folder = (name: string, old: number, owner?: Partial<typeof self>, touched = 0) => {
+        fs.mkdirSync(at(name), { mode: 0o700 })
+        fs.writeFileSync(path.join(at(name), "spill"), "x")
+        const file = path.join(at(name), "owner.json")
+        if (owner !== undefined) fs.writeFileSync(file, JSON.stringify({ ...self, id: "another", ...owner }))
+        if (owner !== undefined) fs.utimesSync(file, hours(touched), hours(touched))
+        fs.utimesSync(at(name), hours(old), hours(old))
+      }
+      const gone = { pid: 2 ** 22 + 1 }
+      folder("sluice-1-00000001", 2)
+      folder("sluice-1-00000002", 2, gone)
+      folder("sluice-1-00000003", 99, { ...gone, namespace: "pid:[1]" }, 25)
+      folder("sluice-1-00000004", 99, { ...gone, host: "elsewhere" }, 25)
+      const kept = ["sluice-1-10000001", "sluice-1-10000002", "sluice-1-10000003", "sluice-1-10000004", "sluice-data"]
+      folder("sluice-1-10000001", 0)
+      folder("sluice-1-10000002", 99, { ...gone, namespace: "pid:[1]" }, 1)
+      folder("sluice-1-10000003", 99, { ...gone, boot: "another kernel" }, 1)
+      folder("sluice-1-10000004", 99, { pid: process.ppid, started: "" }, 1)
+      folder("sluice-data", 99)
+      // What another user may put into a folder that all may write: none of it is opened, followed or waited for.
+      fs.mkdirSync(at("target"))
+      fs.writeFileSync(at("target/mine"), "x")
+      fs.symlinkSync(at("target"), at("sluice-1-20000001"))
+      execFileSync("mkfifo", [at("sluice-1-20000002")])
+      folder("sluice-1-20000003", 0)
+      execFileSync("mkfifo", [at("sluice-1-20000003/owner.json")])
+      folder("sluice-1-20000004", 0)
+      fs.symlinkSync("/dev/zero", at("sluice-1-20000004/owner.json"))
+      kept.push("sluice-1-20000001", "sluice-1-20000002", "sluice-1-20000003", "sluice-1-20000004", "target")
+      if (process.getuid?.() === 0) {
+        folder("sluice-1-20000005", 99)
+        fs.chownSync(at("sluice-1-20000005"), 12345, 12345)
+        kept.push("sluice-1-20000005")
+      }
+      const own = yield* Effect.provide(
+        Effect.sync(() => fs.readdirSync(directory).filter((name) => name.startsWith(`sluice-${process.pid}-`))),
+        Shuffle.layerDisk({ directory })
+      )
+      assert.strictEqual(own.length, 1)
+      assert.deepStrictEqual(fs.readdirSync(directory).toSorted(), kept.toSorted())
+      assert.strictEqual(fs.readFileSync(at("target/mine"), "utf8"), "x")
     })
   )
 })

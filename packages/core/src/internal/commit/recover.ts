@@ -35,10 +35,16 @@ const retire = Effect.fnUntraced(function* (storage: Backend, output: string, fo
   yield* Effect.forEach(
     intent.removed.map((file, index) => [file, index] as const),
     // Into the job's folder rather than deleted: a job that has lost its folder to another cannot take away what is there by now.
-    ([file, index]) =>
-      storage
-        .rename(below(output, file), `${aside}/${index}`, { parents: false })
-        .pipe(Effect.catchReason("StorageError", "NotFound", () => Effect.void)),
+    ([file, index]) => {
+      const away = storage.rename(below(output, file), `${aside}/${index}`, { parents: false })
+      return away.pipe(
+        // A kill came when it was at both names.
+        Effect.catchReason("StorageError", "AlreadyExists", () =>
+          Effect.andThen(storage.delete(`${aside}/${index}`), away)
+        ),
+        Effect.catchReason("StorageError", "NotFound", () => Effect.void)
+      )
+    },
     { concurrency: 8, discard: true }
   )
   yield* removeFolders(storage, output, intent.removed)
@@ -71,9 +77,11 @@ export const settle = Effect.fnUntraced(function* (storage: Backend, output: str
   const text = yield* optional(readText(storage, commit.intent))
   if (Option.isSome(text)) {
     const intent = yield* Schema.decodeEffect(Intent)(text.value)
-    yield* (yield* exists(storage, commit.manifest))
-      ? undo(storage, output, intent)
-      : retire(storage, output, folder, intent)
+    const next = yield* optional(readText(storage, commit.manifest))
+    const there = yield* optional(readText(storage, `${output}/_SUCCESS`))
+    // A storage whose rename is two steps may have it at both names.
+    const isDecided = Option.isNone(next) || (Option.isSome(there) && there.value === next.value)
+    yield* isDecided ? retire(storage, output, folder, intent) : undo(storage, output, intent)
   } else {
     yield* putBack(storage, output, folder)
   }

@@ -1,7 +1,7 @@
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { Effect, Random, Schema, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import { Corrupt, type MapStatus, Missing, NoSpace, type Reason, Unavailable } from "./model.ts"
 
 /** Bytes that can be read by range. */
@@ -104,7 +104,8 @@ export const memory = (compression: "auto" | "zstd" | "none"): Store => {
   }
 }
 
-const reason = (file: string, error: NodeJS.ErrnoException): Reason => {
+/** What a call of the system failed for. */
+export const reason = (file: string, error: NodeJS.ErrnoException): Reason => {
   switch (error.code) {
     case "ENOSPC":
     case "EDQUOT":
@@ -251,65 +252,3 @@ export const disk = (directory: string, compression: "auto" | "zstd" | "none"): 
     compress: () => compression === "zstd" || (compression === "auto" && bytes > CACHED)
   }
 }
-
-const Owner = Schema.fromJsonString(Schema.Struct({ pid: Schema.Number, started: Schema.String }))
-const OWNER = "owner.json"
-const PREFIX = "sluice-"
-
-// What tells a process from another one that got its number later.
-const startOf = (pid: number): string | undefined => {
-  try {
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]
-  } catch {
-    return undefined
-  }
-}
-
-const isAlive = (pid: number, started: string): boolean => {
-  const now = startOf(pid)
-  if (now !== undefined) return now === started
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    // A process of another user is alive too.
-    return (error as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
-
-/** Deletes the directories of processes that are gone. */
-const sweep = (parent: string): void => {
-  for (const name of fs.readdirSync(parent)) {
-    if (!name.startsWith(PREFIX)) continue
-    const directory = path.join(parent, name)
-    try {
-      const owner = Schema.decodeSync(Owner)(fs.readFileSync(path.join(directory, OWNER), "utf8"))
-      if (!isAlive(owner.pid, owner.started)) fs.rmSync(directory, { recursive: true, force: true })
-    } catch {
-      // Not one of ours, or not ours to delete.
-    }
-  }
-}
-
-/** A directory of this process, deleted with the scope. Those of processes that are gone are deleted at once. */
-export const directory = Effect.fnUntraced(function* (parent: string = os.tmpdir()) {
-  const suffix = (yield* Random.nextIntBetween(0, 0xffffffff)).toString(16).padStart(8, "0")
-  const own = path.join(parent, `${PREFIX}${process.pid}-${suffix}`)
-  yield* Effect.acquireRelease(
-    Effect.try({
-      try: () => {
-        fs.mkdirSync(parent, { recursive: true })
-        sweep(parent)
-        fs.mkdirSync(own, { mode: 0o700 })
-        fs.writeFileSync(
-          path.join(own, OWNER),
-          JSON.stringify({ pid: process.pid, started: startOf(process.pid) ?? "" })
-        )
-      },
-      catch: (error) => reason(own, error as NodeJS.ErrnoException)
-    }),
-    () => Effect.sync(() => fs.rmSync(own, { recursive: true, force: true }))
-  )
-  return own
-})

@@ -331,7 +331,8 @@ const rename: Backend["rename"] = Effect.fn("Storage.rename")(function* (from, t
   const reason = renameObstacle(source, target)
   if (reason !== undefined) return yield* fail("rename", reason.isSource ? from : to, reason.reason)
   const existing = yield* attempt("rename", to, () => lstatOrAbsent(native(target)))
-  const replaces = options?.overwrite === true && stats.isFile() && existing?.isFile() === true
+  // In one step also where nothing is there: between a link and an unlink the file would be at both names.
+  const replaces = options?.overwrite === true && stats.isFile() && existing?.isFile() !== false
   // Two names of one file stay two under `rename`.
   if (existing !== undefined && (!replaces || (existing.ino === stats.ino && existing.dev === stats.dev))) {
     return yield* fail("rename", to, new StorageError.AlreadyExists())
