@@ -9,7 +9,6 @@ import type { TaskRuntime } from "./internal/task/runtime.ts"
 import type { JobError, Reason } from "./JobError.ts"
 import type { CacheHandle, Plan } from "./Plan.ts"
 import type { Storage } from "./Storage.ts"
-import type { DeadLetter } from "./TaskContext.ts"
 
 /**
  * What the tasks of a result stage are.
@@ -22,6 +21,23 @@ export interface ResultTasks {
   readonly tasks: number
   /** The input split of each, for manifests. */
   readonly splitIds: ReadonlyArray<string | undefined>
+}
+
+/**
+ * What became of the rows of a job's sources (and of the caches it read): `read = written + filtered + deadLettered + cut`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RowAccount {
+  readonly read: number
+  /** Dropped by operators less those they added. */
+  readonly filtered: number
+  readonly deadLettered: number
+  /** Left unread on purpose, by a `take` for example. */
+  readonly cut: number
+  /** Handed to the action. */
+  readonly written: number
 }
 
 /**
@@ -40,8 +56,10 @@ export interface Run {
   readonly inputs: ReadonlyArray<string>
   /** In the `drive` of a spec that `commits`: runs a part of it that may be interrupted. */
   readonly restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
-  /** Rows that succeeded tasks set aside so far. */
-  readonly deadLetters: ReadonlyArray<DeadLetter>
+  /** The files that succeeded tasks wrote the rows they set aside to, below the folder of `Spec.letters`. */
+  readonly letters: () => ReadonlyArray<{ readonly path: string; readonly rows: number }>
+  /** What became of the rows of all sources so far. */
+  readonly account: () => RowAccount
   /** Sums of the tasks' metrics so far. */
   readonly totals: () => Totals
   /**
@@ -99,6 +117,8 @@ export interface Spec {
    * stage before it turns out to yield others. Default `false`; so it is for what may not be tried again.
    */
   readonly leaves?: boolean | undefined
+  /** The folder that tasks of the run write the rows they set aside to; without it they are counted only. */
+  readonly letters?: ((jobId: string) => Effect.Effect<string, Reason, Storage>) | undefined
   /** Run anew from its start where the results it was handed turn out to be void. */
   readonly drive: (run: Run) => Effect.Effect<unknown, unknown, unknown>
   /** Called when a run ends, before it hands its result over. */

@@ -30,7 +30,7 @@ import { FormatError, Unencodable } from "./FormatError.ts"
 import { bytes, firstOf, oneOf, optional as given } from "./internal/checks.ts"
 import { type Claim, claim, folderOf, realOutput, release } from "./internal/commit/claim.ts"
 import { hold } from "./internal/commit/gate.ts"
-import { commitOf, filesOf, optional, parentOf, readText, trim, writeText } from "./internal/commit/layout.ts"
+import { filesOf, optional, parentOf, readText, trim } from "./internal/commit/layout.ts"
 import { forget, isHeld, orLost, renewals } from "./internal/commit/lease.ts"
 import { isCommitted, publish, stage, type Staged } from "./internal/commit/publish.ts"
 import { settle } from "./internal/commit/recover.ts"
@@ -38,15 +38,7 @@ import { estimateBytes } from "./internal/estimate.ts"
 import { below, folderName } from "./internal/formats/folderNames.ts"
 import { rowsIn } from "./internal/task/metrics.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
-import {
-  InvalidManifest,
-  InvalidPlan,
-  LeaseLost,
-  OutputExists,
-  OutputFailed,
-  Reason,
-  RowsNotConserved
-} from "./JobError.ts"
+import { InvalidManifest, InvalidPlan, LeaseLost, OutputExists, OutputFailed, Reason } from "./JobError.ts"
 import type { Plan } from "./Plan.ts"
 import { type Backend, Storage } from "./Storage.ts"
 import type { StorageError } from "./StorageError.ts"
@@ -98,13 +90,22 @@ export const Manifest = Schema.Struct({
   format: Schema.String,
   /** Milliseconds since 1970 UTC. */
   created: Schema.Number,
-  /** Elements (rows, or record batches where those were written) of this run: read = filtered + deadLettered + written. */
+  /** What became of the rows of this run's sources: read = filtered + deadLettered + cut + written. A record batch counts its rows. */
   conservation: Schema.Struct({
     read: Schema.Number,
     filtered: Schema.Number,
     deadLettered: Schema.Number,
+    cut: Schema.Number,
     written: Schema.Number
   }),
+  /** Where this run put the rows it set aside, a line of JSON each. */
+  deadLetters: Schema.Array(
+    Schema.Struct({
+      /** Relative to the output. */
+      path: Schema.String,
+      rows: Schema.Number
+    })
+  ),
   /** Sums over `files`. */
   rows: Schema.Number,
   bytes: Schema.Number,
@@ -157,10 +158,6 @@ interface WrittenFile {
 /** What a task hands over: the files of one partition, none where there was no row. */
 interface Written {
   readonly files: ReadonlyArray<WrittenFile>
-  readonly read: number
-  readonly filtered: number
-  readonly deadLettered: number
-  readonly written: number
 }
 
 /**
@@ -278,29 +275,28 @@ const putFile = Effect.fnUntraced(function* <A, E, R>(
   return { path, name, bytes, checksum: `crc32:${checksum.toString(16).padStart(8, "0")}` }
 })
 
+// Where a run keeps what its tasks write until it commits.
+const stagingOf = Effect.fnUntraced(function* (path: string, job: string) {
+  const storage = yield* Storage
+  const folder = yield* folderOf(storage, yield* realOutput(storage, path), job)
+  return folder === undefined ? yield* new LeaseLost({ path }) : folder
+})
+
 const writePartition = <A>(writer: Writer<A>, path: string, partitionBy: PartitionBy<A> | undefined) =>
   Effect.fnUntraced(
     function* (rows: Stream.Stream<A, unknown, unknown>, task: TaskRuntime) {
       const storage = yield* Storage
       const { metrics } = task
+      let taken = 0
       const counted = rows.pipe(
         Stream.mapError((error) => new Passing(error)),
         Stream.mapArray((values) => {
-          metrics.rowsOut += rowsIn(values, writer.rowsOf)
-          metrics.elementsOut += values.length
+          taken += rowsIn(values, writer.rowsOf)
           return values
         })
       )
-      const done = (files: ReadonlyArray<WrittenFile>): Written => ({
-        files,
-        read: metrics.elementsRead,
-        filtered: metrics.rowsFiltered,
-        deadLettered: metrics.deadLettered,
-        written: metrics.elementsOut
-      })
-      const folder = yield* folderOf(storage, yield* realOutput(storage, path), task.jobId)
-      if (folder === undefined) return yield* new LeaseLost({ path })
-      const attempt = `${folder}/${task.partition}-${task.attempt}`
+      const done = (files: ReadonlyArray<WrittenFile>): Written => ({ files })
+      const attempt = `${yield* stagingOf(path, task.jobId)}/${task.partition}-${task.attempt}`
       const put = <E, R>(name: string, rows: Stream.Stream<A, E, R>) =>
         putFile(writer, attempt, name, rows, storage, (count) => (metrics.bytesWritten += count))
       if (partitionBy !== undefined) {
@@ -327,18 +323,19 @@ const writePartition = <A>(writer: Writer<A>, path: string, partitionBy: Partiti
           ? Stream.empty
           : Stream.concat(Stream.fromArray(head.value), Stream.fromPull(Effect.succeed(pull)))
       )
-      return done([{ ...file, rows: metrics.rowsOut }])
+      return done([{ ...file, rows: taken }])
     },
     Effect.scoped,
     (effect, _rows, task) =>
       Effect.catch(effect, (error) =>
-        error instanceof Passing
-          ? Effect.fail(error.error)
-          : task.abort(isReason(error) ? error : new OutputFailed({ error }))
+        error instanceof Passing ? Effect.fail(error.error) : task.abort(toReason(error))
       )
   )
 
 const isReason = Schema.is(Reason)
+
+const toReason = (error: Reason | StorageError | FormatError): Reason =>
+  isReason(error) ? error : new OutputFailed({ error })
 
 const failOutput = <A, R>(effect: Effect.Effect<A, StorageError, R>): Effect.Effect<A, OutputFailed, R> =>
   Effect.mapError(effect, (error) => new OutputFailed({ error }))
@@ -445,14 +442,10 @@ const commit = Effect.fnUntraced(function* <A>(
   results: ReadonlyMap<number, Written & { readonly attempt: number }>
 ): Effect.fn.Return<Manifest, Reason> {
   const { storage } = run
-  const conservation = { read: 0, filtered: 0, deadLettered: 0, written: 0 }
+  const conservation = run.account()
   const files: Array<Manifest["files"][number]> = []
   const staged: Array<Staged> = []
   for (const [partition, result] of Array.from(results).toSorted(([left], [right]) => left - right)) {
-    conservation.read += result.read
-    conservation.filtered += result.filtered
-    conservation.deadLettered += result.deadLettered
-    conservation.written += result.written
     const split = splitIds[partition]
     for (const { bytes, checksum, name, path, rows } of result.files) {
       staged.push({ from: path, name })
@@ -466,9 +459,6 @@ const commit = Effect.fnUntraced(function* <A>(
         ...(split === undefined ? {} : { split })
       })
     }
-  }
-  if (conservation.read - conservation.filtered - conservation.deadLettered !== conservation.written) {
-    return yield* new RowsNotConserved(conservation)
   }
   const rest = Effect.gen(function* () {
     for (const held of claimed.leases) {
@@ -486,17 +476,14 @@ const commit = Effect.fnUntraced(function* <A>(
       staged.push({ from: file.path, name: file.name })
       files.push({ path: file.name, rows: 0, bytes: file.bytes, checksum: file.checksum, partition: 0, attempt: 0 })
     }
+    const letters = run.letters().map(({ path, rows }, index) => ({
+      from: path,
+      name: `_dead_letters/part-${String(index).padStart(5, "0")}-${run.jobId}.jsonl`,
+      rows
+    }))
+    staged.push(...letters)
     yield* stage(storage, claimed, staged)
     const names = staged.map((file) => file.name)
-    if (run.deadLetters.length > 0) {
-      const letters = `_dead_letters-${run.jobId}.jsonl`
-      yield* writeText(
-        storage,
-        `${commitOf(claimed.folder).out}/${letters}`,
-        run.deadLetters.map((letter) => `${JSON.stringify(letter)}\n`).join("")
-      )
-      names.push(letters)
-    }
     const appends = mode === "append"
     const previous = appends && claimed.there === "present" ? yield* previousFiles(storage, claimed) : []
     const all = [...previous, ...files]
@@ -508,6 +495,7 @@ const commit = Effect.fnUntraced(function* <A>(
       format: writer.format,
       created: yield* Clock.currentTimeMillis,
       conservation,
+      deadLetters: letters.map(({ name, rows }) => ({ path: name, rows })),
       rows: all.reduce((sum, file) => sum + file.rows, 0),
       bytes: all.reduce((sum, file) => sum + file.bytes, 0),
       files: all
@@ -566,6 +554,8 @@ export const write = <A, E, R>(
     // The rows are an `A` by the types of the dataset that holds the plan.
     task: (rows, task) =>
       writePartition(writer, output, options?.partitionBy)(rows as Stream.Stream<A, unknown, unknown>, task),
+    letters: (jobId) =>
+      Effect.mapBoth(stagingOf(output, jobId), { onFailure: toReason, onSuccess: (folder) => `${folder}/letters` }),
     drive:
       invalid !== undefined
         ? () => Effect.fail(new InvalidPlan({ operator: name, detail: invalid }))

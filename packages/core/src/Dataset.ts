@@ -51,6 +51,7 @@ import { writePartitioned } from "./internal/dataset/partitionBy.ts"
 import { type Dataset, fromPlan, isDataset, narrow } from "./internal/dataset/model.ts"
 import { bytes, firstOf, number, optional, type Problem, whole } from "./internal/checks.ts"
 import { estimateBytes } from "./internal/estimate.ts"
+import { Failed } from "./internal/task/failed.ts"
 import { codecOf } from "./internal/formats/rows.ts"
 import { type JobError, ResultTooLarge } from "./JobError.ts"
 import * as Plan from "./Plan.ts"
@@ -523,9 +524,86 @@ export const mapPartitions: {
       _tag: "MapPartitions",
       name: options?.name ?? "MapPartitions",
       oneToOne: options?.oneToOne ?? false,
+      elementwise: false,
       f
     })
 )
+
+/**
+ * Transforms the stream of each partition element by element, where some may fail: `f` yields one element for each it gets, or a
+ * {@link FailedElement} in its place. Those are handled by {@link catch_ | Dataset.catch}, and the partition goes on; where nothing
+ * handles them, the first one ends the partition.
+ *
+ * **When to use**
+ *
+ * Use for work on many elements at once that can fail for some of them, such as requests that carry many rows each. What `f`'s own
+ * stream fails with ends the partition, whatever handles it.
+ *
+ * **Gotchas**
+ *
+ * Elements that failed before this step go past it: `f` does not see them, and they come after the elements that `f` was working on.
+ *
+ * **Example** (Failing an element and going on)
+ *
+ * ```ts import.meta.vitest
+ * import { Dataset, Engine } from "@sluice/core"
+ * import { Effect, Stream } from "effect"
+ *
+ * const halves = Dataset.make(2, 3, 4).pipe(
+ *   Dataset.mapPartitionsWithFailures((rows) =>
+ *     Stream.map(rows, (n) => n % 2 === 0 ? n / 2 : Dataset.failed(`${n} is odd` as const))
+ *   ),
+ *   Dataset.catch((reason) => Effect.succeed(reason)),
+ *   Dataset.collect
+ * )
+ *
+ * await Effect.runPromise(Effect.provide(halves, Engine.layer)) // => [1, "3 is odd", 2]
+ * ```
+ *
+ * @category mapping
+ * @since 0.1.0
+ */
+export const mapPartitionsWithFailures: {
+  <A, E, R, B, F, E2, R2>(
+    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Stream.Stream<B | FailedElement<F>, E2, R2>,
+    options?: { readonly name?: string | undefined }
+  ): (self: Dataset<A, E, R>) => Dataset<Exclude<B, FailedElement<unknown>>, E | E2 | F, R | R2>
+  <A, E, R, B, F, E2, R2>(
+    self: Dataset<A, E, R>,
+    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Stream.Stream<B | FailedElement<F>, E2, R2>,
+    options?: { readonly name?: string | undefined }
+  ): Dataset<Exclude<B, FailedElement<unknown>>, E | E2 | F, R | R2>
+} = dual(
+  (args) => isDataset(args[0]),
+  <A, E, R, B, F, E2, R2>(
+    self: Dataset<A, E, R>,
+    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Stream.Stream<B | FailedElement<F>, E2, R2>,
+    options?: { readonly name?: string | undefined }
+  ): Dataset<Exclude<B, FailedElement<unknown>>, E | E2 | F, R | R2> =>
+    narrow(self, {
+      _tag: "MapPartitions",
+      name: options?.name ?? "MapPartitions",
+      oneToOne: false,
+      elementwise: true,
+      f
+    })
+)
+
+/**
+ * An element that failed, in the stream of {@link mapPartitionsWithFailures}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FailedElement<E> = Failed<E>
+
+/**
+ * Makes an element that failed. `rows` says for how many rows it stands, where an element is a record batch.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const failed = <E>(error: E, rows = 1): FailedElement<E> => new Failed(error, rows)
 
 /**
  * Keeps some fields of each row. Directly above a Parquet source only these columns are read.
@@ -628,8 +706,9 @@ export const zipWithIndex = <A, E, R>(self: Dataset<A, E, R>): Dataset<readonly 
  *
  * **Gotchas**
  *
- * The failure of a partition's own stream (in `mapPartitions` or before it) is no element's: the handler's element is then the
- * last of that partition. Failures of the engine (unreadable input, lost executors) never come here.
+ * The failure of a partition's own stream (in `mapPartitions` or before it) is no element's, and there are no rows after it: instead of
+ * going on without them the job fails, with a `JobError` of reason `PartitionFailed`. Handle such a failure inside `mapPartitions`, or
+ * use {@link mapPartitionsWithFailures}. Failures of the engine (unreadable input, lost executors) never come here.
  *
  * **Example** (Replacing what does not parse)
  *
@@ -749,7 +828,6 @@ export const collect = <A, E, R>(self: Dataset<A, E, R>, options?: CollectOption
         return Effect.map(
           Stream.runForEachArray(rows, (values) =>
             Effect.suspend(() => {
-              task.metrics.rowsOut += values.length
               arrays.push(values)
               size += estimateBytes(values)
               return size > limit ? task.abort(new ResultTooLarge({ limit, size })) : Effect.void
@@ -794,10 +872,10 @@ export interface CollectOptions {
 export const count = <A, E, R>(self: Dataset<A, E, R>): Action<number, E, R> =>
   action(self, {
     name: "count",
-    task: (rows, task) => {
+    task: (rows) => {
       let n = 0
       return Effect.map(
-        eachArray(rows, task, (values) => (n += values.length)),
+        eachArray(rows, (values) => (n += values.length)),
         () => n
       )
     },
@@ -838,11 +916,11 @@ export const aggregate: {
   ): Action<U, E, R> =>
     action(self, {
       name: "aggregate",
-      task: (rows, task) =>
+      task: (rows) =>
         Effect.suspend(() => {
           let state = zero()
           return Effect.map(
-            eachArray(rows, task, (values) => {
+            eachArray(rows, (values) => {
               for (const value of values) state = add(state, value)
             }),
             () => state
@@ -903,10 +981,10 @@ export const take: {
 } = dual(2, <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R> => {
   const taking = action(self, {
     name: `take ${n}`,
-    task: (rows, task) => {
+    task: (rows) => {
       const taken: Array<A> = []
       return Effect.map(
-        eachArray(Stream.take(rows, n), task, (values) => {
+        eachArray(Stream.take(rows, n), (values) => {
           for (const value of values) taken.push(value)
         }),
         () => taken
@@ -972,11 +1050,7 @@ export const forEach: {
     action<A, E, R, void, void, E2, R2>(self, {
       name: "forEach",
       leaves: true,
-      task: (rows, task) =>
-        Stream.runForEach(rows, (value) => {
-          task.metrics.rowsOut++
-          return f(value)
-        }),
+      task: (rows) => Stream.runForEach(rows, f),
       drive: (run) => run.tasks(all(run.partitions), () => Effect.void)
     })
 )
@@ -1024,11 +1098,7 @@ export const toStream = <A, E, R>(self: Dataset<A, E, R>): Stream.Stream<A, E | 
       action(self, {
         name: "toStream",
         retries: false,
-        task: (rows, task) =>
-          Stream.runForEachArray(rows, (values) => {
-            task.metrics.rowsOut += values.length
-            return Queue.offerAll(queue, values)
-          }),
+        task: (rows) => Stream.runForEachArray(rows, (values) => Queue.offerAll(queue, values)),
         drive: (run) =>
           Effect.forEach(all(run.partitions), (partition) => run.tasks([partition], () => Effect.void), {
             discard: true

@@ -9,7 +9,8 @@ import * as EngineConfigs from "./EngineConfig.ts"
 import { EngineConfig } from "./EngineConfig.ts"
 import * as Events from "./Events.ts"
 import * as Executor from "./Executor.ts"
-import { isTaskFailure, makeProgress, snapshot } from "./internal/engine/attempt.ts"
+import { accountOf, isTaskFailure, lettersOf, makeProgress, snapshot } from "./internal/engine/attempt.ts"
+import { checkLimit, type SetAside } from "./internal/engine/letters.ts"
 import { RolledBack } from "./internal/engine/rollback.ts"
 import { makeStages } from "./internal/engine/stages.ts"
 import { cacheOf } from "./internal/planner/cache.ts"
@@ -67,7 +68,10 @@ export const make: Effect.Effect<
       })
     const parts = [...metadata.values()].flatMap(({ splits }) => splits.flatMap((split) => split.parts))
     const inputs = [...new Set(parts.map((part) => part.path))]
-    return { optimised, graph: decide(new Map()), decide, inputs }
+    const batches = Array.from(metadata.values()).some(({ splits }) =>
+      splits.some(({ rowsOf }) => rowsOf !== undefined)
+    )
+    return { optimised, graph: decide(new Map()), decide, inputs, batches }
   })
 
   const run = Effect.fnUntraced(function* (
@@ -81,7 +85,7 @@ export const make: Effect.Effect<
 
     if (invalid !== undefined) return yield* fail(invalid)
     const started = yield* Clock.currentTimeMillis
-    const { decide, graph, inputs } = yield* Effect.mapError(plan(spec), (reason) => fail(reason))
+    const { batches, decide, graph, inputs } = yield* Effect.mapError(plan(spec), (reason) => fail(reason))
     if (graph.invalid !== undefined) return yield* fail(graph.invalid)
     const fingerprint = Plan.fingerprint(
       spec.plan,
@@ -89,8 +93,28 @@ export const make: Effect.Effect<
     )
     const event = Effect.map(Clock.currentTimeMillis, (at) => ({ job: jobId, name, at }))
     const progress = makeProgress()
+    const result = Stage.result(graph)
+    const rows = Stage.rows(result)
+    const setAside: SetAside = {
+      first: progress.firstLetters,
+      rows: () => {
+        const { deadLettered, rowsRead } = snapshot(progress)
+        return { deadLettered, read: rowsRead }
+      },
+      expected: () => rows
+    }
     const stages = yield* makeStages(
-      { jobId, progress, events, event },
+      {
+        jobId,
+        progress,
+        events,
+        event,
+        storage,
+        letters:
+          spec.letters === undefined ? undefined : Effect.provideService(spec.letters(jobId), Storage.Storage, storage),
+        batches,
+        checkLetters: checkLimit(setAside, config.maxDeadLetters, false)
+      },
       {
         graph,
         replan: decide,
@@ -109,13 +133,16 @@ export const make: Effect.Effect<
       inputs,
       result: stages.result,
       storage,
-      deadLetters: progress.deadLetters,
+      letters: () => lettersOf(progress),
+      account: () => accountOf(progress, stages.end().result),
       totals: () => snapshot(progress),
-      tasks: (tasks, onResult) => stages.run(tasks, spec.task, onResult)
+      tasks: (tasks, onResult) =>
+        Effect.andThen(
+          stages.run(tasks, spec.task, onResult),
+          Effect.suspend(() => checkLimit(setAside, config.maxDeadLetters, stages.end().complete))
+        )
     }
 
-    const result = Stage.result(graph)
-    const rows = Stage.rows(result)
     yield* events.publish({
       _tag: "JobStarted",
       job: jobId,

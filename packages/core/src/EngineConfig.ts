@@ -7,6 +7,18 @@ import { Config, Context, Effect, Layer, Schema } from "effect"
 import { bytes, firstOf, number, type Problem, whole } from "./internal/checks.ts"
 
 /**
+ * How many rows a job may set aside. The job ends, and nothing is committed, when one of the limits that are given is passed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MaxDeadLetters {
+  readonly rows?: number | undefined
+  /** Of the rows read: 0.01 for one in a hundred. */
+  readonly ratio?: number | undefined
+}
+
+/**
  * The settings of an engine. They always have a value: provide a {@link layer} above the engine to change some.
  *
  * @category services
@@ -50,6 +62,11 @@ export interface EngineConfig {
   readonly skewBytes: number
   /** Most bytes, as estimated, that cached partitions take in memory. Default 256 MiB. */
   readonly cacheBytes: number
+  /**
+   * How many rows a job may set aside, where its readers or functions are told to set bad ones aside. Default one in a hundred of those
+   * it reads.
+   */
+  readonly maxDeadLetters: MaxDeadLetters
 }
 
 /**
@@ -70,7 +87,8 @@ export const defaults: EngineConfig = {
   minPartitionBytes: 1024 * 1024,
   skewFactor: 5,
   skewBytes: 256 * 1024 * 1024,
-  cacheBytes: 256 * 1024 * 1024
+  cacheBytes: 256 * 1024 * 1024,
+  maxDeadLetters: { ratio: 0.01 }
 }
 
 type Numbers = { readonly [K in keyof EngineConfig as EngineConfig[K] extends number ? K : never]: EngineConfig[K] }
@@ -100,6 +118,12 @@ const rules: { readonly [K in keyof Numbers]: (name: string, value: number) => P
 export const problem = (config: EngineConfig): string | undefined =>
   firstOf(
     ...Object.entries(rules).map(([name, rule]) => rule(name, config[name as keyof Numbers])),
+    config.maxDeadLetters.rows === undefined
+      ? undefined
+      : whole("maxDeadLetters.rows", config.maxDeadLetters.rows, 0, Number.MAX_SAFE_INTEGER),
+    config.maxDeadLetters.ratio === undefined
+      ? undefined
+      : number("maxDeadLetters.ratio", config.maxDeadLetters.ratio, 0, 1),
     typeof config.adaptive === "boolean" ? undefined : `adaptive is ${String(config.adaptive)}; it has to be a boolean`
   )
 
@@ -130,7 +154,7 @@ const setting = (key: keyof Numbers, name: string): Config.Config<number> =>
 /**
  * The settings from configuration: `SPLIT_BYTES`, `OPEN_COST_BYTES`, `LOCALITY_WAIT_MILLIS`, `TASK_ATTEMPTS`,
  * `PROGRESS_MILLIS`, `BROADCAST_BYTES`, `ADAPTIVE`, `TARGET_PARTITION_BYTES`, `MIN_PARTITION_BYTES`, `SKEW_FACTOR`, `SKEW_BYTES`,
- * `CACHE_BYTES`.
+ * `CACHE_BYTES`, `MAX_DEAD_LETTERS` (rows), `MAX_DEAD_LETTER_RATIO`.
  *
  * @category configuration
  * @since 0.1.0
@@ -147,7 +171,13 @@ export const config: Config.Config<EngineConfig> = Config.all({
   minPartitionBytes: setting("minPartitionBytes", "MIN_PARTITION_BYTES"),
   skewFactor: setting("skewFactor", "SKEW_FACTOR"),
   skewBytes: setting("skewBytes", "SKEW_BYTES"),
-  cacheBytes: setting("cacheBytes", "CACHE_BYTES")
+  cacheBytes: setting("cacheBytes", "CACHE_BYTES"),
+  maxDeadLetters: Config.all({
+    rows: Config.Int("MAX_DEAD_LETTERS").pipe(Config.withDefault(undefined)),
+    ratio: Config.Number("MAX_DEAD_LETTER_RATIO").pipe(Config.withDefault(undefined))
+  }).pipe(
+    Config.map((limits) => (limits.rows === undefined && limits.ratio === undefined ? defaults.maxDeadLetters : limits))
+  )
 })
 
 /**

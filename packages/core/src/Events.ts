@@ -15,12 +15,12 @@ const Counters = Schema.Record(Schema.String, Schema.Number)
  */
 export const Totals = Schema.Struct({
   rowsRead: Schema.Number,
-  elementsRead: Schema.Number,
   bytesRead: Schema.Number,
+  rowsIn: Schema.Number,
   rowsOut: Schema.Number,
-  elementsOut: Schema.Number,
   bytesWritten: Schema.Number,
   rowsFiltered: Schema.Number,
+  rowsCut: Schema.Number,
   deadLettered: Schema.Number,
   counters: Counters,
   gauges: Counters
@@ -42,12 +42,12 @@ export type Totals = typeof Totals.Type
  */
 export const emptyTotals: Totals = {
   rowsRead: 0,
-  elementsRead: 0,
   bytesRead: 0,
+  rowsIn: 0,
   rowsOut: 0,
-  elementsOut: 0,
   bytesWritten: 0,
   rowsFiltered: 0,
+  rowsCut: 0,
   deadLettered: 0,
   counters: {},
   gauges: {}

@@ -233,17 +233,82 @@ export class OperatorDefect extends Schema.TaggedError<OperatorDefect>("@sluice/
 export class RowsNotConserved extends Schema.TaggedError<RowsNotConserved>("@sluice/core/JobError/RowsNotConserved")(
   "RowsNotConserved",
   {
+    /** Rows that came into the task, or that all sources gave where it is the job's account. */
     read: Schema.Number,
+    /** Dropped by operators less those they added. */
     filtered: Schema.Number,
     deadLettered: Schema.Number,
-    written: Schema.Number
+    /** Left unread on purpose, by a `take` for example. */
+    cut: Schema.Number,
+    written: Schema.Number,
+    /** Rows that the source's own metadata promises, where that is what does not agree. */
+    promised: Schema.optional(Schema.Number)
   }
 ) {
   override get message(): string {
-    return `${this.read} rows read, ${this.filtered} filtered and ${this.deadLettered} set aside, but ${this.written} written`
+    const { cut, deadLettered, filtered, promised, read, written } = this
+    return promised === undefined
+      ? `${read} rows came in; ${filtered} were filtered, ${deadLettered} set aside and ${cut} left unread, but ${written} came out`
+      : `the source says that it has ${promised} rows, but ${read} were read`
   }
   get hint(): string {
     return "nothing was committed; please report this with the output of Dataset.explain"
+  }
+}
+
+/**
+ * The stream of a whole partition failed with something that `Dataset.catch` is to handle. There are no rows after the failure of a
+ * stream, so nothing can take their place.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PartitionFailed extends Schema.TaggedError<PartitionFailed>("@sluice/core/JobError/PartitionFailed")(
+  "PartitionFailed",
+  {
+    /** What the stream failed with. */
+    error: Schema.Defect()
+  }
+) {
+  override get message(): string {
+    const { error } = this
+    return `the stream of a partition failed, and the rest of its rows with it: ${
+      error instanceof Error
+        ? error.message
+        : typeof error === "string"
+          ? error
+          : (JSON.stringify(error) ?? String(error))
+    }`
+  }
+  get hint(): string {
+    return "Dataset.catch handles single elements: handle this failure inside mapPartitions, or use mapPartitionsWithFailures"
+  }
+}
+
+/**
+ * More rows were set aside than the job allows.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TooManyDeadLetters extends Schema.TaggedError<TooManyDeadLetters>(
+  "@sluice/core/JobError/TooManyDeadLetters"
+)("TooManyDeadLetters", {
+  deadLettered: Schema.Number,
+  /** Rows read when the limit was passed. */
+  read: Schema.Number,
+  /** Rows that may be set aside of so many. */
+  limit: Schema.Number,
+  /** The first of them. */
+  first: Schema.Array(Schema.Struct({ path: Schema.String, row: Schema.Number, reason: Schema.String }))
+}) {
+  override get message(): string {
+    const { deadLettered, first, limit, read } = this
+    const shown = first.map(({ path, reason, row }) => `\n  ${path}, row ${row}: ${reason}`).join("")
+    return `${deadLettered} of ${read} rows were set aside, more than the ${limit} that are allowed. The first:${shown}`
+  }
+  get hint(): string {
+    return "correct the rows, or allow more with EngineConfig.maxDeadLetters"
   }
 }
 
@@ -413,6 +478,8 @@ export const Reason = Schema.Union([
   ResultTooLarge,
   OperatorDefect,
   RowsNotConserved,
+  PartitionFailed,
+  TooManyDeadLetters,
   InvalidPlan,
   NestedAction,
   PlanMismatch,

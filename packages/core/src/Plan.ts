@@ -60,6 +60,8 @@ export type Operator =
       readonly name: string
       /** One row out for each row in, so that the rows can be accounted for across it. */
       readonly oneToOne: boolean
+      /** Elements that failed before it go past it, and those that fail in it come out as `Failed`: it is one of the element-wise steps. */
+      readonly elementwise: boolean
       f(rows: Stream.Stream<unknown, unknown, unknown>, task: TaskContext): Stream.Stream<unknown, unknown, unknown>
     }
   /** Provides services to the steps before it. The layer is built once per executor. */

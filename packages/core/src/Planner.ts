@@ -25,8 +25,10 @@ import { indeterminateNote } from "./internal/planner/indeterminate.ts"
 import { keepsKeys } from "./internal/planner/keys.ts"
 import { runOf } from "./internal/planner/run.ts"
 import { coalesce, scan } from "./internal/planner/scan.ts"
-import { balanced, cartesian, divert } from "./internal/planner/wide.ts"
-import { compile, Failed, fuse, type Rows } from "./internal/task/chain.ts"
+import { cartesian, divert } from "./internal/planner/wide.ts"
+import { countRows, dropping } from "./internal/task/account.ts"
+import { compile, fuse, type Rows } from "./internal/task/chain.ts"
+import { Failed, sameGuard, unguarded } from "./internal/task/failed.ts"
 import type { TaskRuntime } from "./internal/task/runtime.ts"
 import { InvalidPlan } from "./JobError.ts"
 import * as Plan from "./Plan.ts"
@@ -52,7 +54,7 @@ const keepsRowCount = (operator: Plan.Operator): boolean => {
     case "Provide":
       return true
     case "MapPartitions":
-      return operator.oneToOne
+      return operator.oneToOne || operator.elementwise
     default:
       return false
   }
@@ -66,9 +68,8 @@ const mayGrow = (operator: Plan.Operator): boolean =>
   (operator._tag === "Sample" && operator.withReplacement)
 
 const countDropped = (rows: Rows, task: TaskRuntime): Rows =>
-  Stream.mapArray(rows, (values) => {
-    task.metrics.rowsFiltered += values.length
-    return values
+  countRows(rows, task, (n) => {
+    task.metrics.rowsFiltered += n
   })
 
 // The partitions of one input after those of another.
@@ -85,7 +86,8 @@ const measureUnion = (inputs: ReadonlyArray<Building>): Measure | undefined => {
 const sparesParts = (operator: Plan.Operator): boolean =>
   operator._tag !== "MapPartitions" && operator._tag !== "Sample"
 
-const countRows: StageWork = {
+const offsetsOf: StageWork = {
+  ahead: true,
   task: (rows) =>
     Stream.runFold(
       Stream.chunks(rows),
@@ -163,7 +165,7 @@ export const plan = (
     const known = built.get(node) ?? []
     const same = known.find(
       (other) =>
-        other.after.guarded === after.guarded &&
+        sameGuard(other.after.guard, after.guard) &&
         (other.after.steady === after.steady || !isOpen(node)) &&
         other.after.layers.length === after.layers.length &&
         other.after.layers.every((layer, index) => layer === after.layers[index])
@@ -214,8 +216,8 @@ export const plan = (
             read: (task) => {
               const failed: Array<Failed> = []
               return Stream.concat(
-                balanced(
-                  inputs.map((input) => divert(input.partitions[index].read(task), after.guarded, failed)),
+                dropping(
+                  inputs.map((input) => divert(input.partitions[index].read(task), after.guard, failed, task)),
                   task,
                   (rows) => node.f(rows, task)
                 ),
@@ -240,9 +242,11 @@ export const plan = (
               hosts: heaviestHosts([one, other]),
               read: (task) => {
                 const failed: Array<Failed> = []
-                const right = () => countDropped(divert(other.read(task), after.guarded, failed), task)
+                const right = () => countDropped(divert(other.read(task), after.guard, failed, task), task)
                 return Stream.concat(
-                  balanced([divert(one.read(task), after.guarded, failed)], task, ([rows]) => cartesian(rows, right)),
+                  dropping([divert(one.read(task), after.guard, failed, task)], task, ([rows]) =>
+                    cartesian(rows, right)
+                  ),
                   Stream.suspend(() => Stream.fromArray(failed))
                 )
               }
@@ -295,9 +299,9 @@ export const plan = (
           operators.unshift(below.operator)
           below = below.child
         }
-        const { chain, guarded } = compile(operators, after.guarded)
+        const { chain, guard } = compile(operators, after.guard)
         const layers = operators.flatMap((operator) => (operator._tag === "Provide" ? [operator.layer] : []))
-        const child = build(below, { ...after, guarded, layers: [...layers, ...after.layers] })
+        const child = build(below, { ...after, guard, layers: [...layers, ...after.layers] })
         const sameRows = operators.every(keepsRowCount)
         return {
           partitions: child.partitions.map((partition, index) => ({
@@ -345,8 +349,8 @@ export const plan = (
         const offsets =
           known || child.partitions.length < 2
             ? Number.NaN
-            : finish(provided(child, after.layers), "counts rows for ZipWithIndex", countRows)
-        const fromFooters = countRows.combine(child.partitions.map((partition) => partition.rows ?? 0))
+            : finish(provided(child, after.layers), "counts rows for ZipWithIndex", offsetsOf)
+        const fromFooters = offsetsOf.combine(child.partitions.map((partition) => partition.rows ?? 0))
         return {
           partitions: child.partitions.map((partition, index) => ({
             ...partition,
@@ -369,7 +373,7 @@ export const plan = (
     }
   }
 
-  finish(build(logical, { guarded: false, layers: [], steady: false }), `result of ${action}`, undefined)
+  finish(build(logical, { guard: unguarded, layers: [], steady: false }), `result of ${action}`, undefined)
   return { stages, fingerprint: Plan.fingerprint(logical), undecided, invalid }
 }
 

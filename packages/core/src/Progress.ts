@@ -58,7 +58,12 @@ interface Job {
   readonly started: number
   readonly rows: number | undefined
   readonly bytes: number
+  /** Lines shown of rows set aside. */
+  setAside: number
 }
+
+/** Rows set aside that are shown one by one. */
+const shownLetters = 10
 
 /** The share of the work that is done, by the best measure there is: bytes, rows, tasks. */
 const share = (
@@ -114,7 +119,13 @@ export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Even
       const show = (event: Event): void => {
         switch (event._tag) {
           case "JobStarted":
-            jobs.set(event.job, { name: event.name, started: event.at, rows: event.rows, bytes: event.bytes })
+            jobs.set(event.job, {
+              name: event.name,
+              started: event.at,
+              rows: event.rows,
+              bytes: event.bytes,
+              setAside: 0
+            })
             lastPlain = event.at
             return
           case "Progress": {
@@ -130,23 +141,32 @@ export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Even
             }
             return
           }
-          case "DeadLettered":
+          case "DeadLettered": {
+            const job = jobs.get(event.job)
+            if (job === undefined || job.setAside > shownLetters) return
             erase()
+            job.setAside++
+            if (job.setAside > shownLetters) {
+              output.write(`${event.name}: more rows are set aside and not shown\n`)
+              return
+            }
             output.write(
               `${event.name}: set aside ${event.path}${
                 event.rowGroup === undefined ? "" : ` row group ${event.rowGroup}`
               } row ${event.row}: ${event.reason}\n`
             )
             return
+          }
           case "JobEnded": {
             jobs.delete(event.job)
             erase()
-            const { rowsRead, rowsOut } = event.totals
+            const { deadLettered, rowsOut, rowsRead } = event.totals
+            const aside = deadLettered === 0 ? "" : `, ${count(deadLettered)} set aside`
             const time = formatSeconds(event.millis / 1000)
             // Totals are those of tasks that ended well: after a failure they would say less than was shown before.
             output.write(
               event.outcome === "success"
-                ? `${event.name}: done in ${time}, ${count(rowsRead)} rows read, ${count(rowsOut)} out\n`
+                ? `${event.name}: done in ${time}, ${count(rowsRead)} rows read, ${count(rowsOut)} out${aside}\n`
                 : `${event.name}: ${event.outcome === "failure" ? "failed" : "interrupted"} after ${time}\n`
             )
             return

@@ -77,6 +77,8 @@ export interface StageWork {
     rows: Stream.Stream<unknown, unknown, unknown>,
     task: TaskRuntime
   ) => Effect.Effect<unknown, unknown, unknown>
+  /** Whether it only looks at rows that a later stage reads again: a count, a sample. They are not accounted for twice. */
+  readonly ahead?: boolean | undefined
   /** The results by partition to the value later stages see. */
   readonly combine: (results: ReadonlyArray<unknown>) => unknown
 }

@@ -70,21 +70,21 @@ export interface DeadLetter {
 export interface TaskMetrics {
   /** Rows the source emitted. A record batch counts its rows. */
   rowsRead: number
-  /** Elements the source emitted: rows, or record batches. */
-  elementsRead: number
   /** Bytes the source's splits have. */
   bytesRead: number
-  /** Rows the action consumed (written, counted, collected). */
+  /** Rows that came into the task: from sources (also those set aside there), from other stages and from caches. */
+  rowsIn: number
+  /** Rows handed to the action (written, counted, collected), or to the stage that reads this one. */
   rowsOut: number
-  /** Elements the action consumed. */
-  elementsOut: number
   /** Bytes written to files. */
   bytesWritten: number
   /**
-   * Elements that operators dropped (filter) minus those they added (flatMap), so that
-   * `elementsRead - rowsFiltered - deadLettered = elementsOut` at the end of a task that writes.
+   * Rows that operators dropped (filter) minus those they added (flatMap), so that `rowsIn = rowsOut + rowsFiltered + rowsCut` plus
+   * the rows set aside at the end of a task. Like all rows here, those of a record batch are counted one by one.
    */
   rowsFiltered: number
+  /** Rows that a step or the action left unread on purpose (`take`): those on their way, and the rest of a source that knows its rows. */
+  rowsCut: number
   deadLettered: number
   /** Named counters of operators (`requests`, `retries`, ...); summed over tasks. */
   readonly counters: Map<string, number>

@@ -576,7 +576,7 @@ describe("Dataset.catch", () => {
   )
 
   test(
-    "mapPartitions before it sees a failing stream, not failed elements",
+    "the stream of a partition that fails ends the job: its other rows are not left out in silence",
     Effect.fnUntraced(function* () {
       const dataset = Dataset.range(0, 8, { partitions: 2 }).pipe(
         Dataset.map((n) => n + 2),
@@ -584,9 +584,19 @@ describe("Dataset.catch", () => {
         Dataset.mapPartitions((rows) => Stream.map(rows, (n) => n * 10)),
         Dataset.catch((error) => Effect.succeed(error))
       )
-      assert.deepStrictEqual(yield* glom(dataset), [
-        [20, 30, "four"],
-        [60, 70, 80, 90]
+      const error = yield* Effect.flip(Dataset.collect(dataset))
+      assert.strictEqual(error.reason._tag, "PartitionFailed")
+      assert.include(error.message, "four")
+      assert.include(error.message, "mapPartitionsWithFailures")
+      // What the step itself handles is its own.
+      const handled = Dataset.range(0, 8, { partitions: 2 }).pipe(
+        Dataset.mapEffect((n) => (n === 2 ? Effect.fail("two") : Effect.succeed(n))),
+        Dataset.mapPartitions(Stream.catch((error) => Stream.succeed(error))),
+        Dataset.catch(() => Effect.succeed("never"))
+      )
+      assert.deepStrictEqual(yield* glom(handled), [
+        [0, 1, "two"],
+        [4, 5, 6, 7]
       ])
     })
   )

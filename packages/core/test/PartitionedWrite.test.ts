@@ -80,7 +80,7 @@ describe("partitionBy", () => {
         "country=FR/year=2000",
         "country=__HIVE_DEFAULT_PARTITION__/year=2001"
       ])
-      assert.deepStrictEqual(manifest.conservation, { read: 40, filtered: 0, deadLettered: 0, written: 40 })
+      assert.deepStrictEqual(manifest.conservation, { read: 40, filtered: 0, deadLettered: 0, cut: 0, written: 40 })
       const german = `country=DE/year=2000/part-00000-${manifest.job}.c000.csv`
       assert.include(
         manifest.files.map((file) => file.path),

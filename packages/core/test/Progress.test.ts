@@ -4,12 +4,12 @@ import { Effect, Layer } from "effect"
 
 const totals = (rowsRead: number, more: Partial<Events.Totals> = {}): Events.Totals => ({
   rowsRead,
-  elementsRead: rowsRead,
+  rowsIn: rowsRead,
   bytesRead: rowsRead * 10,
   rowsOut: rowsRead,
-  elementsOut: rowsRead,
   bytesWritten: 0,
   rowsFiltered: 0,
+  rowsCut: 0,
   deadLettered: 0,
   counters: {},
   gauges: {},

@@ -101,12 +101,12 @@ const noTask: TaskContext.TaskContext = {
   split: undefined,
   metrics: {
     rowsRead: 0,
-    elementsRead: 0,
+    rowsIn: 0,
     bytesRead: 0,
     rowsOut: 0,
-    elementsOut: 0,
     bytesWritten: 0,
     rowsFiltered: 0,
+    rowsCut: 0,
     deadLettered: 0,
     counters: new Map(),
     gauges: new Map()

@@ -1,7 +1,6 @@
 import { Effect, Stream } from "effect"
 import { Action } from "../../Action.ts"
 import type { Reason } from "../../JobError.ts"
-import type { TaskContext } from "../../TaskContext.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
 import type { Dataset } from "./model.ts"
 
@@ -46,13 +45,8 @@ export const action = <A, E, R, U, B, E2 = never, R2 = never>(
 export const all = (partitions: number): ReadonlyArray<number> =>
   Array.from({ length: partitions }, (_, index) => index)
 
-export const eachArray = <A, E, R>(rows: Rows<A, E, R>, task: TaskContext, f: (values: ReadonlyArray<A>) => void) =>
-  Stream.runForEachArray(rows, (values) =>
-    Effect.sync(() => {
-      task.metrics.rowsOut += values.length
-      f(values)
-    })
-  )
+export const eachArray = <A, E, R>(rows: Rows<A, E, R>, f: (values: ReadonlyArray<A>) => void) =>
+  Stream.runForEachArray(rows, (values) => Effect.sync(() => f(values)))
 
 export const mapAction = <A, B, E, R>(self: Action<A, E, R>, name: string, f: (value: A) => B): Action<B, E, R> =>
   new Action({

@@ -135,6 +135,7 @@ export const sampleByKey: {
       _tag: "MapPartitions",
       name: `SampleByKey seed ${seed}`,
       oneToOne: false,
+      elementwise: false,
       f: (rows: Stream.Stream<readonly [K, V], E, R>, task) => {
         const next = uniform(seed, task.partition)
         const part = partOf(fraction, withReplacement)

@@ -42,10 +42,10 @@ export const lookup: {
   action(self, {
     name: "lookup",
     eachPartition: true,
-    task: (rows, task) => {
+    task: (rows) => {
       const found: Array<V> = []
       return Effect.as(
-        eachArray(rows, task, (values) => {
+        eachArray(rows, (values) => {
           for (const [other, value] of values) if (Equal.equals(other, key)) found.push(value)
         }),
         found

@@ -169,5 +169,6 @@ export const glom = <A, E, R>(self: Dataset<A, E, R>): Dataset<ReadonlyArray<A>,
     _tag: "MapPartitions",
     name: "Glom",
     oneToOne: false,
+    elementwise: false,
     f: (rows: Stream.Stream<A, E, R>) => Stream.fromEffect(Stream.runCollect(rows))
   })

@@ -32,7 +32,6 @@ const folded = <A, E, R, S, B>(
         let state = options.zero()
         return Effect.map(
           Stream.runForEachArray(rows, (values) => {
-            task.metrics.rowsOut += values.length
             const added = refusing(
               options.name,
               () => {
@@ -340,12 +339,12 @@ const badBounds = (bounds: ReadonlyArray<number>): Problem =>
 const evenBounds = <E, R>(self: Dataset<number, E, R>, buckets: number): Action<Array<number>, E, R> =>
   action(self, {
     name: "histogram bounds",
-    task: (rows, task) =>
+    task: (rows) =>
       Effect.suspend(() => {
         let min = Infinity
         let max = -Infinity
         return Effect.map(
-          eachArray(rows, task, (values) => {
+          eachArray(rows, (values) => {
             // Either of a `NaN` is `NaN`, and stays so.
             for (const value of values) {
               min = Math.min(min, value)
@@ -464,6 +463,7 @@ export const treeAggregate: {
       _tag: "MapPartitions",
       name: "Aggregate",
       oneToOne: false,
+      elementwise: false,
       f: (rows: Stream.Stream<A, E, R>) =>
         Stream.fromEffect(
           Effect.suspend(() => {

@@ -1,13 +1,16 @@
-import { Cause, Effect, Exit, Result } from "effect"
-import type { Spec } from "../../Action.ts"
+import { Cause, Effect, Exit, Result, Stream } from "effect"
+import type { RowAccount, Spec } from "../../Action.ts"
 import type * as Events from "../../Events.ts"
 import type { Environment } from "../../Executor.ts"
 import { ExecutorLost, type Location, OperatorDefect, type Reason } from "../../JobError.ts"
 import type { Locality } from "../scheduler/state.ts"
 import type { Partition, Stage } from "../../Stage.ts"
+import type { Backend } from "../../Storage.ts"
 import { Current, type DeadLetter, type TaskMetrics } from "../../TaskContext.ts"
+import { type Account, type Book, countRows, rowsOfBatch, settle, weighBatches, weighRows } from "../task/account.ts"
 import { addMetrics, makeMetrics, totals } from "../task/metrics.ts"
 import { EngineFailure, raceAbort, type TaskRuntime } from "../task/runtime.ts"
+import { type LetterFile, makeLetterWriter, shown } from "./letters.ts"
 
 // A failure on its way from a task to the caller of the action: what failed, and where. The user's own errors are `Failed`, so
 // that nothing on the way can take one for an engine failure.
@@ -27,7 +30,9 @@ export interface Done {
   readonly value: unknown
   readonly metrics: TaskMetrics
   readonly effects: ReadonlyArray<() => void>
-  readonly letters: ReadonlyArray<DeadLetter>
+  readonly account: Account
+  /** The rows it set aside, where there is a place for them. */
+  readonly letters: LetterFile | undefined
 }
 
 /** What a run has come to so far. */
@@ -35,7 +40,10 @@ export interface Progress {
   /** Of tasks that ended well. */
   readonly finished: TaskMetrics
   readonly running: Set<TaskMetrics>
-  readonly deadLetters: Array<DeadLetter>
+  /** The first rows that were set aside. */
+  readonly firstLetters: Array<DeadLetter>
+  /** What the tasks that count came to, by stage and partition: of several that ended well, the last. */
+  readonly done: Map<number, Map<number, Pick<Done, "account" | "letters">>>
   readonly stageValues: Map<number, unknown>
   /** The tasks that have been counted, by stage. */
   readonly counted: Map<number, Set<number>>
@@ -45,7 +53,8 @@ export interface Progress {
 export const makeProgress = (): Progress => ({
   finished: makeMetrics(),
   running: new Set(),
-  deadLetters: [],
+  firstLetters: [],
+  done: new Map(),
   stageValues: new Map(),
   counted: new Map(),
   tasksDone: 0
@@ -66,31 +75,67 @@ const countersOf = (progress: Progress, metrics: TaskMetrics): void => {
 
 /**
  * What a task brought counts: called for one attempt at each, and again for one that is run again because what it wrote was lost. Then
- * only its request counters count, which are true whatever its end.
+ * only its request counters count, which are true whatever its end, and the account is that of the last.
  */
-export const count = (progress: Progress, stage: number, partition: number, done: Done): void => {
-  const counted = progress.counted.get(stage) ?? new Set()
-  progress.counted.set(stage, counted)
+export const count = (progress: Progress, stage: Stage, partition: number, done: Done): void => {
+  const ahead = stage.work?.ahead === true
+  if (!ahead) {
+    const tasks = progress.done.get(stage.id) ?? new Map<number, Pick<Done, "account" | "letters">>()
+    progress.done.set(stage.id, tasks.set(partition, done))
+  }
+  const counted = progress.counted.get(stage.id) ?? new Set()
+  progress.counted.set(stage.id, counted)
   if (counted.has(partition)) return countersOf(progress, done.metrics)
   counted.add(partition)
-  addMetrics(progress.finished, done.metrics)
+  // The rows of a stage that reads ahead are read again by the stage it reads ahead for.
+  addMetrics(progress.finished, ahead ? { ...done.metrics, deadLettered: 0 } : done.metrics)
   progress.tasksDone++
   for (const effect of done.effects) effect()
-  progress.deadLetters.push(...done.letters)
 }
+
+/** The account of a job so far: of all its sources' rows, what became of them. `written` are those of the result stage. */
+export const accountOf = ({ done }: Progress, result: number): RowAccount => {
+  const sum = { read: 0, deadLettered: 0, cut: 0, written: 0 }
+  for (const [stage, tasks] of done) {
+    for (const { account } of tasks.values()) {
+      sum.read += account.source
+      sum.deadLettered += account.setAside
+      sum.cut += account.cut
+      if (stage === result) sum.written += account.out
+    }
+  }
+  return { ...sum, filtered: sum.read - sum.deadLettered - sum.cut - sum.written }
+}
+
+/** The files of the rows set aside, in the order of stages and partitions. */
+export const lettersOf = ({ done }: Progress): ReadonlyArray<LetterFile> =>
+  Array.from(done)
+    .toSorted(([left], [right]) => left - right)
+    .flatMap(([, tasks]) =>
+      Array.from(tasks)
+        .toSorted(([left], [right]) => left - right)
+        .flatMap(([, { letters }]) => letters ?? [])
+    )
 
 /** The job that attempts belong to. */
 export interface JobHead {
   readonly jobId: string
   readonly progress: Progress
   readonly events: Events.Events["Service"]
+  readonly storage: Backend
+  /** The folder for the rows set aside, where the action has a place for them. */
+  readonly letters: Effect.Effect<string, Reason> | undefined
+  /** Whether elements may be record batches. */
+  readonly batches: boolean
+  /** Fails where more rows have been set aside than may be. */
+  readonly checkLetters: Effect.Effect<void, Reason>
   /** What every event of the job begins with, now. */
   readonly event: Effect.Effect<{ readonly job: string; readonly name: string; readonly at: number }>
 }
 
 /** One attempt at a task, with its events and metrics. */
 export const attempt = Effect.fnUntraced(function* (
-  { event, events, jobId, progress }: JobHead,
+  { batches, checkLetters, event, events, jobId, letters, progress, storage }: JobHead,
   stage: Stage,
   input: Partition,
   which: { readonly partition: number; readonly attempt: number; readonly locality: Locality },
@@ -106,8 +151,35 @@ export const attempt = Effect.fnUntraced(function* (
   const metrics = makeMetrics()
   progress.running.add(metrics)
   const effects: Array<() => void> = []
-  const letters: Array<DeadLetter> = []
-  const body = raceAbort((abort) => {
+  const book: Book = { exchanged: 0, unread: 0 }
+  const ahead = stage.work?.ahead === true
+  const run = Effect.fnUntraced(function* (
+    abort: TaskRuntime["abort"]
+  ): Effect.fn.Return<Pick<Done, "value" | "letters">, unknown, unknown> {
+    const writer =
+      letters === undefined || ahead
+        ? undefined
+        : yield* makeLetterWriter(
+            storage,
+            Effect.map(letters, (folder) => `${folder}/${stage.id}-${partition}-${attempt}.jsonl`),
+            abort
+          )
+    const setAside = Effect.fnUntraced(function* (letter: DeadLetter) {
+      metrics.deadLettered++
+      if (ahead) return
+      if (progress.firstLetters.length < shown) progress.firstLetters.push(letter)
+      yield* Effect.catch(checkLetters, abort)
+      if (writer !== undefined) yield* writer.write(letter)
+      yield* events.publish({
+        _tag: "DeadLettered",
+        ...(yield* event),
+        ...head,
+        path: letter.path,
+        ...(letter.rowGroup === undefined ? {} : { rowGroup: letter.rowGroup }),
+        row: letter.row,
+        reason: letter.reason
+      })
+    })
     const task: TaskRuntime = {
       jobId,
       stage: stage.id,
@@ -118,28 +190,34 @@ export const attempt = Effect.fnUntraced(function* (
       split: input.split,
       metrics,
       onSuccess: (effect) => effects.push(effect),
-      deadLetter: (letter) =>
-        Effect.flatMap(event, (job) => {
-          metrics.deadLettered++
-          letters.push(letter)
-          return events.publish({
-            _tag: "DeadLettered",
-            ...job,
-            ...head,
-            path: letter.path,
-            ...(letter.rowGroup === undefined ? {} : { rowGroup: letter.rowGroup }),
-            row: letter.row,
-            reason: letter.reason
-          })
-        }),
+      deadLetter: setAside,
       abort,
       services: environment.services,
-      stageValue: (id) => progress.stageValues.get(id)
+      stageValue: (id) => progress.stageValues.get(id),
+      weigh: batches ? weighBatches : weighRows,
+      rowsOf: batches ? rowsOfBatch : undefined,
+      book
     }
-    return Effect.suspend(() => work(input.read(task), task)).pipe(Effect.provideService(Current, task))
-  })
-  return yield* body.pipe(
-    Effect.map((value): Done => ({ value, metrics, effects, letters })),
+    const rows = Stream.suspend(() =>
+      countRows(input.read(task), task, (n) => {
+        metrics.rowsOut += n
+      })
+    )
+    const value = yield* Effect.provideService(
+      Effect.suspend(() => work(rows, task)),
+      Current,
+      task
+    )
+    return { value, letters: writer === undefined ? undefined : yield* writer.end }
+  }, Effect.scoped)
+  return yield* raceAbort(run).pipe(
+    // Streams that were left early have been closed by now, and what they held is booked.
+    Effect.flatMap(({ letters, value }) =>
+      Result.match(settle(metrics, book), {
+        onSuccess: (account) => Effect.succeed<Done>({ value, metrics, effects, account, letters }),
+        onFailure: (reason) => Effect.fail(new EngineFailure(reason))
+      })
+    ),
     Effect.catchCause((cause) => Effect.failCause(taskFailure(cause, at))),
     Effect.onExit((exit) => {
       progress.running.delete(metrics)

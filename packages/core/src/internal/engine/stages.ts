@@ -32,6 +32,8 @@ export interface Stages {
     work: Spec["task"],
     onResult: OnResult
   ) => Effect.Effect<void, TaskFailure | RolledBack>
+  /** The number of the result stage, and whether all of its tasks have ended and left nothing unread. */
+  readonly end: () => { readonly result: number; readonly complete: boolean }
   /** Tasks of all stages, as far as is known. */
   readonly tasks: () => number
   /** Removes what the stages wrote. */
@@ -96,7 +98,7 @@ export const makeStages = (
               }),
               // Here and not at the end of the attempt: of two that ended well only one gets here.
               onSuccess: () => {
-                if (done !== undefined) count(progress, stage.id, partition, done)
+                if (done !== undefined) count(progress, stage, partition, done)
               }
             })
           },
@@ -276,6 +278,7 @@ export const makeStages = (
             state.results = []
             state.stage = undefined
             progress.stageValues.delete(id)
+            progress.done.delete(id)
             return written ? shuffle.remove(shuffleId({ jobId }, id)) : Effect.void
           },
           { discard: true }
@@ -329,6 +332,15 @@ export const makeStages = (
             )
           )
         ),
+      end: () => {
+        const result = Stage.result(graph)
+        const done = [...(progress.done.get(result.id)?.values() ?? [])]
+        const { partitions } = states.get(result.id)?.stage ?? result
+        return {
+          result: result.id,
+          complete: done.length === partitions.length && done.every(({ account }) => account.cut === 0)
+        }
+      },
       tasks: () =>
         graph.stages.reduce((sum, stage) => sum + (states.get(stage.id)?.stage ?? stage).partitions.length, 0),
       clean: Effect.suspend(() =>

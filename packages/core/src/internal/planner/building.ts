@@ -3,13 +3,14 @@ import type * as Partitioner from "../../Partitioner.ts"
 import type * as Plan from "../../Plan.ts"
 import type { Kept, Partition, StageWork } from "../../Stage.ts"
 import { provideLayer } from "../task/chain.ts"
+import type { Guard } from "../task/failed.ts"
 import type { Limits, Measure } from "./adaptive.ts"
 import type { Cached } from "./wide.ts"
 
 // What the steps after a node mean for it.
 export interface After {
-  /** Elements that failed travel on as `Failed`: a `Catch` takes them. */
-  readonly guarded: boolean
+  /** What becomes of elements that fail. */
+  readonly guard: Guard
   /** Layers provided to it, the nearest first. A stage that ends here has to provide them to itself. */
   readonly layers: ReadonlyArray<Layer.Layer<never, unknown, unknown>>
   /** How many partitions it has matters to them: it is not planned anew when the sizes of shuffles are known. */

@@ -3,7 +3,8 @@ import type { CacheHandle } from "../../Plan.ts"
 import { type MapStatus, type Shuffle, ShuffleError } from "../../Shuffle.ts"
 import { ShuffleFailed } from "../../JobError.ts"
 import { estimateBytes } from "../estimate.ts"
-import { Failed, mapArrays, type Rows } from "../task/chain.ts"
+import { mapArrays, type Rows } from "../task/chain.ts"
+import { Failed } from "../task/failed.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
 import { abortOn, type Cached, shuffleFailed } from "./wide.ts"
 
@@ -250,7 +251,7 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
               )
             : abortOn(handle.read({ id: handle.id, slice: { statuses: [entry.status], from: 0, to: 1 } }), task)
         return mapArrays(rows, (values) => {
-          task.metrics.elementsRead += values.length
+          task.metrics.rowsIn += task.weigh(values)
           return values
         })
       }

@@ -3,7 +3,8 @@ import { Effect, Stream } from "effect"
 import * as Partitioner from "../../Partitioner.ts"
 import * as Plan from "../../Plan.ts"
 import type { Partition } from "../../Stage.ts"
-import type { Failed } from "../task/chain.ts"
+import { dropping } from "../task/account.ts"
+import type { Failed } from "../task/failed.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
 import type { Measure } from "./adaptive.ts"
 import {
@@ -18,10 +19,10 @@ import {
 } from "./building.ts"
 import { indeterminateNote } from "./indeterminate.ts"
 import {
-  balanced,
   choose,
   combineMaps,
   divert,
+  exchanged,
   mapBytes,
   partitionBytes,
   readExchange,
@@ -142,7 +143,7 @@ const shuffle: ExchangeRule = {
               side ?? { _tag: "InPlace", read: children[input].partitions[index].read, input: node.inputs[input] }
           ),
           index,
-          after.guarded
+          after.guard
         )
       })),
       parents: [...moved, ...parentsOf(placed).filter((stage) => !moved.includes(stage))],
@@ -194,8 +195,9 @@ const siteOf = (planning: Planning, node: Plan.Exchange, after: After): Site => 
         ? []
         : children.map((child) =>
             planning.finish(provided(child, after.layers), `samples keys for ${node.name}`, {
+              ahead: true,
               task: (rows, task) =>
-                separated(divert(rows, after.guarded, []), task, (rows) => partitioning.sample(rows, task)),
+                separated(divert(rows, after.guard, [], task), task, (rows) => partitioning.sample(rows, task)),
               combine: (results) => results
             })
           ))
@@ -216,7 +218,7 @@ const siteOf = (planning: Planning, node: Plan.Exchange, after: After): Site => 
     const stage = planning.finish(
       provided({ ...children[input], parents }, after.layers),
       `writes for ${node.name} ${where}${node.detail === undefined ? "" : `, ${node.detail}`}`,
-      { task: writeMap(node.inputs[input], partitionerOf, after.guarded), combine: combineMaps },
+      { task: writeMap(node.inputs[input], partitionerOf, after.guard), combine: combineMaps },
       true
     )
     written.set(input, stage)
@@ -294,7 +296,7 @@ const broadcastJoin = (
       Effect.suspend(() => {
         const failed: Array<Failed> = []
         return Effect.map(
-          separated(divert(rows, after.guarded, failed), task, (rows) => broadcast.collect(small, rows)),
+          separated(divert(rows, after.guard, failed, task), task, (rows) => broadcast.collect(small, rows)),
           (blocks): Collected => ({ blocks, failed })
         )
       }),
@@ -313,13 +315,13 @@ const broadcastJoin = (
       read: (task) =>
         Stream.suspend(() => {
           const collected = task.stageValue(stage) as Collected
-          const failed = index === 0 ? [...collected.failed] : []
+          const failed: Array<Failed> = []
           return Stream.concat(
-            balanced([divert(partition.read(task), after.guarded, failed)], task, ([rows]) =>
+            dropping([divert(partition.read(task), after.guard, failed, task)], task, ([rows]) =>
               broadcast.probe(small, collected.blocks, rows, task)
             ),
-            Stream.suspend(() => Stream.fromArray(failed))
-          )
+            Stream.suspend(() => Stream.fromArray<unknown>(failed))
+          ).pipe(Stream.concat(exchanged(Stream.fromArray<unknown>(index === 0 ? collected.failed : []), task)))
         })
     })),
     parents: [...new Set([...large.parents, stage])],

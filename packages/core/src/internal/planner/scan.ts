@@ -1,9 +1,10 @@
 import { Effect, Stream } from "effect"
 import type { Split } from "../../Format.ts"
 import type { FormatError } from "../../FormatError.ts"
-import { InputFailed } from "../../JobError.ts"
+import { InputFailed, RowsNotConserved } from "../../JobError.ts"
 import type { Partition } from "../../Stage.ts"
 import { Current } from "../../TaskContext.ts"
+import { whenClosed } from "../task/account.ts"
 import { rowsIn } from "../task/metrics.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
 import { joined } from "./adaptive.ts"
@@ -18,36 +19,59 @@ export const scan = (split: Split<unknown>): Partition => ({
   bytes: split.bytes,
   hosts: split.hosts,
   read: (task) => {
+    const { book, metrics } = task
     // Bytes are counted as their share of the rows, so that progress moves within a split; formats that do not know their
     // rows count the whole split at its end.
     let bytes = 0
+    let rows = 0
     const rowsOf = split.rowsOf?.bind(split)
     // A row the source itself sets aside was read all the same.
     const source: TaskRuntime = {
       ...task,
       deadLetter: (letter) => {
-        task.metrics.rowsRead++
-        task.metrics.elementsRead++
+        rows++
+        metrics.rowsRead++
+        metrics.rowsIn++
+        book.unread++
         return task.deadLetter(letter)
       }
     }
     const read = Stream.provideService(split.read, Current, source)
-    const counted = Stream.mapArray(read, (rows) => {
-      const n = rowsIn(rows, rowsOf)
-      task.metrics.rowsRead += n
-      task.metrics.elementsRead += rows.length
+    const counted = Stream.mapArray(read, (values) => {
+      const n = rowsIn(values, rowsOf)
+      rows += n
+      metrics.rowsRead += n
+      metrics.rowsIn += n
       if (split.rows !== undefined && split.rows > 0) {
         const share = Math.min(split.bytes - bytes, Math.round((n / split.rows) * split.bytes))
         bytes += share
-        task.metrics.bytesRead += share
+        metrics.bytesRead += share
       }
-      return rows
+      return values
     })
-    const ended = Effect.sync(() => {
-      task.metrics.bytesRead += split.bytes - bytes
+    const ended = Effect.suspend(() => {
+      metrics.bytesRead += split.bytes - bytes
       bytes = split.bytes
+      return split.rows === undefined || split.rows === rows
+        ? Effect.void
+        : task.abort(
+            new RowsNotConserved({
+              read: rows,
+              filtered: 0,
+              deadLettered: 0,
+              cut: 0,
+              written: 0,
+              promised: split.rows
+            })
+          )
     })
-    return abortOn(Stream.concat(counted, Stream.fromEffectDrain(ended)), task)
+    return whenClosed(abortOn(Stream.concat(counted, Stream.fromEffectDrain(ended)), task), (ended) => {
+      // What is left of a source that knows its rows was left on purpose.
+      const rest = Math.max(0, (split.rows ?? rows) - rows)
+      if (ended) return
+      metrics.rowsIn += rest
+      metrics.rowsCut += rest
+    })
   }
 })
 

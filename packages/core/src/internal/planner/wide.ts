@@ -1,9 +1,11 @@
 import { Effect, Predicate, Stream } from "effect"
 import type { CacheHandle, Exchange, ExchangeInput, ExchangeSource, Partitioning } from "../../Plan.ts"
-import { ShuffleFailed } from "../../JobError.ts"
+import { PartitionFailed, ShuffleFailed } from "../../JobError.ts"
 import * as Partitioner from "../../Partitioner.ts"
 import { type MapStatus, Shuffle, ShuffleError } from "../../Shuffle.ts"
-import { countRows, Failed, mapArrays, type Rows } from "../task/chain.ts"
+import { countRows } from "../task/account.ts"
+import { mapArrays, type Rows } from "../task/chain.ts"
+import { Failed, type Guard, takes } from "../task/failed.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
 
 /** What the tasks of a map stage amount to. */
@@ -37,14 +39,17 @@ export const shuffleFailed = (error: ShuffleError): ShuffleFailed =>
     ...(error.lost === undefined ? {} : { lost: error.lost })
   })
 
-/** Takes the elements that failed, and a failure of the stream itself, out of the rows. */
-export const divert = (rows: Rows, guarded: boolean, failed: Array<Failed>): Rows => {
-  if (!guarded) return rows
-  const caught = Stream.catch(rows, (error) => {
-    failed.push(new Failed(error))
-    return Stream.empty
-  })
-  return mapArrays(caught, (values) => {
+/**
+ * Takes the elements that failed out of the rows. The failure of the stream itself is no element's: there are no more rows after it, and
+ * a `Catch` beyond the border of the stage would go on without them.
+ */
+export const divert = (rows: Rows, guard: Guard, failed: Array<Failed>, task: TaskRuntime): Rows => {
+  if (guard.tags !== "all" && guard.tags.length === 0) return rows
+  const whole = Stream.catch(rows, (error) =>
+    takes(guard, error) ? Stream.fromEffect(task.abort(new PartitionFailed({ error }))) : Stream.fail(error)
+  )
+  if (!guard.travels) return whole
+  return mapArrays(whole, (values) => {
     if (!values.some((value) => value instanceof Failed)) return values
     const kept: Array<unknown> = []
     for (const value of values) {
@@ -72,7 +77,7 @@ export const separated = <A>(
 
 /** What a map task does. */
 export const writeMap =
-  (input: ExchangeInput, partitioner: (task: TaskRuntime) => Partitioner.Partitioner<never>, guarded: boolean) =>
+  (input: ExchangeInput, partitioner: (task: TaskRuntime) => Partitioner.Partitioner<never>, guard: Guard) =>
   (rows: Rows, task: TaskRuntime): Effect.Effect<MapOutput, unknown, unknown> =>
     Effect.suspend(() => {
       const failed: Array<Failed> = []
@@ -83,7 +88,7 @@ export const writeMap =
         attempt: task.attempt
       }
       return Effect.map(
-        separated(divert(rows, guarded, failed), task, (rows) => input.write(to, rows)),
+        separated(divert(rows, guard, failed, task), task, (rows) => input.write(to, rows)),
         (status) => ({ status, failed })
       )
     })
@@ -141,11 +146,21 @@ export const readWhole =
     Stream.suspend(() => {
       const outputs = task.stageValue(stage) as MapOutputs
       const slice = { statuses: outputs.statuses, from: 0, to: partitions }
-      return Stream.concat(
-        abortOn(read({ id: shuffleId(task, stage), slice }), task),
-        Stream.fromArray<unknown>(outputs.failed)
+      return exchanged(
+        Stream.concat(
+          abortOn(read({ id: shuffleId(task, stage), slice }), task),
+          Stream.fromArray<unknown>(outputs.failed)
+        ),
+        task
       )
     })
+
+/** Rows that come from another stage, or from an exchange within the task. */
+export const exchanged = (rows: Rows, task: TaskRuntime): Rows =>
+  countRows(rows, task, (n) => {
+    task.metrics.rowsIn += n
+    task.book.exchanged += n
+  })
 
 const single = () => Partitioner.roundRobin(1)
 
@@ -160,8 +175,7 @@ const writeLocal = (
 ): Effect.Effect<ExchangeSource, unknown, unknown> =>
   Effect.suspend(() => {
     const id = `${shuffleId(task, task.stage)}-local-${locals++}`
-    const counted = countRows(rows, (n) => (task.metrics.rowsFiltered += n))
-    return separated(counted, task, (rows) =>
+    return separated(rows, task, (rows) =>
       input.write({ id, partitioner: single(), map: task.partition, attempt: task.attempt }, rows)
     ).pipe(Effect.map((status) => ({ id, slice: { statuses: [status], from: 0, to: 1 } })))
   })
@@ -177,11 +191,11 @@ export type Side =
 
 /** What a reduce task reads. */
 export const readExchange =
-  (node: Exchange, sides: ReadonlyArray<Side>, partition: number, guarded: boolean) =>
+  (node: Exchange, sides: ReadonlyArray<Side>, partition: number, guard: Guard) =>
   (task: TaskRuntime): Rows =>
     Stream.suspend(() => {
       if (
-        (partition > 0 || !guarded) &&
+        (partition > 0 || !guard.travels) &&
         sides.every(
           (side) => side._tag === "Moved" && !filledOf(task.stageValue(side.stage) as MapOutputs).has(partition)
         )
@@ -193,7 +207,9 @@ export const readExchange =
       const first = Array.from(task.maps?.values() ?? []).every(([from]) => from === 0)
       const sources = Effect.forEach(sides, (side) => {
         if (side._tag === "InPlace") {
-          return Effect.tap(writeLocal(side.input, divert(side.read(task), guarded, failed), task), ({ id }) =>
+          // Those that failed leave here as well, and come back with the others.
+          const rows = countRows(side.read(task), task, (n) => (task.metrics.rowsFiltered += n))
+          return Effect.tap(writeLocal(side.input, divert(rows, guard, failed, task), task), ({ id }) =>
             Effect.sync(() => locals.push(id))
           )
         }
@@ -210,14 +226,12 @@ export const readExchange =
         })
       })
       const read = Stream.unwrap(Effect.map(sources, (sources) => abortOn(node.read(sources, task), task)))
-      return countRows(
+      return exchanged(
         Stream.concat(
           read,
           Stream.suspend(() => Stream.fromArray(failed))
         ),
-        (n) => {
-          task.metrics.elementsRead += n
-        }
+        task
       ).pipe(
         Stream.ensuring(
           Effect.suspend(() =>
@@ -263,17 +277,6 @@ export const choose = (
     }
   }
 }
-
-/** Rows of two or more streams become others: those that went in count as dropped, those that come out as added. */
-export const balanced = (
-  inputs: ReadonlyArray<Rows>,
-  task: TaskRuntime,
-  f: (inputs: ReadonlyArray<Rows>) => Rows
-): Rows =>
-  countRows(
-    f(inputs.map((rows) => countRows(rows, (n) => (task.metrics.rowsFiltered += n)))),
-    (n) => (task.metrics.rowsFiltered -= n)
-  )
 
 /** Every row of one partition with every row of another; the second is read anew for every array of the first. */
 export const cartesian = (left: Rows, right: () => Rows): Rows =>

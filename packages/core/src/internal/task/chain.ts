@@ -1,6 +1,9 @@
 import { Effect, type Layer, Predicate, Result, Stream } from "effect"
+import { PartitionFailed } from "../../JobError.ts"
 import * as Origin from "../../Origin.ts"
 import type { Operator } from "../../Plan.ts"
+import { Failed, type Guard, guardedBy, streamed } from "./failed.ts"
+import { dropping, segment, type Weigh } from "./account.ts"
 import { sampler } from "./sampler.ts"
 import type { TaskRuntime } from "./runtime.ts"
 
@@ -13,21 +16,13 @@ export type Rows = Stream.Stream<unknown, unknown, unknown>
  */
 export type Chain = (rows: Rows, task: TaskRuntime, partition: number) => Rows
 
-// One step of a chain. `drop` takes the elements the step dropped less those it added.
+// One step of a chain. `drop` takes the rows the step dropped less those it added.
 type Step = (rows: Rows, task: TaskRuntime, partition: number, drop: (n: number) => void) => Rows
 
 type PureOperator = Extract<
   Operator,
   { _tag: "Map" | "Filter" | "FilterMap" | "FlatMap" | "MapArray" | "Select" | "Sample" }
 >
-
-/** An element whose effect failed, on its way to the `Catch` that handles it. */
-export class Failed {
-  readonly error: unknown
-  constructor(error: unknown) {
-    this.error = error
-  }
-}
 
 const isPure = (operator: Operator): operator is PureOperator => {
   switch (operator._tag) {
@@ -65,11 +60,12 @@ const select =
 
 // One pass over an array: no Effect, no stream and one array for all the operators. `mapped` arrays are ours to overwrite.
 const compilePure =
-  (operators: ReadonlyArray<PureOperator>, guarded: boolean) => (partition: number, drop: (n: number) => void) => {
+  (operators: ReadonlyArray<PureOperator>, guarded: boolean) =>
+  (partition: number, drop: (n: number) => void, weigh: Weigh) => {
     const steps = operators.map((operator) => (operator._tag === "Sample" ? sampler(operator, partition) : operator))
     return (input: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
       let origin = Origin.of(input)
-      const rowsIn = input.length
+      const rowsIn = weigh(input)
       let values: Array<unknown> = input as Array<unknown>
       let owned = false
       for (const step of steps) {
@@ -156,7 +152,7 @@ const compilePure =
           }
         }
       }
-      drop(rowsIn - values.length)
+      drop(rowsIn - weigh(values))
       return Origin.attach(values, owned || values !== input ? origin : undefined)
     }
   }
@@ -195,44 +191,91 @@ const pieces = (rows: Rows): Rows =>
     return Effect.succeed(next)
   })
 
-export const countRows = (rows: Rows, count: (n: number) => void): Rows =>
-  Stream.mapArray(rows, (values) => {
-    count(values.length)
-    return values
-  })
-
 /** Provides the services of a layer to a stream. */
 export const provideLayer = (rows: Rows, task: TaskRuntime, layer: Layer.Layer<never, unknown, unknown>): Rows =>
   Stream.unwrap(Effect.map(task.services(layer), (services) => Stream.provideContext(rows, services)))
 
-const compileOperator = (operator: Exclude<Operator, PureOperator>, guarded: boolean): Step => {
-  const orFailed = (effect: Effect.Effect<unknown, unknown, unknown>) =>
-    guarded ? Effect.catch(effect, (error) => Effect.succeed(new Failed(error))) : effect
-  switch (operator._tag) {
-    case "MapEffect": {
-      const { concurrency, f, unordered } = operator
-      const guard = (value: unknown) => (value instanceof Failed ? Effect.succeed(value) : orFailed(f(value)))
-      return (rows) => Stream.mapEffect(rows, guarded ? guard : (value) => f(value), { concurrency, unordered })
+// Elements that failed before a step that does not know of them go past it, and come out with what it yields next.
+const past = (rows: Rows, f: (rows: Rows) => Rows): Rows =>
+  Stream.suspend(() => {
+    let failed: Array<unknown> = []
+    const take = () => {
+      const taken = failed
+      failed = []
+      return taken
     }
+    const others = mapArrays(rows, (values) => {
+      if (!values.some((value) => value instanceof Failed)) return values
+      failed.push(...values.filter((value) => value instanceof Failed))
+      return values.filter((value) => !(value instanceof Failed))
+    })
+    return Stream.concat(
+      mapArrays(f(others), (values) => (failed.length === 0 ? values : [...values, ...take()])),
+      Stream.suspend(() => Stream.fromArray(take()))
+    )
+  })
+
+// The first element that failed ends the partition: there is nothing to handle it.
+const failAtFirst = (rows: Rows): Rows =>
+  Stream.mapArrayEffect(rows, (values) => {
+    const failed = values.find((value) => value instanceof Failed)
+    return failed instanceof Failed ? Effect.fail(failed.error) : Effect.succeed(values)
+  })
+
+const compileOperator = (operator: Exclude<Operator, PureOperator>, guard: Guard): Step => {
+  const guarded = guard.travels
+  const orFailed = (effect: Effect.Effect<unknown, unknown, unknown>, rows: number) =>
+    guarded ? Effect.catch(effect, (error) => Effect.succeed(new Failed(error, rows))) : effect
+  switch (operator._tag) {
+    case "MapEffect":
     case "Tap": {
-      const f = operator.f
-      const keep = (value: unknown) =>
-        value instanceof Failed ? Effect.succeed(value) : orFailed(Effect.as(f(value), value))
-      return (rows) => Stream.mapEffect(rows, guarded ? keep : (value) => Effect.as(f(value), value))
+      const { concurrency, f, unordered } =
+        operator._tag === "Tap"
+          ? { f: (value: unknown) => Effect.as(operator.f(value), value), concurrency: 1, unordered: false }
+          : operator
+      return (rows, { rowsOf }, _, drop) => {
+        const g =
+          rowsOf === undefined
+            ? f
+            : (value: unknown) =>
+                Effect.map(f(value), (result) => {
+                  drop(rowsOf(value) - rowsOf(result))
+                  return result
+                })
+        const guardedG = (value: unknown) =>
+          value instanceof Failed ? Effect.succeed(value) : orFailed(g(value), rowsOf?.(value) ?? 1)
+        return Stream.mapEffect(rows, guarded ? guardedG : (value) => g(value), { concurrency, unordered })
+      }
     }
     case "Catch": {
       const { f, tag } = operator
-      const handle = (value: unknown) => {
-        if (!(value instanceof Failed)) return Effect.succeed(value)
-        if (tag === undefined || Predicate.isTagged(value.error, tag)) return orFailed(f(value.error))
-        return guarded ? Effect.succeed(value) : Effect.fail(value.error)
+      const handles = (error: unknown) => tag === undefined || Predicate.isTagged(error, tag)
+      return (rows, { abort, rowsOf }, _, drop) => {
+        const handle = (value: unknown) => {
+          if (!(value instanceof Failed)) return Effect.succeed(value)
+          if (!handles(value.error)) return guarded ? Effect.succeed(value) : Effect.fail(value.error)
+          const handled =
+            rowsOf === undefined
+              ? f(value.error)
+              : Effect.map(f(value.error), (result) => {
+                  drop(value.rows - rowsOf(result))
+                  return result
+                })
+          return orFailed(handled, value.rows)
+        }
+        // A stream that failed has no more rows to give, read or not: to go on without them would be to lose them.
+        const whole = Stream.catch(rows, (error) =>
+          handles(error) ? Stream.fromEffect(abort(new PartitionFailed({ error }))) : Stream.fail(error)
+        )
+        return Stream.mapEffect(whole, handle)
       }
-      return (rows) => Stream.mapEffect(rows, handle)
     }
     case "MapPartitions": {
-      const { f, oneToOne } = operator
+      const { elementwise, f, oneToOne } = operator
+      if (elementwise && guarded) return (rows, task) => past(rows, (others) => f(others, task))
+      if (elementwise) return (rows, task) => failAtFirst(f(rows, task))
       if (oneToOne) return (rows, task) => f(rows, task)
-      return (rows, task, _, drop) => countRows(f(countRows(rows, drop), task), (n) => drop(-n))
+      return (rows, task) => dropping([rows], task, ([rows]) => f(rows, task))
     }
     case "Provide": {
       const layer = operator.layer
@@ -241,87 +284,64 @@ const compileOperator = (operator: Exclude<Operator, PureOperator>, guarded: boo
   }
 }
 
-// Runs steps and counts the elements that went in and neither came out nor were dropped.
-const tracked = (steps: ReadonlyArray<Step>, rows: Rows, ...[task, partition, drop]: Tail<Parameters<Step>>) => {
-  let inside = 0
-  const counting = (n: number) => {
-    inside -= n
-    drop(n)
-  }
-  const before = countRows(rows, (n) => (inside += n))
-  const after = steps.reduce((current, step) => step(current, task, partition, counting), before)
-  return { rows: countRows(after, (n) => (inside -= n)), inside: () => inside }
-}
-
-type Tail<T extends ReadonlyArray<unknown>> = T extends readonly [unknown, ...infer Rest] ? Rest : never
-
-// Before a `Catch`: what is not the failure of one element (a partition's own stream) ends the partition with a `Failed`. The rows
-// that were read and did not get here are dropped by the program's own will: they count as filtered, or a write would call them lost.
-const beforeCatch =
-  (steps: ReadonlyArray<Step>): Step =>
-  (rows, ...rest) => {
-    const before = tracked(steps, rows, ...rest)
-    const [, , drop] = rest
-    return Stream.catch(before.rows, (error) =>
-      Stream.suspend(() => {
-        drop(before.inside() - 1)
-        return Stream.succeed(new Failed(error))
-      })
-    )
-  }
-
-// The same for a step that may end before its input does.
-const mayEndEarly =
-  (steps: ReadonlyArray<Step>, step: Step): Step =>
-  (rows, ...rest) => {
-    const before = tracked(steps, rows, ...rest)
-    const [, , drop] = rest
-    return Stream.concat(step(before.rows, ...rest), Stream.fromEffectDrain(Effect.sync(() => drop(before.inside()))))
-  }
-
 /**
  * Compiles a run of narrow operators, first to last. Elements that failed travel as `Failed` to the next `Catch`, which may be in
- * a later run (`guarded`), and pass the pure steps on the way; where there is none, or a step that sees the partition's stream
- * is between, the first failure ends the partition. `guarded` of the result says the same of the rows the run takes.
+ * a later run (`guard`), and pass the pure steps on the way; where there is none, or a step that sees the partition's stream
+ * is between, the first failure ends the partition. `guard` of the result says the same of the rows the run takes.
  */
 export const compile = (
   operators: ReadonlyArray<Operator>,
-  guarded: boolean
-): { readonly chain: Chain; readonly guarded: boolean } => {
-  const backwards: Array<{ readonly step: Step; readonly operator: Operator | undefined }> = []
-  let guard = guarded
+  guard: Guard
+): { readonly chain: Chain; readonly guard: Guard } => {
+  // What follows a step that may end before its input does is accounted for apart.
+  const backwards: Array<{ readonly step: Step; readonly holds: boolean; readonly apart: boolean }> = []
+  let current = guard
   // Backwards: what comes later says whether an element may fail here.
   for (const group of fuse(operators).toReversed()) {
     const pure = group.filter(isPure)
     if (pure.length > 0) {
-      const pass = compilePure(pure, guard)
+      const pass = compilePure(pure, current.travels)
       const grows = pure.some((operator) => operator._tag === "FlatMap")
       backwards.push({
-        step: (rows, _, partition, drop) => mapArrays(grows ? pieces(rows) : rows, pass(partition, drop)),
-        operator: undefined
+        step: (rows, { weigh }, partition, drop) =>
+          mapArrays(grows ? pieces(rows) : rows, pass(partition, drop, weigh)),
+        holds: grows,
+        apart: false
       })
       continue
     }
     for (const operator of group) {
       if (isPure(operator)) continue
-      backwards.push({ step: compileOperator(operator, guard), operator })
-      if (operator._tag === "Catch") guard = true
-      else if (operator._tag === "MapPartitions") guard = false
+      const streams = operator._tag === "MapPartitions" && !operator.elementwise
+      backwards.push({
+        step: compileOperator(operator, current),
+        holds: operator._tag !== "Provide",
+        apart: streams && !operator.oneToOne
+      })
+      if (operator._tag === "Catch") current = guardedBy(current, operator.tag)
+      else if (streams) current = streamed(current)
     }
   }
-  let steps: Array<Step> = []
-  for (const { operator, step } of backwards.toReversed()) {
-    if (operator?._tag === "Catch") steps = [beforeCatch(steps), step]
-    else if (operator?._tag === "MapPartitions" && !operator.oneToOne) steps = [mayEndEarly(steps, step)]
-    else steps.push(step)
+  const segments: Array<{ steps: Array<Step>; holds: boolean; apart: boolean }> = []
+  for (const { apart, holds, step } of backwards.toReversed()) {
+    const last = segments.at(-1)
+    if (last === undefined || apart || last.apart) segments.push({ steps: [step], holds, apart })
+    else {
+      last.steps.push(step)
+      last.holds ||= holds
+    }
   }
   return {
     chain: (rows, task, partition) => {
-      const drop = (n: number) => {
+      const filter = (n: number) => {
         task.metrics.rowsFiltered += n
       }
-      return steps.reduce((current, step) => step(current, task, partition, drop), rows)
+      return segments.reduce((rows, { apart, holds, steps }) => {
+        const run = (rows: Rows, drop: (n: number) => void) =>
+          steps.reduce((current, step) => step(current, task, partition, drop), rows)
+        return holds && !apart ? segment(rows, task, run) : run(rows, filter)
+      }, rows)
     },
-    guarded: guard
+    guard: current
   }
 }

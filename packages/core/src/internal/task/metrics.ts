@@ -3,12 +3,12 @@ import type { TaskMetrics } from "../../TaskContext.ts"
 
 export const makeMetrics = (): TaskMetrics => ({
   rowsRead: 0,
-  elementsRead: 0,
   bytesRead: 0,
+  rowsIn: 0,
   rowsOut: 0,
-  elementsOut: 0,
   bytesWritten: 0,
   rowsFiltered: 0,
+  rowsCut: 0,
   deadLettered: 0,
   counters: new Map(),
   gauges: new Map()
@@ -20,12 +20,12 @@ const addAll = (into: Map<string, number>, from: ReadonlyMap<string, number>): v
 
 export const addMetrics = (into: TaskMetrics, from: TaskMetrics): void => {
   into.rowsRead += from.rowsRead
-  into.elementsRead += from.elementsRead
   into.bytesRead += from.bytesRead
+  into.rowsIn += from.rowsIn
   into.rowsOut += from.rowsOut
-  into.elementsOut += from.elementsOut
   into.bytesWritten += from.bytesWritten
   into.rowsFiltered += from.rowsFiltered
+  into.rowsCut += from.rowsCut
   into.deadLettered += from.deadLettered
   addAll(into.counters, from.counters)
   addAll(into.gauges, from.gauges)

@@ -1,6 +1,7 @@
 import { Deferred, Effect, type Context, type Layer } from "effect"
 import type * as JobError from "../../JobError.ts"
 import type { TaskContext } from "../../TaskContext.ts"
+import type { Book, Weigh } from "./account.ts"
 
 /**
  * A failure of the engine on its way out of a task. It does not travel through the error channel of the user's streams:
@@ -23,6 +24,12 @@ export interface TaskRuntime extends TaskContext {
   ) => Effect.Effect<Context.Context<never>, unknown, unknown>
   /** The value a parent stage produced, such as row offsets. */
   readonly stageValue: (stage: number) => unknown
+  /** Rows in an array of elements. */
+  readonly weigh: Weigh
+  /** Rows of one element, where not every element is one. */
+  readonly rowsOf: ((value: unknown) => number) | undefined
+  /** What the account of the task has beside its metrics. */
+  readonly book: Book
   /** Of a partition that is read in parts: the map tasks `[from, to)` of a stage that this part is of. */
   readonly maps?: ReadonlyMap<number, readonly [from: number, to: number]> | undefined
 }

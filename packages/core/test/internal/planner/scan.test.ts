@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
+import { Cause, Effect, Exit, Layer, Stream } from "effect"
 import { Storage } from "@sluice/core"
 import type { Split } from "../../../src/Format.ts"
+import { RowsNotConserved } from "../../../src/JobError.ts"
 import { coalesce, scan } from "../../../src/internal/planner/scan.ts"
 import { Current } from "../../../src/TaskContext.ts"
 import { partitionOf, taskOf } from "./support.ts"
@@ -87,7 +88,7 @@ describe("a partition of a source", () => {
       const task = taskOf()
       const { metrics } = task
       const seen: Array<ReadonlyArray<number>> = []
-      const note = () => seen.push([metrics.rowsRead, metrics.elementsRead, metrics.bytesRead])
+      const note = () => seen.push([metrics.rowsRead, metrics.rowsIn, metrics.bytesRead])
       const rows = Stream.mapArray(scan(split).read(task), (values) => {
         note()
         return values
@@ -106,14 +107,16 @@ describe("a partition of a source", () => {
         [8, 8, 100],
         [8, 8, 100]
       ])
-      // More rows than were promised are no more bytes than the split has.
-      const more = yield* counted(splitOf({ rows: 3 }))
-      assert.deepStrictEqual(
-        more.seen.map(([, , bytes]) => bytes),
-        [67, 100, 100, 100]
-      )
+      // Other rows than were promised are an error, whichever there are more of.
+      for (const rows of [3, 9]) {
+        const exit = yield* Effect.exit(counted(splitOf({ rows })))
+        const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+        assert.isTrue(defect instanceof RowsNotConserved && defect.promised === rows && defect.read === 8)
+      }
+      // What is left of a split was left on purpose.
       const early = yield* counted(splitOf(), 2)
-      assert.deepStrictEqual(early.seen.at(-1), [2, 2, 25])
+      assert.deepStrictEqual(early.seen.at(-1), [2, 8, 25])
+      assert.strictEqual(early.metrics.rowsCut, 6)
     })
   )
 
@@ -128,11 +131,11 @@ describe("a partition of a source", () => {
       assert.deepStrictEqual(none.seen, [[0, 0, 100]])
       const batches = yield* counted(splitOf({ rows: 36, rowsOf: (n) => n }))
       assert.deepStrictEqual(batches.seen.slice(0, 3), [
-        [3, 2, 8],
-        [15, 5, 41],
-        [36, 8, 99]
+        [3, 3, 8],
+        [15, 15, 41],
+        [36, 36, 99]
       ])
-      assert.deepStrictEqual(batches.seen.at(-1), [36, 8, 100])
+      assert.deepStrictEqual(batches.seen.at(-1), [36, 36, 100])
     })
   )
 
@@ -145,8 +148,8 @@ describe("a partition of a source", () => {
             : task.deadLetter({ path: "a", rowGroup: undefined, row: 0, reason: "bad", value: "" })
         )
       )
-      const { metrics } = yield* counted(splitOf({ read: Stream.concat(read, Stream.make(1)) }))
-      assert.deepStrictEqual([metrics.rowsRead, metrics.elementsRead, metrics.deadLettered], [2, 2, 1])
+      const { metrics } = yield* counted(splitOf({ rows: 2, read: Stream.concat(read, Stream.make(1)) }))
+      assert.deepStrictEqual([metrics.rowsRead, metrics.rowsIn, metrics.deadLettered], [2, 2, 1])
     })
   )
 })

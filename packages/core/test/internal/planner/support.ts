@@ -1,4 +1,5 @@
 import { Effect, Stream } from "effect"
+import { weighRows } from "../../../src/internal/task/account.ts"
 import { makeMetrics } from "../../../src/internal/task/metrics.ts"
 import type { TaskRuntime } from "../../../src/internal/task/runtime.ts"
 import type { Partition } from "../../../src/Stage.ts"
@@ -22,7 +23,10 @@ export const taskOf = (): TaskRuntime => {
       }),
     abort: (reason) => Effect.die(reason),
     services: () => Effect.die("no services"),
-    stageValue: () => undefined
+    stageValue: () => undefined,
+    weigh: weighRows,
+    rowsOf: undefined,
+    book: { exchanged: 0, unread: 0 }
   }
 }
 

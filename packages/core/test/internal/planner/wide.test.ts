@@ -9,7 +9,7 @@ import {
   readExchange,
   writtenBytes
 } from "../../../src/internal/planner/wide.ts"
-import { Failed } from "../../../src/internal/task/chain.ts"
+import { Failed } from "../../../src/internal/task/failed.ts"
 import type { Exchange, Partitioning } from "../../../src/Plan.ts"
 import { taskOf } from "./support.ts"
 
@@ -140,10 +140,10 @@ describe("what a reduce task reads", () => {
       node,
       [7, 9].map((stage) => ({ _tag: "Moved", stage })),
       partition,
-      guarded
+      { travels: guarded, tags: guarded ? "all" : [] }
     )(task)
     return Stream.runCollect(rows as Stream.Stream<unknown>).pipe(
-      Effect.map((all) => ({ rows: [...all], elementsRead: task.metrics.elementsRead })),
+      Effect.map((all) => ({ rows: [...all], rowsIn: task.metrics.rowsIn })),
       Effect.provide(Layer.mergeAll(Shuffle.layerMemory(), Storage.layer))
     )
   }
@@ -151,7 +151,7 @@ describe("what a reduce task reads", () => {
   it.effect("is its partition of every map task, or of those of its part", () =>
     Effect.gen(function* () {
       const whole = yield* rowsOf(1, false)
-      assert.deepStrictEqual(whole, { rows: ["job-7 1-2 of 0,1,2; job-9 1-2 of 0,1"], elementsRead: 1 })
+      assert.deepStrictEqual(whole, { rows: ["job-7 1-2 of 0,1,2; job-9 1-2 of 0,1"], rowsIn: 1 })
       const part = yield* rowsOf(1, false, new Map([[7, [1, 3]]]))
       assert.deepStrictEqual(part.rows, ["job-7 1-2 of 1,2; job-9 1-2 of 0,1"])
     })
@@ -159,7 +159,7 @@ describe("what a reduce task reads", () => {
 
   it.effect("is nothing of a partition without rows", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* rowsOf(2, true), { rows: [], elementsRead: 0 })
+      assert.deepStrictEqual(yield* rowsOf(2, true), { rows: [], rowsIn: 0 })
       // It is enough that one side has rows.
       assert.strictEqual((yield* rowsOf(0, false)).rows[0], "job-7 0-1 of 0,1,2; job-9 0-1 of 0,1")
     })
