@@ -285,6 +285,7 @@ const layerOf = (settings: Settings, directory: string, armed: () => Armed, file
         ...anyDeadLetters,
         ...(settings.broadcast ? {} : { broadcastBytes: 0 }),
         cacheBytes: settings.cacheBytes,
+        maxDeadLetters: { ratio: 1 },
         splitBytes: settings.splitBytes,
         openCostBytes: 0,
         localityWaitMillis: 0
