@@ -537,7 +537,8 @@ export const mapPartitions: {
  * **When to use**
  *
  * Use for work on many elements at once that can fail for some of them, such as requests that carry many rows each. What `f`'s own
- * stream fails with ends the partition, whatever handles it.
+ * stream fails with ends the partition, whatever handles it. `handled` says of an error whether a `Dataset.catch` takes it: where none
+ * does, `f` may as well fail at once.
  *
  * **Gotchas**
  *
@@ -565,19 +566,31 @@ export const mapPartitions: {
  */
 export const mapPartitionsWithFailures: {
   <A, E, R, B, F, E2, R2>(
-    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Stream.Stream<B | FailedElement<F>, E2, R2>,
+    f: (
+      rows: Stream.Stream<A, E, R>,
+      task: TaskContext,
+      handled: (error: unknown) => boolean
+    ) => Stream.Stream<B | FailedElement<F>, E2, R2>,
     options?: { readonly name?: string | undefined }
   ): (self: Dataset<A, E, R>) => Dataset<Exclude<B, FailedElement<unknown>>, E | E2 | F, R | R2>
   <A, E, R, B, F, E2, R2>(
     self: Dataset<A, E, R>,
-    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Stream.Stream<B | FailedElement<F>, E2, R2>,
+    f: (
+      rows: Stream.Stream<A, E, R>,
+      task: TaskContext,
+      handled: (error: unknown) => boolean
+    ) => Stream.Stream<B | FailedElement<F>, E2, R2>,
     options?: { readonly name?: string | undefined }
   ): Dataset<Exclude<B, FailedElement<unknown>>, E | E2 | F, R | R2>
 } = dual(
   (args) => isDataset(args[0]),
   <A, E, R, B, F, E2, R2>(
     self: Dataset<A, E, R>,
-    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Stream.Stream<B | FailedElement<F>, E2, R2>,
+    f: (
+      rows: Stream.Stream<A, E, R>,
+      task: TaskContext,
+      handled: (error: unknown) => boolean
+    ) => Stream.Stream<B | FailedElement<F>, E2, R2>,
     options?: { readonly name?: string | undefined }
   ): Dataset<Exclude<B, FailedElement<unknown>>, E | E2 | F, R | R2> =>
     narrow(self, {

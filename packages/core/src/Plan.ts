@@ -62,7 +62,12 @@ export type Operator =
       readonly oneToOne: boolean
       /** Elements that failed before it go past it, and those that fail in it come out as `Failed`: it is one of the element-wise steps. */
       readonly elementwise: boolean
-      f(rows: Stream.Stream<unknown, unknown, unknown>, task: TaskContext): Stream.Stream<unknown, unknown, unknown>
+      /** `handled` says whether a `Catch` after the step takes an error, so that an element that fails with it goes on to there. */
+      f(
+        rows: Stream.Stream<unknown, unknown, unknown>,
+        task: TaskContext,
+        handled: (error: unknown) => boolean
+      ): Stream.Stream<unknown, unknown, unknown>
     }
   /** Provides services to the steps before it. The layer is built once per executor. */
   | { readonly _tag: "Provide"; readonly layer: Layer.Layer<never, unknown, unknown> }

@@ -114,6 +114,26 @@ export const ranges = (spans: ReadonlyArray<Span>): ReadonlyArray<RowRange> =>
   }))
 
 /**
+ * The spans of `count` rows from row `from` of a batch on.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const slice = (spans: ReadonlyArray<Span>, from: number, count: number): ReadonlyArray<Span> => {
+  const part: Array<Span> = []
+  let at = 0
+  for (const span of spans) {
+    const first = Math.max(0, from - at)
+    const end = Math.min(span.count, from + count - at)
+    if (first < end) {
+      part.push({ ...span, start: span.start + first, count: end - first, position: span.position + first })
+    }
+    at += span.count
+  }
+  return part
+}
+
+/**
  * The row at `index` of a batch as an error names it.
  *
  * @category getters

@@ -328,6 +328,14 @@ const describeRange = (range: RowRange): string => {
 }
 
 /**
+ * Rows as a message names them: `rows 0..999 of in/a.parquet, row group 3`.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const describeRows = (rows: ReadonlyArray<RowRange>): string => rows.map(describeRange).join(" and ")
+
+/**
  * Rows could not be scored.
  *
  * @category errors
@@ -347,7 +355,7 @@ export class ScoreError extends Schema.TaggedError<ScoreError>("@sluice/scoring/
   earlier: Schema.Array(Earlier).pipe(Schema.withConstructorDefault(Effect.succeed([])))
 }) {
   override get message(): string {
-    const rows = this.rows.length === 0 ? "" : `, ${this.rows.map(describeRange).join(" and ")}`
+    const rows = this.rows.length === 0 ? "" : `, ${describeRows(this.rows)}`
     // Rows that were never sent say nothing about the service.
     if (this.attempt === 0) return `scoring${rows}: ${this.reason.message}`
     const elapsed = this.attempt === 1 || this.elapsedMillis === 0 ? "" : ` after ${describeMillis(this.elapsedMillis)}`

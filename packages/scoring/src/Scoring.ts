@@ -2,8 +2,8 @@
  * The operators that score a dataset.
  *
  * Rows are grouped into matrices, a bounded number of which is on its way to the model at once. A slow model stops the reader
- * and a slow writer stops the requests. The first failure interrupts all requests in flight; a partition ends only when every
- * answer has arrived.
+ * and a slow writer stops the requests. The first failure interrupts all requests in flight, unless a `Dataset.catchTag` handles it:
+ * then the rows of that batch go to the handler and the others on. A partition ends only when every answer has arrived.
  *
  * **Example** (Scoring with a model in this process)
  *
@@ -30,10 +30,11 @@ import * as Dataset from "@sluice/core/Dataset"
 import * as Origin from "@sluice/core/Origin"
 import type { TaskContext } from "@sluice/core/TaskContext"
 import type { RecordBatch } from "apache-arrow"
-import { Duration, Effect, Stream } from "effect"
+import { Duration, Effect, Result, Stream } from "effect"
 import { dual } from "effect/Function"
 import * as Batch from "./Batch.ts"
 import { group, type Segment } from "./internal/batcher.ts"
+import { partOf } from "./internal/failures.ts"
 import { type VectorColumn, vectorColumn, withScores } from "./internal/columns.ts"
 import { rowsAtFault, wrongCount } from "./internal/scores.ts"
 import { BadSetup, NotAVector, type Reason, ScoreError, VectorLength } from "./ScoreError.ts"
@@ -109,6 +110,14 @@ const limitOf = (options: BatchOptions | undefined, features: number): number =>
 
 const lingerOf = (options: BatchOptions | undefined): number => Duration.toMillis(options?.linger ?? "100 millis")
 
+const notAVector = (value: unknown): NotAVector =>
+  new NotAVector({
+    detail:
+      value instanceof Float32Array
+        ? "the vector is empty"
+        : `expected a Float32Array, got ${value === null ? "null" : typeof value}`
+  })
+
 // A scorer may be anybody's.
 const counted = (scorer: Scorer["Service"], batch: Batch.Batch): Effect.Effect<Float32Array, ScoreError> =>
   Effect.flatMap(scorer.score(batch), (scores) => {
@@ -133,6 +142,10 @@ const spanOf = (segment: Segment<object>, task: TaskContext): Batch.Span => ({
  *
  * Vectors that lie next to each other in memory, as those of a Parquet file do, are sent without being copied. Each task has at
  * most as many matrices under way as the scorer allows requests in flight, and all tasks of an executor share those.
+ *
+ * Where a `Dataset.catchTag("ScoreError", ...)` follows, the handler is asked once for each row of a batch that could not be scored,
+ * with an error that names that row, and its answer takes the row's place; a row whose vector cannot be sent fails alone. Where
+ * none follows, the first failure ends the partition at once. Settings that make no sense (`BadSetup`) always do.
  *
  * **Gotchas**
  *
@@ -172,46 +185,63 @@ export const score: {
         ? (row, score) => ({ ...row, [as]: score })
         : (row, score) => ({ ...row, [as]: score, class: score >= threshold })
 
-    const toBatch = Effect.fnUntraced(function* (
+    type Rows = ReadonlyArray<Segment<ReadonlyArray<A>>>
+
+    const toBatch = (
       scorer: Scorer["Service"],
-      segments: ReadonlyArray<Segment<ReadonlyArray<A>>>,
+      segments: Rows,
       task: TaskContext
-    ): Effect.fn.Return<Batch.Batch, ScoreError> {
+    ): Result.Result<Batch.Batch, ScoreError> => {
       const vectors: Array<Vector> = []
       const spans = segments.map((segment) => spanOf(segment, task))
+      const refuse = (row: number, reason: Reason) =>
+        Result.fail(failure(scorer.describe, Batch.rangeAt(spans, row), reason))
       for (const { block, count, start } of segments) {
         for (let i = start; i < start + count; i++) {
           const row = block[i]
           const value = row === undefined ? undefined : vectorOf(row)
-          if (!(value instanceof Float32Array)) {
-            return yield* failure(
-              scorer.describe,
-              Batch.rangeAt(spans, vectors.length),
-              new NotAVector({ detail: `expected a Float32Array, got ${value === null ? "null" : typeof value}` })
-            )
-          }
+          if (!(value instanceof Float32Array)) return refuse(vectors.length, notAVector(value))
           vectors.push(value)
         }
       }
       const features = scorer.features() ?? vectors[0]?.length ?? 0
       const values = Batch.matrix(vectors, features)
       return typeof values === "number"
-        ? yield* failure(
-            scorer.describe,
-            Batch.rangeAt(spans, values),
-            new VectorLength({ expected: features, found: vectors[values]?.length ?? 0 })
-          )
-        : { rows: vectors.length, features, values, spans }
-    })
+        ? refuse(values, new VectorLength({ expected: features, found: vectors[values]?.length ?? 0 }))
+        : Result.succeed({ rows: vectors.length, features, values, spans })
+    }
 
-    const toRows = (segments: ReadonlyArray<Segment<ReadonlyArray<A>>>, scores: Float32Array): ReadonlyArray<A> => {
-      const rows: Array<A> = []
-      for (const { block, count, start } of segments) {
-        for (let i = start; i < start + count; i++) {
-          const row = block[i]
-          if (row !== undefined) rows.push(add(row, scores[rows.length] ?? 0))
+    // The rows that can be sent, and what is wrong with the others, by their index.
+    const sift = (scorer: Scorer["Service"], segments: Rows, task: TaskContext) => {
+      const good: Array<Segment<ReadonlyArray<A>>> = []
+      const bad = new Map<number, ScoreError>()
+      let expected = scorer.features()
+      let index = 0
+      for (const segment of segments) {
+        const { block, count, position, start } = segment
+        const spans = [spanOf(segment, task)]
+        let from = 0
+        const runUntil = (i: number) => {
+          if (i > from) good.push({ block, start: start + from, count: i - from, position: position + from })
+          from = i + 1
         }
+        for (let i = 0; i < count; i++, index++) {
+          const row = block[start + i]
+          const value = row === undefined ? undefined : vectorOf(row)
+          const found = value instanceof Float32Array ? value.length : undefined
+          if (expected === undefined && found !== 0) expected = found
+          if (found !== undefined && found === expected) continue
+          const reason =
+            found === undefined || expected === undefined ? notAVector(value) : new VectorLength({ expected, found })
+          bad.set(index, failure(scorer.describe, Batch.rangeAt(spans, i), reason))
+          runUntil(i)
+        }
+        runUntil(count)
       }
+      return { good, bad }
+    }
+
+    const withOrigin = <B>(segments: Rows, rows: ReadonlyArray<B>): ReadonlyArray<B> => {
       const [only] = segments
       const origin = segments.length === 1 && only !== undefined ? Origin.of(only.block) : undefined
       return origin === undefined || only === undefined
@@ -223,7 +253,48 @@ export const score: {
           })
     }
 
-    const partition = (rows: Stream.Stream<A, E, R>, task: TaskContext) =>
+    const toRows = (segments: Rows, scores: Float32Array): ReadonlyArray<A> => {
+      const rows: Array<A> = []
+      for (const { block, count, start } of segments) {
+        for (let i = start; i < start + count; i++) {
+          const row = block[i]
+          if (row !== undefined) rows.push(add(row, scores[rows.length] ?? 0))
+        }
+      }
+      return withOrigin(segments, rows)
+    }
+
+    // The same where rows failed, each in its place: some before they were sent, or all that were sent.
+    const toElements = (
+      segments: Rows,
+      bad: ReadonlyMap<number, ScoreError>,
+      scored: Float32Array | ScoreError,
+      spans: ReadonlyArray<Batch.Span>
+    ): ReadonlyArray<A | Dataset.FailedElement<ScoreError>> => {
+      const elements: Array<A | Dataset.FailedElement<ScoreError>> = []
+      let sent = 0
+      for (const { block, count, start } of segments) {
+        for (let i = start; i < start + count; i++) {
+          const row = block[i]
+          const error = bad.get(elements.length)
+          if (row === undefined || error !== undefined) {
+            if (error !== undefined) elements.push(Dataset.failed(error))
+          } else {
+            elements.push(
+              scored instanceof Float32Array
+                ? add(row, scored[sent] ?? 0)
+                : Dataset.failed(partOf(scored, spans, sent, 1))
+            )
+            sent++
+          }
+        }
+      }
+      return withOrigin(segments, elements)
+    }
+
+    const nothingBad: ReadonlyMap<number, ScoreError> = new Map()
+
+    const partition = (rows: Stream.Stream<A, E, R>, task: TaskContext, handled: (error: unknown) => boolean) =>
       Stream.unwrap(
         Effect.gen(function* () {
           const scorer = yield* Scorer
@@ -237,17 +308,36 @@ export const score: {
             },
             linger: lingerOf(options.batch)
           })
+          const sifted = (segments: Rows) => {
+            const { bad, good } = sift(scorer, segments, task)
+            const batch = toBatch(scorer, good, task)
+            if (Result.isFailure(batch)) return Effect.fail(batch.failure)
+            const { spans } = batch.success
+            return good.length === 0
+              ? Effect.succeed(toElements(segments, bad, new Float32Array(0), spans))
+              : Effect.map(Effect.result(counted(scorer, batch.success)), (scored) =>
+                  toElements(segments, bad, Result.isSuccess(scored) ? scored.success : scored.failure, spans)
+                )
+          }
           return Stream.mapEffect(
             groups,
-            ({ segments }) =>
-              Effect.flatMap(toBatch(scorer, segments, task), (batch) =>
-                Effect.map(counted(scorer, batch), (scores) => toRows(segments, scores))
-              ),
+            ({ segments }): Effect.Effect<ReadonlyArray<A | Dataset.FailedElement<ScoreError>>, ScoreError> => {
+              const batch = toBatch(scorer, segments, task)
+              if (Result.isFailure(batch)) return handled(batch.failure) ? sifted(segments) : Effect.fail(batch.failure)
+              return Effect.matchEffect(counted(scorer, batch.success), {
+                onSuccess: (scores) => Effect.succeed(toRows(segments, scores)),
+                // Where nobody handles it, the first failure ends the partition at once, whatever comes before it in order.
+                onFailure: (error) =>
+                  handled(error)
+                    ? Effect.succeed(toElements(segments, nothingBad, error, batch.success.spans))
+                    : Effect.fail(error)
+              })
+            },
             { concurrency: scorer.concurrency, unordered: options.ordered === false }
           ).pipe(flatten)
         })
       )
-    return Dataset.mapPartitions(self, partition, { name: "Score", oneToOne: true })
+    return Dataset.mapPartitionsWithFailures(self, partition, { name: "Score" })
   }
 )
 
@@ -259,9 +349,20 @@ const isNonEmpty = <A>(values: ReadonlyArray<A>): values is readonly [A, ...Arra
 
 interface Pending {
   readonly record: RecordBatch
-  readonly column: VectorColumn
+  /** `undefined` where the record batch failed before any of its rows was sent. */
+  readonly column: VectorColumn | undefined
   readonly scores: Float32Array
   left: number
+  /** Why not all of its rows have scores. */
+  error: ScoreError | undefined
+}
+
+const firstLength = ({ column }: Pending): number => {
+  for (let row = 0; column !== undefined && row < column.rows; row++) {
+    const length = column.lengthOf(row)
+    if (length > 0) return length
+  }
+  return 0
 }
 
 /**
@@ -273,6 +374,9 @@ interface Pending {
  * `vector` names a column of type list or fixed-size list of float, whose memory is sent as it is, or of double, which is
  * converted. Requests reach over the borders of record batches, at the price of a copy. Null vectors, vectors of another length
  * and missing columns fail with the row.
+ *
+ * An element is a record batch. Where a `Dataset.catchTag("ScoreError", ...)` follows, its handler is asked once for each record
+ * batch that has rows without a score, with an error that names the first of them; the scores of its other rows are lost.
  *
  * @category combinators
  * @since 0.1.0
@@ -295,52 +399,63 @@ export const scoreBatches: {
     const ordered = options.ordered !== false
     const added = options.threshold === undefined ? [as] : [as, "class"]
 
-    const toBatch = (
-      scorer: Scorer["Service"],
-      segments: ReadonlyArray<Segment<Pending>>,
+    // What is wrong with the first vector of a segment that cannot be sent.
+    const fault = (
+      { block: { column, record }, count, position, start }: Segment<Pending>,
+      expected: number,
+      describe: string,
       task: TaskContext
-    ): Effect.Effect<Batch.Batch, ScoreError> => {
-      const spans = segments.map((segment) => ({ ...spanOf(segment, task), origin: Origin.of(segment.block.record) }))
-      const first = segments.find(({ count }) => count > 0)
-      if (first === undefined) return Effect.succeed(Batch.make(new Float32Array(0), 0))
-      const features = scorer.features() ?? first.block.column.lengthOf(first.start)
-      let rows = 0
-      for (const { block, count, start } of segments) {
-        for (let i = start; i < start + count; i++, rows++) {
-          const found = block.column.lengthOf(i)
-          if (found === features && found >= 0) continue
-          const reason =
-            found < 0
-              ? new NotAVector({ detail: `column "${options.vector}" is null` })
-              : new VectorLength({ expected: features, found })
-          return Effect.fail(failure(scorer.describe, Batch.rangeAt(spans, rows), reason))
-        }
+    ): ScoreError | undefined => {
+      for (let i = start; column !== undefined && i < start + count; i++) {
+        const found = column.lengthOf(i)
+        if (found === expected && found >= 0) continue
+        const reason =
+          found < 0
+            ? new NotAVector({ detail: `column "${options.vector}" is null` })
+            : new VectorLength({ expected, found })
+        const origin = Origin.of(record)
+        return failure(
+          describe,
+          Batch.rangeAt([{ origin, start, count, partition: task.partition, position }], i - start),
+          reason
+        )
       }
-      if (segments.length === 1) {
-        const values = first.block.column.values(first.start, first.count, features)
-        return Effect.succeed({ rows, features, values, spans })
+      return undefined
+    }
+
+    const toBatch = (segments: ReadonlyArray<Segment<Pending>>, features: number, task: TaskContext): Batch.Batch => {
+      const spans = segments.map((segment) => ({ ...spanOf(segment, task), origin: Origin.of(segment.block.record) }))
+      const rows = segments.reduce((sum, { count }) => sum + count, 0)
+      const [first] = segments
+      if (segments.length === 1 && first?.block.column !== undefined) {
+        return { rows, features, values: first.block.column.values(first.start, first.count, features), spans }
       }
       const values = new Float32Array(rows * features)
       let at = 0
       for (const { block, count, start } of segments) {
-        values.set(block.column.values(start, count, features), at)
+        if (block.column !== undefined) values.set(block.column.values(start, count, features), at)
         at += count * features
       }
-      return Effect.succeed({ rows, features, values, spans })
+      return { rows, features, values, spans }
     }
 
-    const partition = (records: Stream.Stream<RecordBatch, E, R>, task: TaskContext) =>
+    const partition = (
+      records: Stream.Stream<RecordBatch, E, R>,
+      task: TaskContext,
+      handled: (error: unknown) => boolean
+    ) =>
       Stream.unwrap(
         Effect.gen(function* () {
           const scorer = yield* Scorer
           yield* checkBatch(options.batch, scorer)
           const arrow = yield* Effect.promise(() => import("apache-arrow"))
 
-          const open = Effect.fnUntraced(function* (record: RecordBatch): Effect.fn.Return<Pending, ScoreError> {
+          const open = (record: RecordBatch): Effect.Effect<Pending, ScoreError> => {
             const column = vectorColumn(arrow, record, options.vector)
             const taken = record.schema.fields.find((field) => added.includes(field.name))
             if (typeof column !== "string" && taken === undefined) {
-              return { record, column, scores: new Float32Array(record.numRows), left: record.numRows }
+              const scores = new Float32Array(record.numRows)
+              return Effect.succeed({ record, column, scores, left: record.numRows, error: undefined })
             }
             const origin = Origin.of(record)
             const spans = [{ origin, start: 0, count: record.numRows, partition: task.partition, position: 0 }]
@@ -348,52 +463,78 @@ export const scoreBatches: {
               typeof column === "string"
                 ? new NotAVector({ detail: column })
                 : new BadSetup({ detail: `there is a column "${taken?.name}" already; name the score with \`as\`` })
-            return yield* failure(scorer.describe, Batch.ranges(spans), reason)
-          })
+            const error = failure(scorer.describe, Batch.ranges(spans), reason)
+            // Nothing of it is sent: for the batcher it has no rows.
+            return typeof column === "string" && handled(error)
+              ? Effect.succeed({ record, column: undefined, scores: new Float32Array(0), left: 0, error })
+              : Effect.fail(error)
+          }
 
           const groups = group(Stream.mapEffect(records, open), {
             blocks: (values) => values,
-            size: (pending: Pending) => pending.record.numRows,
-            limit: (pending) => limitOf(options.batch, pending.column.lengthOf(0)),
+            size: (pending: Pending) => pending.left,
+            limit: (pending) => limitOf(options.batch, scorer.features() ?? firstLength(pending)),
             linger: lingerOf(options.batch)
           })
-          // The record batches whose last row this was.
-          const done = (
-            segments: ReadonlyArray<Segment<Pending>>,
-            scores: Float32Array
-          ): ReadonlyArray<RecordBatch> => {
-            const finished: Array<RecordBatch> = []
-            let at = 0
-            for (const { block, count, start } of segments) {
-              block.scores.set(scores.subarray(at, at + count), start)
-              at += count
-              block.left -= count
-              // In order, answers of later rows may be here before those of earlier ones, but they are handed on after them.
-              if (block.left === 0) {
-                finished.push(
-                  Origin.attach(
-                    withScores(arrow, block.record, block.scores, as, options.threshold),
-                    Origin.of(block.record)
-                  )
-                )
+
+          const scoreGroup = (segments: ReadonlyArray<Segment<Pending>>): Effect.Effect<void, ScoreError> => {
+            const full = segments.filter(({ block, count }) => count > 0 && block.error === undefined)
+            const [first] = full
+            if (first === undefined) return Effect.void
+            const features = scorer.features() ?? firstLength(first.block)
+            for (const segment of full) {
+              const error = fault(segment, features, scorer.describe, task)
+              if (error === undefined) continue
+              if (!handled(error)) return Effect.fail(error)
+              segment.block.error ??= error
+            }
+            const sent = full.filter(({ block }) => block.error === undefined)
+            if (sent.length === 0) return Effect.void
+            const batch = toBatch(sent, features, task)
+            return Effect.matchEffect(counted(scorer, batch), {
+              onSuccess: (scores) => {
+                let at = 0
+                for (const { block, count, start } of sent) {
+                  block.scores.set(scores.subarray(at, at + count), start)
+                  at += count
+                }
+                return Effect.void
+              },
+              onFailure: (error) => {
+                if (!handled(error)) return Effect.fail(error)
+                let at = 0
+                for (const { block, count } of sent) {
+                  block.error ??= partOf(error, batch.spans, at, count)
+                  at += count
+                }
+                return Effect.void
               }
+            })
+          }
+
+          // The record batches whose last row this was. In order, answers of later rows may be here before those of earlier ones,
+          // but they are handed on after them.
+          const done = (segments: ReadonlyArray<Segment<Pending>>) => {
+            const finished: Array<RecordBatch | Dataset.FailedElement<ScoreError>> = []
+            for (const { block, count } of segments) {
+              block.left -= count
+              if (block.left > 0) continue
+              const { error, record, scores } = block
+              finished.push(
+                error === undefined
+                  ? Origin.attach(withScores(arrow, record, scores, as, options.threshold), Origin.of(record))
+                  : Dataset.failed(error, record.numRows)
+              )
             }
             return finished
           }
-          const scored = Stream.mapEffect(
-            groups,
-            ({ segments }) =>
-              Effect.flatMap(toBatch(scorer, segments, task), (batch) =>
-                Effect.map(
-                  batch.rows === 0 ? Effect.succeed(new Float32Array(0)) : counted(scorer, batch),
-                  (scores) => ({ segments, scores })
-                )
-              ),
-            { concurrency: scorer.concurrency, unordered: !ordered }
-          )
-          return flatten(Stream.map(scored, ({ scores, segments }) => done(segments, scores)))
+          const scored = Stream.mapEffect(groups, ({ segments }) => Effect.as(scoreGroup(segments), segments), {
+            concurrency: scorer.concurrency,
+            unordered: !ordered
+          })
+          return flatten(Stream.map(scored, done))
         })
       )
-    return Dataset.mapPartitions(self, partition, { name: "ScoreBatches", oneToOne: true })
+    return Dataset.mapPartitionsWithFailures(self, partition, { name: "ScoreBatches" })
   }
 )

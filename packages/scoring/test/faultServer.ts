@@ -40,6 +40,8 @@ export interface FaultServer {
   /** Whether every request is cut off, whatever the script says. */
   gone: boolean
   script: Array<Act>
+  /** What to do with a body; where it says nothing the script counts. */
+  decide: (values: Float32Array) => Act | undefined
   /** Lets requests that wait behind `gated` go on: `n` of those chosen by their index in `requests`. */
   readonly release: (n?: number, which?: (request: number) => boolean) => void
   gated: boolean
@@ -81,7 +83,9 @@ export const make = (
           const body = Buffer.concat(chunks)
           state.requests.push({ body, headers: request.headers, path: request.url ?? "" })
           if (state.gone) return request.socket.resetAndDestroy()
-          const act: Act = (state.script.length > 1 ? state.script.shift() : state.script[0]) ?? { _tag: "Score" }
+          const values = new Float32Array(new Uint8Array(body).buffer)
+          const act: Act = state.decide(values) ??
+            (state.script.length > 1 ? state.script.shift() : state.script[0]) ?? { _tag: "Score" }
           const answer = (status: number, headers: Record<string, string>, bytes: Uint8Array | string) => {
             ended()
             response.writeHead(status, { "content-length": String(Buffer.byteLength(bytes)), ...headers })
@@ -127,6 +131,7 @@ export const make = (
         aborted: 0,
         hanging: 0,
         gone: false,
+        decide: () => undefined,
         script: [...script],
         gated: false,
         release: (n = Infinity, which = () => true) => {

@@ -2,7 +2,7 @@ import { Effect, type Layer, Predicate, Result, Stream } from "effect"
 import { PartitionFailed } from "../../JobError.ts"
 import * as Origin from "../../Origin.ts"
 import type { Operator } from "../../Plan.ts"
-import { Failed, type Guard, guardedBy, streamed } from "./failed.ts"
+import { Failed, type Guard, guardedBy, streamed, takes } from "./failed.ts"
 import { dropping, segment, type Weigh } from "./account.ts"
 import { sampler } from "./sampler.ts"
 import type { TaskRuntime } from "./runtime.ts"
@@ -272,10 +272,11 @@ const compileOperator = (operator: Exclude<Operator, PureOperator>, guard: Guard
     }
     case "MapPartitions": {
       const { elementwise, f, oneToOne } = operator
-      if (elementwise && guarded) return (rows, task) => past(rows, (others) => f(others, task))
-      if (elementwise) return (rows, task) => failAtFirst(f(rows, task))
-      if (oneToOne) return (rows, task) => f(rows, task)
-      return (rows, task) => dropping([rows], task, ([rows]) => f(rows, task))
+      const handled = (error: unknown) => guarded && takes(guard, error)
+      if (elementwise && guarded) return (rows, task) => past(rows, (others) => f(others, task, handled))
+      if (elementwise) return (rows, task) => failAtFirst(f(rows, task, handled))
+      if (oneToOne) return (rows, task) => f(rows, task, handled)
+      return (rows, task) => dropping([rows], task, ([rows]) => f(rows, task, handled))
     }
     case "Provide": {
       const layer = operator.layer
