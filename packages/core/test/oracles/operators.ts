@@ -52,6 +52,8 @@ export interface Facts {
   /** The rows of the source, where it is read once and to its end, and how many of them are set aside. */
   readonly read: number | undefined
   readonly setAside: number | undefined
+  /** Whether the steps yield the same rows in the same order each time. */
+  readonly steady: boolean
 }
 
 interface Unary {
@@ -216,6 +218,9 @@ export const factsOf = (pipe: Pipe): Facts => {
   const [source] = sources
   const inOneStage = steps.every((name) => keeping.has(name) || dropping.has(name))
   return {
+    steady: !stepsOf(pipe).some(
+      ({ a, b, name }) => name === "a random key" || (name === "mapEffect" && a % 4 > 0 && b % 2 === 1)
+    ),
     filters:
       !steps.every((name) => keeping.has(name) || moving.has(name) || name === "take each" || name === "until each") ||
       sources.some(({ kind, min }) => kind === "range" || kind === "streams" || min > 0),

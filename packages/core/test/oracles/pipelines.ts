@@ -313,12 +313,12 @@ const reasonOf = (error: unknown): string =>
 /** Whether a failure is the one that a fault has made. Counts that do not add up never are. */
 const isOf = ({ kind }: Fault, { message, reason }: JobError.JobError): boolean =>
   kind === "shuffle missing" || kind === "shuffle corrupt"
-    ? reason._tag === "ShuffleFailed"
+    ? reason._tag === "ShuffleFailed" || reason._tag === "Indeterminate"
     : message.includes("on purpose")
 
 /** Faults that pass while there are attempts left end no task but one whose rows have been handed on. */
-const mustPass = ({ kind }: Fault, error: JobError.JobError, streams: boolean): boolean => {
-  if (streams) return false
+const mustPass = ({ kind }: Fault, error: JobError.JobError, streams: boolean, steady: boolean): boolean => {
+  if (streams || (error.reason._tag === "Indeterminate" && !steady)) return false
   if (kind === "shuffle missing" || kind === "shuffle corrupt") return true
   return (kind === "storage read" || kind === "storage readRange") && error.at.stage !== undefined
 }
@@ -428,7 +428,8 @@ export const run = (spec: Spec): Effect.Effect<Outcome> => {
     const error = Cause.squash(exit.cause)
     if (error instanceof Interrupted || isPromised(error, model)) return undefined
     if (fault !== undefined && error instanceof JobError.JobError && isOf(fault, error)) {
-      if (mustPass(fault, error, action?.streams === true)) return { kind: "lost", detail: reasonOf(error) }
+      if (mustPass(fault, error, action?.streams === true, env.facts.steady))
+        return { kind: "lost", detail: reasonOf(error) }
       lost.push(
         `${fault.kind} x${fault.times}: ${error.reason._tag}${error.at.stage === undefined ? "" : " in a task"}${action?.streams === true ? " of a stream" : ""}`
       )
