@@ -125,14 +125,13 @@ const filesOf = Effect.fnUntraced(function* (
 })
 
 const accountOf = ({ conservation }: Commit.Manifest, rows: number, facts: Facts): Verdict => {
-  const { deadLettered, filtered, read, written } = conservation
-  const cut = "cut" in conservation ? Number(conservation.cut) : undefined
+  const { cut, deadLettered, filtered, read, written } = conservation
   const right =
-    read === filtered + deadLettered + (cut ?? 0) + written &&
+    read === filtered + deadLettered + cut + written &&
     written === rows &&
     (facts.setAside === undefined || facts.cuts || deadLettered === facts.setAside) &&
-    (cut === undefined || facts.filters || filtered === 0) &&
-    (cut === undefined || facts.cuts || cut === 0) &&
+    (facts.filters || filtered === 0) &&
+    (facts.cuts || cut === 0) &&
     (facts.read === undefined || facts.cuts || read === facts.read)
   return right
     ? undefined

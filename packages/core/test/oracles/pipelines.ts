@@ -263,9 +263,6 @@ const adaptive: Readonly<Record<Settings["adaptive"], Partial<EngineConfig.Engin
   tiny: { targetPartitionBytes: 40, minPartitionBytes: 40, skewBytes: 20, skewFactor: 1 }
 }
 
-/** As many rows set aside as there are. */
-const anyDeadLetters = { maxDeadLetters: { ratio: 1 } }
-
 const layerOf = (settings: Settings, directory: string, armed: () => Armed, files: Set<string>) => {
   const { memoryBytes } = settings
   const shuffle = settings.disk ? Shuffle.layerDisk({ memoryBytes, directory }) : Shuffle.layerMemory({ memoryBytes })
@@ -282,7 +279,6 @@ const layerOf = (settings: Settings, directory: string, armed: () => Armed, file
     Layer.provide(
       EngineConfig.layer({
         ...adaptive[settings.adaptive],
-        ...anyDeadLetters,
         ...(settings.broadcast ? {} : { broadcastBytes: 0 }),
         cacheBytes: settings.cacheBytes,
         maxDeadLetters: { ratio: 1 },
