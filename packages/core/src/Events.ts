@@ -86,6 +86,8 @@ export const Event = Schema.Union([
     path: Schema.String,
     rowGroup: Schema.optional(Schema.Number),
     row: Schema.Number,
+    line: Schema.optional(Schema.Number),
+    afterByte: Schema.optional(Schema.Number),
     reason: Schema.String
   }),
   Schema.TaggedStruct("StageEnded", { ...job, stage: Schema.Number }),

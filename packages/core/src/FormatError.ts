@@ -5,6 +5,7 @@
  */
 import { Schema } from "effect"
 import { StorageError } from "./StorageError.ts"
+import { placeOf } from "./internal/place.ts"
 
 /**
  * There is nothing to read: the path does not exist, matches nothing, or holds no data file.
@@ -67,14 +68,7 @@ export class InvalidRow extends Schema.TaggedError<InvalidRow>("@sluice/core/For
   detail: Schema.String
 }) {
   override get message(): string {
-    const group = this.rowGroup === undefined ? "" : `row group ${this.rowGroup}, `
-    const place =
-      this.line !== undefined
-        ? `line ${this.line}`
-        : this.afterByte !== undefined
-          ? `line ${this.row + 1} of those that begin behind byte ${this.afterByte}`
-          : `${group}row ${this.row}`
-    return `${place}: ${this.detail}`
+    return `${placeOf(this)}: ${this.detail}`
   }
 }
 

@@ -9,6 +9,7 @@
 import { Schema } from "effect"
 import { FormatError } from "./FormatError.ts"
 import { StorageError } from "./StorageError.ts"
+import { placeOf } from "./internal/place.ts"
 
 /**
  * The input could not be found, read or decoded.
@@ -300,11 +301,20 @@ export class TooManyDeadLetters extends Schema.TaggedError<TooManyDeadLetters>(
   /** Rows that may be set aside of so many. */
   limit: Schema.Number,
   /** The first of them. */
-  first: Schema.Array(Schema.Struct({ path: Schema.String, row: Schema.Number, reason: Schema.String }))
+  first: Schema.Array(
+    Schema.Struct({
+      path: Schema.String,
+      rowGroup: Schema.optional(Schema.Number),
+      row: Schema.Number,
+      line: Schema.optional(Schema.Number),
+      afterByte: Schema.optional(Schema.Number),
+      reason: Schema.String
+    })
+  )
 }) {
   override get message(): string {
     const { deadLettered, first, limit, read } = this
-    const shown = first.map(({ path, reason, row }) => `\n  ${path}, row ${row}: ${reason}`).join("")
+    const shown = first.map((letter) => `\n  ${letter.path}, ${placeOf(letter)}: ${letter.reason}`).join("")
     return `${deadLettered} of ${read} rows were set aside, more than the ${limit} that are allowed. The first:${shown}`
   }
   get hint(): string {

@@ -5,6 +5,7 @@
  */
 import { Effect, Layer, Stream } from "effect"
 import { type Event, Events, type Totals } from "./Events.ts"
+import { placeOf } from "./internal/place.ts"
 
 /**
  * Where and how progress is shown.
@@ -150,11 +151,7 @@ export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Even
               output.write(`${event.name}: more rows are set aside and not shown\n`)
               return
             }
-            output.write(
-              `${event.name}: set aside ${event.path}${
-                event.rowGroup === undefined ? "" : ` row group ${event.rowGroup}`
-              } row ${event.row}: ${event.reason}\n`
-            )
+            output.write(`${event.name}: set aside ${event.path}, ${placeOf(event)}: ${event.reason}\n`)
             return
           }
           case "JobEnded": {

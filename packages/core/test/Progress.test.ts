@@ -62,7 +62,7 @@ describe("Progress", () => {
   it.effect("writes plain lines now and then where there is no terminal", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual((yield* shown({ isTTY: false })).split("\n"), [
-        "classify: set aside in.jsonl row 3: bad",
+        "classify: set aside in.jsonl, row 3: bad",
         "classify:  50 %, 5,000/10,000 rows, 333 rows/s, ETA 15 s, 48.8 KiB/97.7 KiB, 2/4 tasks",
         "classify: done in 2:05 min, 10,000 rows read, 10,000 out",
         ""

@@ -175,8 +175,10 @@ export const attempt = Effect.fnUntraced(function* (
         ...(yield* event),
         ...head,
         path: letter.path,
-        ...(letter.rowGroup === undefined ? {} : { rowGroup: letter.rowGroup }),
+        rowGroup: letter.rowGroup,
         row: letter.row,
+        line: letter.line,
+        afterByte: letter.afterByte,
         reason: letter.reason
       })
     })

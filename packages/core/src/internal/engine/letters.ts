@@ -98,7 +98,7 @@ export const checkLimit = (
             deadLettered,
             read,
             limit,
-            first: first.map(({ path, reason, row }) => ({ path, row, reason }))
+            first: first.map(({ value: _, ...letter }) => letter)
           })
         )
   })

@@ -4,6 +4,7 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Result, Stream } from "effect"
 import { type FormatError, Unencodable } from "../../FormatError.ts"
 import * as Origin from "../../Origin.ts"
+import { placeOf } from "../place.ts"
 import { oneOf, optional, type Problem } from "../checks.ts"
 import { fail } from "./inputs.ts"
 import { showValue } from "./showValue.ts"
@@ -19,9 +20,9 @@ export interface Refusal {
 export const originOf = (rows: object, index: number): string | undefined => {
   const origin = Origin.of(rows)
   if (origin === undefined) return undefined
-  const { afterByte, path, row, rowGroup } = Origin.at(origin, index)
-  if (rowGroup !== undefined) return `${path}, row group ${rowGroup}, row ${row}`
-  return afterByte === undefined ? `${path}, line ${row + 1}` : `${path}, line ${row + 1} behind byte ${afterByte}`
+  const at = Origin.at(origin, index)
+  const isLine = at.rowGroup === undefined && at.afterByte === undefined
+  return `${at.path}, ${placeOf(isLine ? { ...at, line: at.row + 1 } : at)}`
 }
 
 /**
