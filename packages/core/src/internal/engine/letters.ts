@@ -1,5 +1,5 @@
 /** Rows that are set aside: written by the attempt that met them, counted for the job, and limited. */
-import { type Cause, Effect, Fiber, Queue, type Scope, Stream } from "effect"
+import { type Cause, Effect, Fiber, Queue, type Scope, Stream, Struct } from "effect"
 import type { MaxDeadLetters } from "../../EngineConfig.ts"
 import { OutputFailed, type Reason, TooManyDeadLetters } from "../../JobError.ts"
 import type { Backend } from "../../Storage.ts"
@@ -98,7 +98,7 @@ export const checkLimit = (
             deadLettered,
             read,
             limit,
-            first: first.map(({ value: _, ...letter }) => letter)
+            first: first.map((letter) => Struct.omit(letter, ["value"]))
           })
         )
   })
