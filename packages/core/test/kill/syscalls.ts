@@ -54,7 +54,12 @@ const write = (
     child.on("close", (code) => {
       const text = Fs.readFileSync(log, "utf8")
       Fs.rmSync(log)
-      resolve({ hit: text.includes(values.error === undefined ? "SIGKILL" : "(INJECTED)"), said: said.trim(), code })
+      // Warnings of what could not be removed come before.
+      resolve({
+        hit: text.includes(values.error === undefined ? "SIGKILL" : "(INJECTED)"),
+        said: said.trim().split("\n").at(-1) ?? "",
+        code
+      })
     })
   })
 
