@@ -61,6 +61,17 @@ describe("a table", () => {
     assert.deepStrictEqual(table.keys, line.split(","))
   })
 
+  it("keeps every key when it grows, whichever came first", () => {
+    for (let first = 0; first < 40; first++) {
+      const table = new Table<string, number, number>(plain(), sums)
+      const keys = Array.from({ length: 3000 }, (_, n) => `key ${(first * 3000 + n) * 7919}`)
+      for (let time = 0; time < 2; time++) for (const [turn, key] of keys.entries()) table.mergeValue(key, 1, turn)
+      assert.strictEqual(table.size, keys.length)
+      assert.deepStrictEqual(table.keys, keys)
+      assert.isTrue(table.values.every((count) => count === 2))
+    }
+  })
+
   it("knows what it holds: entries, keys and values", () => {
     const numbers = new Table<number, number, number>(plain(), sums)
     for (let n = 0; n < 1000; n++) numbers.mergeValue(n, n, n)
