@@ -39,7 +39,8 @@ export interface Broadcast<in out A> extends Context.Service<Broadcast<A>, A> {}
 export const make = <A>(key: string): Broadcast<A> => Context.Service<Broadcast<A>, A>(key)
 
 /**
- * Computes the value, once per executor.
+ * Computes the value, once per executor, and lets it go when no run that uses it is left. What is to outlive a run is computed before it
+ * and provided with `Dataset.provideService`.
  *
  * @category layers
  * @since 0.1.0

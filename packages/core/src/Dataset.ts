@@ -781,7 +781,7 @@ export const catchTag: {
 
 /**
  * Provides services to the steps before. The layer is built once per executor, at its first task that needs it, and released
- * with the executor.
+ * when no run uses it any more.
  *
  * @category services
  * @since 0.1.0

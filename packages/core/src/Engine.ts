@@ -6,7 +6,7 @@
 import { Cause, Clock, Context, Effect, Exit, Layer, Random, Schedule, type Scope } from "effect"
 import { Engine, type Run, type Spec } from "./Action.ts"
 import * as EngineConfigs from "./EngineConfig.ts"
-import { EngineConfig } from "./EngineConfig.ts"
+import { EngineConfig, mostCacheBytes } from "./EngineConfig.ts"
 import * as Events from "./Events.ts"
 import * as Executor from "./Executor.ts"
 import { accountOf, isTaskFailure, lettersOf, makeProgress, snapshot } from "./internal/engine/attempt.ts"
@@ -43,7 +43,7 @@ export const make: Effect.Effect<
   const scheduler = yield* Scheduler.Scheduler
   const events = yield* Events.Events
   const config = yield* EngineConfig
-  const cached = cacheOf(shuffle, config.cacheBytes)
+  const cached = cacheOf(shuffle, Math.min(config.cacheBytes, mostCacheBytes()))
   const settings = [
     ["EngineConfig", EngineConfigs.problem(config)],
     ["Executor", scheduler.invalid],
@@ -178,7 +178,7 @@ export const make: Effect.Effect<
           if (!isTaskFailure(failure)) return Effect.fail(fail(failure as Reason))
           return Effect.fail(failure._tag === "Failed" ? failure.error : fail(failure.reason, failure.at))
         }),
-        Effect.ensuring(stages.clean),
+        Effect.ensuring(Effect.andThen(stages.clean, scheduler.release(jobId))),
         Effect.onExit((exit) =>
           Effect.flatMap(event, (head) => {
             const millis = head.at - started

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { getHeapStatistics } from "node:v8"
 import { Config, Context, Effect, Layer, Schema } from "effect"
 import { bytes, firstOf, number, type Problem, whole } from "./internal/checks.ts"
 
@@ -60,7 +61,11 @@ export interface EngineConfig {
   readonly skewFactor: number
   /** Bytes a skewed partition has at least. Default 256 MiB (`spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes`). */
   readonly skewBytes: number
-  /** Most bytes, as estimated, that cached partitions take in memory. Default 256 MiB. */
+  /**
+   * Most bytes, as estimated, that cached partitions take in memory, those on their way into it among them. Default 256 MiB, or three
+   * tenths of the heap's limit where that is less; never more than six tenths of it, whatever is asked for (Spark's
+   * `spark.memory.fraction`, half of which is kept for storage).
+   */
   readonly cacheBytes: number
   /**
    * How many rows a job may set aside, where its readers or functions are told to set bad ones aside. Default one in a hundred of those
@@ -68,6 +73,16 @@ export interface EngineConfig {
    */
   readonly maxDeadLetters: MaxDeadLetters
 }
+
+const heapShare = (share: number): number => Math.floor(share * getHeapStatistics().heap_size_limit)
+
+/**
+ * The most that `cacheBytes` can be in this process: six tenths of the heap's limit.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const mostCacheBytes = (): number => heapShare(0.6)
 
 /**
  * The defaults.
@@ -87,7 +102,7 @@ export const defaults: EngineConfig = {
   minPartitionBytes: 1024 * 1024,
   skewFactor: 5,
   skewBytes: 256 * 1024 * 1024,
-  cacheBytes: 256 * 1024 * 1024,
+  cacheBytes: Math.min(256 * 1024 * 1024, heapShare(0.3)),
   maxDeadLetters: { ratio: 0.01 }
 }
 

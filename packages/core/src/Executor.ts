@@ -18,7 +18,7 @@ import { ExecutorInfo } from "./TaskContext.ts"
  */
 export interface Environment {
   readonly info: ExecutorInfo["Service"]
-  /** Services of a layer: built at the first use, once per executor, and released when the executor ends. */
+  /** Services of a layer: built at the first use, once per executor, and released when no job that runs uses them any more. */
   readonly services: (
     layer: Layer.Layer<never, unknown, unknown>
   ) => Effect.Effect<Context.Context<never>, unknown, unknown>
@@ -62,6 +62,8 @@ export class Executor extends Context.Service<
     readonly changes: Stream.Stream<Change>
     /** Runs a task where it is told. Interrupting it interrupts the task, finalizers included. `ExecutorLost` when the executor goes. */
     readonly run: <A, E, R>(executor: string, task: Task<A, E, R>) => Effect.Effect<A, E | ExecutorLost, R>
+    /** Releases what was built for a job that has ended, as far as no other that runs uses it. */
+    readonly release: (jobId: string) => Effect.Effect<void>
     /** Attempts at a task before its failure is the job's. 1 in process (as Spark's `local[N]`), where a second try meets the same program. */
     readonly maxAttempts: number
     /** What of its settings cannot be, such as a number of slots that is none: every job fails with it. */
@@ -94,7 +96,7 @@ export const makeLocal = Effect.fnUntraced(function* (
   executors: ReadonlyArray<LocalExecutor> = [{}]
 ): Effect.fn.Return<Executor["Service"], never, Scope.Scope> {
   const scope = yield* Effect.scope
-  const environments = new Map<string, Environment>()
+  const environments = new Map<string, { readonly info: ExecutorInfo["Service"]; readonly services: Services }>()
   for (const [index, options] of executors.entries()) {
     const info = {
       id: options.id ?? `local-${index}`,
@@ -102,15 +104,19 @@ export const makeLocal = Effect.fnUntraced(function* (
       slots: options.slots ?? availableParallelism()
     }
     const executorScope = yield* Scope.fork(scope)
-    environments.set(info.id, { info, services: memoizedServices(info, executorScope) })
+    environments.set(info.id, { info, services: makeServices(info, executorScope) })
   }
   const joined = Array.from(environments.values(), ({ info }): Change => ({ _tag: "Joined", info }))
   return Executor.of({
     changes: Stream.concat(Stream.fromArray(joined), Stream.never),
     run: (executor, task) => {
       const environment = environments.get(executor)
-      return environment === undefined ? Effect.fail(new ExecutorLost({ executor })) : task.run(environment)
+      return environment === undefined
+        ? Effect.fail(new ExecutorLost({ executor }))
+        : task.run({ info: environment.info, services: environment.services.of(task.jobId) })
     },
+    release: (jobId) =>
+      Effect.forEach(environments.values(), ({ services }) => services.release(jobId), { discard: true }),
     maxAttempts: 1,
     invalid: firstOf(
       ...joined.map((change) => (change._tag === "Joined" ? whole("slots", change.info.slots) : undefined))
@@ -118,27 +124,60 @@ export const makeLocal = Effect.fnUntraced(function* (
   })
 })
 
+// The services of an executor, by layer.
+interface Services {
+  readonly of: (jobId: string) => Environment["services"]
+  readonly release: (jobId: string) => Effect.Effect<void>
+}
+
+interface Build {
+  readonly fiber: Fiber.Fiber<Context.Context<never>, unknown>
+  readonly scope: Scope.Closeable
+  /** The jobs that use it. */
+  readonly jobs: Set<string>
+}
+
 // Built in a fiber of the executor, so that a task that is interrupted while it waits does not interrupt the build that others
 // wait for. A build that failed is forgotten: the next task tries again.
-const memoizedServices = (info: ExecutorInfo["Service"], scope: Scope.Scope): Environment["services"] => {
-  const builds = new Map<Layer.Layer<never, unknown, unknown>, Fiber.Fiber<Context.Context<never>, unknown>>()
+const makeServices = (info: ExecutorInfo["Service"], scope: Scope.Scope): Services => {
+  const builds = new Map<Layer.Layer<never, unknown, unknown>, Build>()
   const memoMap = Layer.makeMemoMapUnsafe()
-  return Effect.fnUntraced(function* (layer) {
-    let build = builds.get(layer)
-    if (build === undefined) {
-      build = yield* Layer.buildWithMemoMap(layer, memoMap, scope).pipe(
-        Effect.provideService(ExecutorInfo, info),
-        Effect.onExit((exit) =>
-          Effect.sync(() => {
-            if (Exit.isFailure(exit)) builds.delete(layer)
-          })
-        ),
-        Effect.forkIn(scope)
-      )
-      builds.set(layer, build)
-    }
-    return yield* Fiber.join(build)
-  })
+  return {
+    of: (jobId) =>
+      Effect.fnUntraced(function* (layer) {
+        let build = builds.get(layer)
+        if (build === undefined) {
+          const own = yield* Scope.fork(scope)
+          const fiber = yield* Layer.buildWithMemoMap(layer, memoMap, own).pipe(
+            Effect.provideService(ExecutorInfo, info),
+            Effect.onExit((exit) => {
+              if (Exit.isSuccess(exit)) return Effect.void
+              if (builds.get(layer)?.scope === own) builds.delete(layer)
+              return Scope.close(own, exit)
+            }),
+            Effect.forkIn(scope)
+          )
+          build = { fiber, scope: own, jobs: new Set() }
+          builds.set(layer, build)
+        }
+        build.jobs.add(jobId)
+        return yield* Fiber.join(build.fiber)
+      }),
+    release: (jobId) =>
+      Effect.suspend(() => {
+        const unused: Array<Build> = []
+        for (const [layer, build] of builds) {
+          if (!build.jobs.delete(jobId) || build.jobs.size > 0) continue
+          builds.delete(layer)
+          unused.push(build)
+        }
+        return Effect.forEach(
+          unused,
+          (build) => Effect.andThen(Fiber.interrupt(build.fiber), Scope.close(build.scope, Exit.void)),
+          { discard: true }
+        )
+      })
+  }
 }
 
 /**

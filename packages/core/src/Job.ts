@@ -29,8 +29,8 @@ export interface Job<Payload extends Schema.Codec<unknown, unknown, never, never
  *
  * **Details**
  *
- * `layer` (or a function from the payload to one) provides what the functions of the action need. It is built once per executor, by the first task there, and released with
- * the executor: the place for client pools. While it is built `ExecutorInfo` is available, so that a client can choose
+ * `layer` (or a function from the payload to one) provides what the functions of the action need. It is built once per executor, by the first task there, used by
+ * all of the run's, and released when no run uses it any more: the place for client pools. While it is built `ExecutorInfo` is available, so that a client can choose
  * its server by machine.
  *
  * **Example** (A job whose tasks need a service)

@@ -61,6 +61,8 @@ export class Scheduler extends Context.Service<
      * ended, finalizers included.
      */
     readonly run: <A, E, R>(set: TaskSet<A, E, R>) => Effect.Effect<void, E | ExecutorLost, R>
+    /** Releases what the executors have built for a job that has ended. */
+    readonly release: (jobId: string) => Effect.Effect<void>
     /** Tasks that can run at once on the executors there are. */
     readonly slots: Effect.Effect<number>
     /** What of the executors' settings cannot be: every job fails with it. */
@@ -212,7 +214,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     return sum
   })
 
-  return Scheduler.of({ run, slots, invalid: executor.invalid })
+  return Scheduler.of({ run, release: executor.release, slots, invalid: executor.invalid })
 })
 
 const isLost = (cause: Cause.Cause<unknown>): boolean =>

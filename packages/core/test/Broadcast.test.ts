@@ -9,7 +9,7 @@ const engine = (...executors: ReadonlyArray<Executor.LocalExecutor>) =>
   )
 
 describe("Broadcast", () => {
-  it.effect("is computed once per executor", () =>
+  it.effect("is computed once per executor and run, and let go with the run", () =>
     Effect.gen(function* () {
       let computed = 0
       const Table = Broadcast.make<ReadonlyMap<number, string>>("test/Table")
@@ -30,7 +30,9 @@ describe("Broadcast", () => {
       )
       assert.deepStrictEqual(yield* Dataset.take(dataset, 2), ["even", "odd"])
       assert.strictEqual(yield* Dataset.count(dataset), 8)
-      assert.strictEqual(computed, 2)
+      // One slot of one executor is enough to take two.
+      assert.isAtLeast(computed, 3)
+      assert.isAtMost(computed, 4)
     }).pipe(Effect.provide(engine({ slots: 2 }, { slots: 2 })))
   )
 })

@@ -256,7 +256,7 @@ describe("events", () => {
 describe("Job", () => {
   class Client extends Context.Service<Client, { readonly host: string; readonly id: number }>()("test/Client") {}
 
-  it.effect("builds its layer once per executor, with its ExecutorInfo, and releases it with the engine", () =>
+  it.effect("builds its layer once per executor and run, with its ExecutorInfo, and releases it with the run", () =>
     Effect.gen(function* () {
       const built: Array<string> = []
       const released: Array<string> = []
@@ -297,12 +297,13 @@ describe("Job", () => {
           const context = yield* Layer.build(two)
           const hosts = yield* Effect.provideContext(Job.run(job, { n: 8 }), context)
           assert.sameMembers([...new Set(hosts.map(([host]) => host))], ["h1", "h2"])
-          yield* Effect.provideContext(Job.run(job, { n: 4 }), context)
           assert.sameMembers(built, ["one", "two"])
-          assert.deepStrictEqual(released, [])
+          assert.sameMembers(released, ["one", "two"])
+          yield* Effect.provideContext(Job.run(job, { n: 4 }), context)
+          assert.sameMembers(built, ["one", "two", "one", "two"])
+          assert.sameMembers(released, built)
         })
       )
-      assert.sameMembers(released, ["one", "two"])
     })
   )
 })

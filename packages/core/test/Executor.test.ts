@@ -42,6 +42,7 @@ describe("Executor.layerLocal", () => {
   it.effect("builds a layer once though many tasks ask at once, and though the first is interrupted", () =>
     Effect.gen(function* () {
       let builds = 0
+      const running = new Set<string>()
       const asked = yield* Deferred.make<void>()
       const gate = yield* Deferred.make<void>()
       const layer = Layer.effect(
@@ -55,17 +56,21 @@ describe("Executor.layerLocal", () => {
       )
       const dataset = Dataset.range(0, 8, { partitions: 8 }).pipe(
         Dataset.mapEffect((n) => Effect.map(Service, (m) => n * m)),
-        Dataset.provide(layer)
+        Dataset.provide(layer),
+        Dataset.mapPartitions((rows, task) => {
+          running.add(task.jobId)
+          return rows
+        })
       )
       const first = yield* Effect.forkChild(Dataset.count(dataset))
       yield* Deferred.await(asked)
+      const second = yield* Effect.forkChild(Dataset.collect(dataset), { startImmediately: true })
+      while (running.size < 2) yield* Effect.yieldNow
       yield* Fiber.interrupt(first)
-      const second = yield* Effect.forkChild(Dataset.collect(dataset))
-      yield* Effect.yieldNow
       yield* Deferred.succeed(gate, void 0)
       assert.deepStrictEqual(yield* Fiber.join(second), [0, 7, 14, 21, 28, 35, 42, 49])
       assert.strictEqual(builds, 1)
-    }).pipe(Effect.provide(engine({ slots: 4 })))
+    }).pipe(Effect.provide(engine({ slots: 16 })))
   )
 
   it.effect("knows itself in every task", () =>

@@ -12,6 +12,7 @@ const changing = (maxAttempts: number) =>
     const environment = (id: string): Executor.Environment => ({ info: info(id), services: () => Effect.die("none") })
     const executor = Executor.Executor.of({
       changes: Stream.fromQueue(changes),
+      release: () => Effect.void,
       run: (id, task) => task.run(environment(id)),
       maxAttempts
     })
@@ -107,6 +108,7 @@ describe("Scheduler", () => {
       })
       assert.deepStrictEqual(attempts, [0])
       const lossy = Executor.Executor.of({
+        release: () => Effect.void,
         changes: Stream.concat(Stream.make<Array<Executor.Change>>({ _tag: "Joined", info: info("a") }), Stream.never),
         run: (executor, task) =>
           task.attempt < 5
