@@ -34,6 +34,7 @@ import { filesOf, optional, parentOf, readText, trim } from "./internal/commit/l
 import { forget, isHeld, orLost, renewals } from "./internal/commit/lease.ts"
 import { isCommitted, publish, stage, type Staged } from "./internal/commit/publish.ts"
 import { settle } from "./internal/commit/recover.ts"
+import { RolledBack } from "./internal/engine/rollback.ts"
 import { estimateBytes } from "./internal/estimate.ts"
 import { below, folderName } from "./internal/formats/folderNames.ts"
 import { rowsIn } from "./internal/task/metrics.ts"
@@ -387,8 +388,9 @@ const drive = <A>(options: WriteAction<A>) =>
     const claimed = yield* claim(storage, request, restore)
     const results = new Map<number, Written & { readonly attempt: number }>()
     const renewing = yield* Effect.forkChild(renewals(storage, claimed.leases, path))
-    const rows = Effect.gen(function* () {
+    const rows: Effect.Effect<ReadonlyArray<string | undefined>, unknown> = Effect.gen(function* () {
       if (mode === "append") yield* previousFiles(storage, claimed)
+      results.clear()
       const { splitIds, tasks } = yield* run.result
       yield* run.tasks(
         Array.from({ length: tasks }, (_, index) => index),
@@ -399,7 +401,10 @@ const drive = <A>(options: WriteAction<A>) =>
           })
       )
       return splitIds
-    })
+    }).pipe(
+      // With the folder it has: what the stages before have set aside is in there.
+      Effect.catch((failure) => (failure instanceof RolledBack ? rows : Effect.fail(failure)))
+    )
     let free = Effect.void
     const work = Effect.gen(function* () {
       const splitIds = yield* restore(Effect.raceFirst(rows, Fiber.join(renewing)))

@@ -9,7 +9,7 @@
 import { Schema } from "effect"
 import { FormatError } from "./FormatError.ts"
 import { StorageError } from "./StorageError.ts"
-import { placeOf } from "./internal/place.ts"
+import { lineOf, placeOf } from "./internal/place.ts"
 
 /**
  * The input could not be found, read or decoded.
@@ -214,11 +214,24 @@ export class ResultTooLarge extends Schema.TaggedError<ResultTooLarge>("@sluice/
 export class OperatorDefect extends Schema.TaggedError<OperatorDefect>("@sluice/core/JobError/OperatorDefect")(
   "OperatorDefect",
   {
-    defect: Schema.Defect()
+    /** What it threw. Encoded, an error keeps its stack. */
+    defect: Schema.Defect({ includeStack: true }),
+    /** The row it was given, where that is known: pure functions, of rows that come from files. */
+    origin: Schema.optional(
+      Schema.Struct({
+        path: Schema.String,
+        rowGroup: Schema.optional(Schema.Number),
+        row: Schema.Number,
+        afterByte: Schema.optional(Schema.Number)
+      })
+    )
   }
 ) {
+  override readonly cause = this.defect
   override get message(): string {
-    return `a function of the job threw: ${this.defect instanceof Error ? this.defect.message : String(this.defect)}`
+    const { defect, origin } = this
+    const at = origin === undefined ? "" : ` at ${origin.path}, ${placeOf(lineOf(origin))}`
+    return `a function of the job threw${at}: ${defect instanceof Error ? defect.message : String(defect)}`
   }
   get hint(): string {
     return "the function has a bug; failures it expects belong into Effect.fail, where the type shows them"

@@ -63,6 +63,28 @@ export const attach = <T extends object>(rows: T, origin: Origin | undefined): T
  */
 export const of = (rows: object): Origin | undefined => origins.get(rows)
 
+// Keyed by what a function threw: the error itself goes on as it is.
+const defects = new WeakMap<object, RowOrigin>()
+
+/**
+ * Notes that a function threw when it was given this row.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const blame = (thrown: unknown, origin: RowOrigin): void => {
+  if (typeof thrown === "object" && thrown !== null && !defects.has(thrown)) defects.set(thrown, origin)
+}
+
+/**
+ * The row that a function was given when it threw this.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const ofDefect = (thrown: unknown): RowOrigin | undefined =>
+  typeof thrown === "object" && thrown !== null ? defects.get(thrown) : undefined
+
 /**
  * The origin of the element at `index`.
  *

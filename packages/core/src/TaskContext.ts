@@ -74,7 +74,7 @@ export interface TaskMetrics {
   bytesRead: number
   /** Rows that came into the task: from sources (also those set aside there), from other stages and from caches. */
   rowsIn: number
-  /** Rows handed to the action (written, counted, collected), or to the stage that reads this one. */
+  /** Rows handed to the action (written, counted, collected). */
   rowsOut: number
   /** Bytes written to files. */
   bytesWritten: number

@@ -1,5 +1,5 @@
 import type { Commit, Engine, Storage } from "@sluice/core"
-import { Dataset, JobError } from "@sluice/core"
+import { Dataset, Job, JobError } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Order, Schema, Stream } from "effect"
 import * as fc from "fast-check"
@@ -74,6 +74,12 @@ describe("the account of a job", () => {
         cut: 0,
         written: 300
       })
+      // What one stage hands to another has not left the job.
+      const report = yield* Job.runReported(
+        Job.make("sorted", { payload: Schema.Struct({}), action: () => Dataset.collect(sorted) }),
+        {}
+      )
+      assert.strictEqual(report.totals.rowsOut, 300)
       const joined = Dataset.join(pairs, sums)
       assert.include(yield* conservation(Dataset.map(joined, String)), { cut: 0, written: 100 })
     })

@@ -163,6 +163,63 @@ describe("defects", () => {
   }
 })
 
+describe("what a function throws", () => {
+  const parse = (line: string): number => {
+    if (line === "") throw new TypeError("no number")
+    return Number(line)
+  }
+  const steps: ReadonlyArray<readonly [name: string, (self: Dataset.Dataset<string>) => Dataset.Dataset<unknown>]> = [
+    ["map", Dataset.map(parse)],
+    ["filter", Dataset.filter((line) => parse(line) > 0)],
+    ["flatMap", Dataset.flatMap((line) => [parse(line)])],
+    [
+      "map after a filter",
+      (self) =>
+        Dataset.map(
+          Dataset.filter(self, (line) => line !== "1"),
+          parse
+        )
+    ]
+  ]
+  const lines = Effect.flatMap(Storage.Storage, (store) =>
+    store.write("memory:///lines.txt", Stream.succeed(Buffer.from("1\n2\n3\n\n5\n")), { overwrite: true })
+  )
+  for (const [name, step] of steps) {
+    test(
+      `keeps its stack, and the row it was given: ${name}`,
+      Effect.fnUntraced(function* () {
+        yield* lines
+        const error = yield* jobError(Dataset.count(step(Dataset.text("memory:///lines.txt"))))
+        if (error.reason._tag !== "OperatorDefect") return assert.fail(error.message)
+        assert.include(error.message, "a function of the job threw at memory:///lines.txt, line 4: no number")
+        assert.deepInclude(error.reason.origin, { path: "memory:///lines.txt", row: 3 })
+        assert.instanceOf(error.reason.cause, TypeError)
+        // In a log, or from another process.
+        const json = JSON.stringify(yield* Schema.encodeEffect(JobError.JobError)(error))
+        const back = yield* Schema.decodeEffect(JobError.JobError)(JSON.parse(json))
+        const cause = back.reason._tag === "OperatorDefect" ? back.reason.cause : undefined
+        assert.include(back.message, "line 4: no number")
+        assert.isTrue(cause instanceof Error && cause.stack?.includes("parse") === true)
+      })
+    )
+  }
+
+  test(
+    "is of no row where a whole array was given",
+    Effect.fnUntraced(function* () {
+      yield* lines
+      const error = yield* jobError(
+        Dataset.count(
+          Dataset.mapArray(Dataset.text("memory:///lines.txt"), (): Array<number> => {
+            throw new Error("all of them")
+          })
+        )
+      )
+      assert.isTrue(error.reason._tag === "OperatorDefect" && error.reason.origin === undefined)
+    })
+  )
+})
+
 describe("engine failures", () => {
   const failing = Effect.fnUntraced(function* () {
     const store = yield* Storage.Storage

@@ -9,6 +9,10 @@ export interface Place {
   readonly afterByte?: number | undefined
 }
 
+/** With the line of a text file's row, where it is known. */
+export const lineOf = (place: Place): Place =>
+  place.rowGroup === undefined && place.afterByte === undefined ? { ...place, line: place.row + 1 } : place
+
 /** `line 4`, `line 4 of those that begin behind byte 1024`, `row group 1, row 3`. */
 export const placeOf = ({ afterByte, line, row, rowGroup }: Place): string => {
   if (line !== undefined) return `line ${line}`

@@ -4,6 +4,9 @@ import { print, run, shrink, specOf } from "./pipelines.ts"
 
 // The long version is `scripts/oracles.ts pipelines`.
 const seeds = { from: 100, count: 200 }
+// What has gone wrong once: rows that fail before an exchange that stays in place, steps that stop below a union and in a zip, and rows
+// set aside by a stage whose reader is rolled back.
+const before = [833, 1869, 22097, 31365, 201524]
 
 describe("random pipelines", () => {
   it.live(
@@ -11,7 +14,7 @@ describe("random pipelines", () => {
     () =>
       Effect.gen(function* () {
         let actions = 0
-        for (let seed = seeds.from; seed < seeds.from + seeds.count; seed++) {
+        for (const seed of [...before, ...Array.from({ length: seeds.count }, (_, i) => seeds.from + i)]) {
           const spec = specOf(seed)
           const { runs, wrong } = yield* run(spec)
           actions += runs

@@ -3,6 +3,7 @@ import type { RowAccount, Spec } from "../../Action.ts"
 import type * as Events from "../../Events.ts"
 import type { Environment } from "../../Executor.ts"
 import { ExecutorLost, type Location, OperatorDefect, type Reason } from "../../JobError.ts"
+import * as Origin from "../../Origin.ts"
 import type { Locality } from "../scheduler/state.ts"
 import type { Partition, Stage } from "../../Stage.ts"
 import type { Backend } from "../../Storage.ts"
@@ -151,7 +152,7 @@ export const attempt = Effect.fnUntraced(function* (
   const metrics = makeMetrics()
   progress.running.add(metrics)
   const effects: Array<() => void> = []
-  const book: Book = { exchanged: 0, unread: 0 }
+  const book: Book = { exchanged: 0, out: 0, unread: 0 }
   const ahead = stage.work?.ahead === true
   const run = Effect.fnUntraced(function* (
     abort: TaskRuntime["abort"]
@@ -202,7 +203,9 @@ export const attempt = Effect.fnUntraced(function* (
     }
     const rows = Stream.suspend(() =>
       countRows(input.read(task), task, (n) => {
-        metrics.rowsOut += n
+        book.out += n
+        // What one stage hands to another has not left the job.
+        if (stage.work === undefined) metrics.rowsOut += n
       })
     )
     const value = yield* Effect.provideService(
@@ -246,7 +249,8 @@ const taskFailure = (cause: Cause.Cause<unknown>, at: Location): Cause.Cause<Tas
   }
   const defect = Cause.findDefect(cause)
   if (Result.isSuccess(defect)) {
-    return Cause.fail({ _tag: "Engine", reason: new OperatorDefect({ defect: defect.success }), at })
+    const origin = Origin.ofDefect(defect.success)
+    return Cause.fail({ _tag: "Engine", reason: new OperatorDefect({ defect: defect.success, origin }), at })
   }
   // Only interrupts are left, and they have no error to map.
   return Cause.map(cause, (): TaskFailure => ({ _tag: "Failed", error: undefined }))

@@ -4,7 +4,7 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Result, Stream } from "effect"
 import { type FormatError, Unencodable } from "../../FormatError.ts"
 import * as Origin from "../../Origin.ts"
-import { placeOf } from "../place.ts"
+import { lineOf, placeOf } from "../place.ts"
 import { oneOf, optional, type Problem } from "../checks.ts"
 import { fail } from "./inputs.ts"
 import { showValue } from "./showValue.ts"
@@ -21,8 +21,7 @@ export const originOf = (rows: object, index: number): string | undefined => {
   const origin = Origin.of(rows)
   if (origin === undefined) return undefined
   const at = Origin.at(origin, index)
-  const isLine = at.rowGroup === undefined && at.afterByte === undefined
-  return `${at.path}, ${placeOf(isLine ? { ...at, line: at.row + 1 } : at)}`
+  return `${at.path}, ${placeOf(lineOf(at))}`
 }
 
 /**

@@ -729,26 +729,47 @@ export const hashBytes = (bytes: Uint8Array, start: number, end: number): void =
 }
 
 /**
- * Goes on with a hash, in {@link prefix}, over what a writer got since `start`: eight bytes a step, as every record of a shuffle pays for
- * it.
+ * Goes on with a hash, in {@link prefix}, over what a writer got since `start`: sixteen bytes a step in four lanes, as
+ * `MurmurHash3_x86_128` does, as every record of a shuffle pays for it.
  */
 export const hashWritten = (writer: Writer, start: number, high: number, low: number): void => {
   const { bytes, position, view } = writer
   let h = high | 0
   let g = low | 0
   let i = start
-  for (; i + 8 <= position; i += 8) {
-    h = Math.imul(h ^ view.getInt32(i, true), 0x5bd1e995)
-    g = Math.imul(g + view.getInt32(i + 4, true), 0x9e3779b1)
-    h ^= g >>> 15
-    g ^= h >>> 13
+  if (position - start >= 16) {
+    let k = h ^ 0x3c6ef372
+    let l = g ^ 0x1b873593
+    for (; i + 16 <= position; i += 16) {
+      h ^= spread(view.getInt32(i, true))
+      h = (Math.imul(((h << 19) | (h >>> 13)) + g, 5) + 0x561ccd1b) | 0
+      g ^= spread(view.getInt32(i + 4, true))
+      g = (Math.imul(((g << 17) | (g >>> 15)) + k, 5) + 0x0bcaa747) | 0
+      k ^= spread(view.getInt32(i + 8, true))
+      k = (Math.imul(((k << 15) | (k >>> 17)) + l, 5) + 0x96cd1c35) | 0
+      l ^= spread(view.getInt32(i + 12, true))
+      l = (Math.imul(((l << 13) | (l >>> 19)) + h, 5) + 0x32ac3b17) | 0
+    }
+    h = Math.imul(h ^ (k >>> 15), 0x85ebca6b) + l
+    g = Math.imul(g ^ (l >>> 13), 0xc2b2ae35) + k
   }
-  h = Math.imul(h ^ (position - start), 0x85ebca6b)
-  for (; i < position; i++) h = Math.imul(h ^ bytes[i], 0x5bd1e995)
+  for (; i + 4 <= position; i += 4) {
+    h ^= spread(view.getInt32(i, true))
+    h = (Math.imul(((h << 19) | (h >>> 13)) + g, 5) + 0x561ccd1b) | 0
+    g = (Math.imul(((g << 17) | (g >>> 15)) + h, 5) + 0x0bcaa747) | 0
+  }
+  let rest = position - start
+  for (; i < position; i++) rest = Math.imul(rest, 0x1000193) ^ bytes[i]
+  h ^= spread(rest)
   h ^= h >>> 13
   g = Math.imul(g + h, 0x27d4eb2f)
   g ^= g >>> 15
   h = Math.imul(h ^ g, 0xc2b2ae35)
   prefix.high = (h ^ (h >>> 16)) >>> 0
   prefix.low = (g ^ (g >>> 16)) >>> 0
+}
+
+const spread = (word: number): number => {
+  const x = Math.imul(word, 0x239b961b)
+  return Math.imul((x << 15) | (x >>> 17), 0x38b34ae5)
 }

@@ -2,7 +2,7 @@
  * The account of a task, in rows: what came in is what went out, was dropped by operators, set aside or cut. "Cut" is what a step, or
  * the action, left unread on purpose; whatever ends before its input does is booked as that, and never as dropped.
  */
-import { Effect, Result, Stream } from "effect"
+import { Effect, Pull, Result, Stream } from "effect"
 import { RowsNotConserved } from "../../JobError.ts"
 import type { TaskMetrics } from "../../TaskContext.ts"
 import type { Rows } from "./chain.ts"
@@ -39,18 +39,28 @@ export const countRows = (rows: Rows, { weigh }: Pick<TaskRuntime, "weigh">, cou
     return values
   })
 
+/** Tells when a stream has been read to its end. */
+const whenEnded = (rows: Rows, ended: () => void): Rows =>
+  Stream.transformPull(rows, (pull) =>
+    Effect.succeed(
+      Effect.tapCause(pull, (cause) =>
+        Effect.sync(() => {
+          if (Pull.isDoneCause(cause)) ended()
+        })
+      )
+    )
+  )
+
 /** Says how a stream went once nobody reads it any more: whether it was read to its end. */
 export const whenClosed = (rows: Rows, closed: (ended: boolean) => void): Rows =>
   Stream.suspend(() => {
     let ended = false
-    return Stream.concat(
-      rows,
-      Stream.fromEffectDrain(
-        Effect.sync(() => {
-          ended = true
-        })
-      )
-    ).pipe(Stream.ensuring(Effect.sync(() => closed(ended))))
+    return Stream.ensuring(
+      whenEnded(rows, () => {
+        ended = true
+      }),
+      Effect.sync(() => closed(ended))
+    )
   })
 
 /**
@@ -94,18 +104,9 @@ export const dropping = (
       metrics.rowsFiltered += n
     }
     const read = inputs.map((rows) =>
-      countRows(
-        Stream.concat(
-          rows,
-          Stream.fromEffectDrain(
-            Effect.sync(() => {
-              open--
-            })
-          )
-        ),
-        task,
-        drop
-      )
+      whenEnded(countRows(rows, task, drop), () => {
+        open--
+      })
     )
     return whenClosed(
       countRows(f(read), task, (n) => drop(-n)),
@@ -133,6 +134,8 @@ export interface Account {
 export interface Book {
   /** Rows that came out of exchanges. */
   exchanged: number
+  /** Rows handed to the action, or to the stage that reads this one. */
+  out: number
   /** Rows that a source set aside. */
   unread: number
 }
@@ -142,9 +145,9 @@ export interface Book {
  * row is set aside and not filtered. One that was set aside and went on all the same is out.
  */
 export const settle = (metrics: TaskMetrics, book: Book): Result.Result<Account, RowsNotConserved> => {
-  const { deadLettered, rowsCut, rowsIn, rowsOut } = metrics
+  const { deadLettered, rowsCut, rowsIn } = metrics
   const letters = deadLettered - book.unread
-  const missing = rowsIn - rowsOut - metrics.rowsFiltered - rowsCut - book.unread
+  const missing = rowsIn - book.out - metrics.rowsFiltered - rowsCut - book.unread
   if (missing < 0 || missing > letters) {
     return Result.fail(
       new RowsNotConserved({
@@ -152,7 +155,7 @@ export const settle = (metrics: TaskMetrics, book: Book): Result.Result<Account,
         filtered: metrics.rowsFiltered,
         deadLettered,
         cut: rowsCut,
-        written: rowsOut
+        written: book.out
       })
     )
   }
@@ -161,7 +164,7 @@ export const settle = (metrics: TaskMetrics, book: Book): Result.Result<Account,
   return Result.succeed({
     in: rowsIn,
     source: rowsIn - book.exchanged,
-    out: rowsOut,
+    out: book.out,
     filtered: metrics.rowsFiltered,
     setAside: book.unread + missing + dropped,
     cut: rowsCut

@@ -68,89 +68,97 @@ const compilePure =
       const rowsIn = weigh(input)
       let values: Array<unknown> = input as Array<unknown>
       let owned = false
-      for (const step of steps) {
-        const length = values.length
-        if (typeof step === "function") {
-          const copies: Array<unknown> = []
-          for (let i = 0; i < length; i++) {
-            for (let n = guarded && values[i] instanceof Failed ? 1 : step(); n > 0; n--) copies.push(values[i])
-          }
-          values = copies
-          owned = true
-          origin = undefined
-          continue
-        }
-        switch (step._tag) {
-          case "Select":
-          case "Map": {
-            const f = step._tag === "Map" ? step.f : select(step.columns)
-            const target: Array<unknown> = owned ? values : new Array<unknown>(length)
-            if (guarded) {
-              for (let i = 0; i < length; i++) {
-                const value = values[i]
-                target[i] = value instanceof Failed ? value : f(value)
-              }
-            } else {
-              for (let i = 0; i < length; i++) target[i] = f(values[i])
+      // The element that a function has in hand, for when it throws.
+      let i = 0
+      try {
+        for (const step of steps) {
+          const length = values.length
+          if (typeof step === "function") {
+            const copies: Array<unknown> = []
+            for (i = 0; i < length; i++) {
+              for (let n = guarded && values[i] instanceof Failed ? 1 : step(); n > 0; n--) copies.push(values[i])
             }
-            values = target
-            owned = true
-            break
-          }
-          case "Filter":
-          case "FilterMap": {
-            const before = origin?.kept
-            const kept = origin === undefined ? undefined : new Int32Array(length)
-            const target: Array<unknown> = owned ? values : []
-            let n = 0
-            for (let i = 0; i < length; i++) {
-              const value = values[i]
-              let result: unknown = value
-              if (!guarded || !(value instanceof Failed)) {
-                if (step._tag === "Filter") {
-                  if (!step.f(value)) continue
-                } else {
-                  const mapped = step.f(value)
-                  if (Result.isFailure(mapped)) continue
-                  result = mapped.success
-                }
-              }
-              if (kept !== undefined) kept[n] = before === undefined ? i : before[i]
-              target[n++] = result
-            }
-            target.length = n
-            values = target
-            owned = true
-            if (origin !== undefined && kept !== undefined) origin = { ...origin, kept: kept.subarray(0, n) }
-            break
-          }
-          case "FlatMap": {
-            const target: Array<unknown> = []
-            for (let i = 0; i < length; i++) {
-              const value = values[i]
-              if (guarded && value instanceof Failed) target.push(value)
-              else for (const item of step.f(value)) target.push(item)
-            }
-            values = target
+            values = copies
             owned = true
             origin = undefined
-            break
+            continue
           }
-          case "MapArray": {
-            if (guarded) {
-              const failures = values.filter((value) => value instanceof Failed)
-              const rest = values.filter((value) => !(value instanceof Failed))
-              values = rest.length === 0 ? failures : [...step.f(rest), ...failures]
+          switch (step._tag) {
+            case "Select":
+            case "Map": {
+              const f = step._tag === "Map" ? step.f : select(step.columns)
+              const target: Array<unknown> = owned ? values : new Array<unknown>(length)
+              if (guarded) {
+                for (i = 0; i < length; i++) {
+                  const value = values[i]
+                  target[i] = value instanceof Failed ? value : f(value)
+                }
+              } else {
+                for (i = 0; i < length; i++) target[i] = f(values[i])
+              }
+              values = target
               owned = true
-            } else {
-              // The function may have returned an array it keeps.
-              values = step.f(values) as Array<unknown>
-              owned = false
+              break
             }
-            if (values.length !== length) origin = undefined
-            break
+            case "Filter":
+            case "FilterMap": {
+              const before = origin?.kept
+              const kept = origin === undefined ? undefined : new Int32Array(length)
+              const target: Array<unknown> = owned ? values : []
+              let n = 0
+              for (i = 0; i < length; i++) {
+                const value = values[i]
+                let result: unknown = value
+                if (!guarded || !(value instanceof Failed)) {
+                  if (step._tag === "Filter") {
+                    if (!step.f(value)) continue
+                  } else {
+                    const mapped = step.f(value)
+                    if (Result.isFailure(mapped)) continue
+                    result = mapped.success
+                  }
+                }
+                if (kept !== undefined) kept[n] = before === undefined ? i : before[i]
+                target[n++] = result
+              }
+              target.length = n
+              values = target
+              owned = true
+              if (origin !== undefined && kept !== undefined) origin = { ...origin, kept: kept.subarray(0, n) }
+              break
+            }
+            case "FlatMap": {
+              const target: Array<unknown> = []
+              for (i = 0; i < length; i++) {
+                const value = values[i]
+                if (guarded && value instanceof Failed) target.push(value)
+                else for (const item of step.f(value)) target.push(item)
+              }
+              values = target
+              owned = true
+              origin = undefined
+              break
+            }
+            case "MapArray": {
+              i = -1
+              if (guarded) {
+                const failures = values.filter((value) => value instanceof Failed)
+                const rest = values.filter((value) => !(value instanceof Failed))
+                values = rest.length === 0 ? failures : [...step.f(rest), ...failures]
+                owned = true
+              } else {
+                // The function may have returned an array it keeps.
+                values = step.f(values) as Array<unknown>
+                owned = false
+              }
+              if (values.length !== length) origin = undefined
+              break
+            }
           }
         }
+      } catch (thrown) {
+        if (origin !== undefined && i >= 0) Origin.blame(thrown, Origin.at(origin, i))
+        throw thrown
       }
       drop(rowsIn - weigh(values))
       return Origin.attach(values, owned || values !== input ? origin : undefined)
