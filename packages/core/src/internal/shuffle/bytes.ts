@@ -28,14 +28,15 @@ export class Writer {
     this.bytes = Buffer.allocUnsafeSlow(bytes)
   }
 
-  private viewed: DataView | undefined
+  private viewed: { readonly bytes: Buffer; readonly view: DataView } | undefined
 
   /** The buffer by words. */
   get view(): DataView {
-    const { bytes } = this
-    const known = this.viewed
-    if (known !== undefined && known.buffer === bytes.buffer) return known
-    return (this.viewed = new DataView(bytes.buffer, bytes.byteOffset, bytes.length))
+    const { bytes, viewed } = this
+    if (viewed?.bytes === bytes) return viewed.view
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.viewed = { bytes, view }
+    return view
   }
 
   /** Makes room for `more` bytes. */
