@@ -86,8 +86,8 @@ export const compare = Effect.fn("compare")(function* (options: {
         seconds,
         rowsPerSecond: scored / seconds,
         utilisation: stats.utilisation,
-        /** The most requests that the service had at once. */
-        atOnce: stats.maxOpen
+        /** The most requests that the service worked on at once. */
+        atOnce: stats.maxActive
       }
     })
   )

@@ -224,7 +224,7 @@ describe("HdfsAuth", () => {
           const http = Http.createServer((request, response) => {
             used.push(String(request.headers.authorization))
             if (request.url?.startsWith("/webhdfs/v1/f") === true && !request.url.includes("data=true")) {
-              response.writeHead(307, { location: `${request.url}&data=true` }).end()
+              response.writeHead(307, { location: `http://${request.headers.host}${request.url}&data=true` }).end()
             } else response.end(JSON.stringify({ Path: "/user/ann", FileStatus: {} }))
           })
           http.listen(0, "127.0.0.1", () => resume(Effect.succeed(http)))
