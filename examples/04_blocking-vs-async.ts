@@ -70,7 +70,8 @@ export const compare = Effect.fn("compare")(function* (options: {
   return yield* Effect.forEach(ways, ({ action, inFlight, name, slots }) =>
     Effect.gen(function* () {
       yield* service.resetStats
-      const engine = Engine.layerNoDeps.pipe(
+      // Of its own for each way: an engine that is there already would be taken instead, with its slots.
+      const engine = Layer.fresh(Engine.layerNoDeps).pipe(
         Layer.provide(Executor.layerLocal({ executors: [{ slots }] })),
         Layer.provide([Storage.layer, Events.layer])
       )
