@@ -25,7 +25,7 @@ import { indeterminateNote } from "./internal/planner/indeterminate.ts"
 import { keepsKeys } from "./internal/planner/keys.ts"
 import { runOf } from "./internal/planner/run.ts"
 import { coalesce, scan } from "./internal/planner/scan.ts"
-import { cartesian, divert } from "./internal/planner/wide.ts"
+import { cartesian, divert, withFailed } from "./internal/planner/wide.ts"
 import { countRows, dropping } from "./internal/task/account.ts"
 import { compile, fuse, type Rows } from "./internal/task/chain.ts"
 import { Failed, sameGuard, unguarded } from "./internal/task/failed.ts"
@@ -215,13 +215,14 @@ export const plan = (
             hosts: heaviestHosts(inputs.map((input) => input.partitions[index])),
             read: (task) => {
               const failed: Array<Failed> = []
-              return Stream.concat(
+              return withFailed(
                 dropping(
                   inputs.map((input) => divert(input.partitions[index].read(task), after.guard, failed, task)),
                   task,
                   (rows) => node.f(rows, task)
                 ),
-                Stream.suspend(() => Stream.fromArray(failed))
+                failed,
+                task
               )
             }
           })),
@@ -243,11 +244,12 @@ export const plan = (
               read: (task) => {
                 const failed: Array<Failed> = []
                 const right = () => countDropped(divert(other.read(task), after.guard, failed, task), task)
-                return Stream.concat(
+                return withFailed(
                   dropping([divert(one.read(task), after.guard, failed, task)], task, ([rows]) =>
                     cartesian(rows, right)
                   ),
-                  Stream.suspend(() => Stream.fromArray(failed))
+                  failed,
+                  task
                 )
               }
             }))

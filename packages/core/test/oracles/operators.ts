@@ -221,7 +221,9 @@ export const factsOf = (pipe: Pipe): Facts => {
     steady: !stepsOf(pipe).some(
       ({ a, b, name }) => name === "a random key" || (name === "mapEffect" && a % 4 > 0 && b % 2 === 1)
     ),
+    // What an exchange or a cache has is there for every step that reads it, which counts as added.
     filters:
+      stepsOf(pipe).some(({ other }) => other?.source === "self") ||
       !steps.every((name) => keeping.has(name) || moving.has(name) || name === "take each" || name === "until each") ||
       sources.some(({ kind, min }) => kind === "range" || kind === "streams" || min > 0),
     cuts: steps.some((name) => cutting.has(name)),

@@ -152,8 +152,8 @@ export const attempt = Effect.fnUntraced(function* (
   const metrics = makeMetrics()
   progress.running.add(metrics)
   const effects: Array<() => void> = []
-  const book: Book = { exchanged: 0, out: 0, unread: 0 }
   const ahead = stage.work?.ahead === true
+  const book: Book = { ahead, exchanged: 0, out: 0, unread: 0 }
   const run = Effect.fnUntraced(function* (
     abort: TaskRuntime["abort"]
   ): Effect.fn.Return<Pick<Done, "value" | "letters">, unknown, unknown> {

@@ -4,6 +4,7 @@ import { type MapStatus, type Shuffle, ShuffleError } from "../../Shuffle.ts"
 import { ShuffleFailed } from "../../JobError.ts"
 import { estimateBytes } from "../estimate.ts"
 import { mapArrays, type Rows } from "../task/chain.ts"
+import type { Book } from "../task/account.ts"
 import { Failed } from "../task/failed.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
 import { abortOn, type Cached, shuffleFailed } from "./wide.ts"
@@ -15,7 +16,17 @@ interface Key {
   readonly partition: number
   /** What the stages before it came to: partitions of two such runs do not belong together. */
   readonly run: string
+  readonly filler: Filler
 }
+
+// Who filled it. A job that reads rows of its own has them in its account already, unless the stage that filled it only looked ahead.
+interface Filler {
+  readonly jobId: string
+  readonly book: Book
+}
+
+const accounted = ({ book, jobId }: Filler, task: TaskRuntime): boolean =>
+  jobId === task.jobId && (!book.ahead || book.exchanged > 0)
 
 type Entry = Key &
   (
@@ -99,9 +110,10 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
   const toDisk = (filling: Filling, attempt: number, rows: Rows) =>
     filling.handle.write({ id: filling.handle.id, map: filling.partition, attempt }, rows)
 
-  const onDisk = ({ dropped, handle, partition, run }: Filling, status: MapStatus): Effect.Effect<void> =>
-    Effect.flatMap(dropped ? Effect.succeed(false) : keep({ _tag: "Disk", handle, partition, run, status }), (kept) =>
-      kept ? Effect.void : shuffle.store.discard(status)
+  const onDisk = ({ dropped, filler, handle, partition, run }: Filling, status: MapStatus): Effect.Effect<void> =>
+    Effect.flatMap(
+      dropped ? Effect.succeed(false) : keep({ _tag: "Disk", handle, partition, run, filler, status }),
+      (kept) => (kept ? Effect.void : shuffle.store.discard(status))
     )
 
   // What cannot be kept is computed again another time: the rows are there all the same.
@@ -126,9 +138,9 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
       if (entry._tag !== "Memory") continue
       forget(entry)
       if (entry.handle.storage !== "memory-then-disk") continue
-      const { arrays, handle, partition, run } = entry
+      const { arrays, filler, handle, partition, run } = entry
       yield* Effect.acquireUseRelease(
-        Effect.sync(() => begin({ handle, partition, run })),
+        Effect.sync(() => begin({ handle, partition, run, filler })),
         (filling) =>
           Effect.flatMap(besides(toDisk(filling, 0, Stream.fromArrays(...arrays))), (status) =>
             status === undefined ? Effect.void : onDisk(filling, status)
@@ -251,12 +263,15 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
               )
             : abortOn(handle.read({ id: handle.id, slice: { statuses: [entry.status], from: 0, to: 1 } }), task)
         return mapArrays(rows, (values) => {
-          task.metrics.rowsIn += task.weigh(values)
+          const rows = task.weigh(values)
+          task.metrics.rowsIn += rows
+          if (accounted(entry.filler, task)) task.book.exchanged += rows
           return values
         })
       }
     },
-    put: (handle, partition, run, rows, task) => passing({ handle, partition, run }, rows, task),
+    put: (handle, partition, run, rows, task) =>
+      passing({ handle, partition, run, filler: { jobId: task.jobId, book: task.book } }, rows, task),
     drop: (id, partition) =>
       Effect.suspend(() => {
         const entry = entries.get(keyOf(id, partition))

@@ -23,6 +23,7 @@ import {
   combineMaps,
   divert,
   exchanged,
+  withFailed,
   mapBytes,
   partitionBytes,
   readExchange,
@@ -317,11 +318,15 @@ const broadcastJoin = (
           const collected = task.stageValue(stage) as Collected
           const failed: Array<Failed> = []
           return Stream.concat(
-            dropping([divert(partition.read(task), after.guard, failed, task)], task, ([rows]) =>
-              broadcast.probe(small, collected.blocks, rows, task)
+            withFailed(
+              dropping([divert(partition.read(task), after.guard, failed, task)], task, ([rows]) =>
+                broadcast.probe(small, collected.blocks, rows, task)
+              ),
+              failed,
+              task
             ),
-            Stream.suspend(() => Stream.fromArray<unknown>(failed))
-          ).pipe(Stream.concat(exchanged(Stream.fromArray<unknown>(index === 0 ? collected.failed : []), task)))
+            exchanged(Stream.fromArray<unknown>(index === 0 ? collected.failed : []), task)
+          )
         })
     })),
     parents: [...new Set([...large.parents, stage])],

@@ -155,6 +155,25 @@ export const readWhole =
       )
     })
 
+/** Rows, and after them the elements that failed on their way there. Those are cut where nobody reads as far. */
+export const withFailed = (rows: Rows, failed: ReadonlyArray<Failed>, task: TaskRuntime): Rows =>
+  Stream.suspend(() => {
+    let given = false
+    return Stream.concat(
+      rows,
+      Stream.suspend(() => {
+        given = true
+        return Stream.fromArray<unknown>([...failed])
+      })
+    ).pipe(
+      Stream.ensuring(
+        Effect.sync(() => {
+          if (!given) for (const { rows } of failed) task.metrics.rowsCut += rows
+        })
+      )
+    )
+  })
+
 /** Rows that come from another stage, or from an exchange within the task. */
 export const exchanged = (rows: Rows, task: TaskRuntime): Rows =>
   countRows(rows, task, (n) => {

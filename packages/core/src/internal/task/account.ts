@@ -132,6 +132,8 @@ export interface Account {
 
 /** What a task's metrics do not say of its rows. */
 export interface Book {
+  /** Whether the task only looks at rows that a later stage reads again. */
+  readonly ahead: boolean
   /** Rows that came out of exchanges. */
   exchanged: number
   /** Rows handed to the action, or to the stage that reads this one. */
