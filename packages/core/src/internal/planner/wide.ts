@@ -3,7 +3,7 @@ import type { CacheHandle, Exchange, ExchangeInput, ExchangeSource, Partitioning
 import { PartitionFailed, ShuffleFailed } from "../../JobError.ts"
 import * as Partitioner from "../../Partitioner.ts"
 import { type MapStatus, Shuffle, ShuffleError } from "../../Shuffle.ts"
-import { countRows } from "../task/account.ts"
+import { countRows, whenClosed } from "../task/account.ts"
 import { mapArrays, type Rows } from "../task/chain.ts"
 import { Failed, type Guard, takes } from "../task/failed.ts"
 import type { TaskRuntime } from "../task/runtime.ts"
@@ -208,6 +208,13 @@ export type Side =
   | { readonly _tag: "Moved"; readonly stage: number }
   | { readonly _tag: "InPlace"; readonly read: (task: TaskRuntime) => Rows; readonly input: ExchangeInput }
 
+const rowsFor = (statuses: ReadonlyArray<MapStatus>, partition: number): number =>
+  statuses.reduce(
+    (sum, { partitions, rows }) =>
+      partitions.reduce((own, other, index) => (other === partition ? own + (rows[index] ?? 0) : own), sum),
+    0
+  )
+
 /** What a reduce task reads. */
 export const readExchange =
   (node: Exchange, sides: ReadonlyArray<Side>, partition: number, guard: Guard) =>
@@ -223,18 +230,25 @@ export const readExchange =
       }
       const failed: Array<Failed> = []
       const locals: Array<string> = []
+      // Where the rows for this partition were written, and how many have come out.
+      const written: Array<{ readonly statuses: ReadonlyArray<MapStatus>; readonly partition: number }> = []
+      let given = 0
       const first = Array.from(task.maps?.values() ?? []).every(([from]) => from === 0)
       const sources = Effect.forEach(sides, (side) => {
         if (side._tag === "InPlace") {
           // Those that failed leave here as well, and come back with the others.
           const rows = countRows(side.read(task), task, (n) => (task.metrics.rowsFiltered += n))
-          return Effect.tap(writeLocal(side.input, divert(rows, guard, failed, task), task), ({ id }) =>
-            Effect.sync(() => locals.push(id))
+          return Effect.tap(writeLocal(side.input, divert(rows, guard, failed, task), task), ({ id, slice }) =>
+            Effect.sync(() => {
+              locals.push(id)
+              written.push({ statuses: slice.statuses, partition: 0 })
+            })
           )
         }
         const outputs = task.stageValue(side.stage) as MapOutputs
         const maps = task.maps?.get(side.stage)
         if (partition === 0 && first) failed.push(...outputs.failed)
+        written.push({ statuses: maps === undefined ? outputs.statuses : outputs.statuses.slice(...maps), partition })
         return Effect.succeed({
           id: shuffleId(task, side.stage),
           slice: {
@@ -245,13 +259,26 @@ export const readExchange =
         })
       })
       const read = Stream.unwrap(Effect.map(sources, (sources) => abortOn(node.read(sources, task), task)))
-      return exchanged(
-        Stream.concat(
-          read,
-          Stream.suspend(() => Stream.fromArray(failed))
+      const rows = countRows(
+        exchanged(
+          Stream.concat(
+            read,
+            Stream.suspend(() => Stream.fromArray(failed))
+          ),
+          task
         ),
-        task
-      ).pipe(
+        task,
+        (n) => (given += n)
+      )
+      return whenClosed(rows, (ended) => {
+        if (ended) return
+        // What was written for this partition and has not come out: it was left on purpose, and nobody has dropped it.
+        const there = written.reduce((sum, { partition, statuses }) => sum + rowsFor(statuses, partition), 0)
+        const rest = Math.max(0, there + failed.reduce((sum, { rows }) => sum + rows, 0) - given)
+        task.metrics.rowsIn += rest
+        task.metrics.rowsCut += rest
+        task.book.exchanged += rest
+      }).pipe(
         Stream.ensuring(
           Effect.suspend(() =>
             locals.length === 0
