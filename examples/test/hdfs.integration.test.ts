@@ -114,11 +114,13 @@ describeHadoop("examples on HDFS", { blockSize: 64 * kibi, replication: 2 }, (cl
   it.live("classify goes on when the DataNode it reads from is killed", () =>
     Effect.gen(function* () {
       const it = yield* cluster
-      const victim = it.dataNodes[1]
-      if (victim === undefined) return yield* Effect.die("no DataNode")
       const rows = makeRows(8000)
       const input = `${at(it)}/many`
-      yield* Dataset.fromIterable(rows, { partitions: 8 }).pipe(Dataset.writeParquet(input, Row))
+      const { files } = yield* Dataset.fromIterable(rows, { partitions: 8 }).pipe(Dataset.writeParquet(input, Row))
+      // One that has the beginning of the input, so that some of it is read there before it dies.
+      const [block] = yield* (yield* Storage.Storage).blocks(`${input}/${files[0].path}`)
+      const victim = it.dataNodes.find(({ host }) => block.hosts.includes(host))
+      if (victim === undefined) return yield* Effect.die("no DataNode has it")
       const service = yield* ModelService.make({ model, delay: "20 millis" })
       const output = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/scored`
       const [report] = yield* Effect.all(
