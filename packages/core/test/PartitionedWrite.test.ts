@@ -2,7 +2,7 @@ import { Commit, Dataset, Engine, Events, Executor, JobError, Storage } from "@s
 import { NoSpace } from "@sluice/core/StorageError"
 import { FaultyStorage } from "@sluice/core/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Layer, Schema, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -160,6 +160,26 @@ describe("partitionBy", () => {
       assert.isTrue(large.every((file, i) => file.path.endsWith(`.c${String(i).padStart(3, "0")}.csv`)))
       assert.strictEqual(manifest.files.length - large.length, 10)
       assert.deepStrictEqual(yield* ids(Dataset.csv(`${root}/out`, Others)), all(20_000))
+    })
+  )
+
+  test(
+    "holds 64 MiB of rows where nothing else is asked for",
+    Effect.fnUntraced(function* (root) {
+      const Bare = Schema.Struct({ id: Schema.Number, country: Schema.String })
+      for (const [length, files] of [
+        [64 * 1024 * 1024 - 1024, 1],
+        [64 * 1024 * 1024, 2]
+      ] as const) {
+        // Two arrays of one row each; the padding is held and not written.
+        const padding = "x".repeat(length)
+        const dataset = Dataset.mapPartitions(Dataset.range(0, 2, { partitions: 1 }), (ids) =>
+          Stream.map(Stream.rechunk(ids, 1), (id) => ({ id, country: "DE", padding: id === 0 ? padding : "" }))
+        )
+        const manifest = yield* Dataset.writeCsv(dataset, `${root}/${files}`, Bare, { partitionBy: ["country"] })
+        assert.lengthOf(manifest.files, files)
+        assert.strictEqual(manifest.rows, 2)
+      }
     })
   )
 
