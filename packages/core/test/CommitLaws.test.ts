@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
-import { engineOn, type Hook, hooked, jobsIn, mounted, passTime, reasonOf, write } from "./support/commits.ts"
+import { engineOn, type Hook, hooked, jobsIn, mounted, passTime, reasonOf, stepwise, write } from "./support/commits.ts"
 
 const modes = ["error-if-exists", "overwrite", "append"] as const
 
@@ -46,8 +46,9 @@ describe("appends and overwrites at once", () => {
             { minLength: 2, maxLength: 5 }
           ),
           fc.boolean(),
+          fc.boolean(),
           fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 20, maxLength: 20 }),
-          (jobs, isMounted, pauses) =>
+          (jobs, isMounted, isStepwise, pauses) =>
             Effect.runPromise(
               Effect.gen(function* () {
                 const inner = yield* Storage.makeMemory
@@ -66,7 +67,7 @@ describe("appends and overwrites at once", () => {
                       Effect.suspend(() => Effect.delay(run, pauses[operations++ % pauses.length] ?? 0)).pipe(
                         Effect.tap(() => Effect.sync(() => isCommit(operation) && order.push([`j${index}`, mode])))
                       )
-                    const engine = yield* engineOn(hooked(own, hook))
+                    const engine = yield* engineOn(isStepwise ? stepwise(hooked(own, hook)) : hooked(own, hook))
                     yield* Effect.sleep(start)
                     const result = yield* Effect.result(
                       Effect.provide(write(output, `j${index}`, { mode, whenLeased }), engine)
@@ -95,7 +96,7 @@ describe("appends and overwrites at once", () => {
               }).pipe(Effect.scoped, Effect.provide(TestClock.layer()))
             )
         ),
-        { numRuns: 25, seed: 20261124 }
+        { numRuns: 40, seed: 20261124 }
       )
     )
   )

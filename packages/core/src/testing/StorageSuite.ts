@@ -241,6 +241,38 @@ export const suite = <E>(name: string, layer: Layer.Layer<Storage, E>, options: 
         })
       )
 
+      test(
+        "writes and renames create parents that others remove meanwhile, as they are empty",
+        Effect.fnUntraced(function* (storage, root) {
+          yield* Effect.forEach(
+            ["a", "b", "c", "d"],
+            Effect.fnUntraced(function* (name) {
+              for (let round = 0; round < 12; round++) {
+                yield* storage.write(`${root}/x/y/${name}`, text(name))
+                yield* storage.rename(`${root}/x/y/${name}`, `${root}/x/z/${name}`)
+                yield* storage.delete(`${root}/x/z/${name}`)
+                for (const folder of ["x/y", "x/z", "x"]) yield* Effect.ignore(storage.delete(`${root}/${folder}`))
+              }
+            }),
+            { concurrency: "unbounded", discard: true }
+          )
+          assert.deepStrictEqual(yield* list(storage, root), [])
+        })
+      )
+
+      test(
+        "of concurrent deletes one finds the file, the others find nothing",
+        Effect.fnUntraced(function* (storage, root) {
+          for (let round = 0; round < 8; round++) {
+            yield* storage.write(`${root}/file`, text("x"))
+            const found = yield* Effect.forEach(Array(6).fill(0), () => storage.delete(`${root}/file`), {
+              concurrency: "unbounded"
+            })
+            assert.deepStrictEqual(found.toSorted(), [false, false, false, false, false, true])
+          }
+        })
+      )
+
       // Open and seek
 
       test(

@@ -27,6 +27,30 @@ export const hooked = (backend: Storage.Backend, hook: Hook): Storage.Backend =>
   blocks: (path) => backend.blocks(path)
 })
 
+/**
+ * A backend that writes as a disk does, in three steps between which others have their turn: the folder, a hidden file in it, and the
+ * name. A folder that is removed or a hidden file that is swept in between is "not found".
+ */
+export const stepwise = (backend: Storage.Backend): Storage.Backend => {
+  let files = 0
+  return {
+    ...backend,
+    write: (path, bytes, options) =>
+      Effect.gen(function* () {
+        const cut = path.lastIndexOf("/")
+        const hidden = `${path.slice(0, cut)}/.${path.slice(cut + 1)}.${files++}._COPYING_`
+        yield* backend.mkdirs(path.slice(0, cut))
+        yield* backend.stat(path.slice(0, cut))
+        const written = yield* backend.write(hidden, bytes)
+        const { overwrite = false } = options ?? {}
+        yield* Effect.onError(backend.rename(hidden, path, { overwrite, parents: false }), () =>
+          Effect.ignore(backend.delete(hidden))
+        )
+        return written
+      })
+  }
+}
+
 /** A backend in which a directory is a mount point: it cannot be renamed, nor anything across its border. */
 export const mounted = (backend: Storage.Backend, mount: string): Storage.Backend => {
   const isIn = (path: string) => path.startsWith(`${mount}/`)

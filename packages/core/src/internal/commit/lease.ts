@@ -2,8 +2,10 @@
  * Who may write an output: one job at a time.
  *
  * A lease is a file `_lease-<n>` in the staging folder, created exclusively and never changed. Its holder renews it by writing
- * `_beat-<n>` beside it. Whoever finds a lease that was not renewed for a minute creates `_lease-<n+1>`: of several one succeeds, and
- * nobody can take away a lease other than the one it watched. The new holder then renames the folders of all other jobs before it
+ * `_beat-<n>` beside it. Whoever finds leases none of which was renewed for a minute creates the next one, which names them all, and
+ * looks again: unless it finds the very same leases beside its own it withdraws. Of two that looked again and stayed, one would have
+ * been seen by the other; so at most one does, and only a lease that names its predecessor takes something away from it.
+ * The new holder then renames the folders of all other jobs before it
  * looks at the output. Every step of a commit moves something out of or into the folder of its job, so that a job that slept through
  * the loss of its lease cannot commit any more, at whatever step it wakes up.
  *
@@ -17,7 +19,7 @@ import { LeaseLost, OutputLeased } from "../../JobError.ts"
 import type { Backend } from "../../Storage.ts"
 import type { StorageError } from "../../StorageError.ts"
 import { Identity, isGone, self } from "../identity.ts"
-import { entriesOf, exists, nameOf, optional, readText, writeText } from "./layout.ts"
+import { entriesOf, nameOf, optional, readText, writeText } from "./layout.ts"
 
 /** Between two renewals. */
 const renewMillis = 10_000
@@ -32,7 +34,9 @@ const Lease = Schema.Struct({
   name: Schema.String,
   /** Milliseconds since 1970 UTC by the holder's clock, for people. */
   since: Schema.Number,
-  process: Identity
+  process: Identity,
+  /** The leases that were there and not renewed when it was taken. */
+  after: Schema.Array(Schema.String)
 })
 
 type Lease = typeof Lease.Type
@@ -58,71 +62,87 @@ const numberOf = (name: string): number | undefined => {
   return match === null ? undefined : Number(match[1])
 }
 
-const highest = (names: ReadonlyArray<string>): number =>
-  Math.max(0, ...names.filter((name) => name.startsWith("_lease-")).map((name) => numberOf(name) ?? 0))
-
-/** What is known of a lease that another holds. */
+/** A lease as another sees it. */
 interface Seen {
   readonly number: number
   readonly text: string
   readonly lease: Option.Option<Lease>
-  /** All that changes with a renewal. */
-  readonly state: string
-  readonly modified: number
 }
 
-const look = Effect.fnUntraced(function* (storage: Backend, staging: string) {
-  const number = highest((yield* entriesOf(storage, staging)).map((entry) => nameOf(entry.path)))
-  if (number === 0) return undefined
+const leasesIn = Effect.fnUntraced(function* (storage: Backend, staging: string) {
+  const names = (yield* entriesOf(storage, staging)).map((entry) => nameOf(entry.path))
+  const leases: Array<Seen> = []
+  for (const name of names.filter((name) => name.startsWith("_lease-"))) {
+    const text = yield* optional(readText(storage, `${staging}/${name}`))
+    const number = numberOf(name)
+    // Given back in between.
+    if (Option.isNone(text) || number === undefined) continue
+    leases.push({ number, text: text.value, lease: yield* Effect.option(Schema.decodeEffect(LeaseJson)(text.value)) })
+  }
+  return leases.toSorted((left, right) => left.number - right.number)
+})
+
+/** What of a lease changes with a renewal, and when that was; none once it was given back. */
+const lifeOf = Effect.fnUntraced(function* (storage: Backend, staging: string, { number, text }: Seen) {
   const status = yield* optional(storage.stat(leaseOf(staging, number)))
-  const text = yield* optional(readText(storage, leaseOf(staging, number)))
   const beat = yield* optional(storage.stat(beatOf(staging, number)))
   const count = yield* optional(readText(storage, beatOf(staging, number)))
-  // Given back in between.
-  if (Option.isNone(text) || Option.isNone(status)) return undefined
-  const modified = Math.max(status.value.modified, Option.isSome(beat) ? beat.value.modified : 0)
-  const state = `${text.value}\n${Option.getOrElse(count, () => "")}\n${modified}`
-  const lease = yield* Effect.option(Schema.decodeEffect(LeaseJson)(text.value))
-  return { number, text: text.value, lease, state, modified } satisfies Seen
+  return Option.map(status, ({ modified: created }) => {
+    const modified = Math.max(created, Option.isSome(beat) ? beat.value.modified : 0)
+    return { state: `${text}\n${Option.getOrElse(count, () => "")}\n${modified}`, modified }
+  })
 })
 
-/** The present by the clock that modification times are of. */
+const isDead = ({ lease }: Seen): boolean =>
+  Option.isSome(lease) &&
+  (lease.value.process.id === self.id ? !running.has(lease.value.id) : isGone(lease.value.process))
+
+/**
+ * The present by the clock that modification times are of; none where it could not be told, as a new holder swept the file away or
+ * the last one removed the folder.
+ */
 const storageNow = Effect.fnUntraced(function* (storage: Backend, staging: string) {
   const path = `${staging}/.clock-${randomUUID()}`
-  yield* writeText(storage, path, "")
-  const status = yield* optional(storage.stat(path))
+  const status = yield* optional(Effect.andThen(writeText(storage, path, ""), storage.stat(path)))
   yield* storage.delete(path)
-  // A new holder has swept it away.
-  return Option.isSome(status) ? status.value.modified : 0
+  return Option.map(status, ({ modified }) => modified)
 })
 
-const isDead = ({ id, process }: Lease): boolean => (process.id === self.id ? !running.has(id) : isGone(process))
-
-/** Whether this is still the lease in force. */
-export const isHeld = Effect.fnUntraced(function* (storage: Backend, { number, staging, text }: Held) {
-  if (highest((yield* entriesOf(storage, staging)).map((entry) => nameOf(entry.path))) !== number) return false
-  const now = yield* optional(readText(storage, leaseOf(staging, number)))
-  return Option.isSome(now) && now.value === text
+/** Whether this is still a lease in force. */
+export const isHeld = Effect.fnUntraced(function* (storage: Backend, { id, number, staging, text }: Held) {
+  const leases = yield* leasesIn(storage, staging)
+  return (
+    leases.some((seen) => seen.number === number && seen.text === text) &&
+    !leases.some(({ lease }) => Option.isSome(lease) && lease.value.after.includes(id))
+  )
 })
 
-// Creates the lease after the one that was seen. `undefined` where another was faster.
-const take = Effect.fnUntraced(function* (storage: Backend, staging: string, seen: Seen | undefined, lease: Lease) {
-  const held: Held = { id: lease.id, staging, number: (seen?.number ?? 0) + 1, text: JSON.stringify(lease) }
+// Creates the lease after those that were seen. `undefined` where another was faster.
+const take = Effect.fnUntraced(function* (
+  storage: Backend,
+  staging: string,
+  seen: ReadonlyArray<Seen>,
+  lease: Omit<Lease, "after">
+) {
+  const after = seen.flatMap(({ lease }) => (Option.isSome(lease) ? [lease.value.id] : []))
+  const text = JSON.stringify({ ...lease, after } satisfies Lease)
+  const held: Held = { id: lease.id, staging, number: (seen.at(-1)?.number ?? 0) + 1, text }
   running.add(lease.id)
-  const created = yield* writeText(storage, leaseOf(staging, held.number), held.text, false).pipe(
+  const created = yield* writeText(storage, leaseOf(staging, held.number), text, false).pipe(
     Effect.as(true),
     Effect.catchReason("StorageError", "AlreadyExists", () => Effect.succeed(false))
   )
-  // What was to be succeeded may have been given back, and others may have begun to count again.
-  const succeeds =
-    created &&
-    (seen === undefined || (yield* exists(storage, leaseOf(staging, seen.number)))) &&
-    (yield* isHeld(storage, held))
-  if (succeeds) return held
-  if (created) yield* giveBack(storage, held)
+  if (created) {
+    const others = (yield* leasesIn(storage, staging)).filter(({ number }) => number !== held.number)
+    if (sameTexts(others, seen) && (yield* isHeld(storage, held))) return held
+    yield* giveBack(storage, held)
+  }
   running.delete(lease.id)
   return undefined
 })
+
+const sameTexts = (left: ReadonlyArray<Seen>, right: ReadonlyArray<Seen>): boolean =>
+  left.length === right.length && left.every(({ text }, index) => text === right[index]?.text)
 
 const giveBack = Effect.fnUntraced(function* (storage: Backend, { number, staging, text }: Held) {
   yield* storage.delete(beatOf(staging, number))
@@ -182,7 +202,7 @@ export interface Request {
   readonly waitMillis: number
 }
 
-const refusal = (path: string, seen: Seen, idleMillis: number): OutputLeased => {
+const refusal = (path: string, seen: Seen, idleMillis: number, now: number): OutputLeased => {
   const lease = Option.getOrUndefined(seen.lease)
   return new OutputLeased({
     path,
@@ -190,8 +210,8 @@ const refusal = (path: string, seen: Seen, idleMillis: number): OutputLeased => 
     name: lease?.name ?? "unknown",
     host: lease?.process.host ?? "unknown",
     pid: lease?.process.pid ?? 0,
-    since: lease?.since ?? seen.modified,
-    idleMillis: Math.max(0, idleMillis)
+    since: lease?.since ?? now - idleMillis,
+    idleMillis
   })
 }
 
@@ -206,45 +226,64 @@ export const acquire = Effect.fnUntraced(function* (
   restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 ): Effect.fn.Return<Held, StorageError | OutputLeased> {
   const started = yield* Clock.currentTimeMillis
-  let watched: { readonly state: string; readonly since: number } | undefined
-  let told = false
+  const watched = new Map<string, { readonly state: string; readonly since: number }>()
+  let warned = false
   let pause = 250
+  // How often something went away while it was looked at or written. Not for ever: there are places where nothing can be made.
   let missing = 0
-  for (;;) {
-    const seen = yield* restore(look(storage, staging))
+
+  /** How long a lease was not renewed, in milliseconds; none where that changed in this moment. */
+  const idleOf = Effect.fnUntraced(function* (one: Seen) {
+    const life = yield* lifeOf(storage, staging, one)
+    if (Option.isNone(life)) return Option.none()
+    const { modified, state } = life.value
     const now = yield* Clock.currentTimeMillis
-    if (watched?.state !== seen?.state) watched = undefined
-    // One's own clock serves while it watches; the storage's tells what was before.
-    const idle =
-      seen === undefined || (Option.isSome(seen.lease) && isDead(seen.lease.value))
-        ? Infinity
-        : watched === undefined
-          ? (yield* restore(storageNow(storage, staging))) - seen.modified
-          : now - watched.since
-    if (seen === undefined || idle > staleMillis) {
-      const lease: Lease = { id: randomUUID(), job: request.job, name: request.name, since: now, process: self }
+    let watch = watched.get(one.text)
+    if (watch?.state !== state) {
+      // One's own clock serves while it watches; the storage's tells what was before.
+      const present = yield* storageNow(storage, staging)
+      if (Option.isNone(present) && ++missing <= 20) return Option.none()
+      watch = { state, since: now - Math.max(0, Option.getOrElse(present, () => modified) - modified) }
+      watched.set(one.text, watch)
+    }
+    return Option.some(now - watch.since)
+  })
+
+  for (;;) {
+    const seen = yield* restore(leasesIn(storage, staging))
+    const now = yield* Clock.currentTimeMillis
+    let holder: { readonly seen: Seen; readonly idle: number } | undefined
+    let changed = false
+    for (const one of seen) {
+      if (isDead(one)) continue
+      const idle = yield* restore(idleOf(one))
+      changed ||= Option.isNone(idle)
+      if (Option.isSome(idle) && idle.value <= staleMillis) holder = { seen: one, idle: idle.value }
+    }
+    if (!changed && holder === undefined) {
+      const lease = { id: randomUUID(), job: request.job, name: request.name, since: now, process: self }
       const held = yield* take(storage, staging, seen, lease).pipe(
         Effect.onError(() => Effect.sync(() => running.delete(lease.id))),
-        // Another job removed the folder, which was empty, in this moment. Not for ever: there are places where nothing can be made.
         Effect.catchIf(
           (error) => error.reason._tag === "NotFound" && ++missing <= 20,
           () => Effect.undefined
         )
       )
       if (held !== undefined) return held
-      if (seen !== undefined) continue
-    } else {
-      watched ??= { state: seen.state, since: now - Math.max(0, idle) }
-      if (now - started >= request.waitMillis) return yield* refusal(request.path, seen, idle)
-      if (!told) {
-        told = true
-        const { job, host, name, pid } = refusal(request.path, seen, idle)
-        yield* Effect.logWarning(
-          `${request.name} waits for ${job} (${name}, process ${pid} on ${host}), which is writing ${request.path}; at most ${Duration.format(Duration.millis(request.waitMillis))}`
-        )
-      }
     }
-    yield* restore(Effect.sleep(seen === undefined ? 1 : pause))
+    if (holder === undefined) {
+      yield* restore(Effect.sleep(1))
+      continue
+    }
+    if (now - started >= request.waitMillis) return yield* refusal(request.path, holder.seen, holder.idle, now)
+    if (!warned) {
+      warned = true
+      const { job, host, name, pid } = refusal(request.path, holder.seen, holder.idle, now)
+      yield* Effect.logWarning(
+        `${request.name} waits for ${job} (${name}, process ${pid} on ${host}), which is writing ${request.path}; at most ${Duration.format(Duration.millis(request.waitMillis))}`
+      )
+    }
+    yield* restore(Effect.sleep(pause))
     pause = Math.min(5000, pause * 1.5)
   }
 })

@@ -190,7 +190,7 @@ const readRange: Backend["readRange"] = Effect.fn("Storage.readRange")(function*
  * Creates a directory and its parents. Node's own recursive `mkdir` never returns in /proc, where a new directory is ENOENT below
  * a parent that is there, and calls a read-only file system ENOENT.
  */
-const makeDirectories = async (path: string, tries = 5): Promise<void> => {
+const makeDirectories = async (path: string, tries = 20): Promise<void> => {
   try {
     await Fs.mkdir(path)
   } catch (cause) {
@@ -200,8 +200,13 @@ const makeDirectories = async (path: string, tries = 5): Promise<void> => {
       // Again and not once: a job that ends beside this one may have removed the empty parent.
       return makeDirectories(path, tries - 1)
     }
+    const there = code === "ENOENT" ? undefined : await statOrAbsent(path)
+    // Removed by another in this moment, and perhaps there again, unless it is a link that leads nowhere.
+    if (code === "EEXIST" && there === undefined && tries > 0) {
+      if ((await lstatOrAbsent(path))?.isSymbolicLink() !== true) return makeDirectories(path, tries - 1)
+    }
     // Some file systems refuse with another code what is there already.
-    if (code === "ENOENT" || (await statOrAbsent(path))?.isDirectory() !== true) throw cause
+    if (there?.isDirectory() !== true) throw cause
   }
 }
 
@@ -213,6 +218,21 @@ const ensureParent = (operation: string, path: string, segments: Segments) =>
       Effect.fail(fail(operation, path, new StorageError.NotADirectory()))
     )
   )
+
+/**
+ * Creates the parents of a path, and runs what puts something into them: again where a job that ended beside this one removed the
+ * empty parent in between.
+ */
+const withParent = <A>(
+  operation: string,
+  path: string,
+  segments: Segments,
+  run: Effect.Effect<A, StorageError.StorageError>
+): Effect.Effect<A, StorageError.StorageError> =>
+  Effect.retry(Effect.andThen(ensureParent(operation, path, segments), run), {
+    times: 20,
+    while: (error) => error.reason._tag === "NotFound"
+  })
 
 /** Best effort: not every file system can sync a directory, and the file itself is on disk already. */
 const syncDirectory = (directory: string) =>
@@ -292,9 +312,8 @@ const write: Backend["write"] = Effect.fn("Storage.write")(function* (path, byte
     if (reason !== undefined) return yield* fail("write", path, reason)
   })
   yield* check
-  yield* ensureParent("write", path, segments)
   return yield* Effect.acquireUseRelease(
-    createTemporary(path, segments),
+    withParent("write", path, segments, createTemporary(path, segments)),
     ({ handle, path: temporary }) =>
       Effect.gen(function* () {
         let written = 0
@@ -337,12 +356,12 @@ const rename: Backend["rename"] = Effect.fn("Storage.rename")(function* (from, t
   if (existing !== undefined && (!replaces || (existing.ino === stats.ino && existing.dev === stats.dev))) {
     return yield* fail("rename", to, new StorageError.AlreadyExists())
   }
-  if (options?.parents ?? true) yield* ensureParent("rename", to, target)
-  yield* attempt("rename", to, () =>
+  const move = attempt("rename", to, () =>
     stats.isFile() && !replaces
       ? renameExclusive(native(source), native(target))
       : Fs.rename(native(source), native(target))
   )
+  yield* (options?.parents ?? true) ? withParent("rename", to, target, move) : move
   // A name that decides something is to outlast a power cut.
   if (replaces) yield* syncDirectory(native(target.slice(0, -1)))
 }, Effect.uninterruptible)
@@ -353,14 +372,17 @@ const remove: Backend["delete"] = Effect.fn("Storage.delete")(function* (path, o
   const target = native(segments)
   const stats = yield* attempt("delete", path, () => lstatOrAbsent(target))
   if (stats === undefined) return false
-  yield* attempt("delete", path, () =>
+  return yield* attempt("delete", path, () =>
     !stats.isDirectory()
       ? Fs.unlink(target)
       : options?.recursive === true
         ? Fs.rm(target, { recursive: true, force: true })
         : Fs.rmdir(target)
+  ).pipe(
+    Effect.as(true),
+    // Another was faster.
+    Effect.catchReason("StorageError", "NotFound", () => Effect.succeed(false))
   )
-  return true
 })
 
 const statAs = Effect.fnUntraced(function* (operation: string, path: string) {
