@@ -3,6 +3,7 @@ import { FaultyStorage } from "@sluice/core/testing"
 import { NoSpace, Unavailable, Unsupported } from "@sluice/core/StorageError"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -279,6 +280,47 @@ describe("a write that fails", () => {
       onlyThere(root)
       assert.strictEqual((yield* Effect.flatMap(FaultyStorage.FaultyStorage, (faulty) => faulty.counts)).open, 0)
     })
+  )
+
+  it.effect("an interrupt that comes while a write commits waits for its end, and finds a success", () =>
+    Effect.gen(function* () {
+      const root = yield* temporary
+      const faulty = yield* FaultyStorage.FaultyStorage
+      const outcomes: Array<string> = []
+      const events = yield* (yield* Events.Events).subscribe
+      yield* Effect.forkScoped(
+        Stream.runForEach(events, (event) =>
+          Effect.sync(() => event._tag === "JobEnded" && outcomes.push(event.outcome))
+        )
+      )
+      const settle = Effect.forEach(Array.from({ length: 100 }), () => Effect.yieldNow, { discard: true })
+      // The first of the four files to where it is staged, and the one of the commit.
+      for (const nth of [1, 5]) {
+        const begun = yield* Deferred.make<void>()
+        let renames = 0
+        yield* faulty.inject({
+          operation: "rename",
+          path: () => {
+            if (++renames === nth) Deferred.doneUnsafe(begun, Effect.void)
+            return true
+          },
+          nth,
+          times: 1,
+          delay: "1 minute"
+        })
+        const writing = yield* Effect.forkChild(Dataset.writeText(lines(8), `${root}/out ${nth}`))
+        yield* Deferred.await(begun)
+        const interrupting = yield* Effect.forkChild(Fiber.interrupt(writing))
+        yield* settle
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(interrupting)
+        assert.deepStrictEqual(yield* wholeOutput(`${root}/out ${nth}`), expected(8), `rename ${nth}`)
+        yield* faulty.reset
+      }
+      yield* settle
+      onlyThere(root, "out 1", "out 5")
+      assert.deepStrictEqual(outcomes, ["success", "success"])
+    }).pipe(Effect.scoped, Effect.provide(engine))
   )
 
   test(
