@@ -117,6 +117,7 @@ describe("a stage that yields other rows when it is run again", () => {
         if (Result.isFailure(result)) {
           assert.include(String(result.failure), "partitionBy")
           assert.include(String(result.failure), "Dataset.checkpoint")
+          assert.deepStrictEqual(result.failure.at, { stage: 0 }, "the one that yields other rows")
         }
       }
     })
@@ -152,6 +153,33 @@ describe("a stage that yields other rows when it is run again", () => {
         else assert.include(text, `indeterminate: hangs on the order of rows, which is another each time ${expected}`)
       }
     }).pipe(Effect.provide(over({ opened: 0, lost: () => false })))
+  )
+
+  it.live("may yield other rows three times, and not a fourth", () =>
+    Effect.gen(function* () {
+      for (const [times, expected] of [
+        [3, "none"],
+        [4, "Indeterminate"]
+      ] as const) {
+        const { dataset, made } = random()
+        const runs = () => made.reduce((sum, n) => sum + n, 0)
+        // Another output each time, so that none is lost too often; the next once the last was made again.
+        let gone = 0
+        const losses: Losses = {
+          opened: 0,
+          lost: (_, file) => {
+            const is = gone < times && runs() === 4 + gone && file.includes(`map-${gone}-`)
+            if (is) gone++
+            return is
+          }
+        }
+        const result = yield* Effect.result(Effect.provide(Dataset.collect(idOf(moved(dataset))), over(losses)))
+        assert.strictEqual(reasonOf(result), expected)
+        if (Result.isSuccess(result)) assert.deepStrictEqual(ids(result.success), whole)
+        else assert.include(String(result.failure), "each of the 4 times")
+        assert.strictEqual(runs(), 4 + times)
+      }
+    })
   )
 
   it.live("is rolled back so often and not for ever", () =>

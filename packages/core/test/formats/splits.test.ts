@@ -29,6 +29,69 @@ describe("split planning", () => {
     ])
   })
 
+  it("fills a split to its bytes and no further, where a file is opened once", () => {
+    assert.deepStrictEqual(shape(plan(file("a", 40), file("b", 50))), [["a@0+40", "b@0+50"]])
+    assert.deepStrictEqual(shape(plan(file("a", 40), file("b", 51))), [["a@0+40"], ["b@0+51"]])
+    const group = (rowGroup: number, length: number) => ({
+      file: p,
+      offset: 4 + rowGroup * 30,
+      length,
+      rowGroup,
+      rows: rowGroup,
+      blocks: []
+    })
+    const p = file("p", 200)
+    assert.deepStrictEqual(shape(pack([group(0, 30), group(1, 30), group(2, 30)], options)), [["p@4+90"]])
+    assert.deepStrictEqual(shape(pack([group(0, 30), group(1, 30), group(2, 31)], options)), [["p@4+60"], ["p@64+31"]])
+  })
+
+  it("puts row groups together that lie in one file, and knows their rows and what they are called", () => {
+    const unit = (name: string, rowGroup: number, rows?: number) => ({
+      file: files.get(name)!,
+      offset: 10 * rowGroup,
+      length: 8,
+      rowGroup,
+      rows,
+      blocks: []
+    })
+    const files = new Map(["d/p", "d/q"].map((name) => [name, file(name, 100)]))
+    const only = (...units: ReadonlyArray<ReturnType<typeof unit>>) => {
+      const [split, more] = pack(units, { splitBytes: 1000, openCostBytes: 0 })
+      assert.isUndefined(more)
+      return {
+        parts: split?.parts.map(({ length, offset, path, rowGroups }) => [path, offset, length, rowGroups]),
+        files: split?.files.map(({ path }) => path),
+        bytes: split?.bytes,
+        rows: split?.rows,
+        label: split?.label
+      }
+    }
+    assert.deepStrictEqual(only(unit("d/p", 1, 5), unit("d/p", 2, 6), unit("d/q", 0, 7), unit("d/p", 4, 8)), {
+      parts: [
+        ["d/p", 10, 18, [1, 2]],
+        ["d/q", 0, 8, [0]],
+        ["d/p", 40, 8, [4]]
+      ],
+      files: ["d/p", "d/q", "d/p"],
+      bytes: 32,
+      rows: 26,
+      label: "p[1..2] and 2 more"
+    })
+    assert.deepStrictEqual(only(unit("d/p", 3, 0)).label, "p[3]")
+    // Where one does not say how many rows it has, nobody knows of all.
+    assert.isUndefined(only(unit("d/p", 1), unit("d/p", 2, 6)).rows)
+    assert.isUndefined(only(unit("d/p", 1, 5), unit("d/p", 2)).rows)
+  })
+
+  it("is named by its first file, and by the bytes where it has not all of them", () => {
+    const labels = plan(file("d/a", 150), file("b", 20), file("c", 0)).map(({ label }) => label)
+    assert.deepStrictEqual(labels, ["a[0..100]", "a[100..150] and 2 more"])
+    assert.deepStrictEqual(
+      plan(file("d/a", 100)).map(({ label, parts }) => [label, parts.length]),
+      [["a", 1]]
+    )
+  })
+
   it("does not cut what cannot be cut", () => {
     assert.deepStrictEqual(shape(pack(cut(file("a.gz", 250), [], { ...options, splittable: false }), options)), [
       ["a.gz@0+250"]
@@ -43,6 +106,7 @@ describe("split planning", () => {
     const hostsOf = (options: { readonly splitBytes: number; readonly openCostBytes: number }) =>
       pack(cut(file("a", 100), blocks, { ...options, splittable: true }), options).map((split) => split.hosts)
     assert.deepStrictEqual(hostsOf(options), [["y", "z", "x"]])
+    assert.deepStrictEqual(hostsOf({ splitBytes: 31, openCostBytes: 0 })[0], ["y", "x", "z"], "one byte of the second")
     // The second half touches only the second block.
     assert.deepStrictEqual(hostsOf({ splitBytes: 50, openCostBytes: 0 }), [
       ["y", "x", "z"],

@@ -109,6 +109,47 @@ describe("the reads of a row group", () => {
     assert.deepStrictEqual(Footer.rangesOf(inside, undefined), [{ offset: 0, length: 100 }])
     assert.deepStrictEqual(ranges(), [])
   })
+
+  it("are of so many bytes before compression", () => {
+    assert.strictEqual(Footer.plainLength(group, new Set(["a"])), 1 + 192)
+    assert.strictEqual(Footer.plainLength(group, new Set(["a", "b"])), 1 + 192 + 220)
+    assert.strictEqual(Footer.plainLength(group, undefined), 1 + 192 + 220 + 20)
+    assert.strictEqual(Footer.plainLength(group, new Set()), 1)
+  })
+})
+
+describe("the place of a column", () => {
+  it.effect("is that of its dictionary where that lies before its other pages, and there is none elsewhere", () =>
+    Effect.gen(function* () {
+      const { at, struct } = yield* written
+      const page = Thrift.int(metaOf(chunksOf(struct)[1]!), 9)!
+      for (const [dictionary, offset] of [
+        [undefined, page],
+        [-1, page],
+        [0, page],
+        [page - 1, page - 1],
+        [page, page],
+        [page + 1, page]
+      ] as const) {
+        const group = Thrift.structs(struct, 4)[0]!
+        const chunks = chunksOf(struct).map((chunk, leaf) => {
+          const place = dictionary === undefined ? undefined : Thrift.i64(dictionary)
+          return leaf === 0
+            ? chunk
+            : Thrift.set(chunk, [[3, Thrift.structField(Thrift.set(metaOf(chunk), [[11, place]]))]])
+        })
+        const bytes = Thrift.write(
+          Thrift.set(struct, [
+            [3, Thrift.i64(10)],
+            [4, Thrift.structList([Thrift.set(group, [[1, Thrift.structList(chunks)]])])]
+          ])
+        )
+        const footer = Footer.parse(bytes, at + bytes.length + Footer.trailerBytes)
+        assert.strictEqual(footer.rowGroups[0]?.columns[1]?.offset, offset, `${dictionary} and ${page}`)
+        assert.strictEqual(metaOf(chunksOf(footer.struct)[1]!).has(11), offset !== page)
+      }
+    })
+  )
 })
 
 describe("a row group as a file of its own", () => {
@@ -129,11 +170,35 @@ describe("a row group as a file of its own", () => {
           assert.lengthOf(Thrift.structs(after, 4), 1)
           for (const [leaf, chunk] of chunksOf(after).entries()) {
             assert.isTrue(indexes.every((id) => !chunk.has(id)) && blooms.every((id) => !metaOf(chunk).has(id)))
-            if (columns !== undefined && leaf === 0) continue
+            if (columns !== undefined && leaf === 0) {
+              assert.strictEqual(Thrift.int(metaOf(chunk), 9), 0, "a column that is not there has no place")
+              continue
+            }
             assert.strictEqual(pagesOf(file, chunk), pagesOf(bytes, before[leaf]!))
           }
         }
       }
+    })
+  )
+})
+
+describe("the columns of a row group", () => {
+  it.effect("are as long as their pages are found to be", () =>
+    Effect.gen(function* () {
+      const { at, bytes, struct } = yield* written
+      const same = Thrift.write(struct)
+      const footer = Footer.parse(same, at + same.length + Footer.trailerBytes)
+      const ranges = Footer.rangesOf(footer.rowGroups[0]!, undefined)
+      const some = ranges.map(({ length, offset }) => bytes.subarray(offset, offset + length))
+      const before = chunksOf(struct).map((chunk) => Thrift.int(metaOf(chunk), 7)!)
+      const lengthsWith = (lengths: ReadonlyArray<number>) =>
+        chunksOf(Footer.ofFile(Buffer.concat(Footer.rowGroupFile(footer, 0, ranges, some, lengths))).struct).map(
+          (chunk) => Thrift.int(metaOf(chunk), 7)
+        )
+      const [first = 0, second = 0] = before
+      assert.deepStrictEqual(lengthsWith([]), before)
+      assert.deepStrictEqual(lengthsWith([first, second - 3]), [first, second - 3])
+      assert.deepStrictEqual(lengthsWith([first - 1]), [first - 1, second])
     })
   )
 })
