@@ -142,6 +142,7 @@ describe("rows set aside", () => {
         assert.strictEqual(error.reason._tag, "TooManyDeadLetters")
         assert.include(error.message, "12 of 1000 rows were set aside, more than the 10 that are allowed. The first:")
         assert.include(error.message, "many.jsonl")
+        assert.strictEqual(error.message.match(/many\.jsonl, /g)?.length, 10, "and not all of them are shown")
         assert.include(error.message, "maxDeadLetters")
         assert.isFalse(Fs.existsSync(`${root}/many`))
       }),

@@ -1,14 +1,17 @@
-import { Partitioner, Shuffle, Storage } from "@sluice/core"
+import { type JobError, Partitioner, Shuffle, Storage } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
+import { Cause, Effect, Exit, Layer, Stream } from "effect"
 import {
   choose,
   combineMaps,
+  divert,
   mapBytes,
   partitionBytes,
   readExchange,
+  withFailed,
   writtenBytes
 } from "../../../src/internal/planner/wide.ts"
+import type { Rows } from "../../../src/internal/task/chain.ts"
 import { Failed } from "../../../src/internal/task/failed.ts"
 import type { Exchange, Partitioning } from "../../../src/Plan.ts"
 import { taskOf } from "./support.ts"
@@ -124,6 +127,16 @@ describe("what a reduce task reads", () => {
         .map(({ id, slice }) => `${id} ${slice.from}-${slice.to} of ${slice.statuses.map(({ map }) => map)}`)
         .join("; ")
     )
+  // The rows of the partition one by one, of both sides.
+  const readEach: Exchange["read"] = (sources) =>
+    Stream.rechunk(
+      Stream.fromIterable(
+        sources.flatMap(({ slice }) =>
+          slice.statuses.flatMap((status) => status.partitions.filter((partition) => partition === slice.from))
+        )
+      ),
+      1
+    )
   const node: Exchange = {
     _tag: "Exchange",
     name: "join",
@@ -157,6 +170,28 @@ describe("what a reduce task reads", () => {
     })
   )
 
+  it.effect("is cut where it is left: all that was written for the partition and has not come out", () =>
+    Effect.gen(function* () {
+      for (const [partition, maps, read, rowsIn] of [
+        [1, undefined, 2, 5],
+        [1, undefined, 9, 5],
+        [1, new Map([[7, [1, 3] as const]]), 1, 4],
+        [0, undefined, 1, 3]
+      ] as const) {
+        const task = { ...taskOf(), stageValue: (id: number) => stages.get(id), maps }
+        const sides = [7, 9].map((stage) => ({ _tag: "Moved" as const, stage }))
+        const rows = readExchange({ ...node, read: readEach }, sides, partition, { travels: true, tags: "all" })(task)
+        const some = yield* Stream.runCollect(Stream.take(rows as Stream.Stream<unknown>, read)).pipe(
+          Effect.provide(Layer.mergeAll(Shuffle.layerMemory(), Storage.layer))
+        )
+        assert.strictEqual(some.length, Math.min(read, rowsIn))
+        const { metrics } = task
+        assert.deepStrictEqual([metrics.rowsIn, metrics.rowsCut], [rowsIn, rowsIn - some.length])
+        assert.strictEqual(task.book.exchanged, rowsIn)
+      }
+    })
+  )
+
   it.effect("is nothing of a partition without rows", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* rowsOf(2, true), { rows: [], rowsIn: 0 })
@@ -187,6 +222,60 @@ describe("what a reduce task reads", () => {
         )
       )
       assert.deepStrictEqual(each, [1, 0, 0, 0])
+    })
+  )
+})
+
+describe("elements that failed before an exchange", () => {
+  const run = <A>(rows: Rows, f: (rows: Stream.Stream<unknown, unknown>) => Effect.Effect<A, unknown>) =>
+    f(rows as Stream.Stream<unknown, unknown>)
+
+  it.effect("come after the rows, and are cut where nobody reads as far", () =>
+    Effect.gen(function* () {
+      const failed = [new Failed("one", 3), new Failed("two")]
+      for (const [some, all, cut] of [
+        [2, ["a", "b"], 4],
+        [3, ["a", "b", failed[0]], 0],
+        [9, ["a", "b", ...failed], 0]
+      ] as const) {
+        const task = taskOf()
+        const rows = withFailed(Stream.make("a", "b"), failed, task)
+        assert.deepStrictEqual(yield* run(Stream.take(rows, some), Stream.runCollect), [...all])
+        assert.strictEqual(task.metrics.rowsCut, cut)
+      }
+    })
+  )
+
+  it.effect("go round it, and what the types do not hide fails the stream", () =>
+    Effect.gen(function* () {
+      const failure = new Failed("lost")
+      const rows = () => Stream.concat(Stream.make("a", failure, "b"), Stream.fail({ _tag: "Broken" }))
+      for (const [guard, diverted, aborted] of [
+        [{ travels: false, tags: [] }, 0, false],
+        [{ travels: true, tags: ["Other"] }, 1, false],
+        [{ travels: false, tags: ["Broken"] }, 0, true],
+        [{ travels: true, tags: "all" }, 1, true]
+      ] as const) {
+        const failed: Array<Failed> = []
+        const reasons: Array<string> = []
+        const task = {
+          ...taskOf(),
+          abort: (reason: JobError.Reason) =>
+            Effect.andThen(
+              Effect.sync(() => reasons.push(reason._tag)),
+              Effect.interrupt
+            )
+        }
+        const seen: Array<unknown> = []
+        const exit = yield* run(divert(rows(), guard, failed, task), (rows) =>
+          Effect.exit(Stream.runForEach(rows, (row) => Effect.sync(() => seen.push(row))))
+        )
+        assert.deepStrictEqual(failed, diverted === 1 ? [failure] : [])
+        assert.deepStrictEqual(seen, diverted === 1 ? ["a", "b"] : ["a", failure, "b"])
+        assert.deepStrictEqual(reasons, aborted ? ["PartitionFailed"] : [])
+        assert.strictEqual(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), aborted)
+        if (!aborted) assert.deepStrictEqual(exit, Exit.fail({ _tag: "Broken" }))
+      }
     })
   )
 })
