@@ -599,7 +599,7 @@ const batchSource = (paths: ReadonlyArray<string>, options: BatchOptions | undef
  * column. 64-bit integers are `Schema.BigInt`, or `Schema.Number` where they are safe integers.
  *
  * Timestamps are `Schema.Date` (whole milliseconds, floored), `Schema.Number` (milliseconds) or `Schema.BigInt` (in the unit of the
- * column; `INT96` is read in microseconds). A date that no `Date` reaches is an invalid row. A `null` is the missing key of an optional
+ * column; `INT96` is read in microseconds, what is finer is cut off). A date that no `Date` reaches is an invalid row. A `null` is the missing key of an optional
  * field, unless that may be `null`. A column that cannot be read, because it is encrypted, there twice or a decimal of more than 76
  * digits, is a `SchemaMismatch` where it is asked for.
  *

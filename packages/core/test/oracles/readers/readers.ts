@@ -75,22 +75,22 @@ const has = (type: Type, test: (type: Type) => boolean): boolean => {
   }
 }
 
-/** Times to the millisecond, as a `Date` has them. */
-const toMillis = (type: Type, cell: Cell): Cell => {
+/** Times down to a unit, in nanoseconds. */
+const floorTo = (unit: bigint, type: Type, cell: Cell): Cell => {
   if (cell === null) return null
   switch (type.kind) {
     case "timestamp": {
       const value = BigInt(String(cell))
-      return String(value - (((value % 1_000_000n) + 1_000_000n) % 1_000_000n))
+      return String(value - (((value % unit) + unit) % unit))
     }
     case "list":
-      return Array.isArray(cell) ? cell.map((item: Cell) => toMillis(type.item, item)) : cell
+      return Array.isArray(cell) ? cell.map((item: Cell) => floorTo(unit, type.item, item)) : cell
     case "map":
       return Array.isArray(cell)
-        ? cell.map((entry: Cell) => (Array.isArray(entry) ? [entry[0], toMillis(type.item, entry[1])] : entry))
+        ? cell.map((entry: Cell) => (Array.isArray(entry) ? [entry[0], floorTo(unit, type.item, entry[1])] : entry))
         : cell
     case "struct":
-      return Array.isArray(cell) ? type.fields.map((field, i) => toMillis(field, cell[i] ?? null)) : cell
+      return Array.isArray(cell) ? type.fields.map((field, i) => floorTo(unit, field, cell[i] ?? null)) : cell
     default:
       return cell
   }
@@ -165,7 +165,7 @@ const write = async (file: File, python: Python, target: string): Promise<string
 }
 
 const compare = (
-  { columns, writer }: File,
+  { columns, options, writer }: File,
   others: Readonly<Record<"pyarrow" | "duckdb" | "hyparquet", Answer>>,
   sluice: Answer,
   asDates: boolean
@@ -195,12 +195,12 @@ const compare = (
   const lossy = agreeing.length === 0
   if (lossy && "error" in others.pyarrow) return { wrong, refused: undefined, notes: [...notes, "nobody reads it"] }
   const reference = lossy && "columns" in others.pyarrow ? others.pyarrow.columns : written
-  const expected = asDates
-    ? reference.map((column, i) => {
-        const type = columns[i]?.type
-        return type === undefined ? column : column.map((cell) => toMillis(type, cell))
-      })
-    : reference
+  // A `Date` has milliseconds, and `INT96` is read in microseconds.
+  const unit = asDates ? 1_000_000n : options["use_deprecated_int96_timestamps"] === true ? 1000n : 1n
+  const expected = reference.map((column, i) => {
+    const type = columns[i]?.type
+    return type === undefined ? column : column.map((cell) => floorTo(unit, type, cell))
+  })
   const how = asDates ? "sluice, as dates," : "sluice"
   wrong.push(
     ...differences(columns, sluice.columns, expected, never).map((line) => `${how} reads of ${writer}: ${line}`)
