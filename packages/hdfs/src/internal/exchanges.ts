@@ -1,5 +1,4 @@
 import { Effect, Exit, type Scope } from "effect"
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as NodeHttp from "node:http"
 import * as NodeHttps from "node:https"
 import type { Duplex } from "node:stream"
@@ -14,6 +13,7 @@ import {
   type Settle
 } from "./http.ts"
 import { maxHead, maxInterim, wrongCoding } from "./response.ts"
+import { Sending } from "./sending.ts"
 
 // Requests with small answers, over `node:http`: a DataNode sends a `100 Continue` nobody asked for, which undici refuses.
 
@@ -257,58 +257,58 @@ export const make = (options: Options): Effect.Effect<Pick<Http, "ask" | "upload
 
     const upload: Http["upload"] = (asked, body) =>
       Effect.suspend(() => {
+        const length = asked.headers["content-length"]
+        /** Of a body of known length. */
+        let left = length === undefined ? Number.POSITIVE_INFINITY : Number(length)
+        let ended = false
+        /** That the server has all bytes of a known length, though the source has not said yet that there are no more. */
+        let early: Exit.Exit<Answer, Failure> | undefined
         let settled: Exit.Exit<Answer, Failure> | undefined
         let onSettled: Settle | undefined
-        const settle: Settle = (exit) => {
+        const finish: Settle = (exit) => {
           settled ??= exit
           onSettled?.(settled)
         }
-        const exchange = attempt(() => begin(asked, false, settle), settle)
+        const settle: Settle = (exit) => {
+          if (Exit.isFailure(exit) || ended || exit.value.status >= 300) finish(exit)
+          else if (left <= 0) early = exit
+          else finish(Exit.fail(malformed("the server said yes before it had all bytes")))
+        }
+        const exchange = attempt(() => begin(asked, false, settle), finish)
         const answer = Effect.callback<Answer, Failure>((resume) => {
           if (settled === undefined) onSettled = resume
           else resume(settled)
         })
         if (exchange === undefined) return answer
         const { request } = exchange
-        let ended = false
-        const write = (chunks: NonEmptyReadonlyArray<Uint8Array>) =>
-          Effect.callback<void>((resume) => {
-            const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-            exchange.limit("write", readMillis * (1 + bytes / writeBytes))
-            chunks.forEach((chunk, i) => {
-              if (i < chunks.length - 1) request.write(chunk)
-              else {
-                request.write(chunk, (error) => {
-                  // The request's own error says more.
-                  if (error !== undefined && error !== null) return
-                  // While the source is asked, a slow server is not to blame.
-                  exchange.unlimited()
-                  resume(Effect.void)
-                })
-              }
+        const sending = new Sending(
+          (piece, taken) => {
+            exchange.limit("write", readMillis * (1 + piece.length / writeBytes))
+            left -= piece.length
+            request.write(piece, (error) => {
+              // The request's own error says more, where there is no answer.
+              if (error === undefined || error === null || early !== undefined) taken()
             })
-          })
+          },
+          // While the source is asked, a slow server is not to blame.
+          () => exchange.unlimited()
+        )
         const send = Effect.callback<void>((resume) => {
           exchange.onConnected = () => resume(Effect.void)
           if (exchange.connected) exchange.onConnected()
         }).pipe(
-          Effect.andThen(Effect.suspend(() => body(write))),
+          Effect.andThen(Effect.suspend(() => body((chunks) => sending.write(chunks)))),
+          Effect.andThen(sending.flush),
           Effect.andThen(
             Effect.callback<never>(() => {
               ended = true
+              if (early !== undefined) return finish(early)
               request.end()
               exchange.await()
             })
           )
         )
-        return Effect.raceFirst(answer, send).pipe(
-          Effect.flatMap((it) =>
-            ended || it.status >= 300
-              ? Effect.succeed(it)
-              : Effect.fail(malformed("the server said yes before it had all bytes"))
-          ),
-          Effect.ensuring(Effect.sync(() => exchange.close()))
-        )
+        return Effect.raceFirst(answer, send).pipe(Effect.ensuring(Effect.sync(() => exchange.close())))
       })
 
     return { ask, upload }

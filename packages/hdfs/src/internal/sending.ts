@@ -1,0 +1,89 @@
+import { Effect } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+
+/** Bytes of a piece: as many as the kernel takes of a connection at once, and few beside what else an upload holds. */
+const pieceBytes = 512 * 1024
+
+/**
+ * Sends chunks one piece after the other: while the server takes a piece, the next is filled. Whoever gives the chunks is asked
+ * for more in the meantime, as a file that is read, and the connection does not wait for him; small chunks go together.
+ * Chunks are copied, so they are not looked at again.
+ */
+export class Sending {
+  private readonly send: (piece: Uint8Array, taken: () => void) => void
+  private readonly idle: () => void
+  private filling: Uint8Array | undefined
+  private spare: Uint8Array | undefined
+  private filled = 0
+  private underWay = false
+  private begun = false
+  private waiting: (() => void) | undefined
+
+  /** `send` calls its function once the piece is with the kernel; `idle` is called when there is no piece under way any more. */
+  constructor(send: (piece: Uint8Array, taken: () => void) => void, idle: () => void) {
+    this.send = send
+    this.idle = idle
+  }
+
+  /** Takes chunks, at once while there is room; the first when the connection has taken them, which says that it takes any. */
+  write(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void> {
+    let index = 0
+    let at = 0
+    const go: Effect.Effect<void> = Effect.suspend(() => {
+      while (true) {
+        const chunk = chunks[index]
+        if (chunk === undefined) return this.begun ? Effect.void : this.flush
+        if (at < chunk.length) {
+          if (this.filled === pieceBytes) return Effect.andThen(this.taken, go)
+          at += this.fill(chunk, at)
+        } else {
+          index++
+          at = 0
+        }
+      }
+    })
+    return go
+  }
+
+  /** Until all that was written is with the kernel. */
+  readonly flush: Effect.Effect<void> = Effect.suspend(() =>
+    this.underWay ? Effect.andThen(this.taken, this.flush) : Effect.void
+  )
+
+  /** Until the piece under way is with the kernel. */
+  private readonly taken = Effect.callback<void>((resume) => {
+    this.waiting = () => {
+      this.waiting = undefined
+      resume(Effect.void)
+    }
+    return Effect.sync(() => {
+      this.waiting = undefined
+    })
+  })
+
+  /** Copies of a chunk what there is room for; yields how much. */
+  private fill(chunk: Uint8Array, at: number): number {
+    const piece = (this.filling ??= Buffer.allocUnsafeSlow(pieceBytes))
+    const end = Math.min(chunk.length, at + pieceBytes - this.filled)
+    piece.set(at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end), this.filled)
+    this.filled += end - at
+    if (!this.underWay) this.next(piece)
+    return end - at
+  }
+
+  private next(piece: Uint8Array): void {
+    const bytes = piece.subarray(0, this.filled)
+    this.filling = this.spare
+    this.spare = undefined
+    this.filled = 0
+    this.underWay = true
+    this.send(bytes, () => {
+      this.spare = piece
+      this.underWay = false
+      this.begun = true
+      if (this.filled > 0 && this.filling !== undefined) this.next(this.filling)
+      else this.idle()
+      this.waiting?.()
+    })
+  }
+}
