@@ -1,5 +1,5 @@
 import type { Commit, Engine, Storage } from "@sluice/core"
-import { Dataset, Job, JobError } from "@sluice/core"
+import { Dataset, Job, JobError, Partitioner } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Order, Schema, Stream } from "effect"
 import * as fc from "fast-check"
@@ -183,6 +183,8 @@ describe("the account of a job", () => {
 
 type Numbers = Dataset.Dataset<number, number>
 
+const cached = (self: Numbers): Numbers => Dataset.cache(self)
+
 const fails = (n: number) => n % 11 === 5
 
 // Each with what it makes of an array of one partition.
@@ -277,6 +279,27 @@ describe("law", () => {
     )
   )
 
+  test(
+    "what an exchange writes once more for partitions that a cache has is cut",
+    Effect.gen(function* () {
+      const kept = Dataset.range(0, 30, { partitions: 3 }).pipe(
+        Dataset.mapEffect((n) => (n === 29 ? Effect.fail(n) : Effect.succeed(n))),
+        Dataset.keyBy((n) => n),
+        Dataset.partitionBy(Partitioner.make<number>("rest", 3, (n) => n % 3)),
+        (self) => Dataset.cache(self)
+      )
+      const handled = Dataset.catch(kept, (n): Effect.Effect<readonly [number, number]> => Effect.succeed([n, -n]))
+      yield* Dataset.collect(handled)
+      assert.deepStrictEqual(yield* conservation(handled), {
+        read: 49,
+        filtered: 0,
+        deadLettered: 0,
+        cut: 19,
+        written: 30
+      })
+    })
+  )
+
   it.live("a failed element reaches its handler once, and the others go on, whatever is on the way", () =>
     Effect.promise(() =>
       fc.assert(
@@ -294,7 +317,7 @@ describe("law", () => {
               (self) => Dataset.sort(self, Order.Number),
               (self) => Dataset.mapEffect(self, (n) => Effect.succeed(n), { concurrency: 3 }),
               Dataset.mapPartitionsWithFailures(Stream.rechunk(5)),
-              (self) => Dataset.cache(self)
+              cached
             ),
             { maxLength: 4 }
           ),
@@ -321,7 +344,9 @@ describe("law", () => {
                   const order = (a: number, b: number) => a - b
                   assert.deepStrictEqual(found.toSorted(order), expected.toSorted(order))
                   const { conservation } = yield* Dataset.writeText(Dataset.map(handled, String), output())
-                  assert.deepInclude(conservation, { filtered: 0, cut: 0, deadLettered: 0, written: rows })
+                  assert.deepInclude(conservation, { filtered: 0, deadLettered: 0, written: rows })
+                  // A partition with a failed element is not kept; the exchange before it writes the others' rows for nobody.
+                  if (!way.includes(cached)) assert.strictEqual(conservation.cut, 0)
                 }),
                 engine
               )

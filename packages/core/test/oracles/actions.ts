@@ -131,7 +131,7 @@ const accountOf = ({ conservation }: Commit.Manifest, rows: number, facts: Facts
     written === rows &&
     (facts.setAside === undefined || facts.cuts || deadLettered === facts.setAside) &&
     (facts.filters || filtered === 0) &&
-    (facts.cuts || cut === 0) &&
+    (facts.cuts || facts.caches || cut === 0) &&
     (facts.read === undefined || facts.cuts || read === facts.read)
   return right
     ? undefined

@@ -49,6 +49,8 @@ export interface Facts {
   readonly filters: boolean
   /** Whether some step ends before its input does. */
   readonly cuts: boolean
+  /** A later action may find a partition in a cache that an exchange has written once more for nobody: those rows are cut. */
+  readonly caches: boolean
   /** The rows of the source, where it is read once and to its end, and how many of them are set aside. */
   readonly read: number | undefined
   readonly setAside: number | undefined
@@ -227,6 +229,7 @@ export const factsOf = (pipe: Pipe): Facts => {
       !steps.every((name) => keeping.has(name) || moving.has(name) || name === "take each" || name === "until each") ||
       sources.some(({ kind, min }) => kind === "range" || kind === "streams" || min > 0),
     cuts: steps.some((name) => cutting.has(name)),
+    caches: steps.includes("cache"),
     read:
       inOneStage && source !== undefined && knows(source) ? source.parts.flat().length + setAside(source) : undefined,
     setAside: sources.every((one) => setAside(one) === 0)

@@ -11,6 +11,7 @@ import { Current, type DeadLetter, type TaskMetrics } from "../../TaskContext.ts
 import { type Account, type Book, countRows, rowsOfBatch, settle, weighBatches, weighRows } from "../task/account.ts"
 import { addMetrics, makeMetrics, totals } from "../task/metrics.ts"
 import { EngineFailure, raceAbort, type TaskRuntime } from "../task/runtime.ts"
+import { unreadRows } from "../planner/wide.ts"
 import { type LetterFile, makeLetterWriter, shown } from "./letters.ts"
 
 // A failure on its way from a task to the caller of the action: what failed, and where. The user's own errors are `Failed`, so
@@ -94,17 +95,25 @@ export const count = (progress: Progress, stage: Stage, partition: number, done:
   for (const effect of done.effects) effect()
 }
 
-/** The account of a job so far: of all its sources' rows, what became of them. `written` are those of the result stage. */
-export const accountOf = ({ done }: Progress, result: number): RowAccount => {
+/**
+ * The account of a job so far: of all its sources' rows, what became of them. `written` are those of the result stage; what an exchange
+ * has for nobody is cut.
+ */
+export const accountOf = ({ done, stageValues }: Progress, result: number): RowAccount => {
   const sum = { read: 0, deadLettered: 0, cut: 0, written: 0 }
+  const reads = new Map<number, Set<number | undefined>>()
   for (const [stage, tasks] of done) {
     for (const { account } of tasks.values()) {
       sum.read += account.source
       sum.deadLettered += account.setAside
       sum.cut += account.cut
       if (stage === result) sum.written += account.out
+      for (const { partition, stage } of account.reads) {
+        reads.set(stage, (reads.get(stage) ?? new Set()).add(partition))
+      }
     }
   }
+  for (const stage of done.keys()) sum.cut += unreadRows(stageValues.get(stage), reads.get(stage) ?? new Set())
   return { ...sum, filtered: sum.read - sum.deadLettered - sum.cut - sum.written }
 }
 
@@ -153,7 +162,7 @@ export const attempt = Effect.fnUntraced(function* (
   progress.running.add(metrics)
   const effects: Array<() => void> = []
   const ahead = stage.work?.ahead === true
-  const book: Book = { ahead, exchanged: 0, out: 0, unread: 0 }
+  const book: Book = { ahead, exchanged: 0, out: 0, unread: 0, reads: [] }
   const run = Effect.fnUntraced(function* (
     abort: TaskRuntime["abort"]
   ): Effect.fn.Return<Pick<Done, "value" | "letters">, unknown, unknown> {

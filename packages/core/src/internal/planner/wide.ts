@@ -20,6 +20,9 @@ interface MapOutput {
   readonly failed: ReadonlyArray<Failed>
 }
 
+const isMapOutputs = (value: unknown): value is MapOutputs =>
+  Predicate.hasProperty(value, "statuses") && Predicate.hasProperty(value, "failed")
+
 export const isMapOutput = (value: unknown): value is MapOutput => Predicate.hasProperty(value, "status")
 
 /** An error of the program's own on its way through the shuffle, whose errors are the engine's. */
@@ -135,6 +138,20 @@ export const mapBytes = (outputs: unknown, partition: number): ReadonlyArray<num
 export const writtenBytes = (outputs: unknown): number =>
   Array.from(filledOf(outputs as MapOutputs).values()).reduce((sum, bytes) => sum + bytes, 0)
 
+/**
+ * Rows that a map stage wrote into partitions that nobody began to read (`undefined` began to read them all): what a cache has is not
+ * read again.
+ */
+export const unreadRows = (outputs: unknown, read: ReadonlySet<number | undefined>): number => {
+  if (!isMapOutputs(outputs) || read.has(undefined)) return 0
+  let unread = 0
+  for (const { partitions, rows } of outputs.statuses) {
+    for (const [index, partition] of partitions.entries()) if (!read.has(partition)) unread += rows[index] ?? 0
+  }
+  // The elements that failed come with the first partition.
+  return read.has(0) ? unread : outputs.failed.reduce((sum, { rows }) => sum + rows, unread)
+}
+
 /** All that a map stage wrote, for one task. */
 export const readWhole =
   (
@@ -145,6 +162,7 @@ export const readWhole =
   (task: TaskRuntime): Rows =>
     Stream.suspend(() => {
       const outputs = task.stageValue(stage) as MapOutputs
+      task.book.reads.push({ stage, partition: undefined })
       const slice = { statuses: outputs.statuses, from: 0, to: partitions }
       return exchanged(
         Stream.concat(
@@ -220,6 +238,7 @@ export const readExchange =
   (node: Exchange, sides: ReadonlyArray<Side>, partition: number, guard: Guard) =>
   (task: TaskRuntime): Rows =>
     Stream.suspend(() => {
+      for (const side of sides) if (side._tag === "Moved") task.book.reads.push({ stage: side.stage, partition })
       if (
         (partition > 0 || !guard.travels) &&
         sides.every(

@@ -128,6 +128,7 @@ export interface Account {
   readonly filtered: number
   readonly setAside: number
   readonly cut: number
+  readonly reads: ReadonlyArray<Read>
 }
 
 /** What a task's metrics do not say of its rows. */
@@ -140,6 +141,14 @@ export interface Book {
   out: number
   /** Rows that a source set aside. */
   unread: number
+  /** Partitions of other stages that it began to read; all of a stage's where there is no number. */
+  readonly reads: Array<Read>
+}
+
+/** That a task began to read what another stage wrote. */
+export interface Read {
+  readonly stage: number
+  readonly partition: number | undefined
 }
 
 /**
@@ -169,6 +178,7 @@ export const settle = (metrics: TaskMetrics, book: Book): Result.Result<Account,
     out: book.out,
     filtered: metrics.rowsFiltered,
     setAside: book.unread + missing + dropped,
-    cut: rowsCut
+    cut: rowsCut,
+    reads: book.reads
   })
 }

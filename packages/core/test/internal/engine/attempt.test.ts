@@ -28,7 +28,7 @@ const none: Rows = { source: 0, out: 0, setAside: 0, cut: 0 }
 
 /** A task that ended well and came to so many rows; it asked for something once. */
 const done = (rows: Partial<Rows>, more: Partial<Done> = {}): Done => {
-  const account = { ...none, ...rows, in: rows.source ?? 0, filtered: 0 }
+  const account = { ...none, ...rows, in: rows.source ?? 0, filtered: 0, reads: [] }
   return {
     value: undefined,
     metrics: {

@@ -26,7 +26,7 @@ export const taskOf = (): TaskRuntime => {
     stageValue: () => undefined,
     weigh: weighRows,
     rowsOf: undefined,
-    book: { ahead: false, exchanged: 0, out: 0, unread: 0 }
+    book: { ahead: false, exchanged: 0, out: 0, unread: 0, reads: [] }
   }
 }
 
