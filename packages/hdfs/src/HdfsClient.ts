@@ -432,10 +432,15 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
   return HdfsClient.of({
     open,
     readRange,
-    readRanges: (path, ranges, options) =>
-      Effect.forEach(ranges, ({ length, offset }) => readRange(path, offset, length, options), {
-        concurrency: options?.concurrency ?? 8
-      }),
+    readRanges: (path, ranges, options) => {
+      const concurrency = options?.concurrency ?? 8
+      return Number.isInteger(concurrency) && concurrency > 0
+        ? Effect.forEach(ranges, ({ length, offset }) => readRange(path, offset, length, options), { concurrency })
+        : web.fail(
+            { method: "GET", operation: "OPEN", path },
+            new E.InvalidArgument({ detail: `concurrency is ${concurrency}; it has to be a whole number above 0` })
+          )
+    },
     create,
     write,
     append,

@@ -239,6 +239,9 @@ describe("a read has every byte", () => {
             yield* reason(hdfs.readRange("/f", offset, length), "InvalidArgument")
             yield* reason(readAll(hdfs, "/f", { offset, length }), "InvalidArgument")
           }
+          for (const concurrency of [0, -1, 0.5, Number.NaN]) {
+            yield* reason(hdfs.readRanges("/f", [{ offset: 0, length: 1 }], { concurrency }), "InvalidArgument")
+          }
         })
       )
       assert.strictEqual(server.seen.filter(({ url }) => url.pathname === "/data").length, 1)

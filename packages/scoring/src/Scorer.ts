@@ -222,6 +222,8 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
   const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
   const timeoutMillis = Duration.toMillis(timeout)
   const retry: RetryPolicy.RetryPolicy = { ...RetryPolicy.defaults, ...options.retry }
+  if (retry.maxAttempts !== Infinity) yield* positive("retry.maxAttempts", retry.maxAttempts)
+  if (!(retry.factor >= 1)) return yield* setupError(`retry.factor must be 1 or more, got ${retry.factor}`)
   const given = Object.entries({ ...protocol.headers, ...options.headers }).map(([name, value]) => ({
     name: name.toLowerCase(),
     secret: Redacted.isRedacted(value),

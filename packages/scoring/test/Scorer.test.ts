@@ -472,7 +472,10 @@ describe("Scorer", () => {
     { endpoints: ["user:secret@host:8080/score"] },
     { endpoints: ["http://user:secret@host/score"] },
     { endpoints: ["http://host"], concurrency: 0 },
-    { endpoints: ["http://host"], features: -1 }
+    { endpoints: ["http://host"], features: -1 },
+    { endpoints: ["http://host"], retry: { maxAttempts: 0 } },
+    { endpoints: ["http://host"], retry: { maxAttempts: Number.NaN } },
+    { endpoints: ["http://host"], retry: { factor: 0.5 } }
   ])("refuses options that make no sense: %j", (options) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Scorer.make(options))

@@ -1,3 +1,6 @@
+// V8 keeps a string of Latin-1 in one byte a character, any other in two. The beginning tells.
+const beyondLatin1 = /[\u0100-\uffff]/
+
 // Bytes a value takes on the V8 heap, roughly: what matters is the order of magnitude, and that it is cheap.
 const ofValue = (value: unknown, depth: number): number => {
   switch (typeof value) {
@@ -8,7 +11,7 @@ const ofValue = (value: unknown, depth: number): number => {
     case "bigint":
       return 24
     case "string":
-      return 16 + value.length
+      return 16 + (beyondLatin1.test(value.slice(0, 64)) ? 2 : 1) * value.length
     case "object": {
       if (value === null) return 8
       if (ArrayBuffer.isView(value)) return 64 + value.byteLength
