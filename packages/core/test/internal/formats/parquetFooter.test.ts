@@ -188,7 +188,11 @@ describe("the columns of a row group", () => {
       const { at, bytes, struct } = yield* written
       const same = Thrift.write(struct)
       const footer = Footer.parse(same, at + same.length + Footer.trailerBytes)
-      const ranges = Footer.rangesOf(footer.rowGroups[0]!, undefined)
+      const [group, next] = footer.rowGroups
+      const ranges = Footer.rangesOf(group!, undefined)
+      // From the first byte of the first column to the last of the last.
+      assert.deepStrictEqual(ranges, [{ offset: group!.offset, length: group!.length }])
+      assert.deepStrictEqual([group!.offset, group!.length], [4, next!.offset - 4])
       const some = ranges.map(({ length, offset }) => bytes.subarray(offset, offset + length))
       const before = chunksOf(struct).map((chunk) => Thrift.int(metaOf(chunk), 7)!)
       const lengthsWith = (lengths: ReadonlyArray<number>) =>
