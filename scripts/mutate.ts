@@ -275,10 +275,34 @@ const killers = new Map<string, string>()
 // What the test process remembers of the module that was mutated before is to go as well.
 let lastMutated: string | undefined
 
-/** Runs the test files that reach a function of a module, the one that is likeliest to fail first; "survived" where all pass. */
+// One that hangs is given up with those it is run with.
+const partMillis = 20_000
+
+/** Test files as they are run together: the likeliest alone, three more, and then so many as take a while. */
+const partsOf = (
+  tests: ReadonlyArray<readonly [file: string, known: Known]>
+): ReadonlyArray<ReadonlyArray<readonly [file: string, known: Known]>> => {
+  const parts: Array<Array<readonly [file: string, known: Known]>> = []
+  let size = Infinity
+  for (const test of tests.slice(4)) {
+    if (size > partMillis) {
+      parts.push([])
+      size = 0
+    }
+    parts.at(-1)?.push(test)
+    size += test[1].millis
+  }
+  return [tests.slice(0, 1), tests.slice(1, 4), ...parts].filter((part) => part.length > 0)
+}
+
+/**
+ * Runs the test files that reach a function of a module, the one that is likeliest to fail first; "survived" where all pass. Where the
+ * first few pass, `refuses` is asked: the compiler takes less time than the other tests.
+ */
 const judge = async (
   name: string,
-  reaches: ReadonlyArray<readonly [file: string, known: Known]>
+  reaches: ReadonlyArray<readonly [file: string, known: Known]>,
+  refuses: () => boolean
 ): Promise<readonly [outcome: Outcome, note: string]> => {
   const own = Path.basename(name).toLowerCase()
   const folder = Path.basename(Path.dirname(name))
@@ -290,7 +314,9 @@ const judge = async (
   const tests = reaches
     .toSorted(([one, { millis: a }], [other, { millis: b }]) => place(one) - place(other) || a - b)
     .slice(0, mostFiles)
-  for (const part of [tests.slice(0, 1), tests.slice(1, 4), tests.slice(4)].filter((part) => part.length > 0)) {
+  const parts = partsOf(tests)
+  for (const [index, part] of parts.entries()) {
+    if (index === 2 && refuses()) return ["refused", ""]
     const limits = { millis: 60_000 + 5 * part.reduce((sum, [, { millis }]) => sum + millis, 0), testMillis: 60_000 }
     const changed = [sourceOf(name), ...(lastMutated === undefined ? [] : [lastMutated])]
     lastMutated = sourceOf(name)
@@ -311,6 +337,7 @@ const judge = async (
     if (failed.file !== "") killers.set(name, failed.file)
     return [late ? "timeout" : "killed", `${failed.file} > ${title}: ${message.split("\n")[0]?.slice(0, 160)}`]
   }
+  if (parts.length <= 2 && refuses()) return ["refused", ""]
   return ["survived", reaches.length === 0 ? "no test runs it" : ""]
 }
 
@@ -334,14 +361,16 @@ const tryMutants = async (): Promise<ReadonlyArray<Result>> => {
     }
     // Else a test that fails of itself would count as one that noticed.
     if (!checked.has(name)) {
-      const [outcome, note] = await judge(name, reaches.slice(0, 4))
+      const [outcome, note] = await judge(name, reaches.slice(0, 4), () => false)
       if (outcome !== "survived") throw new Error(`${name} is not mutated and its tests fail: ${note}`)
       checked.add(name)
     }
     const reason = reasonOf(name, mutant)
     write(name, apply(text, mutant))
-    const [judgement, note] = reason === undefined ? await judge(name, reaches) : (["equivalent", reason] as const)
-    const outcome = judgement === "survived" && options.types && !compiles() ? "refused" : judgement
+    const [outcome, note] =
+      reason === undefined
+        ? await judge(name, reaches, () => options.types && !compiles())
+        : (["equivalent", reason] as const)
     write(name, text)
     results.push({ name, mutant, outcome, note })
     // Another run may have added to them.
