@@ -146,7 +146,7 @@ export interface Book {
 }
 
 /** That a task began to read what another stage wrote. */
-export interface Read {
+interface Read {
   readonly stage: number
   readonly partition: number | undefined
 }
