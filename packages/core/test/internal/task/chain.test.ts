@@ -81,6 +81,27 @@ describe("a run of narrow steps", () => {
         assert.isFalse(values.some((value) => value instanceof Failed))
       }
       assert.strictEqual(yield* Effect.flip(run([fail, double], upTo(6))), "three")
+      // Past a step that does not know of it, though nothing comes out of that any more.
+      const past: Operator = {
+        _tag: "MapPartitions",
+        name: "past",
+        oneToOne: true,
+        elementwise: true,
+        f: (rows) => rows
+      }
+      for (const [arrays, values] of [
+        [
+          [upTo(3), [3]],
+          [0, 1, 2, -1]
+        ],
+        [[[3]], [-1]],
+        [
+          [[3], [4]],
+          [4, -1]
+        ]
+      ] as const) {
+        assert.deepStrictEqual((yield* run([fail, past, caught], ...arrays)).chunks.flat(), [...values])
+      }
     })
   )
 })
