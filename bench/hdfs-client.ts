@@ -9,6 +9,7 @@ import { Clock, Console, Effect, Layer, Stream } from "effect"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
 import { type Job, operations, rangeLength, rangeOffsets } from "./support/hdfs.ts"
+import { peakResident } from "./support/resident.ts"
 
 const [job = "", url = "", path = "", size = "0", local = ""] = process.argv.slice(2)
 const bytes = Number(size)
@@ -109,7 +110,7 @@ const main = Effect.gen(function* () {
   const started = yield* Clock.currentTimeNanos
   const value = yield* isJob(job) ? jobs[job] : Effect.die(`there is no job ${job}`)
   const seconds = Number((yield* Clock.currentTimeNanos) - started) / 1e9
-  yield* Console.log(JSON.stringify({ seconds, value, before, peak: process.resourceUsage().maxRSS * 1024 }))
+  yield* Console.log(JSON.stringify({ seconds, value, before, peak: peakResident() }))
 })
 
 await Effect.runPromise(

@@ -36,7 +36,7 @@ const build = Effect.gen(function* () {
   if (!process.argv.includes("--no-build")) yield* shell("npm", ["run", "-s", "build"])
   yield* Effect.sync(() => {
     Fs.mkdirSync(join(built, "support"), { recursive: true })
-    for (const name of ["hdfs-client", "hdfs-parquet", "support/hdfs"]) {
+    for (const name of ["hdfs-client", "hdfs-parquet", "support/hdfs", "support/resident"]) {
       const source = Fs.readFileSync(new URL(`${name}.ts`, import.meta.url), "utf8")
       Fs.writeFileSync(join(built, `${name}.js`), stripTypeScriptTypes(source).replaceAll('.ts"', '.js"'))
     }

@@ -6,6 +6,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Dataset, Engine, Events, Executor, Shuffle, Storage } from "@sluice/core"
 import { Effect, Layer, Order, Schema, Stream } from "effect"
+import { peakResident } from "./resident.ts"
 
 /** Of a line of ASCII, in 32 bits. */
 export const hashOf = (line: string): number => {
@@ -90,7 +91,7 @@ const main = Effect.fnUntraced(function* (
     Effect.provide(action(input, output), engine),
     Effect.sync(() => clearInterval(timer))
   )
-  report.resident = process.resourceUsage().maxRSS * 1024
+  report.resident = peakResident()
   console.log(JSON.stringify(report))
 })
 

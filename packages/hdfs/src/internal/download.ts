@@ -50,7 +50,7 @@ export class Download {
   private readyBytes = 0
   private over = false
   private failure: Failure | undefined
-  private waiting: (() => void) | undefined
+  private waiting: ((done: Effect.Effect<void>) => void) | undefined
   // How long bytes were waited for since there was progress. While nobody asks for more, a slow server is not to blame.
   private waitingSince = performance.now()
   private waited = 0
@@ -99,14 +99,14 @@ export class Download {
   private fail(failure: Failure): void {
     if (!this.over) this.failure = failure
     this.close()
-    this.waiting?.()
+    this.wake()
   }
 
   private end(): void {
     if (this.over) return
     if (!this.response.end()) return this.fail(closed)
     this.close()
-    this.waiting?.()
+    this.wake()
   }
 
   private read(bytes: Uint8Array): boolean {
@@ -120,18 +120,23 @@ export class Download {
     if (this.response.malformed !== undefined) this.fail({ _tag: "Malformed", detail: this.response.malformed })
     else if (this.response.done) this.close()
     const isHead = this.response.head !== undefined && !this.headGiven
-    if (this.over || this.readyBytes > 0 || isHead) this.waiting?.()
+    if (this.over || this.readyBytes > 0 || isHead) this.wake()
     // With one buffer only who waits for bytes has done with those before.
     return this.waiting !== undefined || (!this.reuse && this.readyBytes < ahead)
   }
 
+  /** Says who waits that there is something new. */
+  private wake(): void {
+    const { waiting } = this
+    if (waiting === undefined) return
+    this.waiting = undefined
+    this.waited += performance.now() - this.waitingSince
+    waiting(Effect.void)
+  }
+
   /** Until there is something new. */
   private readonly wait = Effect.callback<void>((resume) => {
-    this.waiting = () => {
-      this.waiting = undefined
-      this.waited += performance.now() - this.waitingSince
-      resume(Effect.void)
-    }
+    this.waiting = resume
     this.waitingSince = performance.now()
     this.socket.resume()
     return Effect.sync(() => {

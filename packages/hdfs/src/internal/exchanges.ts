@@ -47,7 +47,7 @@ const keptOnlyInSilence = <A extends NodeHttp.Agent>(agent: A): A => {
   const keep = agent.keepSocketAlive.bind(agent)
   const reuse = agent.reuseSocket.bind(agent)
   agent.keepSocketAlive = (socket) => {
-    const listener = unasked(socket)
+    const listener = listeners.get(socket) ?? unasked(socket)
     listeners.set(socket, listener)
     socket.on("data", listener)
     return keep(socket)
@@ -63,9 +63,8 @@ const keptOnlyInSilence = <A extends NodeHttp.Agent>(agent: A): A => {
 /** Follows a request of `node:http` to the end of its answer, within the limits of `options`; settles once. */
 class Exchange {
   readonly request: NodeHttp.ClientRequest
-  /** Whether there is a connection; `onConnected` is called when there is. */
-  connected = false
-  onConnected: (() => void) | undefined
+  private connected = false
+  private onConnected: (() => void) | undefined
   private readonly options: Options
   private readonly settle: Settle
   private settled = false
@@ -105,6 +104,15 @@ class Exchange {
   /** Whether nothing of an answer came over a connection that had been used before. */
   get stale(): boolean {
     return this.request.reusedSocket && !this.answered && this.interim === 0
+  }
+
+  /**
+   * Calls a function once there is a connection. A function that is assigned to a property, as `this.onConnected = () => …`, V8
+   * puts into old memory at once, where it keeps all that it sees until the next large collection.
+   */
+  whenConnected(connected: () => void): void {
+    if (this.connected) connected()
+    else this.onConnected = connected
   }
 
   /** Fails when this phase is not over in time; the phase before it is. */
@@ -244,8 +252,7 @@ export const make = (options: Options): Effect.Effect<Pick<Http, "ask" | "upload
           const sent = attempt(() => begin(asked, true, settle), settle)
           exchange = sent
           if (sent === undefined) return
-          sent.onConnected = () => sent.await()
-          if (sent.connected) sent.await()
+          sent.whenConnected(() => sent.await())
           sent.request.end()
         }
         send()
@@ -293,10 +300,7 @@ export const make = (options: Options): Effect.Effect<Pick<Http, "ask" | "upload
           // While the source is asked, a slow server is not to blame.
           () => exchange.unlimited()
         )
-        const send = Effect.callback<void>((resume) => {
-          exchange.onConnected = () => resume(Effect.void)
-          if (exchange.connected) exchange.onConnected()
-        }).pipe(
+        const send = Effect.callback<void>((resume) => exchange.whenConnected(() => resume(Effect.void))).pipe(
           Effect.andThen(Effect.suspend(() => body((chunks) => sending.write(chunks)))),
           Effect.andThen(sending.flush),
           Effect.andThen(

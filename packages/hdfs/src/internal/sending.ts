@@ -52,14 +52,13 @@ export class Sending {
 
   /** Until the piece under way is with the kernel. */
   private readonly taken = Effect.callback<void>((resume) => {
-    this.waiting = () => {
-      this.waiting = undefined
-      resume(Effect.void)
-    }
-    return Effect.sync(() => {
-      this.waiting = undefined
-    })
+    this.wait(() => resume(Effect.void))
+    return Effect.sync(() => this.wait(undefined))
   })
+
+  private wait(waiting: (() => void) | undefined): void {
+    this.waiting = waiting
+  }
 
   /** Copies of a chunk what there is room for; yields how much. */
   private fill(chunk: Uint8Array, at: number): number {
@@ -83,7 +82,9 @@ export class Sending {
       this.begun = true
       if (this.filled > 0 && this.filling !== undefined) this.next(this.filling)
       else this.idle()
-      this.waiting?.()
+      const { waiting } = this
+      this.waiting = undefined
+      waiting?.()
     })
   }
 }

@@ -53,9 +53,18 @@ const notDone = (reason: E.Reason): boolean =>
 const ambiguous = (reason: E.Reason): boolean =>
   (reason._tag === "Connection" && reason.sent) || (reason._tag === "Timeout" && reason.phase === "read")
 
+/** What every URL of a NameNode begins with. */
+const prefixOf = (nameNode: URL): string => {
+  const url = new URL(nameNode.href)
+  url.search = ""
+  url.hash = ""
+  return `${url.href.replace(/\/+$/, "")}/webhdfs/v1`
+}
+
 export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsAuth["Service"]): WebHdfs => {
   const transport = Transport.make(http, config)
   const nameNodes = config.nameNodes.map((each) => new URL(each))
+  const prefixes = new Map(nameNodes.map((each) => [each, prefixOf(each)]))
   let active = 0
   let answered = false
 
@@ -78,15 +87,17 @@ export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsA
     nameNode: URL
   ): Effect.fn.Return<Transport.Exchange, E.HdfsError> {
     const credentials = yield* auth.credentials(nameNode)
-    const url = new URL(nameNode.href)
-    url.pathname = `${nameNode.pathname.replace(/\/+$/, "")}/webhdfs/v1${encodePath(call.path === "" ? "/" : call.path)}`
-    url.searchParams.set("op", call.operation)
+    // One URL of its parts: each change of a URL takes it apart and puts it together again.
+    const query = new URLSearchParams(nameNode.search)
+    query.set("op", call.operation)
     for (const [name, value] of Object.entries(call.params ?? {})) {
-      if (value !== undefined) url.searchParams.set(name, String(value))
+      if (value !== undefined) query.set(name, String(value))
     }
     for (const [name, value] of Object.entries(credentials.params)) {
-      url.searchParams.set(name, Redacted.isRedacted(value) ? String(Redacted.value(value)) : value)
+      query.set(name, Redacted.isRedacted(value) ? String(Redacted.value(value)) : value)
     }
+    const prefix = prefixes.get(nameNode) ?? prefixOf(nameNode)
+    const url = new URL(`${prefix}${encodePath(call.path === "" ? "/" : call.path)}?${query.toString()}`)
     return {
       operation: call.operation,
       path: call.path,
