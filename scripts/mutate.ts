@@ -1,7 +1,7 @@
 /**
  * How much the tests notice: makes small mistakes in the core modules, one at a time, and runs the tests that reach each.
  *
- *     npm run mutate -- --module shuffle/sorter --per-module 15 --seed 1
+ *     npm run mutate -- --module sorter --per-module 15 --seed 1
  *
  * A mutant is *killed* by a test that fails or by tests that do not end in time; it *survives* where all pass. Mutants that
  * the compiler refuses, and those that `scripts/mutate/equivalent.json` lists with the reason why they change nothing, do not count.
@@ -18,31 +18,31 @@ import { apply, choose, instrument, type Mutant, mutantsOf } from "./mutate/muta
 import type { Ran, Request } from "./mutate/runner.ts"
 
 const modules = [
-  "Commit",
-  "Condition",
-  "Partitioner",
-  "internal/commit/lease",
-  "internal/commit/publish",
-  "internal/commit/recover",
-  "internal/engine/attempt",
-  "internal/engine/stages",
-  "internal/formats/lines",
-  "internal/formats/parquetFooter",
-  "internal/formats/parquetWhere",
-  "internal/formats/splits",
-  "internal/planner/adaptive",
-  "internal/planner/cache",
-  "internal/planner/exchange",
-  "internal/planner/scan",
-  "internal/planner/wide",
-  "internal/scheduler/state",
-  "internal/shuffle/blocks",
-  "internal/shuffle/bytes",
-  "internal/shuffle/output",
-  "internal/shuffle/plain",
-  "internal/shuffle/sorter",
-  "internal/shuffle/table",
-  "internal/task/chain"
+  "commit/Commit",
+  "task/Condition",
+  "shuffle/Partitioner",
+  "commit/internal/lease",
+  "commit/internal/publish",
+  "commit/internal/recover",
+  "engine/internal/attempt",
+  "engine/internal/stages",
+  "formats/internal/text/lines",
+  "formats/internal/parquet/footer",
+  "formats/internal/parquet/where",
+  "formats/internal/splits",
+  "plan/internal/adaptive",
+  "engine/internal/cache",
+  "plan/internal/exchange",
+  "plan/internal/scan",
+  "plan/internal/wide",
+  "engine/internal/scheduler/state",
+  "shuffle/internal/blocks",
+  "codec/internal/bytes",
+  "shuffle/internal/output",
+  "codec/internal/plain",
+  "shuffle/internal/sorter",
+  "shuffle/internal/table",
+  "task/internal/chain"
 ]
 
 const { values: options } = parseArgs({

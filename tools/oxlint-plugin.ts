@@ -3,41 +3,20 @@
  */
 import * as Path from "node:path"
 
-/** The modules of `packages/core/src` from top to bottom. A module may import only those below it. */
-const order: ReadonlyArray<string> = [
-  "Engine",
-  "Job",
-  "Progress",
-  "Program",
-  "Dataset",
-  "Commit",
-  "Action",
-  "Planner",
-  "Optimizer",
-  "Scheduler",
-  "Executor",
-  "Stage",
-  "Task",
-  "Plan",
-  "EngineConfig",
-  "Shuffle",
-  "Partitioner",
-  "Codec",
-  "formats/*",
-  "Vector",
-  "Accumulator",
-  "Broadcast",
-  "TaskContext",
-  "Format",
-  "Condition",
-  "Origin",
-  "StoragePath",
-  "Storage",
-  "Events",
-  "JobError",
-  "FormatError",
-  "StorageError"
-]
+/** The folders of `packages/core/src` and their floors. A module imports from its own folder and from the floors below. */
+const floors: Readonly<Record<string, number>> = {
+  testing: 10,
+  dataset: 9,
+  commit: 8,
+  engine: 7,
+  plan: 6,
+  formats: 6,
+  task: 5,
+  shuffle: 4,
+  observe: 3,
+  storage: 2,
+  codec: 1
+}
 
 interface Node {
   readonly type: string
@@ -72,12 +51,7 @@ const locate = (filename: string): { readonly pkg: string; readonly file: string
   return pkg === undefined || file === undefined ? undefined : { pkg, file }
 }
 
-/** The place of a public module, or of the concept an `internal/<concept>` file serves; -1 when it has none. */
-const rank = (file: string): number => {
-  const [first = "", second] = file.replace(/^internal\//, "").split("/")
-  if (second !== undefined && order.includes(`${first}/*`)) return order.indexOf(`${first}/*`)
-  return order.findIndex((name) => name.toLowerCase() === first.toLowerCase())
-}
+const folderOf = (file: string): string => file.split("/")[0] ?? ""
 
 /** Calls `visit` for every module named by a static import or re-export. */
 const onImports = (visit: (source: string, node: Node) => void): Visitor => {
@@ -90,24 +64,22 @@ const onImports = (visit: (source: string, node: Node) => void): Visitor => {
 const downward = {
   create: (context: Context): Visitor => {
     const here = locate(context.filename)
-    if (here?.pkg !== "core") return {}
-    const from = rank(here.file)
-    if (from < 0) {
-      if (!/^[A-Z]\w*$/.test(here.file)) return {}
+    if (here?.pkg !== "core" || here.file === "index") return {}
+    const folder = folderOf(here.file)
+    const from = floors[folder]
+    if (from === undefined) {
       return {
-        Program: (node) => context.report({ node, message: `Give ${here.file} its place in tools/oxlint-plugin.ts.` })
+        Program: (node) => context.report({ node, message: `Give ${folder} its floor in tools/oxlint-plugin.ts.` })
       }
     }
     return onImports((source, node) => {
       if (!source.startsWith(".")) return
-      // What is internal may serve several modules: it has no place itself, but imports only what lies below its own.
       const target = locate(Path.resolve(Path.dirname(context.filename), source))
-      if (target === undefined || target.file.startsWith("internal/")) return
-      const to = rank(target.file)
-      if (to < 0 || to >= from) return
+      const to = target === undefined ? undefined : floors[folderOf(target.file)]
+      if (target === undefined || to === undefined || to < from || folderOf(target.file) === folder) return
       context.report({
         node,
-        message: `${here.file} must not import ${target.file}: it lies above (the order is in tools/oxlint-plugin.ts).`
+        message: `${here.file} must not import ${target.file}: it lies no lower (the floors are in tools/oxlint-plugin.ts).`
       })
     })
   }

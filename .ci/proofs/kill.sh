@@ -3,4 +3,4 @@
 set -eu
 cd "$(dirname "$0")/../.."
 # The JSON report stays that of the tests: it is what the last line of .ci/run counts.
-SLUICE_KILLS="${SLUICE_KILLS:-25}" exec npx vitest run --reporter=default packages/core/test/kill/Kill.test.ts packages/core/test/CommitLaws.test.ts
+SLUICE_KILLS="${SLUICE_KILLS:-25}" exec npx vitest run --reporter=default packages/core/test/commit/kill/Kill.test.ts packages/core/test/commit/CommitLaws.test.ts

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 proof() {
-  ./node_modules/.bin/node --conditions=@sluice/source packages/core/test/kill/syscalls.ts "$@"
+  ./node_modules/.bin/node --conditions=@sluice/source packages/core/test/commit/kill/syscalls.ts "$@"
 }
 if [ "${1:-}" = --all ]; then
   proof

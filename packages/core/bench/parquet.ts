@@ -3,11 +3,11 @@ import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Effect, Schema, Stream } from "effect"
-import type { Source } from "../src/Format.ts"
+import type { Source } from "../src/task/Format.ts"
 import * as Parquet from "../src/formats/Parquet.ts"
 import * as Text from "../src/formats/Text.ts"
-import * as Storage from "../src/Storage.ts"
-import * as Vector from "../src/Vector.ts"
+import * as Storage from "../src/storage/Storage.ts"
+import * as Vector from "../src/formats/Vector.ts"
 
 const options = { splitBytes: 128 * 1024 * 1024, openCostBytes: 4 * 1024 * 1024 }
 const rows = 400_000

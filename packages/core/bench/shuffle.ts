@@ -6,10 +6,10 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import * as v8 from "node:v8"
 import { Effect, Order, Stream } from "effect"
-import * as Codec from "../src/Codec.ts"
-import { Reader, Writer } from "../src/internal/shuffle/bytes.ts"
-import * as Partitioner from "../src/Partitioner.ts"
-import * as Shuffle from "../src/Shuffle.ts"
+import * as Codec from "../src/codec/Codec.ts"
+import { Reader, Writer } from "../src/codec/internal/bytes.ts"
+import * as Partitioner from "../src/shuffle/Partitioner.ts"
+import * as Shuffle from "../src/shuffle/Shuffle.ts"
 
 const [folder = "", only = ""] = process.argv.slice(2)
 const CHUNK = Number(process.env.CHUNK ?? 1024)

@@ -5,62 +5,62 @@
  */
 
 /** @since 0.1.0 */
-export * as Dataset from "./Dataset.ts"
+export * as Dataset from "./dataset/Dataset.ts"
 /** @since 0.1.0 */
-export * as Action from "./Action.ts"
+export * as Action from "./engine/Action.ts"
 /** @since 0.1.0 */
-export * as Job from "./Job.ts"
+export * as Job from "./dataset/Job.ts"
 /** @since 0.1.0 */
-export * as Engine from "./Engine.ts"
+export * as Engine from "./engine/Engine.ts"
 /** @since 0.1.0 */
-export * as EngineConfig from "./EngineConfig.ts"
+export * as EngineConfig from "./task/EngineConfig.ts"
 /** @since 0.1.0 */
-export * as Plan from "./Plan.ts"
+export * as Plan from "./plan/Plan.ts"
 /** @since 0.1.0 */
-export * as Optimizer from "./Optimizer.ts"
+export * as Optimizer from "./plan/Optimizer.ts"
 /** @since 0.1.0 */
-export * as Planner from "./Planner.ts"
+export * as Planner from "./plan/Planner.ts"
 /** @since 0.1.0 */
-export * as Stage from "./Stage.ts"
+export * as Stage from "./plan/Stage.ts"
 /** @since 0.1.0 */
-export * as Scheduler from "./Scheduler.ts"
+export * as Scheduler from "./engine/Scheduler.ts"
 /** @since 0.1.0 */
-export * as Executor from "./Executor.ts"
+export * as Executor from "./engine/Executor.ts"
 /** @since 0.1.0 */
-export * as TaskContext from "./TaskContext.ts"
+export * as TaskContext from "./task/TaskContext.ts"
 /** @since 0.1.0 */
-export * as Condition from "./Condition.ts"
+export * as Condition from "./task/Condition.ts"
 /** @since 0.1.0 */
-export * as Broadcast from "./Broadcast.ts"
+export * as Broadcast from "./dataset/Broadcast.ts"
 /** @since 0.1.0 */
-export * as Accumulator from "./Accumulator.ts"
+export * as Accumulator from "./dataset/Accumulator.ts"
 /** @since 0.1.0 */
-export * as Codec from "./Codec.ts"
+export * as Codec from "./codec/Codec.ts"
 /** @since 0.1.0 */
-export * as Partitioner from "./Partitioner.ts"
+export * as Partitioner from "./shuffle/Partitioner.ts"
 /** @since 0.1.0 */
-export * as Shuffle from "./Shuffle.ts"
+export * as Shuffle from "./shuffle/Shuffle.ts"
 /** @since 0.1.0 */
-export * as Format from "./Format.ts"
+export * as Format from "./task/Format.ts"
 /** @since 0.1.0 */
-export * as Vector from "./Vector.ts"
+export * as Vector from "./formats/Vector.ts"
 /** @since 0.1.0 */
-export * as Origin from "./Origin.ts"
+export * as Origin from "./task/Origin.ts"
 /** @since 0.1.0 */
-export * as Storage from "./Storage.ts"
+export * as Storage from "./storage/Storage.ts"
 /** @since 0.1.0 */
-export * as StoragePath from "./StoragePath.ts"
+export * as StoragePath from "./storage/StoragePath.ts"
 /** @since 0.1.0 */
-export * as Commit from "./Commit.ts"
+export * as Commit from "./commit/Commit.ts"
 /** @since 0.1.0 */
-export * as Program from "./Program.ts"
+export * as Program from "./dataset/Program.ts"
 /** @since 0.1.0 */
-export * as Progress from "./Progress.ts"
+export * as Progress from "./observe/Progress.ts"
 /** @since 0.1.0 */
-export * as Events from "./Events.ts"
+export * as Events from "./observe/Events.ts"
 /** @since 0.1.0 */
-export * as JobError from "./JobError.ts"
+export * as JobError from "./task/JobError.ts"
 /** @since 0.1.0 */
-export * as FormatError from "./FormatError.ts"
+export * as FormatError from "./storage/FormatError.ts"
 /** @since 0.1.0 */
-export * as StorageError from "./StorageError.ts"
+export * as StorageError from "./storage/StorageError.ts"

@@ -8,15 +8,15 @@
  * @since 0.1.0
  */
 import { Effect, Result, Stream } from "effect"
-import type { Source, Writer, VerifyOptions } from "../Format.ts"
-import type { FormatError } from "../FormatError.ts"
-import { bytes, firstOf, oneOf } from "../internal/checks.ts"
-import { badCompression, compress, encodeRows } from "../internal/formats/encode.ts"
-import { bytesSource, detail } from "../internal/formats/files.ts"
-import { toPaths } from "../internal/formats/inputs.ts"
-import { isGzip, readLines } from "../internal/formats/lines.ts"
-import { verifiedOr } from "../internal/formats/verified.ts"
-import * as Origin from "../Origin.ts"
+import type { Source, Writer, VerifyOptions } from "../task/Format.ts"
+import type { FormatError } from "../storage/FormatError.ts"
+import { bytes, firstOf, oneOf } from "../codec/internal/checks.ts"
+import { badCompression, compress, encodeRows } from "./internal/encode.ts"
+import { bytesSource, detail } from "./internal/files.ts"
+import { toPaths } from "./internal/inputs.ts"
+import { isGzip, readLines } from "./internal/text/lines.ts"
+import { verifiedOr } from "./internal/verified.ts"
+import * as Origin from "../task/Origin.ts"
 
 /**
  * How text is read.

@@ -7,9 +7,9 @@
  * @since 0.1.0
  */
 import { Context, type Duration, Effect, Layer, Stream } from "effect"
-import * as exact from "../internal/storage/exact.ts"
-import { type Backend, Storage } from "../Storage.ts"
-import { type Reason, StorageError } from "../StorageError.ts"
+import * as exact from "../storage/internal/exact.ts"
+import { type Backend, Storage } from "../storage/Storage.ts"
+import { type Reason, StorageError } from "../storage/StorageError.ts"
 
 /**
  * The operations of `Storage`.

@@ -8,8 +8,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, type Layer, type Scope, Stream } from "effect"
-import { Storage } from "../Storage.ts"
-import { type Reason, StorageError } from "../StorageError.ts"
+import { Storage } from "../storage/Storage.ts"
+import { type Reason, StorageError } from "../storage/StorageError.ts"
 
 /**
  * How a backend is tested.

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as Csv from "../../src/formats/Csv.ts"
 import * as JsonLines from "../../src/formats/JsonLines.ts"
-import * as Storage from "../../src/Storage.ts"
+import * as Storage from "../../src/storage/Storage.ts"
 import { put, readAll, readSplits, write } from "./support.ts"
 
 const Row = Schema.Struct({ id: Schema.Number, name: Schema.String, note: Schema.NullOr(Schema.String) })

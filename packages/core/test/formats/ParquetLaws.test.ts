@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import * as Storage from "../../src/Storage.ts"
+import * as Storage from "../../src/storage/Storage.ts"
 import { laws } from "./parquetSeeds.ts"
 import { where } from "./parquetWhere.ts"
 

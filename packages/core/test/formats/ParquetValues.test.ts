@@ -3,7 +3,7 @@ import { Condition, Dataset, Engine, Vector } from "@sluice/core"
 import * as Arrow from "apache-arrow"
 import { Effect, Schema, Stream } from "effect"
 import * as Parquet from "../../src/formats/Parquet.ts"
-import * as Storage from "../../src/Storage.ts"
+import * as Storage from "../../src/storage/Storage.ts"
 import { options, put, readAll, write } from "./support.ts"
 
 const file = "memory:///values.parquet"

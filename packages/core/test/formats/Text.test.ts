@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Text from "../../src/formats/Text.ts"
-import * as Storage from "../../src/Storage.ts"
+import * as Storage from "../../src/storage/Storage.ts"
 import { put, readAll, readSplits, write } from "./support.ts"
 
 const inMemory = it.layer(Storage.layerMemory)

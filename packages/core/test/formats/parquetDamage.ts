@@ -5,9 +5,9 @@ import * as fc from "fast-check"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Parquet from "../../src/formats/Parquet.ts"
-import * as Footer from "../../src/internal/formats/parquetFooter.ts"
-import * as Thrift from "../../src/internal/formats/thrift.ts"
-import { Storage } from "../../src/Storage.ts"
+import * as Footer from "../../src/formats/internal/parquet/footer.ts"
+import * as Thrift from "../../src/formats/internal/parquet/thrift.ts"
+import { Storage } from "../../src/storage/Storage.ts"
 import { rowsOf, show, tableOf, writeTo } from "./parquetLaws.ts"
 
 const golden = path.join(import.meta.dirname, "golden")

@@ -3,8 +3,8 @@ import { FormatError, Vector } from "@sluice/core"
 import { Effect, Schema, Stream } from "effect"
 import * as fc from "fast-check"
 import * as Parquet from "../../src/formats/Parquet.ts"
-import type { Source } from "../../src/Format.ts"
-import { Storage } from "../../src/Storage.ts"
+import type { Source } from "../../src/task/Format.ts"
+import { Storage } from "../../src/storage/Storage.ts"
 
 /** A schema with values of it, good and, seldom, such as cannot be written. */
 interface Kind {

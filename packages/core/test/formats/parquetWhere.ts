@@ -4,9 +4,9 @@ import * as Arrow from "apache-arrow"
 import { Effect, Schema, Stream } from "effect"
 import * as fc from "fast-check"
 import * as Parquet from "../../src/formats/Parquet.ts"
-import * as Footer from "../../src/internal/formats/parquetFooter.ts"
-import * as Thrift from "../../src/internal/formats/thrift.ts"
-import { Storage } from "../../src/Storage.ts"
+import * as Footer from "../../src/formats/internal/parquet/footer.ts"
+import * as Thrift from "../../src/formats/internal/parquet/thrift.ts"
+import { Storage } from "../../src/storage/Storage.ts"
 
 const big = (min: bigint, max: bigint) =>
   fc.oneof(fc.bigInt(min, max), fc.constantFrom(min, max, 0n, max - 1n, min + 1n))

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { cut, pack } from "../../src/internal/formats/splits.ts"
-import { heaviestHosts } from "../../src/internal/hosts.ts"
-import type { FileStatus } from "../../src/Storage.ts"
+import { cut, pack } from "../../src/formats/internal/splits.ts"
+import { heaviestHosts } from "../../src/storage/internal/hosts.ts"
+import type { FileStatus } from "../../src/storage/Storage.ts"
 
 const file = (path: string, length: number): FileStatus => ({ path, type: "file", length, modified: 1 })
 const options = { splitBytes: 100, openCostBytes: 10 }

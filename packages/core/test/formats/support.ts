@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import { Effect, Stream } from "effect"
-import type { Source, SplitOptions, Writer } from "../../src/Format.ts"
-import { Storage } from "../../src/Storage.ts"
+import type { Source, SplitOptions, Writer } from "../../src/task/Format.ts"
+import { Storage } from "../../src/storage/Storage.ts"
 
 export const options: SplitOptions = { splitBytes: 128 * 1024 * 1024, openCostBytes: 4 * 1024 * 1024 }
 

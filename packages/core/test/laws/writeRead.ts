@@ -5,12 +5,12 @@
 import { Effect, Schema, Stream } from "effect"
 import * as fc from "fast-check"
 import assert from "node:assert"
-import type { Source, Writer } from "../../src/Format.ts"
-import { FormatError } from "../../src/FormatError.ts"
+import type { Source, Writer } from "../../src/task/Format.ts"
+import { FormatError } from "../../src/storage/FormatError.ts"
 import * as Csv from "../../src/formats/Csv.ts"
 import * as JsonLines from "../../src/formats/JsonLines.ts"
 import * as Text from "../../src/formats/Text.ts"
-import * as Storage from "../../src/Storage.ts"
+import * as Storage from "../../src/storage/Storage.ts"
 import { anyStrings, columns, nested, structs } from "./values.ts"
 
 interface Case {

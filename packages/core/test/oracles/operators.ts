@@ -1,7 +1,7 @@
 /** The operators of random pipelines: each as a step of a `Dataset`, and as what it should do to arrays. */
 import { Condition, Dataset, type Engine, Partitioner, type Storage, type TaskContext } from "@sluice/core"
 import { Context, Data, Effect, Option, Order, Result, Stream } from "effect"
-import { poisson, uniform } from "../../src/internal/task/sampler.ts"
+import { poisson, uniform } from "../../src/task/internal/sampler.ts"
 import {
   eachItem,
   eachRow,

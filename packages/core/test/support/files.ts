@@ -1,6 +1,6 @@
 import type { Shuffle } from "@sluice/core"
 import { Effect } from "effect"
-import type { SpillFile } from "../../src/internal/shuffle/store.ts"
+import type { SpillFile } from "../../src/shuffle/internal/store.ts"
 
 /** A shuffle whose files are other than its store makes them. */
 export const withFiles = (

@@ -1,6 +1,6 @@
 import { Dataset } from "@sluice/core"
 import { Effect } from "effect"
-import { engine } from "../wide.ts"
+import { engine } from "./engines.ts"
 
 // Joins where one key has about 64 MB of values: run in a small heap.
 const values = (size: number) =>

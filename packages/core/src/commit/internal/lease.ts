@@ -1,0 +1,310 @@
+/**
+ * Who may write an output: one job at a time.
+ *
+ * A lease is a file `_lease-<n>` in the staging folder, created exclusively and never changed. Its holder renews it by writing
+ * `_beat-<n>` beside it. Whoever finds leases none of which was renewed for a minute creates the next one, which names them all, and
+ * looks again: unless it finds the very same leases beside its own it withdraws. Of two that looked again and stayed, one would have
+ * been seen by the other; so at most one does, and only a lease that names its predecessor takes something away from it.
+ * The new holder then renames the folders of all other jobs before it
+ * looks at the output. Every step of a commit moves something out of or into the folder of its job, so that a job that slept through
+ * the loss of its lease cannot commit any more, at whatever step it wakes up.
+ *
+ * Two hosts' clocks are never compared: a minute is told by the modification times of the storage, of which the present is one
+ * too (a file written for it), or by a clock of one's own on which nothing changed. That a holder is gone is known at once where it was
+ * a process of this kernel and of this namespace of process numbers.
+ */
+import { randomUUID } from "node:crypto"
+import { Clock, Duration, Effect, Option, Schema } from "effect"
+import { LeaseLost, OutputLeased } from "../../task/JobError.ts"
+import type { Backend } from "../../storage/Storage.ts"
+import type { StorageError } from "../../storage/StorageError.ts"
+import { Identity, isGone, self } from "../../storage/internal/identity.ts"
+import { entriesOf, nameOf, optional, readText, writeText } from "./layout.ts"
+
+/** Between two renewals. */
+const renewMillis = 10_000
+
+/** Without renewal. */
+const staleMillis = 60_000
+
+const Lease = Schema.Struct({
+  /** Random, of this lease alone. */
+  id: Schema.String,
+  job: Schema.String,
+  name: Schema.String,
+  /** Milliseconds since 1970 UTC by the holder's clock, for people. */
+  since: Schema.Number,
+  process: Identity,
+  /** The leases that were there and not renewed when it was taken. */
+  after: Schema.Array(Schema.String)
+})
+
+type Lease = typeof Lease.Type
+
+const LeaseJson = Schema.fromJsonString(Lease)
+
+/** A lease this job holds. */
+export interface Held {
+  readonly id: string
+  readonly staging: string
+  readonly number: number
+  readonly text: string
+}
+
+// The jobs of this process that run.
+const running = new Set<string>()
+
+const pad = (number: number): string => String(number).padStart(9, "0")
+const leaseOf = (staging: string, number: number): string => `${staging}/_lease-${pad(number)}`
+const beatOf = (staging: string, number: number): string => `${staging}/_beat-${pad(number)}`
+const numberOf = (name: string): number | undefined => {
+  const match = /^_(?:lease|beat)-(\d{9})$/.exec(name)
+  return match === null ? undefined : Number(match[1])
+}
+
+/** A lease as another sees it. */
+interface Seen {
+  readonly number: number
+  readonly text: string
+  readonly lease: Option.Option<Lease>
+}
+
+const leasesIn = Effect.fnUntraced(function* (storage: Backend, staging: string) {
+  const names = (yield* entriesOf(storage, staging)).map((entry) => nameOf(entry.path))
+  const leases: Array<Seen> = []
+  for (const name of names.filter((name) => name.startsWith("_lease-"))) {
+    const text = yield* optional(readText(storage, `${staging}/${name}`))
+    const number = numberOf(name)
+    // Given back in between.
+    if (Option.isNone(text) || number === undefined) continue
+    leases.push({ number, text: text.value, lease: yield* Effect.option(Schema.decodeEffect(LeaseJson)(text.value)) })
+  }
+  return leases.toSorted((left, right) => left.number - right.number)
+})
+
+/** What of a lease changes with a renewal, and when that was; none once it was given back. */
+const lifeOf = Effect.fnUntraced(function* (storage: Backend, staging: string, { number, text }: Seen) {
+  const status = yield* optional(storage.stat(leaseOf(staging, number)))
+  const beat = yield* optional(storage.stat(beatOf(staging, number)))
+  const count = yield* optional(readText(storage, beatOf(staging, number)))
+  return Option.map(status, ({ modified: created }) => {
+    const modified = Math.max(created, Option.isSome(beat) ? beat.value.modified : 0)
+    return { state: `${text}\n${Option.getOrElse(count, () => "")}\n${modified}`, modified }
+  })
+})
+
+const isDead = ({ lease }: Seen): boolean =>
+  Option.isSome(lease) &&
+  (lease.value.process.id === self.id ? !running.has(lease.value.id) : isGone(lease.value.process))
+
+/**
+ * The present by the clock that modification times are of; none where it could not be told, as a new holder swept the file away or
+ * the last one removed the folder.
+ */
+const storageNow = Effect.fnUntraced(function* (storage: Backend, staging: string) {
+  const path = `${staging}/.clock-${randomUUID()}`
+  const status = yield* optional(Effect.andThen(writeText(storage, path, ""), storage.stat(path)))
+  yield* storage.delete(path)
+  return Option.map(status, ({ modified }) => modified)
+})
+
+/** Whether this is still a lease in force. */
+export const isHeld = Effect.fnUntraced(function* (storage: Backend, { id, number, staging, text }: Held) {
+  const leases = yield* leasesIn(storage, staging)
+  return (
+    leases.some((seen) => seen.number === number && seen.text === text) &&
+    !leases.some(({ lease }) => Option.isSome(lease) && lease.value.after.includes(id))
+  )
+})
+
+// Creates the lease after those that were seen. `undefined` where another was faster.
+const take = Effect.fnUntraced(function* (
+  storage: Backend,
+  staging: string,
+  seen: ReadonlyArray<Seen>,
+  lease: Omit<Lease, "after">
+) {
+  const after = seen.flatMap(({ lease }) => (Option.isSome(lease) ? [lease.value.id] : []))
+  const text = JSON.stringify({ ...lease, after } satisfies Lease)
+  const held: Held = { id: lease.id, staging, number: (seen.at(-1)?.number ?? 0) + 1, text }
+  running.add(lease.id)
+  const created = yield* writeText(storage, leaseOf(staging, held.number), text, false).pipe(
+    Effect.as(true),
+    Effect.catchReason("StorageError", "AlreadyExists", () => Effect.succeed(false))
+  )
+  if (created) {
+    const others = (yield* leasesIn(storage, staging)).filter(({ number }) => number !== held.number)
+    if (sameTexts(others, seen) && (yield* isHeld(storage, held))) return held
+    yield* giveBack(storage, held)
+  }
+  running.delete(lease.id)
+  return undefined
+})
+
+const sameTexts = (left: ReadonlyArray<Seen>, right: ReadonlyArray<Seen>): boolean =>
+  left.length === right.length && left.every(({ text }, index) => text === right[index]?.text)
+
+const giveBack = Effect.fnUntraced(function* (storage: Backend, { number, staging, text }: Held) {
+  yield* storage.delete(beatOf(staging, number))
+  const now = yield* optional(readText(storage, leaseOf(staging, number)))
+  if (Option.isSome(now) && now.value === text) yield* storage.delete(leaseOf(staging, number))
+})
+
+/** Gives a lease back. Whatever the storage says, this process does not count as a holder any more. */
+export const release = (storage: Backend, held: Held): Effect.Effect<void, StorageError> =>
+  Effect.ensuring(giveBack(storage, held), forget([held]))
+
+/** This process does not count as a holder any more, and the next job of it need not wait. */
+export const forget = (leases: ReadonlyArray<Held>): Effect.Effect<void> =>
+  Effect.sync(() => {
+    for (const held of leases) running.delete(held.id)
+  })
+
+/** Fails with what is at the bottom of a failure, where that is the loss of a lease. */
+export const orLost = Effect.fnUntraced(function* <E>(
+  storage: Backend,
+  leases: ReadonlyArray<Held>,
+  path: string,
+  failure: E
+): Effect.fn.Return<never, E | LeaseLost> {
+  for (const held of leases) {
+    const holds = yield* Effect.orElseSucceed(isHeld(storage, held), () => true)
+    if (!holds) return yield* new LeaseLost({ path })
+  }
+  return yield* Effect.fail(failure)
+})
+
+/** Writes that the holder is there. Fails once it is the holder no longer. */
+const renew = Effect.fnUntraced(function* (storage: Backend, held: Held, count: number, path: string) {
+  if (!(yield* isHeld(storage, held))) return yield* new LeaseLost({ path })
+  yield* writeText(storage, beatOf(held.staging, held.number), String(count))
+})
+
+/** Renews a lease for ever. A storage that does not answer is asked again. */
+export const renewals = Effect.fnUntraced(function* (storage: Backend, leases: ReadonlyArray<Held>, path: string) {
+  for (let count = 1; ; count++) {
+    yield* Effect.sleep(renewMillis)
+    for (const held of leases) {
+      yield* Effect.catchTag(renew(storage, held, count, path), "StorageError", (error) =>
+        Effect.logDebug(`could not renew the lease of ${path}: ${error.message}`)
+      )
+    }
+  }
+})
+
+/** How a job asks for a lease. */
+export interface Request {
+  /** The output as the program named it. */
+  readonly path: string
+  readonly job: string
+  readonly name: string
+  /** Milliseconds it waits at most; 0 to be refused at once. */
+  readonly waitMillis: number
+}
+
+const refusal = (path: string, seen: Seen, idleMillis: number, now: number): OutputLeased => {
+  const lease = Option.getOrUndefined(seen.lease)
+  return new OutputLeased({
+    path,
+    job: lease?.job ?? "unknown",
+    name: lease?.name ?? "unknown",
+    host: lease?.process.host ?? "unknown",
+    pid: lease?.process.pid ?? 0,
+    since: lease?.since ?? now - idleMillis,
+    idleMillis
+  })
+}
+
+/**
+ * Takes the lease of a staging folder, or waits for it. Run uninterruptibly: only `restore`d parts can be interrupted, in which nothing
+ * is held.
+ */
+export const acquire = Effect.fnUntraced(function* (
+  storage: Backend,
+  staging: string,
+  request: Request,
+  restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+): Effect.fn.Return<Held, StorageError | OutputLeased> {
+  const started = yield* Clock.currentTimeMillis
+  const watched = new Map<string, { readonly state: string; readonly since: number }>()
+  let warned = false
+  let pause = 250
+  // How often something went away while it was looked at or written. Not for ever: there are places where nothing can be made.
+  let missing = 0
+
+  /** How long a lease was not renewed, in milliseconds; none where that changed in this moment. */
+  const idleOf = Effect.fnUntraced(function* (one: Seen) {
+    const life = yield* lifeOf(storage, staging, one)
+    if (Option.isNone(life)) return Option.none()
+    const { modified, state } = life.value
+    const now = yield* Clock.currentTimeMillis
+    let watch = watched.get(one.text)
+    if (watch?.state !== state) {
+      // One's own clock serves while it watches; the storage's tells what was before.
+      const present = yield* storageNow(storage, staging)
+      if (Option.isNone(present) && ++missing <= 20) return Option.none()
+      watch = { state, since: now - Math.max(0, Option.getOrElse(present, () => modified) - modified) }
+      watched.set(one.text, watch)
+    }
+    return Option.some(now - watch.since)
+  })
+
+  for (;;) {
+    const seen = yield* restore(leasesIn(storage, staging))
+    const now = yield* Clock.currentTimeMillis
+    let holder: { readonly seen: Seen; readonly idle: number } | undefined
+    let changed = false
+    for (const one of seen) {
+      if (isDead(one)) continue
+      const idle = yield* restore(idleOf(one))
+      changed ||= Option.isNone(idle)
+      if (Option.isSome(idle) && idle.value <= staleMillis) holder = { seen: one, idle: idle.value }
+    }
+    if (!changed && holder === undefined) {
+      const lease = { id: randomUUID(), job: request.job, name: request.name, since: now, process: self }
+      const held = yield* take(storage, staging, seen, lease).pipe(
+        Effect.onError(() => Effect.sync(() => running.delete(lease.id))),
+        Effect.catchIf(
+          (error) => error.reason._tag === "NotFound" && ++missing <= 20,
+          () => Effect.undefined
+        )
+      )
+      if (held !== undefined) return held
+    }
+    if (holder === undefined) {
+      yield* restore(Effect.sleep(1))
+      continue
+    }
+    if (now - started >= request.waitMillis) return yield* refusal(request.path, holder.seen, holder.idle, now)
+    if (!warned) {
+      warned = true
+      const { job, host, name, pid } = refusal(request.path, holder.seen, holder.idle, now)
+      yield* Effect.logWarning(
+        `${request.name} waits for ${job} (${name}, process ${pid} on ${host}), which is writing ${request.path}; at most ${Duration.format(Duration.millis(request.waitMillis))}`
+      )
+    }
+    yield* restore(Effect.sleep(pause))
+    pause = Math.min(5000, pause * 1.5)
+  }
+})
+
+/**
+ * Takes everything in a staging folder away from whoever it was of, and gives what folders of jobs there were by their new names.
+ * Only for the holder of its lease.
+ */
+export const fence = Effect.fnUntraced(function* (storage: Backend, { number, staging }: Held) {
+  const folders: Array<string> = []
+  for (const entry of yield* entriesOf(storage, staging)) {
+    const name = nameOf(entry.path)
+    const path = `${staging}/${name}`
+    if (entry.type === "directory") {
+      const lost = `${staging}/lost-${randomUUID()}`
+      // Its job may be deleting it.
+      if (Option.isSome(yield* optional(storage.rename(path, lost)))) folders.push(lost)
+    } else if ((numberOf(name) ?? 0) < number) {
+      // Leases before this one, and files that were being written when their writer was killed.
+      yield* storage.delete(path)
+    }
+  }
+  return folders
+})

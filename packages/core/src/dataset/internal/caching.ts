@@ -1,0 +1,84 @@
+import { Effect, type Stream } from "effect"
+import { dual } from "effect/Function"
+import { Engine } from "../../engine/Action.ts"
+import * as Codec from "../../codec/Codec.ts"
+import * as Partitioner from "../../shuffle/Partitioner.ts"
+import type { CacheHandle } from "../../plan/Plan.ts"
+import * as Shuffle from "../../shuffle/Shuffle.ts"
+import { oneOf } from "../../codec/internal/checks.ts"
+import { checked } from "./checked.ts"
+import { codecOr } from "./exchange.ts"
+import { type Dataset, fromPlan } from "./model.ts"
+
+/**
+ * Where a cached dataset is kept.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CacheOptions<in out A> {
+  /**
+   * `memory` (default): as they are, under `EngineConfig.cacheBytes` for all cached datasets, the least recently used partition
+   * out first. `disk`: as bytes with a checksum. `memory-then-disk`: what goes out of memory goes to the disk.
+   */
+  readonly storage?: CacheHandle["storage"] | undefined
+  /** Encodes elements for the disk. Default `Codec.plain`. */
+  readonly codec?: Codec.Codec<A> | undefined
+}
+
+let handles = 0
+
+/**
+ * Keeps the partitions of a dataset in the engine when they are first computed, for later actions. A partition that was dropped or
+ * lost is computed again, and one that was read in part only (by `Dataset.take`, say) is not kept. They go with the engine, or with
+ * {@link unpersist}.
+ *
+ * **Gotchas**
+ *
+ * It is the returned dataset that is cached. Elements in memory are shared between actions: do not change them.
+ *
+ * @category caching
+ * @since 0.1.0
+ */
+export const cache = <A, E, R>(self: Dataset<A, E, R>, options?: CacheOptions<A>): Dataset<A, E, R> => {
+  const id = `cache-${handles++}`
+  const value = codecOr(options?.codec)
+  const wire = { operator: "cache", key: Codec.none, value }
+  const handle: CacheHandle = {
+    id,
+    storage: options?.storage ?? "memory",
+    write: (to, rows: Stream.Stream<A, unknown, unknown>) =>
+      Shuffle.write(
+        { ...wire, id: to.id, partitioner: Partitioner.roundRobin(1), keyOf: () => undefined, valueOf: (row) => row },
+        to,
+        rows
+      ),
+    read: (source) => Shuffle.read({ ...wire, id: source.id }, source.slice, (_, row) => row)
+  }
+  return checked("cache", oneOf("storage", handle.storage, ["memory", "disk", "memory-then-disk"]), () =>
+    fromPlan({ _tag: "Cache", child: self.plan, handle })
+  )
+}
+
+/**
+ * {@link cache} at a storage level: `memory` is Spark's `MEMORY_ONLY`, `disk` is `DISK_ONLY`, `memory-then-disk` is
+ * `MEMORY_AND_DISK`.
+ *
+ * @category caching
+ * @since 0.1.0
+ */
+export const persist: {
+  (level: CacheHandle["storage"]): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, level: CacheHandle["storage"]): Dataset<A, E, R>
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, level: CacheHandle["storage"]): Dataset<A, E, R> =>
+  cache(self, { storage: level })
+)
+
+/**
+ * Forgets what {@link cache} has kept of this dataset. Does nothing for one that is not cached.
+ *
+ * @category caching
+ * @since 0.1.0
+ */
+export const unpersist = <A, E, R>(self: Dataset<A, E, R>): Effect.Effect<void, never, Engine> =>
+  Effect.flatMap(Engine, (engine) => (self.plan._tag === "Cache" ? engine.uncache(self.plan.handle) : Effect.void))

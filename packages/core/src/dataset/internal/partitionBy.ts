@@ -1,0 +1,103 @@
+import { Effect, Result, Schema, type Stream } from "effect"
+import { Action } from "../../engine/Action.ts"
+import * as Commit from "../../commit/Commit.ts"
+import type { Manifest, OutputOptions, PartitionColumn } from "../../commit/Commit.ts"
+import type { Writer } from "../../task/Format.ts"
+import { InvalidPlan } from "../../task/JobError.ts"
+import type { Plan } from "../../plan/Plan.ts"
+import { showValue } from "../../formats/internal/showValue.ts"
+import { absent, textFields } from "../../formats/internal/text/fields.ts"
+
+type Columns = Schema.Struct<Schema.Struct.Fields>
+
+// A class has fields like a struct has.
+const fieldsOf = (schema: Schema.Top): Schema.Struct.Fields | undefined =>
+  "fields" in schema ? (schema as Columns).fields : undefined
+
+const illFormed = "has half a surrogate pair in it, which no folder name can have"
+const empty = "is the empty string, and a folder name cannot tell it from nothing, as which it would be read"
+
+const columnsOf = (fields: Schema.Struct.Fields): ReadonlyArray<PartitionColumn<unknown>> =>
+  textFields(Schema.Struct(fields)).map((field) => ({
+    name: field.name,
+    encode: (row) => {
+      const value = field.get(row as Readonly<Record<string, unknown>>)
+      const result = field.encode(value)
+      const why = Result.isFailure(result)
+        ? result.failure
+        : result.success === "" && field.emptyIsNone
+          ? empty
+          : result.success?.isWellFormed() === false
+            ? illFormed
+            : undefined
+      return why === undefined
+        ? result
+        : Result.fail(value === absent ? why : `${why}; the value is ${showValue(value)}`)
+    }
+  }))
+
+// A writer of fewer columns takes rows that have more.
+const widened = <A>({ encode, extension, format, invalid }: Writer<Columns["Type"]>): Writer<A> => ({
+  extension,
+  format,
+  invalid,
+  encode: <E, R>(rows: Stream.Stream<A, E, R>) =>
+    encode(rows as Stream.Stream<unknown, E, R> as Stream.Stream<Columns["Type"], E, R>)
+})
+
+/** Writes rows as `Commit.write` does, into folders by some of their columns where that is asked for. */
+export const writePartitioned = <A, S extends Schema.Top, E, R>(
+  plan: Plan,
+  path: string,
+  schema: S,
+  options:
+    | (OutputOptions & {
+        readonly partitionBy?: ReadonlyArray<string> | undefined
+        readonly partitionBufferBytes?: number | undefined
+      })
+    | undefined,
+  whole: () => Writer<A>,
+  others: (schema: Columns) => Writer<Columns["Type"]>
+): Action<Manifest, E, R> => {
+  const by = options?.partitionBy ?? []
+  const output: OutputOptions = {
+    mode: options?.mode,
+    whenLeased: options?.whenLeased,
+    leaseWait: options?.leaseWait
+  }
+  if (by.length === 0) return Commit.write(plan, path, whole(), output)
+  const fields = fieldsOf(schema)
+  const fieldOf = (name: string) => (fields !== undefined && Object.hasOwn(fields, name) ? fields[name] : undefined)
+  const missing = by.find((name) => fieldOf(name) === undefined)
+  const kept = Object.entries(fields ?? {}).filter(([name]) => !by.includes(name))
+  const detail =
+    fields === undefined
+      ? "partitionBy needs a struct schema, whose columns it can leave out of the files"
+      : missing !== undefined
+        ? `partitionBy names ${JSON.stringify(missing)}, which is no column; there are ${Object.keys(fields).join(", ")}`
+        : by.includes("")
+          ? "partitionBy names a column whose name is empty, which no folder can have"
+          : by.some((name) => !name.isWellFormed())
+            ? `partitionBy names a column whose name ${illFormed}`
+            : kept.length === 0
+              ? "partitionBy names every column; one at least has to be left for the files"
+              : undefined
+  const columns = by.flatMap((name) => {
+    const field = fieldOf(name)
+    return field === undefined ? [] : columnsOf({ [name]: field })
+  })
+  const { spec } = Commit.write<A, E, R>(
+    plan,
+    path,
+    detail === undefined ? widened(others(Schema.Struct(Object.fromEntries(kept)))) : whole(),
+    {
+      ...output,
+      partitionBy: { columns, bufferBytes: options?.partitionBufferBytes }
+    }
+  )
+  return new Action(
+    detail === undefined
+      ? spec
+      : { ...spec, drive: () => Effect.fail(new InvalidPlan({ operator: spec.name, detail })) }
+  )
+}

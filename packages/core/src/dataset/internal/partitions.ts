@@ -1,0 +1,174 @@
+import { Effect, Stream } from "effect"
+import { dual } from "effect/Function"
+import { InvalidPlan } from "../../task/JobError.ts"
+import type { TaskContext } from "../../task/TaskContext.ts"
+import type { TaskRuntime } from "../../task/internal/runtime.ts"
+import { firstOf, number } from "../../codec/internal/checks.ts"
+import { checked } from "./checked.ts"
+import { type Dataset, fromPlan, narrow } from "./model.ts"
+
+/**
+ * Every pair of an element of the first dataset and one of the other. The partitions are every one of the first with every one of the
+ * other, which is read anew for every array of rows of the first: `Dataset.cache` what is dear to make. An element that fails does so each
+ * time it is read.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const cartesian: {
+  <B, E2, R2>(that: Dataset<B, E2, R2>): <A, E, R>(self: Dataset<A, E, R>) => Dataset<readonly [A, B], E | E2, R | R2>
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<readonly [A, B], E | E2, R | R2>
+} = dual(
+  2,
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<readonly [A, B], E | E2, R | R2> =>
+    fromPlan({ _tag: "Cartesian", inputs: [self.plan, that.plan] })
+)
+
+/**
+ * Makes one stream of the streams of each partition of both datasets. They must have as many partitions: an `InvalidPlan` otherwise,
+ * before any task runs.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const zipPartitions: {
+  <A, E, R, B, E2, R2, C, E3, R3>(
+    that: Dataset<B, E2, R2>,
+    f: (left: Stream.Stream<A, E, R>, right: Stream.Stream<B, E2, R2>, task: TaskContext) => Stream.Stream<C, E3, R3>
+  ): (self: Dataset<A, E, R>) => Dataset<C, E3, R3>
+  <A, E, R, B, E2, R2, C, E3, R3>(
+    self: Dataset<A, E, R>,
+    that: Dataset<B, E2, R2>,
+    f: (left: Stream.Stream<A, E, R>, right: Stream.Stream<B, E2, R2>, task: TaskContext) => Stream.Stream<C, E3, R3>
+  ): Dataset<C, E3, R3>
+} = dual(
+  3,
+  <A, E, R, B, E2, R2, C, E3, R3>(
+    self: Dataset<A, E, R>,
+    that: Dataset<B, E2, R2>,
+    f: (left: Stream.Stream<A, E, R>, right: Stream.Stream<B, E2, R2>, task: TaskContext) => Stream.Stream<C, E3, R3>
+  ): Dataset<C, E3, R3> => zipped("ZipPartitions", self, that, f)
+)
+
+const zipped = <A, E, R, B, E2, R2, C, E3, R3>(
+  name: string,
+  self: Dataset<A, E, R>,
+  that: Dataset<B, E2, R2>,
+  f: (left: Stream.Stream<A, E, R>, right: Stream.Stream<B, E2, R2>, task: TaskRuntime) => Stream.Stream<C, E3, R3>
+): Dataset<C, E3, R3> =>
+  fromPlan({
+    _tag: "ZipPartitions",
+    name,
+    functions: String(f),
+    inputs: [self.plan, that.plan],
+    // Two inputs, in their order: what the types of the two datasets say.
+    f: (rows, task) =>
+      f(
+        (rows[0] ?? Stream.empty) as Stream.Stream<A, E, R>,
+        (rows[1] ?? Stream.empty) as Stream.Stream<B, E2, R2>,
+        task
+      )
+  })
+
+/**
+ * Pairs the elements of both datasets by position. They must have as many partitions, with as many elements in each: an `InvalidPlan`
+ * otherwise, for the elements when they are met.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
+export const zip: {
+  <B, E2, R2>(that: Dataset<B, E2, R2>): <A, E, R>(self: Dataset<A, E, R>) => Dataset<readonly [A, B], E | E2, R | R2>
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<readonly [A, B], E | E2, R | R2>
+} = dual(
+  2,
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<readonly [A, B], E | E2, R | R2> =>
+    zipped("Zip", self, that, (left, right, task) => {
+      let lefts = 0
+      let rights = 0
+      const counted = Stream.zipWithArray(
+        Stream.mapArray(left, (values) => {
+          lefts += values.length
+          return values
+        }),
+        Stream.mapArray(right, (values) => {
+          rights += values.length
+          return values
+        }),
+        (as, bs) => {
+          const size = Math.min(as.length, bs.length)
+          const pair = (index: number) => [as[index] as A, bs[index] as B] as const
+          return [
+            [pair(0), ...Array.from({ length: size - 1 }, (_, index) => pair(index + 1))],
+            as.slice(size),
+            bs.slice(size)
+          ]
+        }
+      )
+      return Stream.concat(
+        counted,
+        Stream.fromEffectDrain(
+          Effect.suspend(() =>
+            lefts === rights
+              ? Effect.void
+              : task.abort(
+                  new InvalidPlan({
+                    operator: "zip",
+                    detail: `partition ${task.partition} has ${lefts} elements or more on one side and ${rights} on the other`
+                  })
+                )
+          )
+        )
+      )
+    })
+)
+
+/**
+ * Splits the elements at random, in proportion to the weights, into as many datasets. Each reads the input anew.
+ *
+ * @category filtering
+ * @since 0.1.0
+ */
+export const randomSplit: {
+  (weights: ReadonlyArray<number>, seed: number): <A, E, R>(self: Dataset<A, E, R>) => ReadonlyArray<Dataset<A, E, R>>
+  <A, E, R>(self: Dataset<A, E, R>, weights: ReadonlyArray<number>, seed: number): ReadonlyArray<Dataset<A, E, R>>
+} = dual(
+  3,
+  <A, E, R>(self: Dataset<A, E, R>, weights: ReadonlyArray<number>, seed: number): ReadonlyArray<Dataset<A, E, R>> => {
+    const sum = weights.reduce((left, right) => left + right, 0)
+    const problem = firstOf(
+      ...weights.map((weight) => number("a weight", weight, 0)),
+      number("the sum of the weights", sum, Number.MIN_VALUE)
+    )
+    const bound = (index: number): number =>
+      index >= weights.length ? 1 : weights.slice(0, index).reduce((left, right) => left + right, 0) / sum
+    return weights.map((_, index) =>
+      checked("randomSplit", problem, () =>
+        narrow(self, {
+          _tag: "Sample",
+          from: bound(index),
+          fraction: bound(index + 1) - bound(index),
+          // The bound above is the next part's below, to the bit: no element is in two parts or none.
+          upTo: bound(index + 1),
+          seed,
+          withReplacement: false
+        })
+      )
+    )
+  }
+)
+
+/**
+ * Each partition as one array. It has to fit into memory.
+ *
+ * @category mapping
+ * @since 0.1.0
+ */
+export const glom = <A, E, R>(self: Dataset<A, E, R>): Dataset<ReadonlyArray<A>, E, R> =>
+  narrow(self, {
+    _tag: "MapPartitions",
+    name: "Glom",
+    oneToOne: false,
+    elementwise: false,
+    f: (rows: Stream.Stream<A, E, R>) => Stream.fromEffect(Stream.runCollect(rows))
+  })

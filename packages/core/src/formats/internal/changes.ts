@@ -1,0 +1,45 @@
+/** A file is read as it was when the job was planned, or not at all. */
+import { Effect, Stream } from "effect"
+import { type FormatError, InputChanged } from "../../storage/FormatError.ts"
+import { type FileStatus, Storage } from "../../storage/Storage.ts"
+import type { StorageError } from "../../storage/StorageError.ts"
+import { fail, storageFailed } from "./inputs.ts"
+
+/** What the storage says of a file that was there when the job was planned. */
+export const readFailed =
+  (format: string, path: string) =>
+  (error: StorageError): FormatError => {
+    const { _tag } = error.reason
+    return _tag === "NotFound" || _tag === "EndOfFile"
+      ? fail(
+          format,
+          path,
+          new InputChanged({
+            detail: `the file has become ${_tag === "NotFound" ? "nothing" : "shorter"} since the job was planned`
+          })
+        )
+      : storageFailed(format, path)(error)
+  }
+
+/** Fails where a file is not what it was. */
+const unchanged = (format: string, file: FileStatus): Effect.Effect<void, FormatError, Storage> =>
+  Effect.gen(function* () {
+    const storage = yield* Storage
+    const now = yield* Effect.mapError(storage.stat(file.path), readFailed(format, file.path))
+    if (now.type === file.type && now.length === file.length && now.modified === file.modified) return
+    const detail =
+      now.length === file.length
+        ? `the file was written at ${new Date(now.modified).toISOString()}, after the job was planned`
+        : `the file had ${file.length} bytes when the job was planned, and has ${now.length} now`
+    return yield* fail(format, file.path, new InputChanged({ detail }))
+  })
+
+/** What is read of a file, which fails where the file is not what it was before or after. */
+export const readUnchanged = <A, R>(
+  format: string,
+  file: FileStatus,
+  read: Stream.Stream<A, FormatError, R>
+): Stream.Stream<A, FormatError, R | Storage> => {
+  const check = Stream.fromEffectDrain(unchanged(format, file))
+  return Stream.concat(Stream.concat(check, read), check)
+}

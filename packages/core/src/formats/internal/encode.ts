@@ -1,0 +1,89 @@
+/** From rows to the bytes of a text file. */
+import { createGzip } from "node:zlib"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import { Effect, Result, Stream } from "effect"
+import { type FormatError, Unencodable } from "../../storage/FormatError.ts"
+import * as Origin from "../../task/Origin.ts"
+import { lineOf, placeOf } from "../../storage/internal/place.ts"
+import { oneOf, optional, type Problem } from "../../codec/internal/checks.ts"
+import { fail } from "./inputs.ts"
+import { showValue } from "./showValue.ts"
+
+/** Why a row cannot be written. */
+export interface Refusal {
+  readonly column?: string | undefined
+  readonly detail: string
+  readonly value?: unknown
+}
+
+/** Where a row of an array was read, for a message. */
+export const originOf = (rows: object, index: number): string | undefined => {
+  const origin = Origin.of(rows)
+  if (origin === undefined) return undefined
+  const at = Origin.at(origin, index)
+  return `${at.path}, ${placeOf(lineOf(at))}`
+}
+
+/**
+ * The text of rows, an array of them at a time. `encode` yields the text of one, and `whyIllFormed` says of one whose text has
+ * half a surrogate pair in it, which UTF-8 has no bytes for, where that is.
+ */
+export const encodeRows = <A, E, R>(
+  format: string,
+  rows: Stream.Stream<A, E, R>,
+  encode: (row: A) => Result.Result<string, Refusal>,
+  whyIllFormed: (row: A) => Refusal
+): Stream.Stream<string, E | FormatError, R> =>
+  Stream.suspend(() => {
+    let written = 0
+    return Stream.mapArrayEffect(rows, (chunk) => {
+      const refuse = ({ column, detail, value }: Refusal, index: number) => {
+        const origin = originOf(chunk, index)
+        return Effect.fail(
+          fail(
+            format,
+            "",
+            new Unencodable({
+              row: written + index,
+              detail,
+              ...(column === undefined ? {} : { column }),
+              ...(value === undefined ? {} : { value: showValue(value) }),
+              ...(origin === undefined ? {} : { origin })
+            })
+          )
+        )
+      }
+      let text = ""
+      for (let i = 0; i < chunk.length; i++) {
+        const result = encode(chunk[i] as A)
+        if (Result.isFailure(result)) return refuse(result.failure, i)
+        text += result.success
+      }
+      if (!text.isWellFormed()) {
+        const index = chunk.findIndex((row) => !Result.getOrElse(encode(row), () => "").isWellFormed())
+        return refuse(whyIllFormed(chunk[Math.max(0, index)] as A), Math.max(0, index))
+      }
+      written += chunk.length
+      return Effect.succeed([text] as const)
+    })
+  })
+
+/** Checks how a text is compressed. */
+export const badCompression = (value: "gzip" | undefined): Problem =>
+  optional(value, (one) => oneOf("compression", one, ["gzip"]))
+
+/** Text as UTF-8, compressed if asked for. */
+export const compress =
+  (compression: "gzip" | undefined) =>
+  <E, R>(text: Stream.Stream<string, E, R>): Stream.Stream<Uint8Array, E, R> => {
+    const bytes = Stream.map(text, (piece): Uint8Array => Buffer.from(piece, "utf8"))
+    return compression === undefined
+      ? bytes
+      : NodeStream.pipeThroughDuplex(bytes, {
+          evaluate: () => createGzip(),
+          // Compressing bytes in memory has no way to fail; if it does, it is a defect.
+          onError: (error): never => {
+            throw error
+          }
+        })
+  }

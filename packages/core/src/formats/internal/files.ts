@@ -1,0 +1,141 @@
+/** A source over files that are cut by bytes. */
+import { createHash } from "node:crypto"
+import { Effect, Stream } from "effect"
+import type { ColumnCondition } from "../../task/Condition.ts"
+import type { FilePart, Resolved, Source, SplitOptions } from "../../task/Format.ts"
+import { Corrupt, type FormatError } from "../../storage/FormatError.ts"
+import { type FileStatus, Storage } from "../../storage/Storage.ts"
+import type { Folders } from "./folders.ts"
+import { emit, isGzip } from "./text/lines.ts"
+import { expand, fail, storageFailed } from "./inputs.ts"
+import type { Problem } from "../../codec/internal/checks.ts"
+import { sniff } from "./magic.ts"
+import { cut, pack, type PlannedSplit, type Unit } from "./splits.ts"
+
+/** The partitions of a source whose parts are read one after the other. */
+export const toResolved = <A>(
+  planned: ReadonlyArray<PlannedSplit>,
+  read: (part: FilePart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>,
+  rowsOf?: (element: A) => number
+): Resolved<A> => ({
+  splits: planned.map((split) => ({
+    id: split.id,
+    label: split.label,
+    parts: split.parts,
+    bytes: split.bytes,
+    rows: split.rows,
+    hosts: split.hosts,
+    ...(rowsOf === undefined ? {} : { rowsOf }),
+    read: Stream.fromArray(split.parts.map((part, i) => [part, split.files[i]] as const)).pipe(
+      Stream.flatMap(([part, file]) => (file === undefined ? Stream.empty : emit(read(part, file))))
+    )
+  }))
+})
+
+/** Settings as `explain` prints them: only those that are set, in the order of their names. */
+export const detail = (
+  paths: ReadonlyArray<string>,
+  settings: Readonly<Record<string, string | number | boolean | ReadonlyArray<string> | undefined>>
+): string => {
+  const set = Object.keys(settings)
+    .toSorted()
+    .filter((key) => settings[key] !== undefined)
+    .map((key) => `${key}=${JSON.stringify(settings[key])}`)
+  return [paths.join(", "), ...set].join(" ")
+}
+
+/** A short hash for `detail`, of what is too long to print there. */
+export const fingerprint = (value: unknown): string =>
+  createHash("sha256")
+    .update(JSON.stringify(value, (_, inner: unknown) => (typeof inner === "bigint" ? `${inner}n` : inner)))
+    .digest("hex")
+    .slice(0, 12)
+
+/** Lists the files and cuts those that can be cut. */
+const planByBytes = Effect.fnUntraced(function* (
+  format: string,
+  paths: ReadonlyArray<string>,
+  options: SplitOptions,
+  splittable: (file: FileStatus) => boolean,
+  folders: Pick<Folders<unknown>, "select"> | undefined
+) {
+  const storage = yield* Storage
+  const found = yield* expand(format, paths)
+  const files = folders === undefined ? found : yield* folders.select(found)
+  const units = yield* Effect.forEach(
+    files,
+    (file) =>
+      Effect.map(
+        Effect.mapError(storage.blocks(file.path), storageFailed(format, file.path)),
+        (blocks): ReadonlyArray<Unit> => cut(file, blocks, { ...options, splittable: splittable(file) })
+      ),
+    { concurrency: 16 }
+  )
+  return { files, planned: pack(units.flat(), options) }
+})
+
+const headBytes = 64
+
+// What cannot be read as text may be no text at all, which a split behind the beginning of the file does not see.
+const explain = (format: string, file: FileStatus, error: FormatError): Effect.Effect<never, FormatError, Storage> => {
+  const { _tag } = error.reason
+  if (_tag !== "Corrupt" && _tag !== "InvalidRow" && _tag !== "SchemaMismatch") return Effect.fail(error)
+  return Effect.gen(function* () {
+    const storage = yield* Storage
+    const head = yield* Effect.orElseSucceed(
+      storage.readRange(file.path, 0, Math.min(headBytes, file.length)),
+      () => new Uint8Array()
+    )
+    const found = sniff(head)
+    // A file that is named so is unpacked, and is what is in it.
+    const is = found === undefined || (isGzip(file.path) && found.startsWith("a gzip")) ? undefined : found
+    return yield* is === undefined
+      ? Effect.fail(error)
+      : Effect.fail(fail(format, file.path, new Corrupt({ detail: `this is ${is}` })))
+  })
+}
+
+/** A source whose files are cut by bytes. */
+export const bytesSource = <A, P = void>({
+  folders,
+  ...options
+}: {
+  readonly name: string
+  readonly detail: string
+  readonly paths: ReadonlyArray<string>
+  readonly columns: ReadonlyArray<string> | undefined
+  readonly invalid: Problem
+  /** The columns that are in the paths, and what to do with conditions on them. */
+  readonly folders?: Folders<A> | undefined
+  readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
+  readonly restricted?: ReadonlyArray<ColumnCondition> | undefined
+  readonly splittable: (file: FileStatus) => boolean
+  /** What is known and must hold before the first row is read. */
+  readonly prepare: (files: ReadonlyArray<FileStatus>) => Effect.Effect<P, FormatError, Storage>
+  readonly read: (
+    part: FilePart,
+    file: FileStatus,
+    prepared: P
+  ) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
+}): Source<A> => ({
+  name: options.name,
+  detail: options.detail,
+  partitions: undefined,
+  columns: options.columns,
+  invalid: options.invalid,
+  ...(folders === undefined ? {} : { restrict: options.restrict, restricted: options.restricted }),
+  resolve: Effect.fn("Format.resolve")(function* (split) {
+    const { files, planned } = yield* planByBytes(options.name, options.paths, split, options.splittable, folders)
+    const prepared = yield* Effect.catch(options.prepare(files), (error) => {
+      const file = files.find((file) => file.path === error.path)
+      return file === undefined ? Effect.fail(error) : explain(options.name, file, error)
+    })
+    const read = (part: FilePart, file: FileStatus) =>
+      Stream.catch(options.read(part, file, prepared), (error) => Stream.fromEffect(explain(options.name, file, error)))
+    if (folders === undefined) return toResolved(planned, read)
+    return {
+      ...toResolved(planned, (part, file) => Stream.map(read(part, file), (rows) => folders.complete(part.path, rows))),
+      note: folders.note()
+    }
+  })
+})

@@ -1,0 +1,513 @@
+/** Columns of rows, built value by value: each is checked as it is added, and counts the bytes it takes in its row group. */
+import type * as Arrow from "apache-arrow"
+import { SchemaAST } from "effect"
+import * as Vector from "../../Vector.ts"
+import { fieldGetter } from "../../../codec/internal/fields.ts"
+import type { Libraries } from "./wasm.ts"
+
+/** Why a value cannot be written, and where in its column it is. */
+export class Refused extends Error {
+  override readonly name = "Refused"
+  readonly value: unknown
+  /** From the top: `.tags`, `[3]`. */
+  path = ""
+  constructor(detail: string, value: unknown) {
+    super(detail)
+    this.value = value
+  }
+}
+
+const at = (error: unknown, step: string): unknown => {
+  if (error instanceof Refused) error.path = step + error.path
+  return error
+}
+
+export interface ColumnBuilder {
+  /** Bytes added. Throws {@link Refused}. */
+  readonly add: (value: unknown) => number
+  /** Adds a value that a null around it hides. */
+  readonly skip: () => void
+  readonly finish: () => Arrow.Data
+}
+
+const unwrapNull = (ast: SchemaAST.AST): { readonly ast: SchemaAST.AST; readonly nullable: boolean } => {
+  if (ast._tag !== "Union") return { ast, nullable: SchemaAST.isOptional(ast) }
+  const members = ast.types.filter((type) => type._tag !== "Null" && type._tag !== "Undefined")
+  const only = members[0]
+  return {
+    ast: only !== undefined && members.length === 1 ? only : ast,
+    nullable: SchemaAST.isOptional(ast) || members.length < ast.types.length
+  }
+}
+
+export const parquetType = (ast: SchemaAST.AST): unknown => {
+  const own = ast.annotations?.["parquet"]
+  if (own !== undefined) return own
+  for (const check of ast.checks ?? []) {
+    const annotation = check.annotations?.["parquet"]
+    if (annotation !== undefined) return annotation
+  }
+  return undefined
+}
+
+/** A column of a row, or a field of a struct: its Arrow type, and what it is made of. */
+export interface ColumnPlan {
+  readonly field: Arrow.Field
+  readonly ast: SchemaAST.AST
+  readonly build: () => ColumnBuilder
+}
+
+const isNone = (value: unknown): value is null | undefined => value === null || value === undefined
+
+/** Which values are there: nothing until the first null. */
+class Validity {
+  bits: Uint8Array | undefined
+  nulls = 0
+  add(index: number, there: boolean): void {
+    if (there && this.bits === undefined) return
+    if (this.bits === undefined) {
+      this.bits = new Uint8Array(Math.max(64, (index >> 2) + 1))
+      this.bits.fill(0xff, 0, index >> 3)
+      this.bits[index >> 3] = (1 << (index & 7)) - 1
+    }
+    if (index >> 3 >= this.bits.length) {
+      const bigger = new Uint8Array(this.bits.length * 2)
+      bigger.set(this.bits)
+      this.bits = bigger
+    }
+    if (there) this.bits[index >> 3] = (this.bits[index >> 3] ?? 0) | (1 << (index & 7))
+    else this.nulls++
+  }
+  get data(): { readonly nullCount: number; readonly nullBitmap?: Uint8Array } {
+    return this.bits === undefined ? { nullCount: 0 } : { nullCount: this.nulls, nullBitmap: this.bits }
+  }
+}
+
+interface Values<A> {
+  readonly length: number
+  readonly BYTES_PER_ELEMENT: number
+  [index: number]: A
+  set(values: ArrayLike<A>): void
+  subarray(from: number, to: number): Values<A>
+}
+
+type Rows = ReturnType<() => Validity["data"]> & { readonly length: number }
+
+const fixed = <A extends number | bigint, V extends Values<A>>(
+  nullable: boolean,
+  make: (length: number) => V,
+  check: (value: unknown) => A,
+  toData: (values: V, rows: Rows) => Arrow.Data
+): ColumnBuilder => {
+  let values = make(64)
+  let length = 0
+  const valid = new Validity()
+  const grow = (): void => {
+    if (length < values.length) return
+    const bigger = make(length * 2)
+    bigger.set(values)
+    values = bigger
+  }
+  return {
+    add: (value) => {
+      grow()
+      if (!isNone(value)) {
+        values[length] = check(value)
+        valid.add(length, true)
+      } else if (nullable) {
+        valid.add(length, false)
+      } else {
+        throw new Refused("is null or missing", value)
+      }
+      length++
+      return values.BYTES_PER_ELEMENT
+    },
+    skip: () => {
+      grow()
+      valid.add(length, !nullable)
+      length++
+    },
+    finish: () => toData(values, { length, ...valid.data })
+  }
+}
+
+/** Values of any length behind each other: strings, bytes, vectors, lists. */
+const ranged = (
+  nullable: boolean,
+  append: (value: unknown) => number,
+  end: () => number,
+  toData: (rows: Rows & { readonly valueOffsets: Int32Array }) => Arrow.Data
+): ColumnBuilder => {
+  let offsets = new Int32Array(64)
+  let length = 0
+  const valid = new Validity()
+  const close = (there: boolean): void => {
+    valid.add(length, there)
+    length++
+    if (length === offsets.length) {
+      const bigger = new Int32Array(length * 2)
+      bigger.set(offsets)
+      offsets = bigger
+    }
+    offsets[length] = end()
+  }
+  return {
+    add: (value) => {
+      if (isNone(value)) {
+        if (!nullable) throw new Refused("is null or missing", value)
+        close(false)
+        return 4
+      }
+      const bytes = append(value)
+      close(true)
+      return bytes + 4
+    },
+    skip: () => {
+      close(!nullable)
+    },
+    finish: () => toData({ length, valueOffsets: offsets.subarray(0, length + 1), ...valid.data })
+  }
+}
+
+const bytesColumn = (
+  nullable: boolean,
+  write: (value: unknown, room: (bytes: number) => Buffer, at: number) => number,
+  toData: (data: Uint8Array, rows: Rows & { readonly valueOffsets: Int32Array }) => Arrow.Data
+): ColumnBuilder => {
+  let data = Buffer.allocUnsafeSlow(1024)
+  let used = 0
+  const room = (bytes: number): Buffer => {
+    if (used + bytes > data.length) {
+      const bigger = Buffer.allocUnsafeSlow(Math.max(data.length * 2, used + bytes))
+      bigger.set(data.subarray(0, used))
+      data = bigger
+    }
+    return data
+  }
+  return ranged(
+    nullable,
+    (value) => {
+      const bytes = write(value, room, used)
+      used += bytes
+      return bytes
+    },
+    () => used,
+    (rows) => toData(data.subarray(0, used), rows)
+  )
+}
+
+const vectorColumn = (
+  { arrow }: Libraries,
+  nullable: boolean,
+  type: Arrow.List,
+  exact: number | undefined
+): ColumnBuilder => {
+  let values = new Float32Array(64)
+  let used = 0
+  return ranged(
+    nullable,
+    (value) => {
+      if (!(value instanceof Float32Array)) throw new Refused("is no Float32Array", value)
+      if (exact !== undefined && value.length !== exact) {
+        throw new Refused(`is a vector of ${value.length} elements, ${exact} asked for`, value)
+      }
+      if (used + value.length > values.length) {
+        const bigger = new Float32Array(Math.max(values.length * 2, used + value.length))
+        bigger.set(values.subarray(0, used))
+        values = bigger
+      }
+      values.set(value, used)
+      used += value.length
+      return value.byteLength
+    },
+    () => used,
+    (rows) =>
+      arrow.makeData({
+        type,
+        child: arrow.makeData({ type: new arrow.Float32(), length: used, data: values.subarray(0, used) }),
+        ...rows
+      })
+  )
+}
+
+const aNumber = (value: unknown): number => {
+  if (typeof value !== "number") throw new Refused("is no number", value)
+  return value
+}
+
+const aFloat32 = (value: unknown): number => {
+  const number = aNumber(value)
+  if (Number.isFinite(number) && !Number.isFinite(Math.fround(number))) {
+    throw new Refused("is too large for a 32-bit float", value)
+  }
+  return number
+}
+
+const anInt32 = (value: unknown): number => {
+  if (typeof value === "number" && (value | 0) === value) return value
+  throw new Refused("is no 32-bit integer", value)
+}
+
+const anInt64 = (value: unknown): bigint => {
+  if (typeof value === "bigint" && BigInt.asIntN(64, value) === value) return value
+  throw new Refused("is no 64-bit integer", value)
+}
+
+const aTime = (value: unknown): bigint => {
+  if (!(value instanceof Date)) throw new Refused("is no Date", value)
+  const time = value.getTime()
+  if (Number.isNaN(time)) throw new Refused("is no valid date", value)
+  return BigInt(time)
+}
+
+const aBoolean = (value: unknown): number => {
+  if (typeof value !== "boolean") throw new Refused("is no boolean", value)
+  return value ? 1 : 0
+}
+
+const writeText = (value: unknown, room: (bytes: number) => Buffer, to: number): number => {
+  if (typeof value !== "string") throw new Refused("is no string", value)
+  // UTF-8 has no way to write half of a surrogate pair; another character would be there in its place.
+  if (!value.isWellFormed()) throw new Refused("has half of a surrogate pair, which is no text", value)
+  return room(value.length * 3).write(value, to, "utf8")
+}
+
+const writeBytes = (value: unknown, room: (bytes: number) => Buffer, to: number): number => {
+  if (!(value instanceof Uint8Array)) throw new Refused("is no Uint8Array", value)
+  room(value.length).set(value, to)
+  return value.length
+}
+
+const packBits = (values: Uint8Array, length: number): Uint8Array => {
+  const out = new Uint8Array((length + 7) >> 3)
+  for (let i = 0; i < length; i++) if (values[i] === 1) out[i >> 3] = (out[i >> 3] ?? 0) | (1 << (i & 7))
+  return out
+}
+
+const isLiterals = (ast: SchemaAST.AST, type: "string" | "number" | "bigint" | "boolean"): boolean =>
+  ast._tag === "Union"
+    ? ast.types.length > 0 && ast.types.every((one) => isLiterals(one, type))
+    : ast._tag === "Literal" && typeof ast.literal === type
+
+type Make = (nullable: boolean) => ColumnBuilder
+
+const representationOf = (ast: SchemaAST.AST): unknown => {
+  const id = ast.annotations?.["representation"]
+  return typeof id === "object" && id !== null && "id" in id ? id.id : undefined
+}
+
+/** The Arrow type of a schema and how a column of it is built; `undefined` for what Parquet has no type for. */
+const typed = (
+  libraries: Libraries,
+  ast: SchemaAST.AST
+): { readonly type: Arrow.DataType; readonly make: Make } | undefined => {
+  const { arrow } = libraries
+  const text = () => ({
+    type: new arrow.Utf8(),
+    make: (nullable: boolean) =>
+      bytesColumn(nullable, writeText, (data, rows) => arrow.makeData({ type: new arrow.Utf8(), data, ...rows }))
+  })
+  const double = () => ({
+    type: new arrow.Float64(),
+    make: (nullable: boolean) =>
+      fixed(
+        nullable,
+        (length) => new Float64Array(length),
+        aNumber,
+        (values, rows) => arrow.makeData({ type: new arrow.Float64(), data: values.subarray(0, rows.length), ...rows })
+      )
+  })
+  const int64 = () => ({
+    type: new arrow.Int64(),
+    make: (nullable: boolean) =>
+      fixed(
+        nullable,
+        (length) => new BigInt64Array(length),
+        anInt64,
+        (values, rows) => arrow.makeData({ type: new arrow.Int64(), data: values.subarray(0, rows.length), ...rows })
+      )
+  })
+  const boolean = () => ({
+    type: new arrow.Bool(),
+    make: (nullable: boolean) =>
+      fixed(
+        nullable,
+        (length) => new Uint8Array(length),
+        aBoolean,
+        (values, rows) => arrow.makeData({ type: new arrow.Bool(), data: packBits(values, rows.length), ...rows })
+      )
+  })
+  const vector = Vector.of(ast)
+  if (vector !== undefined) {
+    const type = new arrow.List(new arrow.Field("item", new arrow.Float32(), false))
+    return { type, make: (nullable) => vectorColumn(libraries, nullable, type, vector.length) }
+  }
+  const representation = representationOf(ast)
+  if (representation === "effect/schema/Date") {
+    const type = new arrow.TimestampMillisecond("UTC")
+    return {
+      type,
+      make: (nullable) =>
+        fixed(
+          nullable,
+          (length) => new BigInt64Array(length),
+          aTime,
+          (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
+        )
+    }
+  }
+  if (representation === "effect/schema/Uint8Array") {
+    const type = new arrow.Binary()
+    return {
+      type,
+      make: (nullable) => bytesColumn(nullable, writeBytes, (data, rows) => arrow.makeData({ type, data, ...rows }))
+    }
+  }
+  switch (ast._tag) {
+    case "Number":
+      switch (parquetType(ast)) {
+        case "float":
+          return {
+            type: new arrow.Float32(),
+            make: (nullable) =>
+              fixed(
+                nullable,
+                (length) => new Float32Array(length),
+                aFloat32,
+                (values, rows) =>
+                  arrow.makeData({ type: new arrow.Float32(), data: values.subarray(0, rows.length), ...rows })
+              )
+          }
+        case "int32":
+          return {
+            type: new arrow.Int32(),
+            make: (nullable) =>
+              fixed(
+                nullable,
+                (length) => new Int32Array(length),
+                anInt32,
+                (values, rows) =>
+                  arrow.makeData({ type: new arrow.Int32(), data: values.subarray(0, rows.length), ...rows })
+              )
+          }
+        default:
+          return double()
+      }
+    case "BigInt":
+      return int64()
+    case "String":
+    case "TemplateLiteral":
+      return text()
+    case "Boolean":
+      return boolean()
+    case "Literal":
+    case "Union": {
+      const literals =
+        ast._tag === "Union"
+          ? { ...ast, types: ast.types.filter((type) => type._tag !== "Null" && type._tag !== "Undefined") }
+          : ast
+      return isLiterals(literals, "string")
+        ? text()
+        : isLiterals(literals, "number")
+          ? double()
+          : isLiterals(literals, "bigint")
+            ? int64()
+            : isLiterals(literals, "boolean")
+              ? boolean()
+              : undefined
+    }
+    case "Arrays": {
+      const rest = ast.rest[0]
+      if (rest === undefined || ast.elements.length > 0) return undefined
+      const item = plan(libraries, "item", rest, false)
+      if (item === undefined) return undefined
+      const type = new arrow.List(item.field)
+      return { type, make: (nullable) => listColumn(libraries, nullable, type, item.build()) }
+    }
+    case "Objects": {
+      if (ast.indexSignatures.length > 0 || ast.propertySignatures.length === 0) return undefined
+      const fields: Array<ColumnPlan> = []
+      for (const { name, type } of ast.propertySignatures) {
+        const field = plan(libraries, String(name), type, SchemaAST.isOptional(type))
+        if (field === undefined) return undefined
+        fields.push(field)
+      }
+      const type = new arrow.Struct(fields.map(({ field }) => field))
+      return { type, make: (nullable) => structColumn(libraries, nullable, type, fields) }
+    }
+    default:
+      return undefined
+  }
+}
+
+/** How a column of a schema is written; `undefined` for what Parquet has no type for. */
+export const plan = (
+  libraries: Libraries,
+  name: string,
+  ast: SchemaAST.AST,
+  optional: boolean
+): ColumnPlan | undefined => {
+  const inner = unwrapNull(ast)
+  const its = typed(libraries, inner.ast)
+  if (its === undefined || !name.isWellFormed()) return undefined
+  const field = new libraries.arrow.Field(name, its.type, inner.nullable || optional)
+  return { field, ast: inner.ast, build: () => its.make(field.nullable) }
+}
+
+const listColumn = ({ arrow }: Libraries, nullable: boolean, type: Arrow.List, items: ColumnBuilder): ColumnBuilder => {
+  let used = 0
+  return ranged(
+    nullable,
+    (value) => {
+      if (!Array.isArray(value)) throw new Refused("is no array", value)
+      let bytes = 0
+      let i = 0
+      try {
+        for (; i < value.length; i++) bytes += items.add(value[i])
+      } catch (error) {
+        throw at(error, `[${i}]`)
+      }
+      used += value.length
+      return bytes
+    },
+    () => used,
+    (rows) => arrow.makeData({ type, child: items.finish(), ...rows })
+  )
+}
+
+const structColumn = (
+  { arrow }: Libraries,
+  nullable: boolean,
+  type: Arrow.Struct,
+  plans: ReadonlyArray<ColumnPlan>
+): ColumnBuilder => {
+  const fields = plans.map(({ build, field }) => ({ name: field.name, get: fieldGetter(field.name), column: build() }))
+  const valid = new Validity()
+  let length = 0
+  const skip = (): void => {
+    valid.add(length++, !nullable)
+    for (const { column } of fields) column.skip()
+  }
+  return {
+    add: (value) => {
+      if (isNone(value)) {
+        if (!nullable) throw new Refused("is null or missing", value)
+        skip()
+        return 8 * fields.length
+      }
+      if (typeof value !== "object" || Array.isArray(value)) throw new Refused("is no object", value)
+      let bytes = 0
+      for (const { column, get, name } of fields) {
+        try {
+          bytes += column.add(get(value))
+        } catch (error) {
+          throw at(error, `.${name}`)
+        }
+      }
+      valid.add(length++, true)
+      return bytes
+    },
+    skip,
+    finish: () => arrow.makeData({ type, length, ...valid.data, children: fields.map(({ column }) => column.finish()) })
+  }
+}

@@ -1,0 +1,560 @@
+/**
+ * Columns of vectors, decoded and encoded here rather than by the codec: without nulls they are their own memory behind
+ * some runs of levels, so that a copy is all there is to do. What is not of this shape is left to the codec.
+ */
+import * as zlib from "node:zlib"
+import type { ColumnChunk, Range } from "./footer.ts"
+import { schemaOf } from "./schema.ts"
+import * as Snappy from "./snappy.ts"
+import * as Thrift from "./thrift.ts"
+
+export const codecs = { none: 0, snappy: 1, gzip: 2, zstd: 6 } as const
+
+const schema = { elements: 2, type: 1, repetition: 3, name: 4, children: 5 } as const
+const float = 4
+const required = 0
+const repeated = 2
+
+export interface VectorColumn {
+  /** The elements of its schema, outermost first. */
+  readonly elements: ReadonlyArray<Thrift.Struct>
+  readonly nullable: boolean
+  readonly nullableItems: boolean
+  readonly maxLevel: number
+}
+
+/** The top-level columns that are lists of 32-bit floats. */
+export const vectorColumns = (footer: Thrift.Struct): ReadonlyMap<string, VectorColumn> => {
+  const all = Thrift.structs(footer, schema.elements)
+  const columns = new Map<string, VectorColumn>()
+  for (const top of schemaOf(footer).columns) {
+    const elements = all.slice(...top.elements)
+    const [outer, middle, leaf] = elements
+    if (outer === undefined || middle === undefined || leaf === undefined || elements.length !== 3) continue
+    const [first, second, third] = elements.map((element) => Thrift.int(element, schema.repetition))
+    if (first === repeated || second !== repeated || third === repeated) continue
+    if (Thrift.int(outer, schema.children) !== 1 || Thrift.int(leaf, schema.type) !== float) continue
+    const nullable = first !== required
+    const nullableItems = third !== required
+    columns.set(Thrift.text(outer, schema.name), {
+      elements,
+      nullable,
+      nullableItems,
+      maxLevel: 1 + (nullable ? 1 : 0) + (nullableItems ? 1 : 0)
+    })
+  }
+  return columns
+}
+
+interface Vectors {
+  readonly offsets: Int32Array
+  readonly values: Float32Array
+}
+
+const corrupt = (detail: string): Thrift.ThriftError => new Thrift.ThriftError(`has a column chunk that ${detail}`)
+
+/** Runs of equal values out of Parquet's mix of run lengths and packed bits. */
+const runs = (
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+  width: number,
+  count: number,
+  onRun: (value: number, length: number) => void
+): void => {
+  let at = from
+  let left = count
+  while (left > 0) {
+    let header = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++]
+      if (byte === undefined || at > end || shift > 28) throw corrupt("ends in the middle of its levels")
+      header += (byte & 0x7f) * 2 ** shift
+      if (byte < 0x80) break
+    }
+    if (header % 2 === 1) {
+      const length = Math.min(left, (header - 1) * 4)
+      if (at + Math.ceil((length * width) / 8) > end) throw corrupt("ends in the middle of its levels")
+      if (width === 1) {
+        let i = 0
+        for (; i + 8 <= length; i += 8) {
+          const byte = bytes[at + (i >> 3)] ?? 0
+          if (byte === 0xff) onRun(1, 8)
+          else for (let bit = 0; bit < 8; bit++) onRun((byte >> bit) & 1, 1)
+        }
+        for (; i < length; i++) onRun(((bytes[at + (i >> 3)] ?? 0) >> (i & 7)) & 1, 1)
+        at += (header - 1) / 2
+        left -= length
+        continue
+      }
+      const mask = (1 << width) - 1
+      let held = 0
+      let bits = 0
+      let next = at
+      for (let i = 0; i < length; i++) {
+        while (bits < width) {
+          held |= (bytes[next++] ?? 0) << bits
+          bits += 8
+        }
+        onRun(held & mask, 1)
+        held >>>= width
+        bits -= width
+      }
+      at += ((header - 1) / 2) * width
+      left -= length
+    } else {
+      const size = (width + 7) >> 3
+      if (at + size > end) throw corrupt("ends in the middle of its levels")
+      let value = 0
+      for (let i = 0; i < size; i++) value += (bytes[at++] ?? 0) * 2 ** (8 * i)
+      const length = Math.min(left, header / 2)
+      onRun(value, length)
+      left -= length
+    }
+  }
+}
+
+const page = {
+  type: 1,
+  plainLength: 2,
+  length: 3,
+  crc: 4,
+  data: 5,
+  dictionary: 7,
+  dataV2: 8
+} as const
+const dataPage = 0
+const dictionaryPage = 2
+const dataPageV2 = 3
+
+interface Page {
+  readonly header: Thrift.Struct
+  readonly type: number
+  readonly plainLength: number
+  readonly body: Uint8Array
+}
+
+// A page may say that it is larger than the metadata says of its whole column, but not this large.
+const maxOddPage = 64 * 1024 * 1024
+
+/** Values of a data page, nulls and empty lists among them. */
+const valuesOf = (header: Thrift.Struct): number => {
+  const own = Thrift.struct(header, page.dataV2) ?? Thrift.struct(header, page.data)
+  return own === undefined ? 0 : (Thrift.int(own, 1) ?? 0)
+}
+
+/**
+ * The pages of a column chunk, until it has as many values as it should. Throws where they do not fit it or have another
+ * checksum than they say.
+ */
+function* pagesOf(
+  chunk: Uint8Array,
+  column: ColumnChunk,
+  checksums = true,
+  enough = column.values
+): Generator<Page, number> {
+  let values = 0
+  let at = 0
+  while (at < chunk.length && (values < enough || at === 0)) {
+    const { length: headerLength, struct: header } = Thrift.readPrefix(chunk.subarray(at))
+    const length = Thrift.int(header, page.length)
+    const plainLength = Thrift.int(header, page.plainLength)
+    at += headerLength
+    if (length === undefined || plainLength === undefined || length < 0 || plainLength < 0) throw corrupt("has no page")
+    if (at + length > chunk.length) throw corrupt("ends in the middle of a page")
+    if (plainLength > Math.max(maxOddPage, column.plainLength)) throw corrupt("has a page that is larger than it")
+    const count = valuesOf(header)
+    if (count < 0) throw corrupt(`has a page of ${count} values`)
+    values += count
+    if (values > column.values) throw corrupt("has more values than its metadata says")
+    const body = chunk.subarray(at, at + length)
+    const crc = checksums ? Thrift.int(header, page.crc) : undefined
+    if (crc !== undefined && zlib.crc32(body) !== crc >>> 0) throw corrupt("has a page with a wrong checksum")
+    yield { header, type: Thrift.int(header, page.type) ?? -1, plainLength, body }
+    at += length
+  }
+  if (values < enough) throw corrupt("has fewer values than its metadata says")
+  return at
+}
+
+let scratch = Buffer.alloc(0)
+const plain = (codec: number, body: Uint8Array, length: number): Uint8Array | undefined => {
+  switch (codec) {
+    case codecs.none:
+      return body
+    case codecs.snappy: {
+      // The best that Snappy can do is 64 bytes for three.
+      if (length > 64 * body.length) throw corrupt("has a page that is larger than it can be")
+      if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(length)
+      const out = scratch.subarray(0, length)
+      Snappy.decompress(body, out)
+      return out
+    }
+    case codecs.gzip:
+      return zlib.gunzipSync(body, { maxOutputLength: Math.max(1, length) })
+    case codecs.zstd:
+      return zlib.zstdDecompressSync(body, { maxOutputLength: Math.max(1, length) })
+    default:
+      return undefined
+  }
+}
+
+const floatsOf = (bytes: Uint8Array): Float32Array => {
+  const values = new Float32Array(bytes.length >> 2)
+  new Uint8Array(values.buffer).set(bytes.subarray(0, values.byteLength))
+  return values
+}
+
+const plainEncoding = 0
+const dictionaryEncodings: ReadonlySet<number | undefined> = new Set([2, 8])
+
+// More than this is not decoded in one piece.
+const maxValues = 64 * 1024 * 1024
+
+/** Decodes the vectors of a column chunk in order, some rows at a time; `undefined` where the codec has to be asked. */
+export interface VectorDecoder {
+  readonly next: (rows: number) => Vectors | undefined
+}
+
+/** `step`: how many rows will be asked for at a time. */
+export const makeVectorDecoder = (
+  chunk: Uint8Array,
+  column: ColumnChunk,
+  { maxLevel }: VectorColumn,
+  rows: number,
+  step: number
+): VectorDecoder | undefined => {
+  if (column.values < rows || column.values >= 2 ** 31 || rows === 0) return undefined
+  // Of a slice some more than its share: pages end where they end.
+  const capacity = step >= rows ? column.values : Math.ceil((column.values / rows) * step * 1.1)
+  if (capacity > maxValues) return undefined
+  // Before there is memory for as many values as the metadata says.
+  verify(chunk, column, false)
+  const pages = pagesOf(chunk, column)
+  const levelWidth = maxLevel === 1 ? 1 : 2
+  // Where each row starts, counted from the first value of the chunk; `values` holds those from `base` on.
+  const startsOf = new Int32Array(rows + 1)
+  let values = new Float32Array(capacity)
+  let base = 0
+  let used = 0
+  let row = 0
+  let given = 0
+  let position = 0
+  let ended = false
+  let plainVectors = true
+  let dictionary: Float32Array | undefined
+
+  const repetition = (level: number, length: number): void => {
+    if (level === 0) {
+      if (row + length > rows) throw corrupt("has more rows than its row group")
+      for (let i = 0; i < length; i++) startsOf[row++] = position++
+    } else {
+      position += length
+    }
+  }
+  const definition = (level: number): void => {
+    if (level !== maxLevel) plainVectors = false
+  }
+  const reserve = (count: number): void => {
+    if (used - base + count <= values.length) return
+    const bigger = new Float32Array(Math.max(used - base + count, Math.ceil(values.length * 1.5)))
+    bigger.set(values.subarray(0, used - base))
+    values = bigger
+  }
+
+  /** Whether the page could be decoded here. */
+  const readPage = ({ body, header, plainLength, type }: Page): boolean => {
+    if (plainLength > column.plainLength) throw corrupt("has a page that is larger than it")
+    if (type === dictionaryPage) {
+      const bytes = plain(column.codec, body, plainLength)
+      dictionary = bytes === undefined ? undefined : floatsOf(bytes)
+      return bytes !== undefined
+    }
+    if (type !== dataPage && type !== dataPageV2) return true
+    const v2 = type === dataPageV2
+    const own = Thrift.struct(header, v2 ? page.dataV2 : page.data)
+    const count = own === undefined ? undefined : Thrift.int(own, 1)
+    if (own === undefined || count === undefined || count < 0 || used + count > column.values) {
+      throw corrupt("has more values than its metadata says")
+    }
+    const encoding = Thrift.int(own, v2 ? 4 : 2)
+    let bytes: Uint8Array | undefined
+    let at = 0
+    position = used
+    if (v2) {
+      const definitionLength = Thrift.int(own, 5) ?? 0
+      const repetitionLength = Thrift.int(own, 6) ?? 0
+      const levels = definitionLength + repetitionLength
+      if (definitionLength < 0 || repetitionLength < 0 || levels > body.length || levels > plainLength) {
+        throw corrupt("has levels that are longer than their page")
+      }
+      runs(body, 0, repetitionLength, 1, count, repetition)
+      runs(body, repetitionLength, levels, levelWidth, count, definition)
+      const compressed = own.get(7)?.type !== 2
+      bytes = plain(compressed ? column.codec : codecs.none, body.subarray(levels), plainLength - levels)
+    } else {
+      // Levels that are not run lengths went out of use before lists came into it.
+      if (Thrift.int(own, 3) !== 3 || Thrift.int(own, 4) !== 3) return false
+      bytes = plain(column.codec, body, plainLength)
+      if (bytes === undefined) return false
+      const page = bytes
+      const view = new DataView(page.buffer, page.byteOffset, page.length)
+      const level = (from: number): number => {
+        if (from + 4 > page.length) throw corrupt("ends in the middle of its levels")
+        const end = from + 4 + view.getUint32(from, true)
+        if (end > page.length) throw corrupt("has levels that are longer than their page")
+        return end
+      }
+      const repetitionEnd = level(0)
+      runs(page, 4, repetitionEnd, 1, count, repetition)
+      at = level(repetitionEnd)
+      runs(page, repetitionEnd + 4, at, levelWidth, count, definition)
+    }
+    if (bytes === undefined || !plainVectors) return false
+    reserve(count)
+    if (encoding === plainEncoding) {
+      const size = count * 4
+      if (at + size > bytes.length) throw corrupt("has fewer values than its metadata says")
+      new Uint8Array(values.buffer).set(bytes.subarray(at, at + size), (used - base) * 4)
+    } else if (dictionaryEncodings.has(encoding) && dictionary !== undefined) {
+      const known = dictionary
+      const out = values
+      const width = bytes[at] ?? 0
+      if (width > 24) return false
+      let to = used - base
+      runs(bytes, at + 1, bytes.length, width, count, (index, length) => {
+        const value = known[index]
+        if (value === undefined) throw corrupt("names a value that its dictionary does not have")
+        for (let i = 0; i < length; i++) out[to++] = value
+      })
+    } else {
+      return false
+    }
+    used += count
+    return true
+  }
+
+  return {
+    next: (count) => {
+      if (!plainVectors) return undefined
+      const last = given + count
+      // A row ends where the next one starts.
+      while (!ended && row <= last) {
+        const next = pages.next()
+        if (next.done === true) {
+          ended = true
+          startsOf[rows] = used
+          if (used !== column.values || row !== rows || startsOf[0] !== 0) {
+            throw corrupt("has fewer values than its metadata says")
+          }
+        } else if (!readPage(next.value)) {
+          plainVectors = false
+          return undefined
+        }
+      }
+      const offsets = startsOf.subarray(given, last + 1)
+      const end = offsets[count] ?? used
+      const found = {
+        offsets: base === 0 ? offsets : offsets.map((start) => start - base),
+        values: values.subarray(0, end - base)
+      }
+      given = last
+      if (last < rows) {
+        const rest = values.subarray(end - base, used - base)
+        values = new Float32Array(Math.max(capacity, rest.length))
+        values.set(rest)
+        base = end
+      }
+      return found
+    }
+  }
+}
+
+/** Checks the pages of a column chunk, those of its first `enough` values: how many bytes they take. */
+export const verify = (chunk: Uint8Array, column: ColumnChunk, checksums: boolean, enough?: number): number => {
+  const pages = pagesOf(chunk, column, checksums, enough)
+  for (;;) {
+    const next = pages.next()
+    if (next.done === true) return next.value
+  }
+}
+
+/** The bytes of a column, or of some next to each other, in those that were read. */
+export const chunkOf = (column: Range, ranges: ReadonlyArray<Range>, pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const i = ranges.findIndex(
+    (range) => column.offset >= range.offset && column.offset + column.length <= range.offset + range.length
+  )
+  const range = ranges[i]
+  const piece = pieces[i]
+  if (range === undefined || piece === undefined) throw corrupt("was not read")
+  return piece.subarray(column.offset - range.offset, column.offset - range.offset + column.length)
+}
+
+/** Encoded vectors: the bytes of a column chunk and its metadata with the offset still to be set. */
+export interface EncodedColumn {
+  readonly name: string
+  readonly pieces: ReadonlyArray<Uint8Array>
+  readonly plainLength: number
+  readonly length: number
+  readonly metadata: Thrift.Struct
+}
+
+/** Some rows of a column of vectors. */
+export interface VectorData extends Vectors {
+  readonly rows: number
+  /** `undefined` where no row is null. */
+  readonly valid: ((row: number) => boolean) | undefined
+}
+
+const pageBytes = 1024 * 1024
+
+class Levels {
+  bytes = Buffer.allocUnsafe(16 * 1024)
+  length = 0
+  level = -1
+  count = 0
+  readonly width: number
+  constructor(width: number) {
+    this.width = width
+  }
+  varint(value: number): void {
+    let rest = value
+    while (rest >= 0x80) {
+      this.bytes[this.length++] = (rest & 0x7f) | 0x80
+      rest >>>= 7
+    }
+    this.bytes[this.length++] = rest
+  }
+  add(level: number, count: number): void {
+    if (level === this.level) {
+      this.count += count
+      return
+    }
+    this.flush()
+    this.level = level
+    this.count = count
+  }
+  flush(): void {
+    if (this.count === 0) return
+    if (this.length + 8 > this.bytes.length) {
+      const bigger = Buffer.allocUnsafe(this.bytes.length * 2)
+      bigger.set(this.bytes.subarray(0, this.length))
+      this.bytes = bigger
+    }
+    this.varint(this.count * 2)
+    this.bytes[this.length++] = this.level
+    this.count = 0
+  }
+  /** The levels of a page, behind their length. */
+  take(): Buffer {
+    this.flush()
+    const out = Buffer.allocUnsafe(4 + this.length)
+    out.writeUInt32LE(this.length)
+    this.bytes.copy(out, 4, 0, this.length)
+    this.length = 0
+    this.level = -1
+    return out
+  }
+}
+
+// Snappy finds repeats and nothing else, which is what deflate does with a fixed code.
+const repeats = (values: Float32Array): boolean => {
+  const length = Math.min(64 * 1024, values.byteLength)
+  const middle = (values.byteLength - length) >> 1
+  const sample = new Uint8Array(values.buffer, values.byteOffset + middle, length)
+  const options = { level: 1, strategy: zlib.constants.Z_FIXED }
+  return length > 0 && zlib.deflateRawSync(sample, options).length < length * 0.9
+}
+
+/**
+ * A column chunk of plain encoded pages, or `undefined` where the codec has to be asked. Without compression the pages
+ * are views of the vectors. Vectors in which Snappy would find nothing are not compressed with it.
+ */
+export const encodeVectors = (
+  name: string,
+  { elements, maxLevel, nullable }: VectorColumn,
+  data: ReadonlyArray<VectorData>,
+  compression: keyof typeof codecs
+): EncodedColumn | undefined => {
+  if (compression === "snappy" && data.some((part) => repeats(part.values))) return undefined
+  const compress =
+    compression === "zstd"
+      ? (bytes: Uint8Array) => zlib.zstdCompressSync(bytes)
+      : compression === "gzip"
+        ? (bytes: Uint8Array) => zlib.gzipSync(bytes)
+        : undefined
+  const repetition = new Levels(1)
+  const definition = new Levels(maxLevel === 1 ? 1 : 2)
+  const empty = nullable ? 1 : 0
+  const pieces: Array<Uint8Array> = []
+  let plainLength = 0
+  let length = 0
+  let count = 0
+  for (const { offsets, rows, valid, values } of data) {
+    for (let from = 0; from < rows;) {
+      const first = offsets[from] ?? 0
+      const full = first + pageBytes / 4
+      let end = first
+      let levels = 0
+      let row = from
+      for (; row < rows && (row === from || end < full); row++) {
+        const next = offsets[row + 1] ?? end
+        const size = next - end
+        end = next
+        repetition.add(0, 1)
+        if (size === 0) {
+          definition.add(valid === undefined || valid(row) ? empty : 0, 1)
+          levels++
+        } else {
+          // A null over values that are there.
+          if (valid !== undefined && !valid(row)) return undefined
+          if (size > 1) repetition.add(1, size - 1)
+          definition.add(maxLevel, size)
+          levels += size
+        }
+      }
+      from = row
+      const body = [
+        repetition.take(),
+        definition.take(),
+        new Uint8Array(values.buffer, values.byteOffset + first * 4, (end - first) * 4)
+      ]
+      const plainSize = body.reduce((sum, piece) => sum + piece.length, 0)
+      const written = compress === undefined ? body : [compress(Buffer.concat(body))]
+      const size = written.reduce((sum, piece) => sum + piece.length, 0)
+      const header = Thrift.write(
+        new Map([
+          [page.type, Thrift.i32(dataPage)],
+          [page.plainLength, Thrift.i32(plainSize)],
+          [page.length, Thrift.i32(size)],
+          [
+            page.data,
+            Thrift.structField(
+              new Map([
+                [1, Thrift.i32(levels)],
+                [2, Thrift.i32(plainEncoding)],
+                [3, Thrift.i32(3)],
+                [4, Thrift.i32(3)]
+              ])
+            )
+          ]
+        ])
+      )
+      pieces.push(header, ...written)
+      plainLength += header.length + plainSize
+      length += header.length + size
+      count += levels
+    }
+  }
+  const strings = elements.map((element) => Thrift.utf8(Thrift.text(element, schema.name)))
+  const metadata: Thrift.Struct = new Map([
+    [1, Thrift.i32(float)],
+    [2, { type: 9, element: 5, value: [Thrift.i32(plainEncoding), Thrift.i32(3)] }],
+    [3, { type: 9, element: 8, value: strings }],
+    [4, Thrift.i32(compress === undefined ? codecs.none : codecs[compression])],
+    [5, Thrift.i64(count)],
+    [6, Thrift.i64(plainLength)],
+    [7, Thrift.i64(length)]
+  ])
+  return { name, pieces, plainLength, length, metadata }
+}

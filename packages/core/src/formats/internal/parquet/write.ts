@@ -1,0 +1,288 @@
+/** From rows or record batches to Parquet, one row group at a time. */
+import type * as Arrow from "apache-arrow"
+import { Array as Arr, Effect, Result, Schema, SchemaAST, Stream } from "effect"
+import { type FormatError, Unencodable } from "../../../storage/FormatError.ts"
+import { isDirect } from "./arrowRows.ts"
+import { originOf } from "../encode.ts"
+import { fieldGetter, only } from "../../../codec/internal/fields.ts"
+import { fail } from "../inputs.ts"
+import { type ColumnBuilder, type ColumnPlan, parquetType, plan, Refused } from "./build.ts"
+import * as Footer from "./footer.ts"
+import * as Vectors from "./vectors.ts"
+import { codecOf } from "../rows.ts"
+import { showValue } from "../showValue.ts"
+import { type Libraries, load } from "./wasm.ts"
+
+export interface EncodeOptions {
+  readonly compression: "snappy" | "zstd" | "gzip" | "none"
+  readonly rowGroupRows: number
+  readonly rowGroupBytes: number
+}
+
+export const Float32 = Schema.Number.annotate({ parquet: "float" })
+export const Int32 = Schema.Int.annotate({ parquet: "int32" })
+
+const unencodable = (
+  detail: string,
+  where: { readonly column?: string; readonly row?: number; readonly value?: string; readonly origin?: string } = {}
+): FormatError => fail("parquet", "", new Unencodable({ detail, ...where }))
+
+const codes = { none: 0, snappy: 1, gzip: 2, zstd: 5 } as const
+
+const isNested = (field: Arrow.Field): boolean => (field.type.children?.length ?? 0) > 0
+
+/** Whether there are floats in a list or a struct: mostly vectors. */
+const holdsFloats = (arrow: Libraries["arrow"], field: Arrow.Field): boolean =>
+  (field.type.children ?? []).some(
+    (child: Arrow.Field) => arrow.DataType.isFloat(child.type) || holdsFloats(arrow, child)
+  )
+
+const toFile = ({ arrow, codec }: Libraries, table: Arrow.Table, options: EncodeOptions): Uint8Array => {
+  const ipc = arrow.tableToIPC(table, "stream")
+  return codec((wasm) => {
+    let builder = new wasm.WriterPropertiesBuilder()
+      .setCompression(codes[options.compression])
+      .setMaxRowGroupSize(Math.max(1, table.numRows))
+    // A dictionary and a minimum of vectors are all cost and no gain. The codec cannot name columns inside others, so
+    // what holds for vectors is the default and top-level columns are named.
+    if (table.schema.fields.some((field) => holdsFloats(arrow, field))) {
+      builder = builder.setDictionaryEnabled(false).setStatisticsEnabled(wasm.EnabledStatistics.None)
+      for (const field of table.schema.fields) {
+        if (isNested(field)) continue
+        builder = builder
+          .setColumnStatisticsEnabled(field.name, wasm.EnabledStatistics.Page)
+          .setColumnDictionaryEnabled(field.name, !arrow.DataType.isFloat(field.type))
+      }
+    }
+    // Both calls consume what they are given.
+    return wasm.writeParquet(wasm.Table.fromIPCStream(ipc), builder.build())
+  })
+}
+
+/** Vectors that need no codec, as {@link Vectors.encodeVectors} takes them. */
+const vectorData = (
+  { DataType }: Libraries["arrow"],
+  column: Arrow.Vector
+): ReadonlyArray<Vectors.VectorData> | undefined => {
+  const parts: Array<Vectors.VectorData> = []
+  for (const data of column.data) {
+    const child: Arrow.Data | undefined = data.children[0]
+    if (!DataType.isList(data.type) || child === undefined || child.nullCount > 0) return undefined
+    const offsets: unknown = data.valueOffsets
+    const values: unknown = child.values
+    if (!(offsets instanceof Int32Array) || !(values instanceof Float32Array)) return undefined
+    parts.push({
+      offsets,
+      values,
+      rows: data.length,
+      valid: data.nullCount === 0 ? undefined : (row) => data.getValid(row)
+    })
+  }
+  return parts
+}
+
+const makeEncoder = (libraries: Libraries, schema: Arrow.Schema, options: EncodeOptions) => {
+  const { arrow } = libraries
+  const names = schema.fields.map((field) => field.name)
+  const footer = Footer.ofFile(toFile(libraries, new arrow.Table(schema), options)).struct
+  const shapes = Vectors.vectorColumns(footer)
+  const appender = Footer.makeAppender(footer, names)
+  return {
+    append: (table: Arrow.Table): ReadonlyArray<Uint8Array> => {
+      const extra: Array<Vectors.EncodedColumn> = []
+      for (const [name, shape] of shapes) {
+        const column = table.getChild(name)
+        const data = column === null ? undefined : vectorData(arrow, column)
+        const encoded = data && Vectors.encodeVectors(name, shape, data, options.compression)
+        if (encoded !== undefined) extra.push(encoded)
+      }
+      const rest = names.filter((name) => extra.every((column) => column.name !== name))
+      const file =
+        rest.length === 0 ? undefined : toFile(libraries, extra.length === 0 ? table : table.select(rest), options)
+      return appender.append(file, table.numRows, extra)
+    },
+    close: appender.close
+  }
+}
+
+/** The bytes of a Parquet file, from tables of one schema that are each one row group. */
+const encodeTables = <E, R>(
+  libraries: Libraries,
+  tables: Stream.Stream<Arrow.Table, E, R>,
+  empty: () => Arrow.Table,
+  options: EncodeOptions
+): Stream.Stream<Uint8Array, E | FormatError, R> =>
+  Stream.suspend(() => {
+    let encoder: ReturnType<typeof makeEncoder> | undefined
+    const attempt = <A>(encode: () => A) =>
+      Effect.try({ try: encode, catch: (error) => unencodable(error instanceof Error ? error.message : String(error)) })
+    const append = (table: Arrow.Table) =>
+      attempt(() => {
+        encoder ??= makeEncoder(libraries, table.schema, options)
+        return encoder.append(table)
+      })
+    return Stream.mapEffect(tables, append).pipe(
+      Stream.concat(Stream.suspend(() => (encoder === undefined ? Stream.fromEffect(append(empty())) : Stream.empty))),
+      Stream.concat(Stream.fromEffect(attempt(() => (encoder === undefined ? [] : [encoder.close()])))),
+      Stream.filter(Arr.isReadonlyArrayNonEmpty),
+      Stream.flattenArray
+    )
+  })
+
+export const encodeBatches = <E, R>(
+  batches: Stream.Stream<Arrow.RecordBatch, E, R>,
+  options: EncodeOptions
+): Stream.Stream<Uint8Array, E | FormatError, R> =>
+  Stream.unwrap(
+    Effect.map(load, (libraries) => {
+      let held: Array<Arrow.RecordBatch> = []
+      let rows = 0
+      let bytes = 0
+      let schema: string | undefined
+      const flush = () =>
+        Effect.sync(() => {
+          if (held.length === 0) return undefined
+          const table = new libraries.arrow.Table(held)
+          held = []
+          rows = 0
+          bytes = 0
+          return table
+        })
+      const add = (batch: Arrow.RecordBatch): Effect.Effect<Arrow.Table | undefined, FormatError> => {
+        const its = String(batch.schema)
+        if (schema === undefined) {
+          const names = batch.schema.fields.map((field) => field.name)
+          const twice = names.find((name, i) => names.indexOf(name) !== i)
+          if (twice !== undefined) return Effect.fail(unencodable(`has two columns "${twice}"`))
+          const half = names.find((name) => !name.isWellFormed())
+          if (half !== undefined)
+            return Effect.fail(unencodable("has half of a surrogate pair in its name", { column: half }))
+        }
+        schema ??= its
+        if (schema !== its) return Effect.fail(unencodable(`a batch of ${its} after one of ${schema}`))
+        held.push(batch)
+        rows += batch.numRows
+        bytes += batch.data.byteLength
+        return rows >= options.rowGroupRows || bytes >= options.rowGroupBytes ? flush() : Effect.succeed(undefined)
+      }
+      const tables = Stream.mapEffect(batches, add).pipe(
+        Stream.concat(Stream.fromEffect(Effect.suspend(flush))),
+        Stream.filter((table) => table !== undefined)
+      )
+      return encodeTables(libraries, tables, () => new libraries.arrow.Table(), options)
+    })
+  )
+
+interface Column extends ColumnPlan {
+  readonly name: string
+  readonly get: (row: object) => unknown
+  readonly encode: ((value: unknown) => unknown) | undefined
+}
+
+const encoderOf = (name: string, field: Schema.Constraint): ((value: unknown) => unknown) => {
+  const optional = SchemaAST.isOptional(field.ast)
+  // Only within a struct a missing key is another thing than `undefined`.
+  const encode = optional
+    ? Schema.encodeUnknownResult(Schema.Struct({ [name]: codecOf(field) }))
+    : Schema.encodeUnknownResult(codecOf(field))
+  const get = fieldGetter(name)
+  return (value) => {
+    const result = encode(optional ? only(name, value) : value)
+    if (Result.isFailure(result)) throw new Refused(String(result.failure.message), value)
+    return optional ? get(result.success as object) : result.success
+  }
+}
+
+export const encodeRows = <A, E, R>(
+  rows: Stream.Stream<A, E, R>,
+  schema: Schema.Struct<Schema.Struct.Fields>,
+  options: EncodeOptions
+): Stream.Stream<Uint8Array, E | FormatError, R> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const libraries = yield* load
+      const { arrow } = libraries
+      const plans: Array<Column> = []
+      for (const property of schema.ast.propertySignatures) {
+        const name = String(property.name)
+        const own = schema.fields[name]
+        const encoded = SchemaAST.toEncoded(property.type)
+        const optional = SchemaAST.isOptional(property.type) || SchemaAST.isOptional(encoded)
+        const column = plan(libraries, name, encoded, optional)
+        if (column === undefined || own === undefined) {
+          return yield* unencodable("has a type that Parquet cannot hold", { column: name })
+        }
+        // The builder of 32-bit integers has their check.
+        const direct = isDirect(property.type) || parquetType(column.ast) === "int32"
+        plans.push({ ...column, name, get: fieldGetter(name), encode: direct ? undefined : encoderOf(name, own) })
+      }
+      if (plans.length === 0) return yield* unencodable("a row without columns cannot be written")
+      const arrowSchema = new arrow.Schema(plans.map((plan) => plan.field))
+      const builders = () => plans.map((plan) => plan.build())
+      const toTable = (columns: ReadonlyArray<ColumnBuilder>, length: number): Arrow.Table => {
+        const data = arrow.makeData({
+          type: new arrow.Struct(arrowSchema.fields),
+          length,
+          nullCount: 0,
+          children: columns.map((column) => column.finish())
+        })
+        return new arrow.Table([new arrow.RecordBatch(arrowSchema, data)])
+      }
+      let columns = builders()
+      let count = 0
+      let bytes = 0
+      // The row and the column that are being added.
+      let written = 0
+      let first = 0
+      let column = ""
+      const flush = () => {
+        const table = count === 0 ? undefined : toTable(columns, count)
+        columns = builders()
+        count = 0
+        bytes = 0
+        return table
+      }
+      const add = (chunk: ReadonlyArray<A>) =>
+        Effect.try({
+          try: () => {
+            const full: Array<Arrow.Table> = []
+            first = written
+            for (const row of chunk) {
+              if (typeof row !== "object" || row === null) throw new Refused("is no object", row)
+              for (let c = 0; c < plans.length; c++) {
+                const plan = plans[c]
+                if (plan === undefined) continue
+                column = plan.name
+                const value = plan.get(row)
+                bytes += columns[c]?.add(plan.encode === undefined ? value : plan.encode(value)) ?? 0
+              }
+              count++
+              written++
+              if (count >= options.rowGroupRows || bytes >= options.rowGroupBytes) {
+                const table = flush()
+                if (table !== undefined) full.push(table)
+              }
+            }
+            return full
+          },
+          catch: (error) => {
+            const origin = originOf(chunk, written - first)
+            const row = { row: written, ...(origin === undefined ? {} : { origin }) }
+            return error instanceof Refused
+              ? unencodable(error.message, { ...row, column: column + error.path, value: showValue(error.value) })
+              : unencodable(error instanceof Error ? error.message : String(error), { ...row, column })
+          }
+        })
+      const tables = Stream.chunks(rows).pipe(
+        Stream.mapEffect(add),
+        Stream.concat(
+          Stream.sync(() => {
+            const table = flush()
+            return table === undefined ? [] : [table]
+          })
+        ),
+        Stream.flattenIterable
+      )
+      return encodeTables(libraries, tables, () => toTable(builders(), 0), options)
+    })
+  )

@@ -1,0 +1,79 @@
+/** Decoding rows one by one, where some may be bad. */
+import { Effect, Result, type Schema } from "effect"
+import { type FormatError, InvalidRow } from "../../storage/FormatError.ts"
+import * as Origin from "../../task/Origin.ts"
+import * as TaskContext from "../../task/TaskContext.ts"
+import { oneOf, optional, type Problem } from "../../codec/internal/checks.ts"
+import { fail } from "./inputs.ts"
+
+export type OnInvalidRow = "fail" | "deadLetter"
+
+/** Checks what the sources of rows take. */
+export const badOnInvalidRow = (value: OnInvalidRow | undefined): Problem =>
+  optional(value, (one) => oneOf("onInvalidRow", one, ["fail", "deadLetter"]))
+
+/** The schema of a struct's field, as a codec that needs no services. */
+export const codecOf = (schema: Schema.Constraint): Schema.Codec<unknown, unknown> =>
+  schema as Schema.Codec<unknown, unknown>
+
+/** Rows of a text format as they are in the file. */
+export interface RawRows<out Raw> {
+  readonly path: string
+  /** The line that the first one begins in, counted from 0. */
+  readonly firstLine: number
+  /** The byte behind which lines are counted, where that is not the beginning of the file. */
+  readonly afterByte: number | undefined
+  readonly rows: ReadonlyArray<Raw>
+  /** How many lines behind the first each one begins; `undefined` where they are one a line. */
+  readonly lines: Int32Array | undefined
+}
+
+const maxShown = 64 * 1024
+const maxReason = 4096
+
+// A part of a string keeps the whole of it in memory, which here is all that was read at once.
+const copyOf = (text: string, length: number): string => Buffer.from(text.slice(0, length), "utf8").toString("utf8")
+
+/** Decodes rows; what is no row fails, or is set aside. */
+export const decodeRows = Effect.fnUntraced(function* <Raw, A>(
+  format: string,
+  { afterByte, firstLine, lines, path, rows: raws }: RawRows<Raw>,
+  options: {
+    readonly decode: (raw: Raw) => Result.Result<A, string>
+    readonly show: (raw: Raw) => string
+    readonly onInvalidRow: OnInvalidRow
+  }
+): Effect.fn.Return<Array<A>, FormatError> {
+  const rows: Array<A> = []
+  const kept: Array<number> = []
+  for (let i = 0; i < raws.length; i++) {
+    const result = options.decode(raws[i] as Raw)
+    const distance = lines?.[i] ?? i
+    if (Result.isSuccess(result)) {
+      rows.push(result.success)
+      kept.push(distance)
+      continue
+    }
+    const row = firstLine + distance
+    const place = afterByte === undefined ? { line: row + 1 } : { afterByte }
+    const context = yield* TaskContext.Current
+    if (options.onInvalidRow === "fail" || context === undefined) {
+      return yield* fail(format, path, new InvalidRow({ row, ...place, detail: result.failure }))
+    }
+    yield* context.deadLetter({
+      path,
+      rowGroup: undefined,
+      row,
+      ...place,
+      reason: copyOf(result.failure, maxReason),
+      value: copyOf(options.show(raws[i] as Raw), maxShown)
+    })
+  }
+  return Origin.attach(rows, {
+    path,
+    rowGroup: undefined,
+    firstRow: firstLine,
+    kept: rows.length === raws.length && lines === undefined ? undefined : Int32Array.from(kept),
+    ...(afterByte === undefined ? {} : { afterByte })
+  })
+})

@@ -1,0 +1,157 @@
+import { Result, Schema, SchemaAST } from "effect"
+import { setField } from "../../../codec/internal/fields.ts"
+import { typeName } from "../parquet/arrowRows.ts"
+import { readBack } from "../readBack.ts"
+import { codecOf } from "../rows.ts"
+
+/** What a row has for a column it has nothing for. */
+export const absent: unique symbol = Symbol("absent")
+
+/** A column of a struct whose values are written as text. */
+export interface TextField {
+  readonly name: string
+  /** What the schema asks for, in a word. */
+  readonly type: string
+  /** The value of a text, or {@link absent}. An empty text that was `quoted` is the empty string where the type has that. */
+  readonly decode: (text: string, quoted?: boolean) => Result.Result<unknown, string>
+  /** The text of a value: `null` where there is none, which is read as the empty text is. */
+  readonly encode: (value: unknown) => Result.Result<string | null, string>
+  /** The value of a row, or {@link absent}. */
+  readonly get: (row: Readonly<Record<string, unknown>>) => unknown
+  readonly set: (row: Record<string, unknown>, value: unknown) => void
+  readonly optional: boolean
+  /** The empty text is not the empty string but nothing. */
+  readonly emptyIsNone: boolean
+  /** The type has the empty string, or another value that is written so. */
+  readonly takesEmpty: boolean
+}
+
+const isNone = (ast: SchemaAST.AST): boolean => ast._tag === "Null" || ast._tag === "Undefined"
+
+// Of a type that may be `null` or `undefined` the others: nothing is the empty text, and the text "null" is none.
+const present = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
+  ast._tag === "Union" && ast.encoding === undefined ? ast.types.flatMap(present) : isNone(ast) ? [] : [ast]
+
+const decoded = <A>(result: Result.Result<A, { readonly message: string }>): Result.Result<A, string> =>
+  Result.mapError(result, (error) => error.message)
+
+const missing = "is null or missing"
+const noText = Result.succeed(null)
+
+/** What no value and the empty text stand for in a column. */
+const noneOf = (name: string, own: Schema.Constraint) => {
+  const column = codecOf(Schema.Struct({ [name]: own }))
+  const { ast } = own
+  const encoded = SchemaAST.toEncoded(ast)
+  const types = encoded._tag === "Union" ? encoded.types : [encoded]
+  const optional = SchemaAST.isOptional(encoded)
+  // A key that every object inherits is not missing of one made by a literal.
+  const nothing: Readonly<Record<string, unknown>> = Object.create(null)
+  // Of several ways to have nothing the empty text means one.
+  const stands = types.some((type) => type._tag === "Null")
+    ? { [name]: null }
+    : optional
+      ? nothing
+      : types.some((type) => type._tag === "Undefined")
+        ? { [name]: undefined }
+        : undefined
+  const read = (row: unknown): unknown => {
+    const values = row as Readonly<Record<string, unknown>>
+    return Object.hasOwn(values, name) ? values[name] : absent
+  }
+  const decodeRow = Schema.decodeUnknownResult(column)
+  const encodeRow = Schema.encodeUnknownResult(column)
+  return {
+    optional: optional || types.some((type) => type._tag === "Undefined"),
+    exists: stands !== undefined,
+    decode: (): Result.Result<unknown, string> =>
+      stands === undefined ? Result.fail(missing) : Result.map(decoded(decodeRow(stands)), read),
+    /** Whether a value is written as nothing, or why it cannot be. */
+    encode: (value: unknown): Result.Result<boolean, string> => {
+      const result = encodeRow(value === absent ? nothing : { [name]: value })
+      if (Result.isFailure(result))
+        return Result.fail(value === null || value === undefined || value === absent ? missing : result.failure.message)
+      const out = read(result.success)
+      if (out !== null && out !== undefined && out !== absent) return Result.succeed(false)
+      const back = stands === undefined ? absent : read(stands)
+      // A key that is `undefined` and may be missing comes back missing.
+      if (out === back || (out === undefined && back === absent)) return Result.succeed(true)
+      const what = out === null ? "null" : out === undefined ? "undefined" : "missing"
+      return Result.fail(
+        `is ${what}, which an empty text cannot say: it is read as ${back === null ? "null" : "missing"}`
+      )
+    }
+  }
+}
+
+/** The columns of a struct, the empty text standing for what is `null` or missing. */
+export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): ReadonlyArray<TextField> =>
+  schema.ast.propertySignatures.flatMap((property): ReadonlyArray<TextField> => {
+    const name = String(property.name)
+    const own = Object.hasOwn(schema.fields, name) ? schema.fields[name] : undefined
+    if (own === undefined) return []
+    const { ast } = own
+    const none = noneOf(name, own)
+    const members = present(ast)
+    const whole = ast.encoding !== undefined || members.length === 0
+    const text: Schema.Constraint = whole
+      ? own
+      : members.length === 1
+        ? Schema.make(members[0] ?? ast)
+        : Schema.Union(members.map((member): Schema.Constraint => Schema.make(member)))
+    const codec = Schema.toCodecStringTree(codecOf(text))
+    const decodeText = Schema.decodeUnknownResult(codec)
+    const encodeText = Schema.encodeUnknownResult(codec)
+    // The checks of a union are none of its members'.
+    const checked =
+      ast._tag === "Union" && ast.checks !== undefined
+        ? Schema.decodeUnknownResult(Schema.toType(codecOf(own)))
+        : undefined
+    const decode = (value: string): Result.Result<unknown, string> => {
+      const result = decodeText(value)
+      return decoded(checked === undefined || Result.isFailure(result) ? result : checked(result.success))
+    }
+    const differs = readBack(codecOf(text), "text", decode)
+    const differsFromNone = readBack(codecOf(own), "text", () => none.decode())
+    const inherited = name in Object.prototype
+    return [
+      {
+        name,
+        type: typeName(property.type),
+        optional: none.optional,
+        emptyIsNone: none.exists,
+        takesEmpty: Result.isSuccess(decode("")),
+        decode: (value, quoted) => {
+          if (value !== "" || !none.exists) return decode(value)
+          if (quoted !== true) return none.decode()
+          const result = decode("")
+          return Result.isSuccess(result) ? result : none.decode()
+        },
+        encode: (value) => {
+          if (value === null || value === undefined || value === absent || ast.encoding !== undefined) {
+            const nothing = none.encode(value)
+            if (Result.isFailure(nothing)) return Result.fail(nothing.failure)
+            if (nothing.success) {
+              const why = value === absent ? undefined : differsFromNone?.(value, "nothing")
+              return why === undefined ? noText : Result.fail(why)
+            }
+          }
+          const result = encodeText(value)
+          if (Result.isFailure(result)) return Result.fail(result.failure.message)
+          const encoded = result.success
+          if (typeof encoded !== "string") return Result.fail("is no single value, and a text holds no other")
+          if (checked !== undefined) {
+            const right = checked(value)
+            if (Result.isFailure(right)) return Result.fail(right.failure.message)
+          }
+          const why = differs?.(value, encoded)
+          if (why !== undefined) return Result.fail(why)
+          return Result.succeed(Object.is(value, -0) && encoded === "0" ? "-0" : encoded)
+        },
+        get: (row) => (name in row && !(inherited && !Object.hasOwn(row, name)) ? row[name] : absent),
+        set: (row, value) => {
+          if (value !== absent) setField(row, name, value)
+        }
+      }
+    ]
+  })

@@ -1,0 +1,189 @@
+/**
+ * Rewrites a logical plan into a cheaper one with the same meaning. Each rule is a named value; {@link optimize} applies them
+ * in order until nothing changes.
+ *
+ * @since 0.1.0
+ */
+import type { Source } from "../task/Format.ts"
+import * as Plan from "./Plan.ts"
+
+/**
+ * A rewrite. `apply` gets a node whose children are rewritten already and returns it unchanged (the same reference) where
+ * the rule does not fit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Rule {
+  readonly name: string
+  readonly apply: (node: Plan.Plan) => Plan.Plan
+}
+
+// A filter whose conditions are known.
+const isWhere = (node: Plan.Plan): node is Extract<Plan.Plan, { _tag: "Narrow" }> =>
+  node._tag === "Narrow" && node.operator._tag === "Filter" && node.operator.where !== undefined
+
+// Another source below filters whose conditions are known, where there is one.
+const onSource = (node: Plan.Plan, f: (source: Source<unknown>) => Source<unknown> | undefined): Plan.Plan => {
+  if (node._tag === "Read") {
+    const source = f(node.source)
+    return source === undefined || source === node.source ? node : { ...node, source }
+  }
+  if (!isWhere(node)) return node
+  const child = onSource(node.child, f)
+  return child === node.child ? node : { ...node, child }
+}
+
+const whereColumns = (node: Plan.Plan): ReadonlyArray<string> =>
+  isWhere(node) && node.operator._tag === "Filter"
+    ? [...(node.operator.where ?? []).map(({ column }) => column), ...whereColumns(node.child)]
+    : []
+
+/**
+ * `Select` above a source that can read columns becomes a source that reads only those. With filters between, whose conditions are known,
+ * it reads what they ask for, too, and the `Select` stays.
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const pruneColumns: Rule = {
+  name: "pruneColumns",
+  apply: (node) => {
+    if (node._tag !== "Narrow" || node.operator._tag !== "Select") return node
+    const { columns } = node.operator
+    const wanted = [...new Set([...columns, ...whereColumns(node.child)])]
+    const child = onSource(node.child, (source) =>
+      source.columns !== undefined && source.columns.every((column) => wanted.includes(column)) && isWhere(node.child)
+        ? source
+        : source.project?.(wanted)
+    )
+    if (child === node.child) return node
+    return wanted.length === columns.length ? child : { ...node, child }
+  }
+}
+
+/**
+ * Of two `Select`s in a row only the later one matters.
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const mergeSelects: Rule = {
+  name: "mergeSelects",
+  apply: (node) =>
+    node._tag === "Narrow" &&
+    node.operator._tag === "Select" &&
+    node.child._tag === "Narrow" &&
+    node.child.operator._tag === "Select"
+      ? { ...node, child: node.child.child }
+      : node
+}
+
+/**
+ * `Select` moves below steps that keep the rows themselves (`Sample`, `Union`), closer to the source.
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const pushSelectDown: Rule = {
+  name: "pushSelectDown",
+  apply: (node) => {
+    if (node._tag !== "Narrow" || node.operator._tag !== "Select") return node
+    const child = node.child
+    if (child._tag === "Narrow" && child.operator._tag === "Sample") {
+      return { ...child, child: pushSelectDown.apply({ ...node, child: child.child }) }
+    }
+    if (child._tag === "Union") {
+      return { ...child, inputs: child.inputs.map((input) => pushSelectDown.apply({ ...node, child: input })) }
+    }
+    if (child._tag === "Coalesce") {
+      return { ...child, child: pushSelectDown.apply({ ...node, child: child.child }) }
+    }
+    return node
+  }
+}
+
+// Steps above which rows may as well be dropped: they see every row by itself and keep it as it is.
+const passes = (node: Plan.Plan): node is Extract<Plan.Plan, { _tag: "Narrow" }> =>
+  node._tag === "Narrow" &&
+  (node.operator._tag === "Select" || (node.operator._tag === "Filter" && node.operator.where === undefined))
+
+/**
+ * A `Filter` whose conditions are known moves below steps that keep rows as they are (`Select`, other filters, `Union`, `Coalesce`),
+ * closer to the source.
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const pushFilterDown: Rule = {
+  name: "pushFilterDown",
+  apply: (node) => {
+    if (node._tag !== "Narrow" || node.operator._tag !== "Filter" || node.operator.where === undefined) return node
+    const child = node.child
+    if (passes(child) || child._tag === "Coalesce") {
+      return { ...child, child: pushFilterDown.apply({ ...node, child: child.child }) }
+    }
+    if (child._tag === "Union") {
+      return { ...child, inputs: child.inputs.map((input) => pushFilterDown.apply({ ...node, child: input })) }
+    }
+    return node
+  }
+}
+
+/**
+ * A source below `Filter`s skips the parts that their conditions rule out. The filters stay: a part that is left has other rows, too.
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const restrictSources: Rule = {
+  name: "restrictSources",
+  apply: (node) => {
+    if (node._tag !== "Narrow" || node.operator._tag !== "Filter" || node.operator.where === undefined) return node
+    const { where } = node.operator
+    return onSource(node, (source) =>
+      where.every((condition) => source.restricted?.includes(condition) === true) ? source : source.restrict?.(where)
+    )
+  }
+}
+
+/**
+ * A union of unions is one union.
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const flattenUnions: Rule = {
+  name: "flattenUnions",
+  apply: (node) => (node._tag === "Union" && node.inputs.some((input) => input._tag === "Union") ? flat(node) : node)
+}
+
+// A union of a union with itself, time after time, has more inputs than memory has room for: it stays as it is.
+const flat = (node: Extract<Plan.Plan, { _tag: "Union" }>): Plan.Plan => {
+  const inputs = node.inputs.flatMap((input) => (input._tag === "Union" ? input.inputs : [input]))
+  return inputs.length <= 64 || new Set(inputs).size === inputs.length ? { ...node, inputs } : node
+}
+
+/**
+ * The rules, in the order they are applied.
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const rules: ReadonlyArray<Rule> = [
+  flattenUnions,
+  mergeSelects,
+  pushFilterDown,
+  pushSelectDown,
+  restrictSources,
+  pruneColumns
+]
+
+/**
+ * Applies the rules, each over the whole plan.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const optimize = (plan: Plan.Plan): Plan.Plan =>
+  rules.reduce((current, rule) => Plan.rewrite(current, rule.apply), plan)

@@ -1,0 +1,482 @@
+/**
+ * The logical plan: what a `Dataset` holds. A closed union of nodes, built by combinators, rewritten by the `Optimizer`, cut
+ * into stages by the `Planner`. Nothing here runs.
+ *
+ * **Details**
+ *
+ * Element types live in `Dataset`'s type parameters only. Inside a plan a function takes and returns `unknown`; the node
+ * types use method syntax, whose parameters TypeScript compares bivariantly, so that a typed function is stored without a
+ * cast and nothing but the combinators of `Dataset` may build nodes.
+ *
+ * @since 0.1.0
+ */
+import type { Effect, Layer, Result, Stream } from "effect"
+import { createHash } from "node:crypto"
+import { type ColumnCondition, print as printCondition } from "../task/Condition.ts"
+import type { Source } from "../task/Format.ts"
+import type { TaskRuntime } from "../task/internal/runtime.ts"
+import type { Partitioner } from "../shuffle/Partitioner.ts"
+import type { MapStatus, Shuffle, ShuffleError, Slice } from "../shuffle/Shuffle.ts"
+import type { TaskContext } from "../task/TaskContext.ts"
+
+/**
+ * A step that works on one partition alone. `keyed` names a step on pairs that leaves their keys as they are (`MapValues`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Operator =
+  | { readonly _tag: "Map"; readonly keyed?: string | undefined; f(value: unknown): unknown }
+  /** `where` says what `f` asks of columns, where that is known: a source may skip what cannot match. */
+  | { readonly _tag: "Filter"; readonly where?: ReadonlyArray<ColumnCondition> | undefined; f(value: unknown): boolean }
+  | { readonly _tag: "FilterMap"; f(value: unknown): Result.Result<unknown, unknown> }
+  | { readonly _tag: "FlatMap"; readonly keyed?: string | undefined; f(value: unknown): Iterable<unknown> }
+  | { readonly _tag: "MapArray"; f(values: ReadonlyArray<unknown>): ReadonlyArray<unknown> }
+  | { readonly _tag: "Select"; readonly columns: ReadonlyArray<string> }
+  | {
+      readonly _tag: "Sample"
+      readonly fraction: number
+      /** Without replacement: the rows whose random number is at least `from` (default 0) and below `upTo` (default `fraction`). */
+      readonly from?: number | undefined
+      readonly upTo?: number | undefined
+      readonly seed: number
+      readonly withReplacement: boolean
+    }
+  | {
+      readonly _tag: "MapEffect"
+      f(value: unknown): Effect.Effect<unknown, unknown, unknown>
+      readonly concurrency: number | "unbounded"
+      readonly unordered: boolean
+    }
+  | { readonly _tag: "Tap"; f(value: unknown): Effect.Effect<unknown, unknown, unknown> }
+  /** Handles what the element-wise steps before it fail with (of one tag, where there is one), one element at a time. */
+  | {
+      readonly _tag: "Catch"
+      readonly tag: string | undefined
+      f(error: unknown): Effect.Effect<unknown, unknown, unknown>
+    }
+  | {
+      readonly _tag: "MapPartitions"
+      readonly name: string
+      /** One row out for each row in, so that the rows can be accounted for across it. */
+      readonly oneToOne: boolean
+      /** Elements that failed before it go past it, and those that fail in it come out as `Failed`: it is one of the element-wise steps. */
+      readonly elementwise: boolean
+      /** `handled` says whether a `Catch` after the step takes an error, so that an element that fails with it goes on to there. */
+      f(
+        rows: Stream.Stream<unknown, unknown, unknown>,
+        task: TaskContext,
+        handled: (error: unknown) => boolean
+      ): Stream.Stream<unknown, unknown, unknown>
+    }
+  /** Provides services to the steps before it. The layer is built once per executor. */
+  | { readonly _tag: "Provide"; readonly layer: Layer.Layer<never, unknown, unknown> }
+
+/**
+ * Where the rows of an exchange go. `partitions` gets the largest number of partitions of the inputs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Partitioning =
+  | { readonly _tag: "Fixed"; readonly partitioner: Partitioner<never> }
+  /** By hash, like an input that is already, where one is. */
+  | {
+      readonly _tag: "Hash"
+      readonly partitions: (upstream: number) => number
+      readonly make: (partitions: number) => Partitioner<never>
+    }
+  /** By order, with bounds from a sample that a stage of its own draws. `samples` has what the tasks of that stage yielded. */
+  | {
+      readonly _tag: "Range"
+      /** The number of partitions was asked for. */
+      readonly given: boolean
+      readonly partitions: (upstream: number) => number
+      sample(
+        rows: Stream.Stream<unknown, unknown, unknown>,
+        task: TaskRuntime
+      ): Effect.Effect<unknown, unknown, unknown>
+      readonly make: (samples: ReadonlyArray<unknown>, partitions: number) => Partitioner<never>
+    }
+
+/**
+ * One side of an exchange.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ExchangeInput {
+  readonly plan: Plan
+  /** The rows are pairs whose first is the exchange's key: a side that is partitioned alike need not move. */
+  readonly keyed: boolean
+  /** Writes the rows of one partition. Fails with the rows' own errors or a `ShuffleError`. */
+  write(
+    to: {
+      readonly id: string
+      readonly partitioner: Partitioner<never>
+      readonly map: number
+      readonly attempt: number
+    },
+    rows: Stream.Stream<unknown, unknown, unknown>
+  ): Effect.Effect<MapStatus, unknown, unknown>
+}
+
+/**
+ * What the reduce side of an exchange reads of one of its inputs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ExchangeSource {
+  readonly id: string
+  readonly slice: Slice
+}
+
+/**
+ * How an exchange of two inputs is done without moving the larger one: every task gets all rows of the other.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BroadcastPlan {
+  /** Whether each input may be the one that every task gets. */
+  readonly sides: readonly [boolean, boolean]
+  /** The rows of an input that has been written to a shuffle already. */
+  rows(side: 0 | 1, source: ExchangeSource): Stream.Stream<unknown, ShuffleError, Shuffle>
+  /** The rows of a partition of the small input, in the form that crosses: bytes. */
+  collect(
+    side: 0 | 1,
+    rows: Stream.Stream<unknown, unknown, unknown>
+  ): Effect.Effect<ReadonlyArray<Uint8Array>, unknown, unknown>
+  /** The result for a partition of the other input. */
+  probe(
+    side: 0 | 1,
+    collected: ReadonlyArray<Uint8Array>,
+    rows: Stream.Stream<unknown, unknown, unknown>,
+    task: TaskRuntime
+  ): Stream.Stream<unknown, unknown, unknown>
+}
+
+/**
+ * Rows move to the task of their key, and are put together there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Exchange {
+  readonly _tag: "Exchange"
+  /** `reduceByKey`. */
+  readonly name: string
+  /** What `explain` adds: `combined before the shuffle`. */
+  readonly detail?: string | undefined
+  /** The text of its functions, for the fingerprint. */
+  readonly functions: string
+  readonly inputs: ReadonlyArray<ExchangeInput>
+  readonly partitioning: Partitioning
+  /** Only moves rows: one input that is partitioned alike is the result as it is. */
+  readonly onlyMoves: boolean
+  /** Rows come in the order in which the map tasks wrote them, or of their keys: the same each time, whatever memory there is. */
+  readonly ordered?: boolean | undefined
+  /** The result is pairs of key and something, so that it counts as partitioned. */
+  readonly keyed: boolean
+  read(sources: ReadonlyArray<ExchangeSource>, task: TaskRuntime): Stream.Stream<unknown, ShuffleError, Shuffle>
+  readonly broadcast?: BroadcastPlan | undefined
+}
+
+/**
+ * A dataset whose partitions are kept once they have been computed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CacheHandle {
+  /** Unique in the process. */
+  readonly id: string
+  readonly storage: "memory" | "disk" | "memory-then-disk"
+  write(
+    to: { readonly id: string; readonly map: number; readonly attempt: number },
+    rows: Stream.Stream<unknown, unknown, unknown>
+  ): Effect.Effect<MapStatus, unknown, unknown>
+  read(source: ExchangeSource): Stream.Stream<unknown, ShuffleError, Shuffle>
+}
+
+/**
+ * A node. Plans are graphs: a node may be the input of several others.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Plan =
+  | { readonly _tag: "Read"; readonly source: Source<unknown> }
+  | { readonly _tag: "Narrow"; readonly child: Plan; readonly operator: Operator }
+  | { readonly _tag: "Union"; readonly inputs: ReadonlyArray<Plan> }
+  /** Fewer partitions without moving rows between executors: each is a run of the child's. */
+  | { readonly _tag: "Coalesce"; readonly child: Plan; readonly partitions: number }
+  /** Pairs of element and position. Needs the sizes of the partitions before it, so a stage that counts them runs first. */
+  | { readonly _tag: "ZipWithIndex"; readonly child: Plan }
+  | Exchange
+  /** The partitions of several inputs that have as many, side by side. */
+  | {
+      readonly _tag: "ZipPartitions"
+      readonly name: string
+      readonly functions: string
+      readonly inputs: ReadonlyArray<Plan>
+      f(
+        rows: ReadonlyArray<Stream.Stream<unknown, unknown, unknown>>,
+        task: TaskRuntime
+      ): Stream.Stream<unknown, unknown, unknown>
+    }
+  /** Every partition of the first input with every one of the second. */
+  | { readonly _tag: "Cartesian"; readonly inputs: readonly [Plan, Plan] }
+  | { readonly _tag: "Cache"; readonly child: Plan; readonly handle: CacheHandle }
+  /** A step that was asked for what cannot be. */
+  | { readonly _tag: "Invalid"; readonly operator: string; readonly detail: string }
+
+/**
+ * The nodes a node reads, left to right.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const inputs = (plan: Plan): ReadonlyArray<Plan> => {
+  switch (plan._tag) {
+    case "Read":
+    case "Invalid":
+      return []
+    case "Union":
+    case "ZipPartitions":
+    case "Cartesian":
+      return plan.inputs
+    case "Exchange":
+      return plan.inputs.map((input) => input.plan)
+    default:
+      return [plan.child]
+  }
+}
+
+// Calls `f` for every node once, children first, however often it is an input.
+const fold = <B>(plan: Plan, f: (node: Plan, children: (child: Plan) => B) => B): B => {
+  const done = new Map<Plan, { readonly value: B }>()
+  const visit = (node: Plan): B => {
+    const known = done.get(node)
+    if (known !== undefined) return known.value
+    const value = f(node, visit)
+    done.set(node, { value })
+    return value
+  }
+  return visit(plan)
+}
+
+/**
+ * The plan with every node replaced, children first. A node that is shared is replaced once.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const rewrite = (plan: Plan, f: (node: Plan) => Plan): Plan =>
+  fold<Plan>(plan, (node, child) => {
+    switch (node._tag) {
+      case "Read":
+      case "Invalid":
+        return f(node)
+      case "Union":
+      case "ZipPartitions":
+        return f({ ...node, inputs: node.inputs.map(child) })
+      case "Cartesian":
+        return f({ ...node, inputs: [child(node.inputs[0]), child(node.inputs[1])] })
+      case "Exchange":
+        return f({
+          ...node,
+          inputs: node.inputs.map((input) => ({ ...input, plan: child(input.plan) }))
+        })
+      default:
+        return f({ ...node, child: child(node.child) })
+    }
+  })
+
+/**
+ * The sources a plan reads, left to right, each once.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const sources = (plan: Plan): ReadonlyArray<Source<unknown>> => {
+  const found = new Set<Source<unknown>>()
+  fold<void>(plan, (node, child) => {
+    if (node._tag === "Read") found.add(node.source)
+    else inputs(node).forEach(child)
+  })
+  return [...found]
+}
+
+/**
+ * One line for a node, as `explain` prints it.
+ *
+ * @category printing
+ * @since 0.1.0
+ */
+export const label = (plan: Plan): string => {
+  switch (plan._tag) {
+    case "Read":
+      return `Read ${plan.source.name} ${plan.source.detail}`
+    case "Narrow":
+      return operatorLabel(plan.operator)
+    case "Union":
+      return `Union of ${plan.inputs.length}`
+    case "Coalesce":
+      return `Coalesce to ${plan.partitions}`
+    case "ZipWithIndex":
+    case "Cartesian":
+      return plan._tag
+    case "Exchange":
+      return `${plan.name} ${partitioningLabel(plan.partitioning)}${plan.detail === undefined ? "" : `, ${plan.detail}`}`
+    case "ZipPartitions":
+      return plan.name
+    case "Cache":
+      return `Cache in ${plan.handle.storage}`
+    case "Invalid":
+      return `Invalid ${plan.operator}: ${plan.detail}`
+  }
+}
+
+const partitioningLabel = (partitioning: Partitioning): string =>
+  partitioning._tag === "Fixed" ? partitionerLabel(partitioning.partitioner) : `by ${partitioning._tag.toLowerCase()}`
+
+/**
+ * A partitioner, as `explain` prints it.
+ *
+ * @category printing
+ * @since 0.1.0
+ */
+export const partitionerLabel = (partitioner: Partitioner<never>): string =>
+  partitioner._tag === "Custom"
+    ? `by ${partitioner.name} in ${partitioner.partitions}`
+    : partitioner._tag === "RoundRobin"
+      ? `round robin in ${partitioner.partitions}`
+      : `by ${partitioner._tag.toLowerCase()} in ${partitioner.partitions}`
+
+/**
+ * One word or two for an operator, as `explain` prints it.
+ *
+ * @category printing
+ * @since 0.1.0
+ */
+export const operatorLabel = (operator: Operator): string => {
+  switch (operator._tag) {
+    case "Select":
+      return `Select ${operator.columns.join(", ")}`
+    case "Sample":
+      return `Sample ${operator.from === undefined ? "" : `${operator.from} + `}${operator.fraction}${operator.withReplacement ? " with replacement" : ""} seed ${operator.seed}`
+    case "MapEffect":
+      return `MapEffect concurrency ${operator.concurrency}${operator.unordered ? " unordered" : ""}`
+    case "MapPartitions":
+      return operator.name
+    case "Map":
+    case "FlatMap":
+      return operator.keyed ?? operator._tag
+    case "Filter":
+      return operator.where === undefined ? "Filter" : `Filter ${operator.where.map(printCondition).join(" and ")}`
+    case "Catch":
+      return operator.tag === undefined ? "Catch" : `Catch ${operator.tag}`
+    default:
+      return operator._tag
+  }
+}
+
+/**
+ * The plan as an indented tree, the last step first. What is an input of several nodes is printed once, with a number.
+ *
+ * @category printing
+ * @since 0.1.0
+ */
+export const print = (plan: Plan): string => {
+  const uses = new Map<Plan, number>()
+  fold<void>(plan, (node, child) => {
+    for (const input of inputs(node)) {
+      uses.set(input, (uses.get(input) ?? 0) + 1)
+      child(input)
+    }
+  })
+  const numbers = new Map<Plan, number>()
+  const lines: Array<string> = []
+  const visit = (node: Plan, indent: string): void => {
+    const shared = (uses.get(node) ?? 0) > 1 && node._tag !== "Read"
+    const number = numbers.get(node)
+    if (number !== undefined) {
+      lines.push(`${indent}#${number} again`)
+      return
+    }
+    if (shared) numbers.set(node, numbers.size + 1)
+    lines.push(`${indent}${shared ? `#${numbers.size} ` : ""}${label(node)}`)
+    for (const input of inputs(node)) visit(input, `${indent}  `)
+  }
+  visit(plan, "")
+  return lines.join("\n")
+}
+
+/**
+ * The plan as a Mermaid flow chart.
+ *
+ * @category printing
+ * @since 0.1.0
+ */
+export const toMermaid = (plan: Plan): string => {
+  const nodes: Array<string> = []
+  let next = 0
+  fold<string>(plan, (node, child) => {
+    const id = `n${next++}`
+    nodes.push(`  ${id}["${label(node).replaceAll('"', "#quot;")}"]`)
+    for (const input of inputs(node)) {
+      const from = child(input)
+      nodes.push(`  ${from} --> ${id}`)
+    }
+    return id
+  })
+  return ["flowchart TD", ...nodes].join("\n")
+}
+
+// What makes two operators the same step: their settings and the text of their functions. Captured variables do not show in
+// the text; a job's payload, which is where they come from, is hashed beside the plan.
+const operatorIdentity = (operator: Operator): string => {
+  switch (operator._tag) {
+    case "Select":
+    case "Sample":
+      return operatorLabel(operator)
+    case "Provide":
+      return "Provide"
+    case "MapPartitions":
+      return `${operator.name} ${operator.f.toString()}`
+    default:
+      return `${operatorLabel(operator)} ${operator.f.toString()}`
+  }
+}
+
+const ownIdentity = (plan: Plan): string => {
+  switch (plan._tag) {
+    case "Narrow":
+      return operatorIdentity(plan.operator)
+    case "Exchange":
+    case "ZipPartitions":
+      return `${label(plan)} ${plan.functions}`
+    // Whether rows are kept on the way does not change them.
+    case "Cache":
+      return "Cache"
+    default:
+      return label(plan)
+  }
+}
+
+const hash = (text: string): string => createHash("sha256").update(text).digest("hex")
+
+// A hash a node, of its own text and its inputs' hashes.
+const identity = (plan: Plan): string =>
+  fold<string>(plan, (node, child) => hash(`${ownIdentity(node)} (${inputs(node).map(child).join(" ")})`))
+
+/**
+ * A fingerprint of the plan: 16 hexadecimal digits that are the same in every process that builds the same plan from the same
+ * program, and change when a step or a path changes.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const fingerprint = (plan: Plan, salt = ""): string => hash(`${salt}\0${identity(plan)}`).slice(0, 16)

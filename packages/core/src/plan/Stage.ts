@@ -1,0 +1,162 @@
+/**
+ * The physical plan: stages, and the partitions each runs. The `Planner` makes it, the `Scheduler` runs it, `explain` prints it.
+ *
+ * @since 0.1.0
+ */
+import type { Effect, Stream } from "effect"
+import type { TaskRuntime } from "../task/internal/runtime.ts"
+import type { InvalidPlan } from "../task/JobError.ts"
+import type { TaskSplit } from "../task/TaskContext.ts"
+
+/**
+ * One partition of a stage: what one task reads.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Partition {
+  readonly split: TaskSplit | undefined
+  readonly rows: number | undefined
+  readonly bytes: number
+  /** Where the data lies, best first; empty where it does not matter. */
+  readonly hosts: ReadonlyArray<string>
+  readonly read: (task: TaskRuntime) => Stream.Stream<unknown, unknown, unknown>
+}
+
+/**
+ * A cache that has all partitions of a dataset.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Kept {
+  /** Id of its handle. */
+  readonly id: string
+  /** The stages that are needed only when one of the partitions turns out to be lost. */
+  readonly stages: ReadonlyArray<number>
+  /** What those stages came to when the partitions were computed. */
+  readonly run: string
+}
+
+/**
+ * A set of tasks that can run at once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stage {
+  readonly id: number
+  /** Stages whose value this one needs, all of them with smaller ids. */
+  readonly parents: ReadonlyArray<number>
+  /** What it reads of caches that were whole when the plan was made. */
+  readonly kept: ReadonlyArray<Kept>
+  /** Its tasks write a shuffle, to be removed when the job ends. */
+  readonly shuffles: boolean
+  /** Why the stage exists, for `explain`. */
+  readonly why: string
+  readonly partitions: ReadonlyArray<Partition>
+  /**
+   * What its tasks read instead of one partition each, once the stages before it have run and so many slots are there. Missing where
+   * the plan says how many partitions there are to be.
+   */
+  readonly adapt: ((valueOf: (stage: number) => unknown, slots: number) => ReadonlyArray<Partition>) | undefined
+  /** Its steps, the last first, as `explain` prints them. */
+  readonly steps: ReadonlyArray<string>
+  /** What a task of a stage that is not the result does, and what its tasks' results amount to. The action gives the result stage's. */
+  readonly work: StageWork | undefined
+}
+
+/**
+ * What the tasks of an inner stage do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StageWork {
+  readonly task: (
+    rows: Stream.Stream<unknown, unknown, unknown>,
+    task: TaskRuntime
+  ) => Effect.Effect<unknown, unknown, unknown>
+  /** Whether it only looks at rows that a later stage reads again: a count, a sample. They are not accounted for twice. */
+  readonly ahead?: boolean | undefined
+  /** The results by partition to the value later stages see. */
+  readonly combine: (results: ReadonlyArray<unknown>) => unknown
+}
+
+/**
+ * Stages in an order in which they can run; the last is the result stage.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StageGraph {
+  readonly stages: ReadonlyArray<Stage>
+  readonly fingerprint: string
+  /** A stage to run first: how much it writes decides how the stages after it are planned. */
+  readonly undecided: number | undefined
+  /** What makes the plan impossible, if anything does. */
+  readonly invalid: InvalidPlan | undefined
+}
+
+/**
+ * The stage whose tasks an action consumes.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const result = (graph: StageGraph): Stage => {
+  const stage = graph.stages.at(-1)
+  if (stage === undefined) throw new Error("a stage graph has at least its result stage")
+  return stage
+}
+
+/**
+ * Rows of a stage's input, where every partition knows.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const rows = (stage: Stage): number | undefined => {
+  let sum = 0
+  for (const partition of stage.partitions) {
+    if (partition.rows === undefined) return undefined
+    sum += partition.rows
+  }
+  return sum
+}
+
+/**
+ * Bytes of a stage's input, as far as the metadata tells.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const bytes = (stage: Stage): number => stage.partitions.reduce((sum, partition) => sum + partition.bytes, 0)
+
+const count = (n: number, noun: string) => `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`
+
+/**
+ * The stages as text, the result stage last.
+ *
+ * @category printing
+ * @since 0.1.0
+ */
+export const print = (graph: StageGraph): string =>
+  graph.stages
+    .map((stage) => {
+      const total = rows(stage)
+      const size = bytes(stage)
+      const facts = [
+        `${count(stage.partitions.length, "partition")}${stage.adapt === undefined ? "" : " adapted to their size"}`,
+        ...(total === undefined ? [] : [count(total, "row")]),
+        ...(size === 0 ? [] : [count(size, "byte")])
+      ]
+      const hosts = [...new Set(stage.partitions.flatMap((partition) => partition.hosts))]
+      const after = stage.parents.length === 0 ? "" : `, after stage ${stage.parents.join(", ")}`
+      return [
+        `Stage ${stage.id} (${stage.why}): ${facts.join(", ")}${after}`,
+        ...(hosts.length === 0 ? [] : [`  hosts: ${hosts.toSorted().join(", ")}`]),
+        ...stage.steps.map((step) => `  ${step}`)
+      ].join("\n")
+    })
+    .join("\n")

@@ -1,0 +1,338 @@
+/** The ways to bring the rows of an exchange together, tried in order. */
+import { Effect, Stream } from "effect"
+import * as Partitioner from "../../shuffle/Partitioner.ts"
+import * as Plan from "../Plan.ts"
+import type { Partition } from "../Stage.ts"
+import { dropping } from "../../task/internal/account.ts"
+import type { Failed } from "../../task/internal/failed.ts"
+import type { TaskRuntime } from "../../task/internal/runtime.ts"
+import type { Measure } from "./adaptive.ts"
+import {
+  type After,
+  type Building,
+  keptOf,
+  inputSteps,
+  parentsOf,
+  type Planning,
+  provided,
+  unskewed
+} from "./building.ts"
+import { indeterminateNote } from "./indeterminate.ts"
+import {
+  choose,
+  combineMaps,
+  divert,
+  exchanged,
+  withFailed,
+  mapBytes,
+  partitionBytes,
+  readExchange,
+  readWhole,
+  separated,
+  type Side,
+  writeMap
+} from "./wide.ts"
+
+/** An exchange that is being planned. */
+interface Site {
+  readonly planning: Planning
+  readonly node: Plan.Exchange
+  readonly after: After
+  readonly children: ReadonlyArray<Building>
+  /** Where the rows go; `undefined` where it takes a sample to know. */
+  readonly chosen: Partitioner.Partitioner<never> | undefined
+  /** Whether each input is where it belongs already. */
+  readonly inPlace: ReadonlyArray<boolean>
+  /** How many partitions there are after it, and how `explain` says where rows go. */
+  readonly partitions: number
+  readonly where: string
+  /** The stage that writes an input, once it is planned. */
+  readonly write: (input: number) => number
+  /** What `explain` adds of the ways that are not decided yet. */
+  readonly undecided: Array<string>
+}
+
+/** A way to bring the rows together, where it fits. */
+interface ExchangeRule {
+  readonly name: string
+  readonly apply: (site: Site) => Building | undefined
+}
+
+/** A side of a join whose files are small goes to every task of the other. */
+const broadcastSmallFiles: ExchangeRule = {
+  name: "broadcastSmallFiles",
+  apply: (site) => {
+    const { children, node, planning } = site
+    if (node.broadcast === undefined) return undefined
+    const { sides } = node.broadcast
+    const size = (side: 0 | 1): number => (sides[side] ? (children[side]?.size ?? Infinity) : Infinity)
+    const small = size(0) < size(1) ? 0 : 1
+    return size(small) <= planning.options.broadcastBytes
+      ? broadcastJoin(site, node.broadcast, small, children[small])
+      : undefined
+  }
+}
+
+/** Rows that are only to be moved, and are where they belong, stay. */
+const skipShuffle: ExchangeRule = {
+  name: "skipShuffle",
+  apply: ({ children, inPlace, node }) =>
+    node.onlyMoves && inPlace.every(Boolean)
+      ? { ...children[0], steps: [`${node.name}: in place already, nothing moves`, ...children[0].steps] }
+      : undefined
+}
+
+// Which input of a join might turn out to be small enough, once it is written: the one of which less is known against it.
+const broadcastCandidate = ({ after, children, inPlace, node, planning }: Site): 0 | 1 | undefined => {
+  const { adaptive, broadcastBytes } = planning.options
+  if (node.broadcast === undefined || adaptive === undefined || broadcastBytes === 0) return undefined
+  if (after.steady || inPlace.some(Boolean)) return undefined
+  const [left, right] = node.broadcast.sides
+  if (!left || !right) return right ? 1 : left ? 0 : undefined
+  return (children[0]?.size ?? Infinity) < (children[1]?.size ?? Infinity) ? 0 : 1
+}
+
+/**
+ * A side of a join that has been written and turned out small goes to every task of the other. While it is not written it is planned as
+ * any, and decides.
+ */
+const broadcastWritten: ExchangeRule = {
+  name: "broadcastWritten",
+  apply: (site) => {
+    const { node, partitions, planning, undecided, write } = site
+    const small = broadcastCandidate(site)
+    if (small === undefined || node.broadcast === undefined) return undefined
+    const { broadcast } = node
+    // Written before the other, so that its number is the same when the plan is made again.
+    const stage = write(small)
+    const { broadcastBytes, measured } = planning.options
+    const bytes = measured?.get(stage)
+    if (bytes === undefined && planning.decideBy(stage)) {
+      undecided.push(`; by broadcast if stage ${stage} writes at most ${broadcastBytes.toLocaleString("en-US")} bytes`)
+    }
+    if (bytes === undefined || bytes > broadcastBytes) return undefined
+    const read = readWhole(stage, partitions, (source) => broadcast.rows(small, source))
+    return broadcastJoin({ ...site, after: { ...site.after, layers: [] } }, broadcast, small, {
+      partitions: [{ split: undefined, rows: undefined, bytes, hosts: [], read }],
+      parents: [stage],
+      steps: [`all that stage ${stage} wrote`]
+    })
+  }
+}
+
+/** What is not in place moves. */
+const shuffle: ExchangeRule = {
+  name: "shuffle",
+  apply: (site) => {
+    const { after, children, chosen, inPlace, node, partitions, undecided, where, write } = site
+    const sides = node.inputs.map((_, index): Side | undefined =>
+      inPlace[index] ? undefined : { _tag: "Moved", stage: write(index) }
+    )
+    const moved = sides.flatMap((side) => (side?._tag === "Moved" ? [side.stage] : []))
+    const placed = children.filter((_, index) => inPlace[index])
+    const origins = sides.map((side) => (side?._tag === "Moved" ? `from stage ${side.stage}` : "in place already"))
+    return {
+      partitions: Array.from({ length: partitions }, (_, index): Partition => ({
+        split: undefined,
+        rows: undefined,
+        bytes: 0,
+        hosts: [],
+        read: readExchange(
+          node,
+          sides.map(
+            (side, input): Side =>
+              side ?? { _tag: "InPlace", read: children[input].partitions[index].read, input: node.inputs[input] }
+          ),
+          index,
+          after.guard
+        )
+      })),
+      parents: [...moved, ...parentsOf(placed).filter((stage) => !moved.includes(stage))],
+      partitioner: node.keyed ? chosen : undefined,
+      kept: keptOf(placed),
+      measure: measureExchange(node, sides, children),
+      steps: [
+        `${node.name} ${where}, ${origins.join(" and ")}${undecided.join("")}${indeterminateNote(node)}`,
+        ...inputSteps(placed)
+      ]
+    }
+  }
+}
+
+/** The rules, in the order they are tried; the last always fits. */
+const exchangeRules: ReadonlyArray<ExchangeRule> = [broadcastSmallFiles, skipShuffle, broadcastWritten, shuffle]
+
+/** Plans an exchange. */
+export const planExchange = (planning: Planning, node: Plan.Exchange, after: After): Building => {
+  const site = siteOf(planning, node, after)
+  for (const rule of exchangeRules) {
+    const building = rule.apply(site)
+    if (building !== undefined) return building
+  }
+  throw new Error(`no rule plans ${node.name}`)
+}
+
+const siteOf = (planning: Planning, node: Plan.Exchange, after: After): Site => {
+  const children = node.inputs.map((input) => planning.build(input.plan, after))
+  const { partitioning } = node
+  const chosen = choose(
+    partitioning,
+    children.map((child, index) => ({
+      partitions: child.partitions.length,
+      partitioner: node.inputs[index].keyed ? child.partitioner : undefined
+    }))
+  )
+  const partitions =
+    chosen?.partitions ??
+    (partitioning._tag === "Fixed"
+      ? partitioning.partitioner.partitions
+      : partitioning.partitions(Math.max(1, ...children.map((child) => child.partitions.length))))
+  const where = chosen === undefined ? `by range in ${partitions}` : Plan.partitionerLabel(chosen)
+
+  let samples: ReadonlyArray<number> | undefined
+  const sampled = (): ReadonlyArray<number> =>
+    (samples ??=
+      chosen !== undefined || partitioning._tag !== "Range"
+        ? []
+        : children.map((child) =>
+            planning.finish(provided(child, after.layers), `samples keys for ${node.name}`, {
+              ahead: true,
+              task: (rows, task) =>
+                separated(divert(rows, after.guard, [], task), task, (rows) => partitioning.sample(rows, task)),
+              combine: (results) => results
+            })
+          ))
+  const partitionerOf = (task: TaskRuntime): Partitioner.Partitioner<never> =>
+    chosen ??
+    (partitioning._tag === "Range"
+      ? partitioning.make(
+          sampled().flatMap((stage) => task.stageValue(stage) as ReadonlyArray<unknown>),
+          partitions
+        )
+      : Partitioner.roundRobin(partitions))
+
+  const written = new Map<number, number>()
+  const write = (input: number): number => {
+    const known = written.get(input)
+    if (known !== undefined) return known
+    const parents = [...children[input].parents, ...sampled()]
+    const stage = planning.finish(
+      provided({ ...children[input], parents }, after.layers),
+      `writes for ${node.name} ${where}${node.detail === undefined ? "" : `, ${node.detail}`}`,
+      { task: writeMap(node.inputs[input], partitionerOf, after.guard), combine: combineMaps },
+      true
+    )
+    written.set(input, stage)
+    return stage
+  }
+
+  return {
+    planning,
+    node,
+    after,
+    children,
+    chosen,
+    inPlace: children.map(
+      (child, index) =>
+        chosen !== undefined &&
+        node.inputs[index].keyed &&
+        child.partitioner !== undefined &&
+        Partitioner.equals(child.partitioner, chosen)
+    ),
+    partitions,
+    where,
+    write,
+    undecided: []
+  }
+}
+
+// The sizes of the partitions of an exchange, which are all its own: none was asked for.
+const measureExchange = (
+  node: Plan.Exchange,
+  sides: ReadonlyArray<Side | undefined>,
+  children: ReadonlyArray<Building>
+): Measure | undefined => {
+  const { broadcast, partitioning } = node
+  if (partitioning._tag === "Fixed" || (partitioning._tag === "Range" && partitioning.given)) return undefined
+  const measures = sides.map((side, index): Measure | undefined =>
+    side?._tag === "Moved"
+      ? { bytes: (partition, valueOf) => partitionBytes(valueOf(side.stage), partition) }
+      : children[index].measure
+  )
+  const known = measures.filter((measure) => measure !== undefined)
+  if (known.length < measures.length) return undefined
+  const moved = sides.flatMap((side) => (side?._tag === "Moved" ? [side.stage] : []))
+  return {
+    bytes: (partition, valueOf) => known.reduce((sum, measure) => sum + measure.bytes(partition, valueOf), 0),
+    // A part of one side meets the whole of the other: as with a broadcast, which must leave no row of the whole side over.
+    skew:
+      broadcast === undefined || moved.length < 2
+        ? undefined
+        : moved.map((stage, index) => ({
+            stage,
+            splits: broadcast.sides[index === 0 ? 1 : 0],
+            bytes: (partition, valueOf) => partitionBytes(valueOf(stage), partition),
+            maps: (partition, valueOf) => mapBytes(valueOf(stage), partition)
+          }))
+  }
+}
+
+// What a stage that broadcasts amounts to.
+interface Collected {
+  readonly blocks: ReadonlyArray<Uint8Array>
+  /** Elements that failed, on their way to a `Catch` after the join. */
+  readonly failed: ReadonlyArray<Failed>
+}
+
+// A join in which every task of one input gets all rows of the other, `whole`.
+const broadcastJoin = (
+  { after, children, node, planning }: Site,
+  broadcast: Plan.BroadcastPlan,
+  small: 0 | 1,
+  whole: Building
+): Building => {
+  const large = children[1 - small]
+  const stage = planning.finish(provided(whole, after.layers), `broadcasts for ${node.name}`, {
+    task: (rows, task) =>
+      Effect.suspend(() => {
+        const failed: Array<Failed> = []
+        return Effect.map(
+          separated(divert(rows, after.guard, failed, task), task, (rows) => broadcast.collect(small, rows)),
+          (blocks): Collected => ({ blocks, failed })
+        )
+      }),
+    combine: (results): Collected => {
+      const collected = results as ReadonlyArray<Collected>
+      return {
+        blocks: collected.flatMap(({ blocks }) => blocks),
+        failed: collected.flatMap(({ failed }) => failed)
+      }
+    }
+  })
+  return {
+    partitions: large.partitions.map((partition, index) => ({
+      ...partition,
+      rows: undefined,
+      read: (task) =>
+        Stream.suspend(() => {
+          const collected = task.stageValue(stage) as Collected
+          const failed: Array<Failed> = []
+          return Stream.concat(
+            withFailed(
+              dropping([divert(partition.read(task), after.guard, failed, task)], task, ([rows]) =>
+                broadcast.probe(small, collected.blocks, rows, task)
+              ),
+              failed,
+              task
+            ),
+            exchanged(Stream.fromArray<unknown>(index === 0 ? collected.failed : []), task)
+          )
+        })
+    })),
+    parents: [...new Set([...large.parents, stage])],
+    partitioner: large.partitioner,
+    kept: large.kept,
+    measure: unskewed(large.measure),
+    steps: [`${node.name} with the rows of stage ${stage} in every task`, ...large.steps]
+  }
+}

@@ -1,0 +1,43 @@
+/** What a plan says of steps that may yield other rows when a task is run again. What random functions do cannot be known. */
+import * as Plan from "../Plan.ts"
+
+const known = new WeakMap<Plan.Plan, { readonly by: string | undefined }>()
+
+/** The step after which rows come in another order each time, if there is one. */
+const unorderedBy = (node: Plan.Plan): string | undefined => {
+  const found = known.get(node)
+  if (found !== undefined) return found.by
+  const by = findUnordered(node)
+  known.set(node, { by })
+  return by
+}
+
+const findUnordered = (node: Plan.Plan): string | undefined => {
+  if (node._tag === "Narrow" && node.operator._tag === "MapEffect" && node.operator.unordered) {
+    return Plan.operatorLabel(node.operator)
+  }
+  // What spills comes out in another order than what does not.
+  if (node._tag === "Exchange" && node.ordered !== true) return node.name
+  for (const input of Plan.inputs(node)) {
+    const by = unorderedBy(input)
+    if (by !== undefined) return by
+  }
+  return undefined
+}
+
+const depends = (node: Plan.Plan): boolean =>
+  node._tag === "ZipWithIndex" ||
+  (node._tag === "Narrow" && node.operator._tag === "Sample") ||
+  (node._tag === "Exchange" &&
+    node.partitioning._tag === "Fixed" &&
+    node.partitioning.partitioner._tag === "RoundRobin")
+
+/** What `explain` adds to a step that hangs on the order of its rows where that is not the same each time. */
+export const indeterminateNote = (node: Plan.Plan): string => {
+  if (!depends(node)) return ""
+  for (const input of Plan.inputs(node)) {
+    const by = unorderedBy(input)
+    if (by !== undefined) return `; indeterminate: hangs on the order of rows, which is another each time after ${by}`
+  }
+  return ""
+}

@@ -1,0 +1,72 @@
+/** What stages came to, in a form that can be compared: whether they yielded the same rows another time. */
+import { crc32 } from "node:zlib"
+import { Predicate } from "effect"
+import type { MapStatus } from "../../shuffle/Shuffle.ts"
+import type { Building } from "./building.ts"
+import type { ValueOf } from "./adaptive.ts"
+import type { MapOutputs } from "./wide.ts"
+
+/** The rows, bytes and checksums of what a map task wrote, by reduce partition: the same for the same rows in any order. */
+const writtenBy = (status: MapStatus): ReadonlyMap<number, readonly [rows: number, xor: number, sum: number]> => {
+  const found = new Map<number, readonly [number, number, number]>()
+  for (const [index, partition] of status.partitions.entries()) {
+    const [rows, xor, sum] = found.get(partition) ?? [0, 0, 0]
+    const [moreXor = 0, moreSum = 0] = status.checksums[index] ?? []
+    found.set(partition, [rows + (status.rows[index] ?? 0), (xor ^ moreXor) >>> 0, (sum + moreSum) >>> 0])
+  }
+  return found
+}
+
+/** Whether two runs of a map task wrote the same rows to each partition, in whatever order. */
+export const sameRows = (one: MapStatus, other: MapStatus): boolean => {
+  const left = writtenBy(one)
+  const right = writtenBy(other)
+  if (left.size !== right.size) return false
+  for (const [partition, written] of left) if (String(written) !== String(right.get(partition))) return false
+  return true
+}
+
+const isMapOutputs = (value: unknown): value is MapOutputs => Predicate.hasProperty(value, "statuses")
+
+const digests = new WeakMap<object, string>()
+
+const digestOf = (value: unknown): string => {
+  if (typeof value !== "object" || value === null) return String(value)
+  const known = digests.get(value)
+  if (known !== undefined) return known
+  let crc = 0
+  const add = (more: string | Uint8Array) => {
+    crc = crc32(more, crc)
+  }
+  if (isMapOutputs(value)) {
+    for (const [map, status] of value.statuses.entries()) {
+      const written = Array.from(writtenBy(status)).toSorted(([one], [other]) => one - other)
+      add(`${map}:${written.join(";")}\n`)
+    }
+  } else if (Predicate.hasProperty(value, "blocks") && Array.isArray(value.blocks)) {
+    for (const block of value.blocks) if (block instanceof Uint8Array) add(block)
+  } else if (Array.isArray(value)) add(value.map(String).join(" "))
+  const digest = crc.toString(16).padStart(8, "0")
+  digests.set(value, digest)
+  return digest
+}
+
+/**
+ * What the stages before a part of a plan came to; `undefined` where they have not run. Two parts that read the same stages have the
+ * same, whichever way they were planned.
+ */
+export const runOf = (
+  { kept = [], parents }: Pick<Building, "kept" | "parents">,
+  valueOf: ValueOf
+): string | undefined => {
+  const found = new Set<string>()
+  for (const stage of parents) {
+    const value = valueOf(stage)
+    if (value === undefined) return undefined
+    found.add(digestOf(value))
+  }
+  for (const { run, stages } of kept) {
+    for (const digest of (runOf({ parents: stages }, valueOf) ?? run).split(" ")) if (digest !== "") found.add(digest)
+  }
+  return [...found].toSorted().join(" ")
+}

@@ -1,0 +1,104 @@
+import { Effect, Stream } from "effect"
+import type { Split } from "../../task/Format.ts"
+import type { FormatError } from "../../storage/FormatError.ts"
+import { InputFailed, RowsNotConserved } from "../../task/JobError.ts"
+import type { Partition } from "../Stage.ts"
+import { Current } from "../../task/TaskContext.ts"
+import { whenClosed } from "../../task/internal/account.ts"
+import { rowsIn } from "../../task/internal/metrics.ts"
+import type { TaskRuntime } from "../../task/internal/runtime.ts"
+import { joined } from "./adaptive.ts"
+
+const abortOn = <A, R>(rows: Stream.Stream<A, FormatError, R>, task: TaskRuntime): Stream.Stream<A, never, R> =>
+  Stream.catch(rows, (error) => Stream.fromEffect(task.abort(new InputFailed({ error }))))
+
+/** A partition of a source. */
+export const scan = (split: Split<unknown>): Partition => ({
+  split: { id: split.id, label: split.label, parts: split.parts, rows: split.rows, bytes: split.bytes },
+  rows: split.rows,
+  bytes: split.bytes,
+  hosts: split.hosts,
+  read: (task) => {
+    const { book, metrics } = task
+    // Bytes are counted as their share of the rows, so that progress moves within a split; formats that do not know their
+    // rows count the whole split at its end.
+    let bytes = 0
+    let rows = 0
+    const rowsOf = split.rowsOf?.bind(split)
+    // A row the source itself sets aside was read all the same.
+    const source: TaskRuntime = {
+      ...task,
+      deadLetter: (letter) => {
+        rows++
+        metrics.rowsRead++
+        metrics.rowsIn++
+        book.unread++
+        return task.deadLetter(letter)
+      }
+    }
+    const read = Stream.provideService(split.read, Current, source)
+    const counted = Stream.mapArray(read, (values) => {
+      const n = rowsIn(values, rowsOf)
+      rows += n
+      metrics.rowsRead += n
+      metrics.rowsIn += n
+      if (split.rows !== undefined && split.rows > 0) {
+        const share = Math.min(split.bytes - bytes, Math.round((n / split.rows) * split.bytes))
+        bytes += share
+        metrics.bytesRead += share
+      }
+      return values
+    })
+    const ended = Effect.suspend(() => {
+      metrics.bytesRead += split.bytes - bytes
+      bytes = split.bytes
+      return split.rows === undefined || split.rows === rows
+        ? Effect.void
+        : task.abort(
+            new RowsNotConserved({
+              read: rows,
+              filtered: 0,
+              deadLettered: 0,
+              cut: 0,
+              written: 0,
+              promised: split.rows
+            })
+          )
+    })
+    return whenClosed(abortOn(Stream.concat(counted, Stream.fromEffectDrain(ended)), task), (ended) => {
+      // What is left of a source that knows its rows was left on purpose.
+      const rest = Math.max(0, (split.rows ?? rows) - rows)
+      if (ended) return
+      metrics.rowsIn += rest
+      metrics.rowsCut += rest
+    })
+  }
+})
+
+/** Runs of partitions with about the same number of bytes (or of partitions, where bytes are not known), in order. */
+export const coalesce = (partitions: ReadonlyArray<Partition>, target: number): ReadonlyArray<Partition> => {
+  if (partitions.length <= target) return partitions
+  const weights = partitions.some((partition) => partition.bytes > 0)
+    ? partitions.map((partition) => partition.bytes)
+    : partitions.map(() => 1)
+  const groups: Array<Array<Partition>> = []
+  let left = weights.reduce((sum, weight) => sum + weight, 0)
+  let next = 0
+  for (let g = 0; g < target; g++) {
+    const share = left / (target - g)
+    const group: Array<Partition> = []
+    let weight = 0
+    // Every group gets at least one, and leaves at least one for each group after it.
+    while (
+      next < partitions.length &&
+      partitions.length - next > target - g - 1 &&
+      (group.length === 0 || g === target - 1 || weight + weights[next] / 2 <= share)
+    ) {
+      weight += weights[next]
+      group.push(partitions[next++])
+    }
+    left -= weight
+    groups.push(group)
+  }
+  return groups.map((group) => joined(group, (partition, _, task) => partition.read(task)))
+}

@@ -1,0 +1,294 @@
+/**
+ * Reads and writes files by URI: the only way anything in Sluice touches a disk or a cluster.
+ *
+ * `Storage` is one service behind which a backend a scheme does the work: `file:` ({@link layerLocal}), `memory:`
+ * ({@link layerMemory}), `hdfs:` (`@sluice/hdfs`). The contract below is Hadoop's `FileSystem` contract cut down to what a
+ * dataflow needs, and one suite (`@sluice/core/testing`, `StorageSuite`) holds every backend to it.
+ *
+ * **Paths**
+ *
+ * A path without a scheme is a local file and is taken literally, as in Hadoop's `Path`: `/data/a%20b` is a
+ * name with a percent sign in it. A `file:` or `memory:` URI is percent-decoded (`file:///data/a%20b`), while
+ * `?` and `#` stand for themselves in it: neither has a query or a fragment. Characters of a glob count only in `list`,
+ * where a percent escape (in a URI) or a backslash takes their meaning away.
+ *
+ * @since 0.1.0
+ */
+import { Context, Effect, Layer, type Scope, Stream } from "effect"
+import * as exact from "./internal/exact.ts"
+import * as local from "./internal/local.ts"
+import * as memory from "./internal/memory.ts"
+import { fail, schemeOf } from "./internal/path.ts"
+import { InvalidPath, type StorageError, Unsupported } from "./StorageError.ts"
+
+/**
+ * What a storage knows of a path without reading it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FileStatus {
+  /** The whole URI. */
+  readonly path: string
+  readonly type: "file" | "directory"
+  /** Bytes; 0 for a directory. */
+  readonly length: number
+  /** Last modification, milliseconds since 1970 UTC. */
+  readonly modified: number
+}
+
+/**
+ * A run of bytes of a file and the hosts that have a replica of it (HDFS: one block).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BlockLocation {
+  readonly offset: number
+  readonly length: number
+  /** Host names; empty where the storage has no notion of hosts. */
+  readonly hosts: ReadonlyArray<string>
+}
+
+/**
+ * A run of bytes. `offset` counts from the start of the file; without `length` it reaches the end.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ByteRange {
+  readonly offset: number
+  readonly length?: number | undefined
+}
+
+/**
+ * How a path is renamed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RenameOptions {
+  /** Whether a file takes the place of a file that is there, in one step where the scheme can. Default `false`. */
+  readonly overwrite?: boolean | undefined
+  /** Whether the parents of the target are created. Default `true`. */
+  readonly parents?: boolean | undefined
+}
+
+/**
+ * One way to keep files: what a scheme needs to implement.
+ *
+ * **Details**
+ *
+ * Every method takes URIs of the backend's own scheme. Parents of a written or renamed-to path are created. A directory is
+ * listed in code point order of its names.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Backend {
+  /**
+   * The files and directories a glob matches, or the entries of a directory (one level), or the one file named.
+   * `*`, `?`, `[a-c]` and `{a,b}` match within a path segment, `**` any number of segments, as in Hadoop's `globStatus`.
+   * A path without a glob that does not exist fails with `NotFound`; a glob that matches nothing yields nothing. A matched
+   * directory is yielded itself, not its entries, and `a/**` matches `a` too. Names that start with `.` or `_` are included.
+   */
+  readonly list: (path: string) => Stream.Stream<FileStatus, StorageError>
+  /** Fails with `NotFound` where there is nothing. */
+  readonly stat: (path: string) => Effect.Effect<FileStatus, StorageError>
+  /**
+   * The bytes of a file, or of a range of it, pulled: what the consumer does not take is not read. The file (or socket) is
+   * closed when the stream ends, fails or is interrupted. An `offset` at the end of the file gives an empty stream, one
+   * past it `EndOfFile`; a range with a `length` that reaches past the end fails with `EndOfFile` too. The `Storage` service
+   * counts what a backend gives: fewer bytes than `length`, or than the status of the file says, are `EndOfFile`, more are
+   * `ExcessBytes`, also where the file has changed in between.
+   */
+  readonly read: (path: string, range?: ByteRange) => Stream.Stream<Uint8Array, StorageError>
+  /** Exactly `length` bytes from `offset`, in one buffer of its own; fewer is `EndOfFile`, more `ExcessBytes`. */
+  readonly readRange: (path: string, offset: number, length: number) => Effect.Effect<Uint8Array, StorageError>
+  /**
+   * Writes a file atomically: `path` has all the bytes of `bytes` once the effect succeeds, and is as it was before when
+   * the stream fails or is interrupted, or the process dies. Yields the bytes written. An existing file is replaced only
+   * with `overwrite` (default `false`: `AlreadyExists`); a directory never is (`IsADirectory`).
+   */
+  readonly write: <E, R>(
+    path: string,
+    bytes: Stream.Stream<Uint8Array, E, R>,
+    options?: { readonly overwrite?: boolean | undefined }
+  ) => Effect.Effect<number, StorageError | E, R>
+  /**
+   * Renames a file or a directory, atomically where the scheme can. `to` must not exist (`AlreadyExists`): renaming never
+   * moves into a directory, and replaces only a file by a file, with `overwrite`. Without `parents` (default `true`) the
+   * directory of `to` must be there (`NotFound`).
+   */
+  readonly rename: (from: string, to: string, options?: RenameOptions) => Effect.Effect<void, StorageError>
+  /** Deletes; yields `false` where there was nothing. A directory with entries needs `recursive` (`NotEmpty`). The root is never deleted. */
+  readonly delete: (
+    path: string,
+    options?: { readonly recursive?: boolean | undefined }
+  ) => Effect.Effect<boolean, StorageError>
+  /** Creates a directory with its parents; one that exists is fine, a file there is `NotADirectory`. */
+  readonly mkdirs: (path: string) => Effect.Effect<void, StorageError>
+  /**
+   * The one URI by which all names of a file or directory can be compared: links are followed, `.` and `..` resolved, names
+   * written alike. The path need not exist, its last part or more of it may be missing; a link that leads nowhere is
+   * `InvalidPath`.
+   */
+  readonly realPath: (path: string) => Effect.Effect<string, StorageError>
+  /** Where the bytes of a file lie. One location that covers the file, without hosts, where the scheme has no blocks; none for an empty file. */
+  readonly blocks: (path: string) => Effect.Effect<ReadonlyArray<BlockLocation>, StorageError>
+  /**
+   * Whether a file of which the status says 0 bytes may have some, as devices, pipes and the files of /proc do: such a file
+   * is read until it ends. Default `false`.
+   */
+  readonly unsized?: boolean | undefined
+}
+
+/**
+ * Service that reads and writes files by URI. A path without a scheme is a local file, resolved against the working
+ * directory.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Storage extends Context.Service<
+  Storage,
+  Backend & {
+    /** The schemes that have a backend here, for messages. */
+    readonly schemes: ReadonlyArray<string>
+  }
+>()("@sluice/core/Storage") {}
+
+/**
+ * Makes the backend of `file:`, the disk of this machine.
+ *
+ * **Details**
+ *
+ * A written file is synced to the disk before it gets its name; until then it is a hidden file beside its target,
+ * `.<name>.<random>._COPYING_`. Links are followed, except by `**`, `rename` and `delete`; one that leads nowhere is not
+ * listed. Renaming to another file system is `Unsupported`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeLocal: Effect.Effect<Backend> = local.make
+
+/**
+ * Makes a backend of `memory:` with a store of its own, lost with it. For tests.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeMemory: Effect.Effect<Backend> = memory.make
+
+type Backends = { readonly [scheme: string]: Effect.Effect<Backend, unknown, unknown> }
+
+/**
+ * Makes a storage that sends each path to the backend of its scheme.
+ *
+ * **Details**
+ *
+ * A path without a scheme goes to `file:`. A scheme that has no backend is `InvalidPath`, and a rename from one scheme to
+ * another `Unsupported`. Schemes are lower case.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeSchemes = <const B extends Backends>(
+  backends: B
+): Effect.Effect<Storage["Service"], Effect.Error<B[keyof B]>, Effect.Services<B[keyof B]>> =>
+  Effect.map(
+    Effect.forEach(
+      Object.entries(backends),
+      // The entries of a record of a type parameter have lost their `E` and `R`.
+      ([scheme, make]) =>
+        Effect.map(
+          make as Effect.Effect<Backend, Effect.Error<B[keyof B]>, Effect.Services<B[keyof B]>>,
+          (backend) => [scheme, backend] as const
+        )
+    ),
+    (made) => dispatch(new Map(made))
+  )
+
+const dispatch = (backends: ReadonlyMap<string, Backend>): Storage["Service"] => {
+  const schemes = Array.from(backends.keys())
+
+  const pick = (operation: string, path: string): Effect.Effect<Backend, StorageError> => {
+    const scheme = schemeOf(path, (name) => backends.has(name))
+    const backend = backends.get(scheme ?? "file")
+    if (backend !== undefined) return Effect.succeed(backend)
+    const there = schemes.map((name) => `${name}:`).join(", ")
+    return Effect.fail(
+      fail(
+        operation,
+        path,
+        new InvalidPath({
+          detail:
+            scheme === undefined
+              ? `the path has no scheme; this storage has ${there}`
+              : `no backend for the scheme ${scheme}:; this storage has ${there}. Add one with Storage.layerSchemes`
+        })
+      )
+    )
+  }
+
+  return Storage.of({
+    schemes,
+    list: (path) => Stream.unwrap(Effect.map(pick("list", path), (backend) => backend.list(path))),
+    stat: (path) => Effect.flatMap(pick("stat", path), (backend) => backend.stat(path)),
+    read: (path, range) => Stream.unwrap(Effect.map(pick("read", path), (backend) => exact.read(backend, path, range))),
+    readRange: (path, offset, length) =>
+      Effect.flatMap(pick("readRange", path), (backend) => exact.readRange(backend, path, offset, length)),
+    write: (path, bytes, options) =>
+      Effect.flatMap(pick("write", path), (backend) => backend.write(path, bytes, options)),
+    rename: Effect.fnUntraced(function* (from, to, options) {
+      const source = yield* pick("rename", from)
+      if (source === (yield* pick("rename", to))) return yield* source.rename(from, to, options)
+      return yield* fail(
+        "rename",
+        from,
+        new Unsupported({ detail: `cannot be renamed to another scheme (${to}); write it there and delete the source` })
+      )
+    }),
+    delete: (path, options) => Effect.flatMap(pick("delete", path), (backend) => backend.delete(path, options)),
+    mkdirs: (path) => Effect.flatMap(pick("mkdirs", path), (backend) => backend.mkdirs(path)),
+    realPath: (path) => Effect.flatMap(pick("realPath", path), (backend) => backend.realPath(path)),
+    blocks: (path) => Effect.flatMap(pick("blocks", path), (backend) => backend.blocks(path))
+  })
+}
+
+/**
+ * A storage of the schemes given, each with what makes its backend, as in
+ * `Storage.layerSchemes({ file: Storage.makeLocal, memory: Storage.makeMemory })`. What the backends hold is released
+ * with the layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSchemes = <const B extends Backends>(
+  backends: B
+): Layer.Layer<Storage, Effect.Error<B[keyof B]>, Exclude<Effect.Services<B[keyof B]>, Scope.Scope>> =>
+  Layer.effect(Storage, makeSchemes(backends))
+
+/**
+ * Only `file:`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerLocal: Layer.Layer<Storage> = layerSchemes({ file: makeLocal })
+
+/**
+ * Only `memory:`, empty on every build.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory: Layer.Layer<Storage> = layerSchemes({ memory: makeMemory })
+
+/**
+ * `file:` and `memory:`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<Storage> = layerSchemes({ file: makeLocal, memory: makeMemory })

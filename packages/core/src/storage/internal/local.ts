@@ -1,0 +1,433 @@
+import { Effect, Random, Stream } from "effect"
+import { Buffer } from "node:buffer"
+import type { Stats } from "node:fs"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import process from "node:process"
+import type { Backend, FileStatus } from "../Storage.ts"
+import * as StorageError from "../StorageError.ts"
+import { type Entry, list, type Tree } from "./glob.ts"
+import {
+  compareCodePoints,
+  fail,
+  format,
+  parse,
+  parseGlob,
+  renameObstacle,
+  resolveRange,
+  rootIsKept,
+  type Segments
+} from "./path.ts"
+
+// node:fs and not Effect's FileSystem: positional reads without a copy, exclusive links and fsync of directories.
+
+const scheme = "file"
+const pieceBytes = 1024 * 1024
+
+const workingDirectory = (): Segments => process.cwd().split("/")
+
+const native = (segments: Segments): string => `/${segments.join("/")}`
+
+const codeOf = (cause: unknown): string | undefined =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
+
+const toReason = (cause: unknown): StorageError.Reason => {
+  const detail = cause instanceof Error ? cause.message : String(cause)
+  switch (codeOf(cause)) {
+    case "ENOENT":
+      return new StorageError.NotFound()
+    case "EEXIST":
+      return new StorageError.AlreadyExists()
+    case "ENOTDIR":
+      return new StorageError.NotADirectory()
+    case "EISDIR":
+      return new StorageError.IsADirectory()
+    case "ENOTEMPTY":
+      return new StorageError.NotEmpty()
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return new StorageError.PermissionDenied({ detail })
+    case "ENOSPC":
+    case "EDQUOT":
+    case "EFBIG":
+      return new StorageError.NoSpace({ detail })
+    case "ENAMETOOLONG":
+    case "EINVAL":
+    case "ELOOP":
+      return new StorageError.InvalidPath({ detail })
+    case "EXDEV":
+      return new StorageError.Unsupported({
+        detail: "lies on another file system, where a rename cannot be atomic; write it anew and delete the source"
+      })
+    // A directory something is mounted on, most of all.
+    case "EBUSY":
+      return new StorageError.Unsupported({ detail: `is in use by the system, as a mount point is: ${detail}` })
+    default:
+      return new StorageError.Unavailable({ detail, cause })
+  }
+}
+
+/**
+ * One step on the file system. Not interruptible: an abandoned promise would go on changing files after the effect has
+ * ended. Each step is short.
+ */
+const attempt = <A>(operation: string, path: string, run: () => Promise<A>) =>
+  Effect.uninterruptible(Effect.tryPromise({ try: run, catch: (cause) => fail(operation, path, toReason(cause)) }))
+
+const unlessCode = <A>(promise: Promise<A>, ...codes: ReadonlyArray<string>): Promise<A | undefined> =>
+  promise.catch((cause: unknown) => {
+    const code = codeOf(cause)
+    if (code !== undefined && codes.includes(code)) return undefined
+    throw cause
+  })
+
+const statOrAbsent = (path: string) => unlessCode(Fs.stat(path), "ENOENT", "ENOTDIR")
+
+const lstatOrAbsent = (path: string) => unlessCode(Fs.lstat(path), "ENOENT", "ENOTDIR")
+
+const toStatus = (segments: Segments, stats: Stats): FileStatus => ({
+  path: format(scheme, segments),
+  type: stats.isDirectory() ? "directory" : "file",
+  length: stats.isDirectory() ? 0 : stats.size,
+  modified: Math.trunc(stats.mtimeMs)
+})
+
+const tree = (path: string): Tree => ({
+  find: (segments) =>
+    Effect.map(
+      attempt("list", path, () => statOrAbsent(native(segments))),
+      (stats) => stats && toStatus(segments, stats)
+    ),
+  entries: (segments) =>
+    Effect.map(
+      attempt("list", path, () =>
+        unlessCode(Fs.readdir(native(segments), { withFileTypes: true }), "ENOENT", "ENOTDIR")
+      ),
+      (found) =>
+        (found ?? [])
+          .map((entry): Entry => ({ name: entry.name, isLink: entry.isSymbolicLink() }))
+          .toSorted((a, b) => compareCodePoints(a.name, b.name))
+    )
+})
+
+/** A directory opens like a file; it is refused here. */
+const open = Effect.fnUntraced(function* (operation: string, path: string) {
+  const segments = yield* parse(operation, path, scheme, workingDirectory)
+  const handle = yield* Effect.acquireRelease(
+    attempt(operation, path, () => Fs.open(native(segments), "r")),
+    (handle) => Effect.promise(() => handle.close())
+  )
+  const stats = yield* attempt(operation, path, () => handle.stat())
+  if (stats.isDirectory()) return yield* fail(operation, path, new StorageError.IsADirectory())
+  return { handle, stats }
+})
+
+/** Fills `buffer` from `position`; fewer bytes only at the end of the file. */
+const fill = async (handle: Fs.FileHandle, buffer: Uint8Array, position: number): Promise<number> => {
+  let at = 0
+  while (at < buffer.length) {
+    const { bytesRead } = await handle.read(buffer, at, buffer.length - at, position + at)
+    if (bytesRead === 0) break
+    at += bytesRead
+  }
+  return at
+}
+
+/** Memory of its own, outside Node's pool and without the cost of zeroing it. */
+const allocate = (length: number): Uint8Array => new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
+
+const read: Backend["read"] = (path, range) =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const { handle, stats } = yield* open("read", path)
+      // Devices, pipes and the files of /proc have no size: they are read until they end.
+      if (stats.size === 0 && range?.length === undefined && (range?.offset ?? 0) === 0) {
+        return Stream.unfold(undefined, () =>
+          Effect.map(
+            attempt("read", path, async () => {
+              const buffer = allocate(64 * 1024)
+              const { bytesRead } = await handle.read(buffer, 0, buffer.length, null)
+              return buffer.subarray(0, bytesRead)
+            }),
+            (piece) => (piece.length === 0 ? undefined : ([piece, undefined] as const))
+          )
+        )
+      }
+      const { end, start } = yield* resolveRange("read", path, stats.size, range)
+      return Stream.unfold(start, (at) => {
+        if (at >= end) return Effect.undefined
+        const buffer = allocate(Math.min(pieceBytes, end - at))
+        return Effect.flatMap(
+          attempt("read", path, () => fill(handle, buffer, at)),
+          (length) =>
+            length === buffer.length
+              ? Effect.succeed([buffer, at + length] as const)
+              : Effect.fail(
+                  fail(
+                    "read",
+                    path,
+                    new StorageError.EndOfFile({ offset: start, length: end - start, available: at + length })
+                  )
+                )
+        )
+      })
+    })
+  )
+
+const readRange: Backend["readRange"] = Effect.fn("Storage.readRange")(function* (path, offset, length) {
+  const { handle, stats } = yield* open("readRange", path)
+  const { start } = yield* resolveRange("readRange", path, stats.size, { offset, length })
+  const buffer = allocate(length)
+  const filled = yield* attempt("readRange", path, () => fill(handle, buffer, start))
+  if (filled < length) {
+    return yield* fail("readRange", path, new StorageError.EndOfFile({ offset, length, available: start + filled }))
+  }
+  return buffer
+}, Effect.scoped)
+
+/**
+ * Creates a directory and its parents. Node's own recursive `mkdir` never returns in /proc, where a new directory is ENOENT below
+ * a parent that is there, and calls a read-only file system ENOENT.
+ */
+const makeDirectories = async (path: string, tries = 20): Promise<void> => {
+  try {
+    await Fs.mkdir(path)
+  } catch (cause) {
+    const code = codeOf(cause)
+    if (code === "ENOENT" && tries > 0 && path !== "/") {
+      await makeDirectories(Path.dirname(path))
+      // Again and not once: a job that ends beside this one may have removed the empty parent.
+      return makeDirectories(path, tries - 1)
+    }
+    const there = code === "ENOENT" ? undefined : await statOrAbsent(path)
+    // Removed by another in this moment, and perhaps there again, unless it is a link that leads nowhere.
+    if (code === "EEXIST" && there === undefined && tries > 0) {
+      if ((await lstatOrAbsent(path))?.isSymbolicLink() !== true) return makeDirectories(path, tries - 1)
+    }
+    // Some file systems refuse with another code what is there already.
+    if (there?.isDirectory() !== true) throw cause
+  }
+}
+
+/** Creates the parents of a path. */
+const ensureParent = (operation: string, path: string, segments: Segments) =>
+  attempt(operation, path, () => makeDirectories(native(segments.slice(0, -1)))).pipe(
+    // A file in the way is EEXIST when it is the last of the parents, ENOTDIR before.
+    Effect.catchReason("StorageError", "AlreadyExists", () =>
+      Effect.fail(fail(operation, path, new StorageError.NotADirectory()))
+    )
+  )
+
+/**
+ * Creates the parents of a path, and runs what puts something into them: again where a job that ended beside this one removed the
+ * empty parent in between.
+ */
+const withParent = <A>(
+  operation: string,
+  path: string,
+  segments: Segments,
+  run: Effect.Effect<A, StorageError.StorageError>
+): Effect.Effect<A, StorageError.StorageError> =>
+  Effect.retry(Effect.andThen(ensureParent(operation, path, segments), run), {
+    times: 20,
+    while: (error) => error.reason._tag === "NotFound"
+  })
+
+/** Best effort: not every file system can sync a directory, and the file itself is on disk already. */
+const syncDirectory = (directory: string) =>
+  Effect.ignore(
+    Effect.tryPromise(async () => {
+      const handle = await Fs.open(directory, "r")
+      try {
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+    })
+  )
+
+const writeAll = async (handle: Fs.FileHandle, bytes: Uint8Array): Promise<void> => {
+  let at = 0
+  while (at < bytes.length) {
+    at += (await handle.write(bytes, at, bytes.length - at)).bytesWritten
+  }
+}
+
+/** Why a file cannot be written here, if so. */
+const obstacle = (stats: Stats | undefined, overwrite: boolean): StorageError.Reason | undefined =>
+  stats === undefined
+    ? undefined
+    : stats.isDirectory()
+      ? new StorageError.IsADirectory()
+      : overwrite
+        ? undefined
+        : new StorageError.AlreadyExists()
+
+/**
+ * Gives a file another name without replacing one: `link` fails where the name is taken, `rename` does not. Where there
+ * are no hard links the name is looked up first, and a writer in between is not noticed.
+ */
+const renameExclusive = async (from: string, to: string): Promise<void> => {
+  try {
+    await Fs.link(from, to)
+  } catch (cause) {
+    const code = codeOf(cause)
+    if (code === undefined || !["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"].includes(code)) throw cause
+    if ((await lstatOrAbsent(to)) !== undefined) throw Object.assign(new Error("file exists"), { code: "EEXIST" })
+    return Fs.rename(from, to)
+  }
+  await Fs.unlink(from)
+}
+
+interface Temporary {
+  readonly path: string
+  readonly handle: Fs.FileHandle
+}
+
+/** The hidden file that becomes the target. Random names can meet under one seed, then the next is tried. */
+const createTemporary = (path: string, segments: Segments): Effect.Effect<Temporary, StorageError.StorageError> =>
+  Effect.gen(function* () {
+    const name = segments.at(-1) ?? ""
+    // At most 255 bytes a name.
+    const shown = Buffer.byteLength(name) > 220 ? name.slice(0, 50) : name
+    while (true) {
+      const random = yield* Random.nextIntBetween(0, 0xffffffff)
+      const temporary = native([
+        ...segments.slice(0, -1),
+        `.${shown}.${random.toString(16).padStart(8, "0")}._COPYING_`
+      ])
+      const handle = yield* attempt("write", path, () => unlessCode(Fs.open(temporary, "wx"), "EEXIST"))
+      if (handle !== undefined) return { path: temporary, handle }
+    }
+  })
+
+const write: Backend["write"] = Effect.fn("Storage.write")(function* (path, bytes, options) {
+  const segments = yield* parse("write", path, scheme, workingDirectory)
+  const target = native(segments)
+  const overwrite = options?.overwrite ?? false
+  const check = Effect.gen(function* () {
+    const stats = yield* attempt("write", path, () => statOrAbsent(target))
+    const reason = obstacle(stats, overwrite)
+    if (reason !== undefined) return yield* fail("write", path, reason)
+  })
+  yield* check
+  return yield* Effect.acquireUseRelease(
+    withParent("write", path, segments, createTemporary(path, segments)),
+    ({ handle, path: temporary }) =>
+      Effect.gen(function* () {
+        let written = 0
+        yield* Stream.runForEachArray(bytes, (chunk) => {
+          const piece = chunk.length === 1 ? chunk[0] : Buffer.concat(chunk)
+          written += piece.length
+          return attempt("write", path, () => writeAll(handle, piece))
+        })
+        yield* attempt("write", path, () => handle.sync())
+        yield* check
+        yield* Effect.uninterruptible(
+          Effect.andThen(
+            attempt("write", path, () =>
+              overwrite ? Fs.rename(temporary, target) : renameExclusive(temporary, target)
+            ),
+            syncDirectory(native(segments.slice(0, -1)))
+          )
+        )
+        return written
+      }),
+    ({ handle, path: temporary }) =>
+      Effect.promise(async () => {
+        await handle.close().catch(() => undefined)
+        // Gone already after a success.
+        await Fs.rm(temporary, { force: true }).catch(() => undefined)
+      })
+  )
+})
+
+const rename: Backend["rename"] = Effect.fn("Storage.rename")(function* (from, to, options) {
+  const source = yield* parse("rename", from, scheme, workingDirectory)
+  const target = yield* parse("rename", to, scheme, workingDirectory)
+  const stats = yield* attempt("rename", from, () => Fs.lstat(native(source)))
+  const reason = renameObstacle(source, target)
+  if (reason !== undefined) return yield* fail("rename", reason.isSource ? from : to, reason.reason)
+  const existing = yield* attempt("rename", to, () => lstatOrAbsent(native(target)))
+  // In one step also where nothing is there: between a link and an unlink the file would be at both names.
+  const replaces = options?.overwrite === true && stats.isFile() && existing?.isFile() !== false
+  // Two names of one file stay two under `rename`.
+  if (existing !== undefined && (!replaces || (existing.ino === stats.ino && existing.dev === stats.dev))) {
+    return yield* fail("rename", to, new StorageError.AlreadyExists())
+  }
+  const move = attempt("rename", to, () =>
+    stats.isFile() && !replaces
+      ? renameExclusive(native(source), native(target))
+      : Fs.rename(native(source), native(target))
+  )
+  yield* (options?.parents ?? true) ? withParent("rename", to, target, move) : move
+  // A name that decides something is to outlast a power cut.
+  if (replaces) yield* syncDirectory(native(target.slice(0, -1)))
+}, Effect.uninterruptible)
+
+const remove: Backend["delete"] = Effect.fn("Storage.delete")(function* (path, options) {
+  const segments = yield* parse("delete", path, scheme, workingDirectory)
+  if (segments.length === 0) return yield* fail("delete", path, rootIsKept)
+  const target = native(segments)
+  const stats = yield* attempt("delete", path, () => lstatOrAbsent(target))
+  if (stats === undefined) return false
+  return yield* attempt("delete", path, () =>
+    !stats.isDirectory()
+      ? Fs.unlink(target)
+      : options?.recursive === true
+        ? Fs.rm(target, { recursive: true, force: true })
+        : Fs.rmdir(target)
+  ).pipe(
+    Effect.as(true),
+    // Another was faster.
+    Effect.catchReason("StorageError", "NotFound", () => Effect.succeed(false))
+  )
+})
+
+const statAs = Effect.fnUntraced(function* (operation: string, path: string) {
+  const segments = yield* parse(operation, path, scheme, workingDirectory)
+  return toStatus(segments, yield* attempt(operation, path, () => Fs.stat(native(segments))))
+})
+
+const linkLeadsNowhere = (target: string) =>
+  new StorageError.InvalidPath({ detail: `is a link to ${target}, where nothing is; create that or remove the link` })
+
+/** The path of what is there, links followed, and the names below it that are missing. */
+const realPath = Effect.fn("Storage.realPath")(function* (path: string) {
+  const segments = yield* parse("realPath", path, scheme, workingDirectory)
+  for (let there = segments.length; ; there--) {
+    const own = native(segments.slice(0, there))
+    const real = yield* attempt("realPath", path, () => unlessCode(Fs.realpath(own), "ENOENT", "ENOTDIR"))
+    if (real !== undefined) {
+      return format(scheme, [...real.split("/").filter((name) => name !== ""), ...segments.slice(there)])
+    }
+    const target = yield* attempt("realPath", path, () => unlessCode(Fs.readlink(own), "ENOENT", "ENOTDIR", "EINVAL"))
+    if (target !== undefined) return yield* fail("realPath", path, linkLeadsNowhere(target))
+  }
+})
+
+export const make: Effect.Effect<Backend> = Effect.succeed<Backend>({
+  list: (path) =>
+    Stream.unwrap(
+      Effect.map(parseGlob("list", path, scheme, workingDirectory), (patterns) => list(tree(path), path, patterns))
+    ),
+  stat: Effect.fn("Storage.stat")((path) => statAs("stat", path)),
+  read,
+  readRange,
+  // Devices, pipes and the files of /proc have no size.
+  unsized: true,
+  write,
+  rename,
+  delete: remove,
+  mkdirs: Effect.fn("Storage.mkdirs")(function* (path) {
+    const segments = yield* parse("mkdirs", path, scheme, workingDirectory)
+    yield* ensureParent("mkdirs", path, [...segments, ""])
+  }),
+  realPath,
+  blocks: Effect.fn("Storage.blocks")(function* (path) {
+    const { length, type } = yield* statAs("blocks", path)
+    if (type === "directory") return yield* fail("blocks", path, new StorageError.IsADirectory())
+    return length === 0 ? [] : [{ offset: 0, length, hosts: [] }]
+  })
+})

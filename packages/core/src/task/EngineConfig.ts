@@ -1,0 +1,209 @@
+/**
+ * The settings of an engine.
+ *
+ * @since 0.1.0
+ */
+import { getHeapStatistics } from "node:v8"
+import { Config, Context, Effect, Layer, Schema } from "effect"
+import { bytes, firstOf, number, type Problem, whole } from "../codec/internal/checks.ts"
+
+/**
+ * How many rows a job may set aside. The job ends, and nothing is committed, when one of the limits that are given is passed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MaxDeadLetters {
+  readonly rows?: number | undefined
+  /** Of the rows read: 0.01 for one in a hundred. */
+  readonly ratio?: number | undefined
+}
+
+/**
+ * The settings of an engine. They always have a value: provide a {@link layer} above the engine to change some.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface EngineConfig {
+  /** Most bytes of an input split. Default 128 MiB (Spark's `spark.sql.files.maxPartitionBytes`). */
+  readonly splitBytes: number
+  /** Bytes that opening a file counts for when small files share a split. Default 4 MiB (`spark.sql.files.openCostInBytes`). */
+  readonly openCostBytes: number
+  /** Milliseconds a task waits for a slot on a host that has its data. Default 3000 (`spark.locality.wait`). */
+  readonly localityWaitMillis: number
+  /**
+   * Attempts at a task whose storage did not answer or answered with a passing fault, or whose spills are damaged. Default 4 (`spark.task.maxFailures`). Other failures
+   * have as many as the executor allows: one in this process.
+   */
+  readonly taskAttempts: number
+  /** Milliseconds between two `Progress` events. Default 200. */
+  readonly progressMillis: number
+  /**
+   * Largest input of a join that every task gets whole: bytes of its files, or encoded bytes once they are written to a shuffle. Default
+   * 10 MiB (`spark.sql.autoBroadcastJoinThreshold`); 0 for never.
+   */
+  readonly broadcastBytes: number
+  /**
+   * Whether a stage that reads shuffles is adapted to what was written (`spark.sql.adaptive.enabled`): small partitions are read by one
+   * task, a skewed one of a join by several, and a small side of a join is broadcast. A number of partitions that was asked for stays.
+   * Default `true`.
+   */
+  readonly adaptive: boolean
+  /** Bytes up to which small shuffle partitions are put together. Default 64 MiB (`spark.sql.adaptive.advisoryPartitionSizeInBytes`). */
+  readonly targetPartitionBytes: number
+  /**
+   * Bytes below which they are put together even where a slot stays idle for it. Default 1 MiB
+   * (`spark.sql.adaptive.coalescePartitions.minPartitionSize`).
+   */
+  readonly minPartitionBytes: number
+  /** How many times the median a skewed partition has. Default 5 (`spark.sql.adaptive.skewJoin.skewedPartitionFactor`). */
+  readonly skewFactor: number
+  /** Bytes a skewed partition has at least. Default 256 MiB (`spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes`). */
+  readonly skewBytes: number
+  /**
+   * Most bytes, as estimated, that cached partitions take in memory, those on their way into it among them. Default 256 MiB, or three
+   * tenths of the heap's limit where that is less; never more than six tenths of it, whatever is asked for (Spark's
+   * `spark.memory.fraction`, half of which is kept for storage).
+   */
+  readonly cacheBytes: number
+  /**
+   * How many rows a job may set aside, where its readers or functions are told to set bad ones aside. Default one in a hundred of those
+   * it reads.
+   */
+  readonly maxDeadLetters: MaxDeadLetters
+}
+
+const heapShare = (share: number): number => Math.floor(share * getHeapStatistics().heap_size_limit)
+
+/**
+ * The most that `cacheBytes` can be in this process: six tenths of the heap's limit.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const mostCacheBytes = (): number => heapShare(0.6)
+
+/**
+ * The defaults.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const defaults: EngineConfig = {
+  splitBytes: 128 * 1024 * 1024,
+  openCostBytes: 4 * 1024 * 1024,
+  localityWaitMillis: 3000,
+  taskAttempts: 4,
+  progressMillis: 200,
+  broadcastBytes: 10 * 1024 * 1024,
+  adaptive: true,
+  targetPartitionBytes: 64 * 1024 * 1024,
+  minPartitionBytes: 1024 * 1024,
+  skewFactor: 5,
+  skewBytes: 256 * 1024 * 1024,
+  cacheBytes: Math.min(256 * 1024 * 1024, heapShare(0.3)),
+  maxDeadLetters: { ratio: 0.01 }
+}
+
+type Numbers = { readonly [K in keyof EngineConfig as EngineConfig[K] extends number ? K : never]: EngineConfig[K] }
+
+// What each setting may be: bytes, milliseconds or a count, of which some may be none.
+const rules: { readonly [K in keyof Numbers]: (name: string, value: number) => Problem } = {
+  splitBytes: bytes,
+  openCostBytes: (name, value) => bytes(name, value, 0),
+  localityWaitMillis: (name, value) => bytes(name, value, 0),
+  taskAttempts: whole,
+  progressMillis: bytes,
+  broadcastBytes: (name, value) => bytes(name, value, 0),
+  targetPartitionBytes: bytes,
+  minPartitionBytes: (name, value) => bytes(name, value, 0),
+  skewFactor: (name, value) => number(name, value, 1),
+  skewBytes: (name, value) => bytes(name, value, 0),
+  cacheBytes: (name, value) => bytes(name, value, 0)
+}
+
+/**
+ * What of the settings cannot be, such as a number of bytes that is none; `undefined` where all can. An engine with such settings fails every
+ * action with a `JobError` of reason `InvalidPlan`.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const problem = (config: EngineConfig): string | undefined =>
+  firstOf(
+    ...Object.entries(rules).map(([name, rule]) => rule(name, config[name as keyof Numbers])),
+    config.maxDeadLetters.rows === undefined
+      ? undefined
+      : whole("maxDeadLetters.rows", config.maxDeadLetters.rows, 0, Number.MAX_SAFE_INTEGER),
+    config.maxDeadLetters.ratio === undefined
+      ? undefined
+      : number("maxDeadLetters.ratio", config.maxDeadLetters.ratio, 0, 1),
+    typeof config.adaptive === "boolean" ? undefined : `adaptive is ${String(config.adaptive)}; it has to be a boolean`
+  )
+
+/**
+ * The settings in force.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const EngineConfig = Context.Reference<EngineConfig>("@sluice/core/EngineConfig", {
+  defaultValue: () => defaults
+})
+
+/**
+ * Changes some settings.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (config: Partial<EngineConfig>): Layer.Layer<never> =>
+  Layer.succeed(EngineConfig, { ...defaults, ...config })
+
+const setting = (key: keyof Numbers, name: string): Config.Config<number> =>
+  Config.schema(Schema.Number.check(Schema.makeFilter((value) => rules[key](key, value) ?? true)), name).pipe(
+    Config.withDefault(defaults[key])
+  )
+
+/**
+ * The settings from configuration: `SPLIT_BYTES`, `OPEN_COST_BYTES`, `LOCALITY_WAIT_MILLIS`, `TASK_ATTEMPTS`,
+ * `PROGRESS_MILLIS`, `BROADCAST_BYTES`, `ADAPTIVE`, `TARGET_PARTITION_BYTES`, `MIN_PARTITION_BYTES`, `SKEW_FACTOR`, `SKEW_BYTES`,
+ * `CACHE_BYTES`, `MAX_DEAD_LETTERS` (rows), `MAX_DEAD_LETTER_RATIO`.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const config: Config.Config<EngineConfig> = Config.all({
+  splitBytes: setting("splitBytes", "SPLIT_BYTES"),
+  openCostBytes: setting("openCostBytes", "OPEN_COST_BYTES"),
+  localityWaitMillis: setting("localityWaitMillis", "LOCALITY_WAIT_MILLIS"),
+  taskAttempts: setting("taskAttempts", "TASK_ATTEMPTS"),
+  progressMillis: setting("progressMillis", "PROGRESS_MILLIS"),
+  broadcastBytes: setting("broadcastBytes", "BROADCAST_BYTES"),
+  adaptive: Config.Boolean("ADAPTIVE").pipe(Config.withDefault(defaults.adaptive)),
+  targetPartitionBytes: setting("targetPartitionBytes", "TARGET_PARTITION_BYTES"),
+  minPartitionBytes: setting("minPartitionBytes", "MIN_PARTITION_BYTES"),
+  skewFactor: setting("skewFactor", "SKEW_FACTOR"),
+  skewBytes: setting("skewBytes", "SKEW_BYTES"),
+  cacheBytes: setting("cacheBytes", "CACHE_BYTES"),
+  maxDeadLetters: Config.all({
+    rows: Config.Int("MAX_DEAD_LETTERS").pipe(Config.withDefault(undefined)),
+    ratio: Config.Number("MAX_DEAD_LETTER_RATIO").pipe(Config.withDefault(undefined))
+  }).pipe(
+    Config.map((limits) => (limits.rows === undefined && limits.ratio === undefined ? defaults.maxDeadLetters : limits))
+  )
+})
+
+/**
+ * The settings from the environment, each name prefixed by `SLUICE_`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerFromEnv: Layer.Layer<never, Config.ConfigError> = Layer.effect(
+  EngineConfig,
+  Effect.gen(function* () {
+    return yield* Config.nested(config, "SLUICE")
+  })
+)

@@ -1,0 +1,153 @@
+/**
+ * What a file format gives the engine: a {@link Source} that plans splits from metadata and reads one split as a stream
+ * of arrays of rows, and a {@link Writer} that encodes a stream of rows as bytes.
+ *
+ * The formats themselves are in `formats/`. A source that is no file at all (a range, an array) is a `Source` too.
+ *
+ * @since 0.1.0
+ */
+import type { Effect, Stream } from "effect"
+import type { ColumnCondition } from "./Condition.ts"
+import type { FormatError } from "../storage/FormatError.ts"
+import type { Storage } from "../storage/Storage.ts"
+
+/**
+ * How input files are cut into splits. The defaults are Spark's `spark.sql.files.maxPartitionBytes` and
+ * `openCostInBytes`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SplitOptions {
+  /** Most bytes of a split. Default 128 MiB. */
+  readonly splitBytes: number
+  /** Bytes that opening a file counts for when small files are packed into one split. Default 4 MiB. */
+  readonly openCostBytes: number
+}
+
+/**
+ * What the sources take whose rows have columns.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PartitionedReadOptions<in out A> {
+  /**
+   * Columns that are in the paths of the files and not in the files, `country=DE/year=2024`, as `partitionBy` writes them: Spark's
+   * partition columns. They have the types of the schema; `__HIVE_DEFAULT_PARTITION__` is `null` where the schema allows it, missing where it is
+   * optional, else the empty string. A `Dataset.where` on them skips files. Default none.
+   */
+  readonly partitionColumns?: ReadonlyArray<keyof A & string> | undefined
+}
+
+/**
+ * What all sources of files take.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface VerifyOptions {
+  /**
+   * `"manifest"` reads exactly the files that `_SUCCESS` of each directory names: others that lie there are not read, and one that is
+   * missing or has another length fails the job before its first row. Its checksum is compared by the task that reads the first part of a
+   * file, which for this reads the whole of it once more. Other tasks go on meanwhile: what a job has written is committed only if all
+   * agree, what `Dataset.toStream` has handed over is not taken back. Default: the files that are there, as Spark.
+   */
+  readonly verify?: "manifest" | undefined
+}
+
+/**
+ * The part of one file that belongs to a split.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FilePart {
+  readonly path: string
+  readonly offset: number
+  readonly length: number
+  /** Parquet: the row groups read, in order. */
+  readonly rowGroups?: ReadonlyArray<number> | undefined
+}
+
+/**
+ * One partition of a source: what a task reads.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Split<out A> {
+  /** Identity that two runs over the same unchanged input agree on: paths, ranges, lengths and modification times. */
+  readonly id: string
+  /** For people: `part-0.parquet[0..3]`. */
+  readonly label: string
+  readonly parts: ReadonlyArray<FilePart>
+  /** Bytes that will be read, as far as the metadata tells (0 for sources in memory). */
+  readonly bytes: number
+  /** Rows, where the metadata tells. */
+  readonly rows: number | undefined
+  /** The three hosts that have the most of the bytes, most first; fewer where there are fewer, none where it does not matter. */
+  readonly hosts: ReadonlyArray<string>
+  /** Rows of one element, where an element is a batch. Default 1. A method, so that a split stays covariant in its elements. */
+  rowsOf?(element: A): number
+  /** The rows, pulled, in arrays. Engine failures only: nothing here is the user's to catch. */
+  readonly read: Stream.Stream<A, FormatError, Storage>
+}
+
+/**
+ * What the metadata of a source said.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Resolved<out A> {
+  readonly splits: ReadonlyArray<Split<A>>
+  /** What `explain` adds to the source: `3 of 10 row groups`. */
+  readonly note?: string | undefined
+}
+
+/**
+ * A leaf of a plan.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Source<out A> {
+  /** Format or constructor: `parquet`, `range`. Part of the plan fingerprint. */
+  readonly name: string
+  /** What is read, as `explain` prints it and the fingerprint hashes it: paths and options. */
+  readonly detail: string
+  /** Partitions, where known before resolving. */
+  readonly partitions: number | undefined
+  /** The columns a row has, where known. */
+  readonly columns: ReadonlyArray<string> | undefined
+  /** Why it cannot be used as it was made, such as an option that is none: actions fail with `InvalidPlan`, and it is not resolved. */
+  readonly invalid?: string | undefined
+  /**
+   * Lists files, reads footers, checks the asked-for types against the files' own and plans the splits. Reads no row.
+   */
+  readonly resolve: (options: SplitOptions) => Effect.Effect<Resolved<A>, FormatError, Storage>
+  /** The same source reading only these columns, where the format can. */
+  readonly project?: ((columns: ReadonlyArray<string>) => Source<A>) | undefined
+  /** The conditions it has been restricted by. */
+  readonly restricted?: ReadonlyArray<ColumnCondition> | undefined
+  /** The same source without the parts of which no row matches, as far as metadata tells; what is left is filtered all the same. */
+  readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
+}
+
+/**
+ * Turns rows into the bytes of one file.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Writer<in A> {
+  readonly format: string
+  /** With the dot: `.parquet`, `.csv.gz`. */
+  readonly extension: string
+  /** Why it cannot be used as it was made, such as an option that is none: actions fail with `InvalidPlan`. */
+  readonly invalid?: string | undefined
+  /** Rows of one element, where an element is a batch. Default 1. */
+  readonly rowsOf?: ((element: A) => number) | undefined
+  readonly encode: <E, R>(rows: Stream.Stream<A, E, R>) => Stream.Stream<Uint8Array, E | FormatError, R>
+}

@@ -1,0 +1,356 @@
+import { Effect, type Layer, Predicate, Result, Stream } from "effect"
+import { PartitionFailed } from "../JobError.ts"
+import * as Origin from "../Origin.ts"
+import type { Operator } from "../../plan/Plan.ts"
+import { Failed, type Guard, guardedBy, streamed, takes } from "./failed.ts"
+import { dropping, segment, type Weigh } from "./account.ts"
+import { sampler } from "./sampler.ts"
+import type { TaskRuntime } from "./runtime.ts"
+
+/** The rows of one partition inside the engine, where types are erased. */
+export type Rows = Stream.Stream<unknown, unknown, unknown>
+
+/**
+ * A compiled run of narrow operators. `partition` is the one of the dataset before it, which is the task's own but after a `coalesce`
+ * or a `union`.
+ */
+export type Chain = (rows: Rows, task: TaskRuntime, partition: number) => Rows
+
+// One step of a chain. `drop` takes the rows the step dropped less those it added.
+type Step = (rows: Rows, task: TaskRuntime, partition: number, drop: (n: number) => void) => Rows
+
+type PureOperator = Extract<
+  Operator,
+  { _tag: "Map" | "Filter" | "FilterMap" | "FlatMap" | "MapArray" | "Select" | "Sample" }
+>
+
+const isPure = (operator: Operator): operator is PureOperator => {
+  switch (operator._tag) {
+    case "Map":
+    case "Filter":
+    case "FilterMap":
+    case "FlatMap":
+    case "MapArray":
+    case "Select":
+    case "Sample":
+      return true
+    default:
+      return false
+  }
+}
+
+/** Where the chain is cut into passes: pure operators together, every effectful one alone. For `explain`. */
+export const fuse = (operators: ReadonlyArray<Operator>): ReadonlyArray<ReadonlyArray<Operator>> => {
+  const groups: Array<Array<Operator>> = []
+  for (const operator of operators) {
+    const last = groups.at(-1)
+    if (last !== undefined && isPure(operator) && isPure(last[0])) last.push(operator)
+    else groups.push([operator])
+  }
+  return groups
+}
+
+const select =
+  (columns: ReadonlyArray<string>) =>
+  (row: unknown): unknown => {
+    const out: Record<string, unknown> = {}
+    for (const column of columns) out[column] = (row as Record<string, unknown>)[column]
+    return out
+  }
+
+// One pass over an array: no Effect, no stream and one array for all the operators. `mapped` arrays are ours to overwrite.
+const compilePure =
+  (operators: ReadonlyArray<PureOperator>, guarded: boolean) =>
+  (partition: number, drop: (n: number) => void, weigh: Weigh) => {
+    const steps = operators.map((operator) => (operator._tag === "Sample" ? sampler(operator, partition) : operator))
+    return (input: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
+      let origin = Origin.of(input)
+      const rowsIn = weigh(input)
+      let values: Array<unknown> = input as Array<unknown>
+      let owned = false
+      // The element that a function has in hand, for when it throws.
+      let i = 0
+      try {
+        for (const step of steps) {
+          const length = values.length
+          if (typeof step === "function") {
+            const copies: Array<unknown> = []
+            for (i = 0; i < length; i++) {
+              for (let n = guarded && values[i] instanceof Failed ? 1 : step(); n > 0; n--) copies.push(values[i])
+            }
+            values = copies
+            owned = true
+            origin = undefined
+            continue
+          }
+          switch (step._tag) {
+            case "Select":
+            case "Map": {
+              const f = step._tag === "Map" ? step.f : select(step.columns)
+              const target: Array<unknown> = owned ? values : new Array<unknown>(length)
+              if (guarded) {
+                for (i = 0; i < length; i++) {
+                  const value = values[i]
+                  target[i] = value instanceof Failed ? value : f(value)
+                }
+              } else {
+                for (i = 0; i < length; i++) target[i] = f(values[i])
+              }
+              values = target
+              owned = true
+              break
+            }
+            case "Filter":
+            case "FilterMap": {
+              const before = origin?.kept
+              const kept = origin === undefined ? undefined : new Int32Array(length)
+              const target: Array<unknown> = owned ? values : []
+              let n = 0
+              for (i = 0; i < length; i++) {
+                const value = values[i]
+                let result: unknown = value
+                if (!guarded || !(value instanceof Failed)) {
+                  if (step._tag === "Filter") {
+                    if (!step.f(value)) continue
+                  } else {
+                    const mapped = step.f(value)
+                    if (Result.isFailure(mapped)) continue
+                    result = mapped.success
+                  }
+                }
+                if (kept !== undefined) kept[n] = before === undefined ? i : before[i]
+                target[n++] = result
+              }
+              target.length = n
+              values = target
+              owned = true
+              if (origin !== undefined && kept !== undefined) origin = { ...origin, kept: kept.subarray(0, n) }
+              break
+            }
+            case "FlatMap": {
+              const target: Array<unknown> = []
+              for (i = 0; i < length; i++) {
+                const value = values[i]
+                if (guarded && value instanceof Failed) target.push(value)
+                else for (const item of step.f(value)) target.push(item)
+              }
+              values = target
+              owned = true
+              origin = undefined
+              break
+            }
+            case "MapArray": {
+              i = -1
+              if (guarded) {
+                const failures = values.filter((value) => value instanceof Failed)
+                const rest = values.filter((value) => !(value instanceof Failed))
+                values = rest.length === 0 ? failures : [...step.f(rest), ...failures]
+                owned = true
+              } else {
+                // The function may have returned an array it keeps.
+                values = step.f(values) as Array<unknown>
+                owned = false
+              }
+              if (values.length !== length) origin = undefined
+              break
+            }
+          }
+        }
+      } catch (thrown) {
+        if (origin !== undefined && i >= 0) Origin.blame(thrown, Origin.at(origin, i))
+        throw thrown
+      }
+      drop(rowsIn - weigh(values))
+      return Origin.attach(values, owned || values !== input ? origin : undefined)
+    }
+  }
+
+// As `Stream.mapArray`, but for a function that may leave nothing of an array.
+export const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => ReadonlyArray<unknown>): Rows =>
+  Stream.transformPull(rows, (pull) => {
+    const next: typeof pull = Effect.flatMap(pull, (values) => {
+      const result = pass(values)
+      return result.length === 0 ? next : Effect.succeed(result as readonly [unknown, ...Array<unknown>])
+    })
+    return Effect.succeed(next)
+  })
+
+// Where a step makes many elements of one, a whole array of the source would become one of millions, which outlive the young
+// generation: pieces of it do not.
+const PIECE = 512
+
+const pieces = (rows: Rows): Rows =>
+  Stream.transformPull(rows, (pull) => {
+    let values: ReadonlyArray<unknown> = []
+    let at = 0
+    const next: typeof pull = Effect.suspend(() => {
+      if (at >= values.length) {
+        return Effect.flatMap(pull, (array) => {
+          if (array.length <= PIECE) return Effect.succeed(array)
+          values = array
+          at = 0
+          return next
+        })
+      }
+      const piece = values.slice(at, at + PIECE)
+      at += PIECE
+      return Effect.succeed(piece as ReadonlyArray<unknown> as readonly [unknown, ...Array<unknown>])
+    })
+    return Effect.succeed(next)
+  })
+
+/** Provides the services of a layer to a stream. */
+export const provideLayer = (rows: Rows, task: TaskRuntime, layer: Layer.Layer<never, unknown, unknown>): Rows =>
+  Stream.unwrap(Effect.map(task.services(layer), (services) => Stream.provideContext(rows, services)))
+
+// Elements that failed before a step that does not know of them go past it, and come out with what it yields next.
+const past = (rows: Rows, f: (rows: Rows) => Rows): Rows =>
+  Stream.suspend(() => {
+    let failed: Array<unknown> = []
+    const take = () => {
+      const taken = failed
+      failed = []
+      return taken
+    }
+    const others = mapArrays(rows, (values) => {
+      if (!values.some((value) => value instanceof Failed)) return values
+      failed.push(...values.filter((value) => value instanceof Failed))
+      return values.filter((value) => !(value instanceof Failed))
+    })
+    return Stream.concat(
+      mapArrays(f(others), (values) => (failed.length === 0 ? values : [...values, ...take()])),
+      Stream.suspend(() => Stream.fromArray(take()))
+    )
+  })
+
+// The first element that failed ends the partition: there is nothing to handle it.
+const failAtFirst = (rows: Rows): Rows =>
+  Stream.mapArrayEffect(rows, (values) => {
+    const failed = values.find((value) => value instanceof Failed)
+    return failed instanceof Failed ? Effect.fail(failed.error) : Effect.succeed(values)
+  })
+
+const compileOperator = (operator: Exclude<Operator, PureOperator>, guard: Guard): Step => {
+  const guarded = guard.travels
+  const orFailed = (effect: Effect.Effect<unknown, unknown, unknown>, rows: number) =>
+    guarded ? Effect.catch(effect, (error) => Effect.succeed(new Failed(error, rows))) : effect
+  switch (operator._tag) {
+    case "MapEffect":
+    case "Tap": {
+      const { concurrency, f, unordered } =
+        operator._tag === "Tap"
+          ? { f: (value: unknown) => Effect.as(operator.f(value), value), concurrency: 1, unordered: false }
+          : operator
+      return (rows, { rowsOf }, _, drop) => {
+        const g =
+          rowsOf === undefined
+            ? f
+            : (value: unknown) =>
+                Effect.map(f(value), (result) => {
+                  drop(rowsOf(value) - rowsOf(result))
+                  return result
+                })
+        const guardedG = (value: unknown) =>
+          value instanceof Failed ? Effect.succeed(value) : orFailed(g(value), rowsOf?.(value) ?? 1)
+        return Stream.mapEffect(rows, guarded ? guardedG : (value) => g(value), { concurrency, unordered })
+      }
+    }
+    case "Catch": {
+      const { f, tag } = operator
+      const handles = (error: unknown) => tag === undefined || Predicate.isTagged(error, tag)
+      return (rows, { abort, rowsOf }, _, drop) => {
+        const handle = (value: unknown) => {
+          if (!(value instanceof Failed)) return Effect.succeed(value)
+          if (!handles(value.error)) return guarded ? Effect.succeed(value) : Effect.fail(value.error)
+          const handled =
+            rowsOf === undefined
+              ? f(value.error)
+              : Effect.map(f(value.error), (result) => {
+                  drop(value.rows - rowsOf(result))
+                  return result
+                })
+          return orFailed(handled, value.rows)
+        }
+        // A stream that failed has no more rows to give, read or not: to go on without them would be to lose them.
+        const whole = Stream.catch(rows, (error) =>
+          handles(error) ? Stream.fromEffect(abort(new PartitionFailed({ error }))) : Stream.fail(error)
+        )
+        return Stream.mapEffect(whole, handle)
+      }
+    }
+    case "MapPartitions": {
+      const { elementwise, f, oneToOne } = operator
+      const handled = (error: unknown) => guarded && takes(guard, error)
+      if (elementwise && guarded) return (rows, task) => past(rows, (others) => f(others, task, handled))
+      if (elementwise) return (rows, task) => failAtFirst(f(rows, task, handled))
+      if (oneToOne) return (rows, task) => f(rows, task, handled)
+      return (rows, task) => dropping([rows], task, ([rows]) => f(rows, task, handled))
+    }
+    case "Provide": {
+      const layer = operator.layer
+      return (rows, task) => provideLayer(rows, task, layer)
+    }
+  }
+}
+
+/**
+ * Compiles a run of narrow operators, first to last. Elements that failed travel as `Failed` to the next `Catch`, which may be in
+ * a later run (`guard`), and pass the pure steps on the way; where there is none, or a step that sees the partition's stream
+ * is between, the first failure ends the partition. `guard` of the result says the same of the rows the run takes.
+ */
+export const compile = (
+  operators: ReadonlyArray<Operator>,
+  guard: Guard
+): { readonly chain: Chain; readonly guard: Guard } => {
+  // What follows a step that may end before its input does is accounted for apart.
+  const backwards: Array<{ readonly step: Step; readonly holds: boolean; readonly apart: boolean }> = []
+  let current = guard
+  // Backwards: what comes later says whether an element may fail here.
+  for (const group of fuse(operators).toReversed()) {
+    const pure = group.filter(isPure)
+    if (pure.length > 0) {
+      const pass = compilePure(pure, current.travels)
+      const grows = pure.some((operator) => operator._tag === "FlatMap")
+      backwards.push({
+        step: (rows, { weigh }, partition, drop) =>
+          mapArrays(grows ? pieces(rows) : rows, pass(partition, drop, weigh)),
+        holds: grows,
+        apart: false
+      })
+      continue
+    }
+    for (const operator of group) {
+      if (isPure(operator)) continue
+      const streams = operator._tag === "MapPartitions" && !operator.elementwise
+      backwards.push({
+        step: compileOperator(operator, current),
+        holds: operator._tag !== "Provide",
+        apart: streams && !operator.oneToOne
+      })
+      if (operator._tag === "Catch") current = guardedBy(current, operator.tag)
+      else if (streams) current = streamed(current)
+    }
+  }
+  const segments: Array<{ steps: Array<Step>; holds: boolean; apart: boolean }> = []
+  for (const { apart, holds, step } of backwards.toReversed()) {
+    const last = segments.at(-1)
+    if (last === undefined || apart || last.apart) segments.push({ steps: [step], holds, apart })
+    else {
+      last.steps.push(step)
+      last.holds ||= holds
+    }
+  }
+  return {
+    chain: (rows, task, partition) => {
+      const filter = (n: number) => {
+        task.metrics.rowsFiltered += n
+      }
+      return segments.reduce((rows, { apart, holds, steps }) => {
+        const run = (rows: Rows, drop: (n: number) => void) =>
+          steps.reduce((current, step) => step(current, task, partition, drop), rows)
+        return holds && !apart ? segment(rows, task, run) : run(rows, filter)
+      }, rows)
+    },
+    guard: current
+  }
+}

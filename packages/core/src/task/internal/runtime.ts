@@ -1,0 +1,55 @@
+import { Deferred, Effect, type Context, type Layer } from "effect"
+import type * as JobError from "../JobError.ts"
+import type { TaskContext } from "../TaskContext.ts"
+import type { Book, Weigh } from "./account.ts"
+
+/**
+ * A failure of the engine on its way out of a task. It does not travel through the error channel of the user's streams:
+ * `TaskRuntime.abort` puts it into a deferred that the task races against, and the stream that met it never goes on. So no
+ * handler of the user can see or swallow it.
+ */
+export class EngineFailure {
+  readonly reason: JobError.Reason
+  constructor(reason: JobError.Reason) {
+    this.reason = reason
+  }
+}
+
+/** What the engine's own operators know of the task besides what users see. */
+export interface TaskRuntime extends TaskContext {
+  readonly abort: (reason: JobError.Reason) => Effect.Effect<never>
+  /** Services of a layer, built once per executor. */
+  readonly services: (
+    layer: Layer.Layer<never, unknown, unknown>
+  ) => Effect.Effect<Context.Context<never>, unknown, unknown>
+  /** The value a parent stage produced, such as row offsets. */
+  readonly stageValue: (stage: number) => unknown
+  /** Rows in an array of elements. */
+  readonly weigh: Weigh
+  /** Rows of one element, where not every element is one. */
+  readonly rowsOf: ((value: unknown) => number) | undefined
+  /** What the account of the task has beside its metrics. */
+  readonly book: Book
+  /** Of a partition that is read in parts: the map tasks `[from, to)` of a stage that this part is of. */
+  readonly maps?: ReadonlyMap<number, readonly [from: number, to: number]> | undefined
+}
+
+/**
+ * Provides the services of an action to an effect whose requirements the plan has erased. `Action` is typed with what the
+ * combinators inferred, and can only be run where these services are: that is what makes the cast sound.
+ */
+export const provideErased =
+  (services: Context.Context<never>) =>
+  <A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A, E> =>
+    Effect.provideContext(effect as Effect.Effect<A, E>, services)
+
+/** Runs the work of a task against the deferred that `abort` fails. */
+export const raceAbort = <A, E, R>(
+  work: (abort: TaskRuntime["abort"]) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | EngineFailure, R> =>
+  Effect.flatMap(Deferred.make<never, EngineFailure>(), (failure) =>
+    Effect.raceFirst(
+      work((reason) => Effect.andThen(Deferred.fail(failure, new EngineFailure(reason)), Effect.never)),
+      Deferred.await(failure)
+    )
+  )

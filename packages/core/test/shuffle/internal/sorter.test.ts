@@ -1,0 +1,142 @@
+import { Codec } from "@sluice/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Order } from "effect"
+import * as fc from "fast-check"
+import { type Block } from "../../../src/shuffle/internal/blocks.ts"
+import { Malformed, Writer } from "../../../src/codec/internal/bytes.ts"
+import { byHash, byOrder, type Kind, Rows } from "../../../src/shuffle/internal/sorter.ts"
+
+const layout = { key: Codec.plain, values: [Codec.plain, Codec.plain] }
+
+const blockOf = (keys: ReadonlyArray<unknown>, from: number): Block => {
+  const writer = new Writer(16)
+  for (const [index, key] of keys.entries()) {
+    writer.canonical = true
+    Codec.plain.write(key, writer)
+    writer.canonical = false
+    Codec.plain.write(`value ${from + index}`, writer)
+  }
+  return { bytes: writer.take(), rows: keys.length }
+}
+
+/** The keys in blocks of different sizes, from two inputs. */
+const rowsOf = (kind: Kind, keys: ReadonlyArray<unknown>): Rows => {
+  const rows = new Rows(kind, layout)
+  for (let at = 0, size = 1; at < keys.length; at += size, size = (size * 3) % 17) {
+    rows.add(blockOf(keys.slice(at, at + size), at), size % 2)
+  }
+  return rows
+}
+
+const sortedBy = <K>(kind: Kind, keys: ReadonlyArray<K>): ReadonlyArray<number> => [...rowsOf(kind, keys).sorted()]
+
+const stable = <K>(order: Order.Order<K>, keys: ReadonlyArray<K>): ReadonlyArray<number> =>
+  keys.map((_, index) => index).toSorted((a, b) => order(keys[a]!, keys[b]!))
+
+describe("rows in memory", () => {
+  // Long enough for every depth at which strings are compared, and so few that many are equal up to there.
+  const start = fc.constantFrom(
+    "",
+    "sixsix",
+    "eight888",
+    "fourteen chars",
+    "twenty characters...",
+    "é",
+    "aaaaaaaé",
+    "\0\0"
+  )
+  const end = fc.string({
+    unit: fc.constantFrom("a", "b", "\0", "é", "\ud7ff", "\ud800", "\uffff", "😀"),
+    maxLength: 3
+  })
+  const strings = fc.tuple(start, start, end).map((parts) => parts.join(""))
+  const many = <K>(key: fc.Arbitrary<K>) => fc.array(key, { maxLength: 150, size: "max" })
+
+  it("are sorted by strings as `<` does, equal ones as they came", () => {
+    fc.assert(
+      fc.property(many(strings), (keys) => {
+        assert.deepStrictEqual(sortedBy(byOrder(Order.String), keys), stable(Order.String, keys))
+      }),
+      { numRuns: 150 }
+    )
+    const ascii = fc.tuple(
+      fc.constantFrom("", "common start of words "),
+      fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 4 })
+    )
+    fc.assert(
+      fc.property(many(ascii), (pairs) => {
+        const keys = pairs.map((parts) => parts.join(""))
+        assert.deepStrictEqual(sortedBy(byOrder(Order.String), keys), stable(Order.String, keys))
+      }),
+      { numRuns: 100 }
+    )
+  })
+
+  it("are sorted by numbers and by any other order, equal ones as they came", () => {
+    const numbers = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.double(), fc.constantFrom(0, -0, NaN, 5e-324, -5e-324))
+    const downwards = Order.mapInput(Order.flip(Order.Number), (row: { readonly n: number }) => row.n)
+    fc.assert(
+      fc.property(many(numbers), (keys) => {
+        assert.deepStrictEqual(sortedBy(byOrder(Order.Number), keys), stable(Order.Number, keys))
+        const rows = keys.map((n) => ({ n }))
+        assert.deepStrictEqual(sortedBy(byOrder(downwards), rows), stable(downwards, rows))
+      }),
+      { numRuns: 100 }
+    )
+  })
+
+  it("are together by key, in the order they came, and it is known where each group begins", () => {
+    const keys = fc.oneof(fc.integer({ min: 0, max: 20 }), fc.constantFrom("a", "b", "", null, undefined, 1n))
+    fc.assert(
+      fc.property(many(keys), (keys) => {
+        const rows = rowsOf(byHash, keys)
+        const order = [...rows.sorted()]
+        const groups = [...rows.starts].map((start, index, starts) => order.slice(start, starts[index + 1]))
+        const seen = new Set(groups.map(([first]) => keys[first!]))
+        assert.strictEqual(seen.size, groups.length)
+        assert.strictEqual(seen.size, new Set(keys).size)
+        for (const group of groups) {
+          assert.isTrue(group.every((row) => keys[row] === keys[group[0]!]))
+          assert.deepStrictEqual(
+            group,
+            group.toSorted((a, b) => a - b)
+          )
+        }
+        assert.strictEqual(groups.flat().length, keys.length)
+        // The groups come in an order that another process has too.
+        for (let n = 1; n < groups.length; n++) assert.isBelow(rows.compare(groups[n - 1]![0]!, groups[n]![0]!), 0)
+      }),
+      { numRuns: 150 }
+    )
+  })
+
+  it("hold what their bytes and places take, and nothing when cleared", () => {
+    const rows = new Rows(byHash, layout)
+    const empty = rows.held
+    rows.add(blockOf(["a", "b"], 0), 0)
+    const two = rows.held - empty
+    assert.isAbove(two, rows.bytes)
+    for (let n = 0; n < 300; n++) rows.add(blockOf(["a", "b"], 0), 0)
+    assert.isAbove(rows.held, 602 * 24 + rows.bytes + 24 * 602)
+    const decoded = new Rows(byOrder(Order.flip(Order.String)), layout)
+    decoded.add(blockOf(["a", "b"], 0), 0)
+    assert.isAtLeast(decoded.held - empty - two, 2 * decoded.bytes, "decoded keys are held too")
+    rows.clear()
+    assert.deepStrictEqual([rows.held, rows.count, rows.bytes, rows.blocks.length], [empty, 0, 0, 0])
+    rows.add(blockOf(["b", "a", "b"], 0), 1)
+    assert.deepStrictEqual([...rows.sorted()].map((n) => n % 2).toSorted(), [0, 0, 1])
+  })
+
+  it("are refused where a block has other rows than it says", () => {
+    const block = blockOf(["a", "b", "c"], 0)
+    for (const count of [2, 4]) {
+      assert.throws(() => new Rows(byHash, layout).add({ bytes: block.bytes, rows: count }, 0))
+      try {
+        new Rows(byOrder(Order.String), layout).add({ bytes: block.bytes, rows: count }, 0)
+        assert.fail("it was taken")
+      } catch (thrown) {
+        assert.instanceOf(thrown, Malformed)
+      }
+    }
+  })
+})

@@ -1,0 +1,107 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Stream } from "effect"
+import { compile, fuse } from "../../../src/task/internal/chain.ts"
+import { Failed, unguarded } from "../../../src/task/internal/failed.ts"
+import type { Operator } from "../../../src/plan/Plan.ts"
+import { taskOf } from "../../support/runtime.ts"
+
+const double: Operator = { _tag: "Map", f: (n) => Number(n) * 2 }
+const thrice: Operator = { _tag: "FlatMap", f: (n) => [n, n, n] }
+const even: Operator = { _tag: "Filter", f: (n) => Number(n) % 2 === 0 }
+const tap: Operator = { _tag: "Tap", f: () => Effect.void }
+const caught: Operator = { _tag: "Catch", tag: undefined, f: () => Effect.succeed(-1) }
+
+/** The arrays that come out of a chain, and the task that ran it. */
+const run = (operators: ReadonlyArray<Operator>, ...arrays: ReadonlyArray<readonly [unknown, ...Array<unknown>]>) => {
+  const task = taskOf()
+  const rows = compile(operators, unguarded).chain(Stream.fromArrays(...arrays), task, 0)
+  return Effect.map(Stream.runCollect(Stream.chunks(rows as Stream.Stream<unknown>)), (chunks) => ({ chunks, task }))
+}
+
+const upTo = (length: number): readonly [number, ...Array<number>] => [
+  0,
+  ...Array.from({ length: length - 1 }, (_, n) => n + 1)
+]
+
+describe("a run of narrow steps", () => {
+  it("is cut into passes: pure steps together, each other one alone", () => {
+    const tags = (...operators: ReadonlyArray<Operator>) =>
+      fuse(operators).map((group) => group.map(({ _tag }) => _tag).join(" "))
+    assert.deepStrictEqual(tags(double, thrice, tap, tap, even, double), ["Map FlatMap", "Tap", "Tap", "Filter Map"])
+    assert.deepStrictEqual(tags(), [])
+  })
+
+  it.effect("that makes more rows of each takes an array by pieces of 512, and none that does not", () =>
+    Effect.gen(function* () {
+      const arrays = [upTo(512), upTo(1200), upTo(1)]
+      const lengths = (...operators: ReadonlyArray<Operator>) =>
+        Effect.map(run(operators, ...arrays), ({ chunks }) => chunks.map((values) => values.length))
+      assert.deepStrictEqual(yield* lengths(double), [512, 1200, 1])
+      assert.deepStrictEqual(yield* lengths(double, thrice), [1536, 1536, 1536, 528, 3])
+      const { chunks } = yield* run([double, thrice], ...arrays)
+      assert.deepStrictEqual(
+        chunks.flat(),
+        arrays.flat().flatMap((n) => [2 * n, 2 * n, 2 * n])
+      )
+    })
+  )
+
+  it.effect("says what it dropped less what it added", () =>
+    Effect.gen(function* () {
+      for (const [operators, filtered] of [
+        [[double], 0],
+        [[even], 50],
+        [[thrice], -200],
+        [[thrice, even], 100 - 150],
+        [[tap, even, tap], 50]
+      ] as const) {
+        const { task } = yield* run(operators, upTo(60), upTo(40))
+        assert.strictEqual(task.metrics.rowsFiltered, filtered)
+      }
+    })
+  )
+
+  it.effect("hands an element that failed to the next that catches it, in its place", () =>
+    Effect.gen(function* () {
+      const fail: Operator = {
+        _tag: "MapEffect",
+        f: (n) => (n === 3 ? Effect.fail("three") : Effect.succeed(n)),
+        concurrency: 1,
+        unordered: false
+      }
+      for (const between of [[], [double], [thrice], [even], [double, tap, even]]) {
+        const { chunks } = yield* run([fail, ...between, caught], upTo(6))
+        const rest = yield* run(between, [0, 1, 2, 4, 5])
+        const values = chunks.flat()
+        assert.deepStrictEqual(
+          values.filter((value) => value !== -1),
+          rest.chunks.flat()
+        )
+        assert.strictEqual(values.length, rest.chunks.flat().length + 1)
+        assert.isFalse(values.some((value) => value instanceof Failed))
+      }
+      assert.strictEqual(yield* Effect.flip(run([fail, double], upTo(6))), "three")
+      // Past a step that does not know of it, though nothing comes out of that any more.
+      const past: Operator = {
+        _tag: "MapPartitions",
+        name: "past",
+        oneToOne: true,
+        elementwise: true,
+        f: (rows) => rows
+      }
+      for (const [arrays, values] of [
+        [
+          [upTo(3), [3]],
+          [0, 1, 2, -1]
+        ],
+        [[[3]], [-1]],
+        [
+          [[3], [4]],
+          [4, -1]
+        ]
+      ] as const) {
+        assert.deepStrictEqual((yield* run([fail, past, caught], ...arrays)).chunks.flat(), [...values])
+      }
+    })
+  )
+})
