@@ -1,10 +1,11 @@
 /**
  * Rewrites a logical plan into a cheaper one with the same meaning. Each rule is a named value; {@link optimize} applies them
- * in order until nothing changes.
+ * in order, once, from the sources up.
  *
  * @since 0.1.0
  */
 import type { Source } from "../task/Format.ts"
+import * as Operator from "../task/Operator.ts"
 import * as Plan from "./Plan.ts"
 
 /**
@@ -105,8 +106,7 @@ export const pushSelectDown: Rule = {
 
 // Steps above which rows may as well be dropped: they see every row by itself and keep it as it is.
 const passes = (node: Plan.Plan): node is Extract<Plan.Plan, { _tag: "Narrow" }> =>
-  node._tag === "Narrow" &&
-  (node.operator._tag === "Select" || (node.operator._tag === "Filter" && node.operator.where === undefined))
+  node._tag === "Narrow" && Operator.passesRows(node.operator)
 
 /**
  * A `Filter` whose conditions are known moves below steps that keep rows as they are (`Select`, other filters, `Union`, `Coalesce`),

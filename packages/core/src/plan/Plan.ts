@@ -10,67 +10,13 @@
  *
  * @since 0.1.0
  */
-import type { Effect, Layer, Result, Stream } from "effect"
+import type { Effect, Stream } from "effect"
 import { createHash } from "node:crypto"
-import { type ColumnCondition, print as printCondition } from "../task/Condition.ts"
 import type { Source } from "../task/Format.ts"
 import type { TaskRuntime } from "../task/internal/runtime.ts"
+import * as Operator from "../task/Operator.ts"
 import type { Partitioner } from "../shuffle/Partitioner.ts"
 import type { MapStatus, Shuffle, ShuffleError, Slice } from "../shuffle/Shuffle.ts"
-import type { TaskContext } from "../task/TaskContext.ts"
-
-/**
- * A step that works on one partition alone. `keyed` names a step on pairs that leaves their keys as they are (`MapValues`).
- *
- * @category models
- * @since 0.1.0
- */
-export type Operator =
-  | { readonly _tag: "Map"; readonly keyed?: string | undefined; f(value: unknown): unknown }
-  /** `where` says what `f` asks of columns, where that is known: a source may skip what cannot match. */
-  | { readonly _tag: "Filter"; readonly where?: ReadonlyArray<ColumnCondition> | undefined; f(value: unknown): boolean }
-  | { readonly _tag: "FilterMap"; f(value: unknown): Result.Result<unknown, unknown> }
-  | { readonly _tag: "FlatMap"; readonly keyed?: string | undefined; f(value: unknown): Iterable<unknown> }
-  | { readonly _tag: "MapArray"; f(values: ReadonlyArray<unknown>): ReadonlyArray<unknown> }
-  | { readonly _tag: "Select"; readonly columns: ReadonlyArray<string> }
-  | {
-      readonly _tag: "Sample"
-      readonly fraction: number
-      /** Without replacement: the rows whose random number is at least `from` (default 0) and below `upTo` (default `fraction`). */
-      readonly from?: number | undefined
-      readonly upTo?: number | undefined
-      readonly seed: number
-      readonly withReplacement: boolean
-    }
-  | {
-      readonly _tag: "MapEffect"
-      f(value: unknown): Effect.Effect<unknown, unknown, unknown>
-      readonly concurrency: number | "unbounded"
-      readonly unordered: boolean
-    }
-  | { readonly _tag: "Tap"; f(value: unknown): Effect.Effect<unknown, unknown, unknown> }
-  /** Handles what the element-wise steps before it fail with (of one tag, where there is one), one element at a time. */
-  | {
-      readonly _tag: "Catch"
-      readonly tag: string | undefined
-      f(error: unknown): Effect.Effect<unknown, unknown, unknown>
-    }
-  | {
-      readonly _tag: "MapPartitions"
-      readonly name: string
-      /** One row out for each row in, so that the rows can be accounted for across it. */
-      readonly oneToOne: boolean
-      /** Elements that failed before it go past it, and those that fail in it come out as `Failed`: it is one of the element-wise steps. */
-      readonly elementwise: boolean
-      /** `handled` says whether a `Catch` after the step takes an error, so that an element that fails with it goes on to there. */
-      f(
-        rows: Stream.Stream<unknown, unknown, unknown>,
-        task: TaskContext,
-        handled: (error: unknown) => boolean
-      ): Stream.Stream<unknown, unknown, unknown>
-    }
-  /** Provides services to the steps before it. The layer is built once per executor. */
-  | { readonly _tag: "Provide"; readonly layer: Layer.Layer<never, unknown, unknown> }
 
 /**
  * Where the rows of an exchange go. `partitions` gets the largest number of partitions of the inputs.
@@ -208,7 +154,7 @@ export interface CacheHandle {
  */
 export type Plan =
   | { readonly _tag: "Read"; readonly source: Source<unknown> }
-  | { readonly _tag: "Narrow"; readonly child: Plan; readonly operator: Operator }
+  | { readonly _tag: "Narrow"; readonly child: Plan; readonly operator: Operator.Operator }
   | { readonly _tag: "Union"; readonly inputs: ReadonlyArray<Plan> }
   /** Fewer partitions without moving rows between executors: each is a run of the child's. */
   | { readonly _tag: "Coalesce"; readonly child: Plan; readonly partitions: number }
@@ -320,7 +266,7 @@ export const label = (plan: Plan): string => {
     case "Read":
       return `Read ${plan.source.name} ${plan.source.detail}`
     case "Narrow":
-      return operatorLabel(plan.operator)
+      return Operator.label(plan.operator)
     case "Union":
       return `Union of ${plan.inputs.length}`
     case "Coalesce":
@@ -354,34 +300,6 @@ export const partitionerLabel = (partitioner: Partitioner<never>): string =>
     : partitioner._tag === "RoundRobin"
       ? `round robin in ${partitioner.partitions}`
       : `by ${partitioner._tag.toLowerCase()} in ${partitioner.partitions}`
-
-/**
- * One word or two for an operator, as `explain` prints it.
- *
- * @category printing
- * @since 0.1.0
- */
-export const operatorLabel = (operator: Operator): string => {
-  switch (operator._tag) {
-    case "Select":
-      return `Select ${operator.columns.join(", ")}`
-    case "Sample":
-      return `Sample ${operator.from === undefined ? "" : `${operator.from} + `}${operator.fraction}${operator.withReplacement ? " with replacement" : ""} seed ${operator.seed}`
-    case "MapEffect":
-      return `MapEffect concurrency ${operator.concurrency}${operator.unordered ? " unordered" : ""}`
-    case "MapPartitions":
-      return operator.name
-    case "Map":
-    case "FlatMap":
-      return operator.keyed ?? operator._tag
-    case "Filter":
-      return operator.where === undefined ? "Filter" : `Filter ${operator.where.map(printCondition).join(" and ")}`
-    case "Catch":
-      return operator.tag === undefined ? "Catch" : `Catch ${operator.tag}`
-    default:
-      return operator._tag
-  }
-}
 
 /**
  * The plan as an indented tree, the last step first. What is an input of several nodes is printed once, with a number.
@@ -435,26 +353,10 @@ export const toMermaid = (plan: Plan): string => {
   return ["flowchart TD", ...nodes].join("\n")
 }
 
-// What makes two operators the same step: their settings and the text of their functions. Captured variables do not show in
-// the text; a job's payload, which is where they come from, is hashed beside the plan.
-const operatorIdentity = (operator: Operator): string => {
-  switch (operator._tag) {
-    case "Select":
-    case "Sample":
-      return operatorLabel(operator)
-    case "Provide":
-      return "Provide"
-    case "MapPartitions":
-      return `${operator.name} ${operator.f.toString()}`
-    default:
-      return `${operatorLabel(operator)} ${operator.f.toString()}`
-  }
-}
-
 const ownIdentity = (plan: Plan): string => {
   switch (plan._tag) {
     case "Narrow":
-      return operatorIdentity(plan.operator)
+      return Operator.identity(plan.operator)
     case "Exchange":
     case "ZipPartitions":
       return `${label(plan)} ${plan.functions}`

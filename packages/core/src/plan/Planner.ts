@@ -19,18 +19,19 @@ import {
   provided,
   unskewed
 } from "./internal/building.ts"
-import { goneFrom } from "../engine/internal/cache.ts"
 import { planExchange } from "./internal/exchange.ts"
 import { indeterminateNote } from "./internal/indeterminate.ts"
-import { keepsKeys } from "./internal/keys.ts"
+import { goneFrom } from "./internal/cached.ts"
 import { runOf } from "./internal/run.ts"
 import { coalesce, scan } from "./internal/scan.ts"
 import { cartesian, divert, withFailed } from "./internal/wide.ts"
 import { countRows, dropping } from "../task/internal/account.ts"
-import { compile, fuse, type Rows } from "../task/internal/chain.ts"
+import { compile, fuse } from "../task/internal/chain.ts"
 import { Failed, sameGuard, unguarded } from "../task/internal/failed.ts"
+import type { Rows } from "../task/internal/rows.ts"
 import type { TaskRuntime } from "../task/internal/runtime.ts"
 import { InvalidPlan } from "../task/JobError.ts"
+import * as Operator from "../task/Operator.ts"
 import * as Plan from "./Plan.ts"
 import type { Kept, Partition, Stage, StageGraph, StageWork } from "./Stage.ts"
 
@@ -43,29 +44,6 @@ export type { Options } from "./internal/building.ts"
  * @since 0.1.0
  */
 export type Metadata = ReadonlyMap<Source<unknown>, Resolved<unknown>>
-
-const keepsRowCount = (operator: Plan.Operator): boolean => {
-  switch (operator._tag) {
-    case "Map":
-    case "Select":
-    case "MapEffect":
-    case "Tap":
-    case "Catch":
-    case "Provide":
-      return true
-    case "MapPartitions":
-      return operator.oneToOne || operator.elementwise
-    default:
-      return false
-  }
-}
-
-// Whether as many bytes at most come out as went in, as far as one can say.
-const mayGrow = (operator: Plan.Operator): boolean =>
-  operator._tag === "FlatMap" ||
-  operator._tag === "MapArray" ||
-  operator._tag === "MapPartitions" ||
-  (operator._tag === "Sample" && operator.withReplacement)
 
 const countDropped = (rows: Rows, task: TaskRuntime): Rows =>
   countRows(rows, task, (n) => {
@@ -81,10 +59,6 @@ const measureUnion = (inputs: ReadonlyArray<Building>): Measure | undefined => {
   }
   return { bytes: (partition, valueOf) => of[partition]?.measure.bytes(of[partition].partition, valueOf) ?? 0 }
 }
-
-// Whether a partition may be given to it in parts.
-const sparesParts = (operator: Plan.Operator): boolean =>
-  operator._tag !== "MapPartitions" && operator._tag !== "Sample"
 
 const offsetsOf: StageWork = {
   ahead: true,
@@ -293,7 +267,7 @@ export const plan = (
         }
       }
       case "Narrow": {
-        const operators: Array<Plan.Operator> = []
+        const operators: Array<Operator.Operator> = []
         let below: Plan.Plan = node
         let note = ""
         while (below._tag === "Narrow") {
@@ -304,7 +278,7 @@ export const plan = (
         const { chain, guard } = compile(operators, after.guard)
         const layers = operators.flatMap((operator) => (operator._tag === "Provide" ? [operator.layer] : []))
         const child = build(below, { ...after, guard, layers: [...layers, ...after.layers] })
-        const sameRows = operators.every(keepsRowCount)
+        const sameRows = operators.every(Operator.keepsRows)
         return {
           partitions: child.partitions.map((partition, index) => ({
             ...partition,
@@ -312,14 +286,14 @@ export const plan = (
             read: (task) => chain(partition.read(task), task, index)
           })),
           parents: child.parents,
-          partitioner: operators.every(keepsKeys) ? child.partitioner : undefined,
-          size: operators.some(mayGrow) ? undefined : child.size,
-          measure: operators.every(sparesParts) ? child.measure : unskewed(child.measure),
+          partitioner: operators.every(Operator.keepsKeys) ? child.partitioner : undefined,
+          size: operators.some(Operator.mayGrow) ? undefined : child.size,
+          measure: operators.every(Operator.isDivisible) ? child.measure : unskewed(child.measure),
           kept: child.kept,
           steps: [
             ...fuse(operators)
               .map((group) =>
-                group.length === 1 ? Plan.operatorLabel(group[0]) : `Fused(${group.map(Plan.operatorLabel).join(", ")})`
+                group.length === 1 ? Operator.label(group[0]) : `Fused(${group.map(Operator.label).join(", ")})`
               )
               .toReversed()
               .map((step, index) => (index === 0 ? `${step}${note}` : step)),

@@ -3,7 +3,17 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
-import { engineOn, type Hook, hooked, jobsIn, mounted, passTime, reasonOf, stepwise, write } from "../support/commits.ts"
+import {
+  engineOn,
+  type Hook,
+  hooked,
+  jobsIn,
+  mounted,
+  passTime,
+  reasonOf,
+  stepwise,
+  write
+} from "../support/commits.ts"
 
 const modes = ["error-if-exists", "overwrite", "append"] as const
 

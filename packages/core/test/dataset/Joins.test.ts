@@ -7,7 +7,17 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
-import { engine, engineOver, groupsOf, holds, pairsOf, partitioned, roomy, sameElements, smallKey } from "../support/engines.ts"
+import {
+  engine,
+  engineOver,
+  groupsOf,
+  holds,
+  pairsOf,
+  partitioned,
+  roomy,
+  sameElements,
+  smallKey
+} from "../support/engines.ts"
 
 const on = <A, E>(name: string, effect: () => Effect.Effect<A, E, Engine.Engine>) =>
   it.live(name, () => Effect.provide(effect(), roomy))

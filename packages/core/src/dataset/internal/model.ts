@@ -1,4 +1,5 @@
 import { Pipeable, Predicate, type Types } from "effect"
+import type { Operator } from "../../task/Operator.ts"
 import type * as Plan from "../../plan/Plan.ts"
 
 const TypeId = "~@sluice/core/Dataset"
@@ -42,5 +43,5 @@ export const isDataset = (u: unknown): u is Dataset<unknown, unknown, unknown> =
 // Only the combinators below call this: they are where the types and the plan are known to agree.
 export const fromPlan = <A, E, R>(plan: Plan.Plan): Dataset<A, E, R> => Object.assign(Object.create(Proto), { plan })
 
-export const narrow = <A, E, R>(self: Dataset<unknown, unknown, unknown>, operator: Plan.Operator): Dataset<A, E, R> =>
+export const narrow = <A, E, R>(self: Dataset<unknown, unknown, unknown>, operator: Operator): Dataset<A, E, R> =>
   fromPlan({ _tag: "Narrow", child: self.plan, operator })

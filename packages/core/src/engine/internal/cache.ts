@@ -1,13 +1,14 @@
 import { Cause, Effect, Exit, Fiber, Pull, Queue, Scope, Stream } from "effect"
 import type { CacheHandle } from "../../plan/Plan.ts"
 import { type MapStatus, type Shuffle, ShuffleError } from "../../shuffle/Shuffle.ts"
-import { ShuffleFailed } from "../../task/JobError.ts"
 import { estimateBytes } from "../../codec/internal/estimate.ts"
-import { mapArrays, type Rows } from "../../task/internal/chain.ts"
-import type { Book } from "../../task/internal/account.ts"
+import type { Book } from "../../task/internal/book.ts"
+import { mapArrays } from "../../task/internal/chain.ts"
 import { Failed } from "../../task/internal/failed.ts"
+import type { Rows } from "../../task/internal/rows.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
-import { abortOn, type Cached, shuffleFailed } from "../../plan/internal/wide.ts"
+import type { Cached } from "../../plan/internal/cached.ts"
+import { abortOn, shuffleFailed } from "../../plan/internal/wide.ts"
 
 type Arrays = ReadonlyArray<readonly [unknown, ...Array<unknown>]>
 
@@ -286,12 +287,3 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
     held: () => held
   }
 }
-
-/** What an engine says of a partition that was kept when the plan was made, and is not any more. */
-export const goneFrom = (handle: CacheHandle, partition: number): ShuffleFailed =>
-  new ShuffleFailed({
-    operator: "cache",
-    detail: `partition ${partition} is kept no longer`,
-    lost: { shuffle: handle.id, map: partition, attempt: 0 },
-    isRetryable: false
-  })

@@ -5,7 +5,7 @@ import type { Kept, Partition, StageWork } from "../Stage.ts"
 import { provideLayer } from "../../task/internal/chain.ts"
 import type { Guard } from "../../task/internal/failed.ts"
 import type { Limits, Measure } from "./adaptive.ts"
-import type { Cached } from "./wide.ts"
+import type { Cached } from "./cached.ts"
 
 // What the steps after a node mean for it.
 export interface After {

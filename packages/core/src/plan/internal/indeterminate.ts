@@ -1,4 +1,5 @@
 /** What a plan says of steps that may yield other rows when a task is run again. What random functions do cannot be known. */
+import * as Operator from "../../task/Operator.ts"
 import * as Plan from "../Plan.ts"
 
 const known = new WeakMap<Plan.Plan, { readonly by: string | undefined }>()
@@ -13,9 +14,7 @@ const unorderedBy = (node: Plan.Plan): string | undefined => {
 }
 
 const findUnordered = (node: Plan.Plan): string | undefined => {
-  if (node._tag === "Narrow" && node.operator._tag === "MapEffect" && node.operator.unordered) {
-    return Plan.operatorLabel(node.operator)
-  }
+  if (node._tag === "Narrow" && Operator.reorders(node.operator)) return Operator.label(node.operator)
   // What spills comes out in another order than what does not.
   if (node._tag === "Exchange" && node.ordered !== true) return node.name
   for (const input of Plan.inputs(node)) {
@@ -27,7 +26,7 @@ const findUnordered = (node: Plan.Plan): string | undefined => {
 
 const depends = (node: Plan.Plan): boolean =>
   node._tag === "ZipWithIndex" ||
-  (node._tag === "Narrow" && node.operator._tag === "Sample") ||
+  (node._tag === "Narrow" && Operator.dependsOnOrder(node.operator)) ||
   (node._tag === "Exchange" &&
     node.partitioning._tag === "Fixed" &&
     node.partitioning.partitioner._tag === "RoundRobin")

@@ -1,11 +1,12 @@
 import { Effect, Predicate, Stream } from "effect"
-import type { CacheHandle, Exchange, ExchangeInput, ExchangeSource, Partitioning } from "../Plan.ts"
+import type { Exchange, ExchangeInput, ExchangeSource, Partitioning } from "../Plan.ts"
 import { PartitionFailed, ShuffleFailed } from "../../task/JobError.ts"
 import * as Partitioner from "../../shuffle/Partitioner.ts"
 import { type MapStatus, Shuffle, ShuffleError } from "../../shuffle/Shuffle.ts"
 import { countRows, whenClosed } from "../../task/internal/account.ts"
-import { mapArrays, type Rows } from "../../task/internal/chain.ts"
+import { mapArrays } from "../../task/internal/chain.ts"
 import { Failed, type Guard, takes } from "../../task/internal/failed.ts"
+import type { Rows } from "../../task/internal/rows.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
 
 /** What the tasks of a map stage amount to. */
@@ -350,19 +351,3 @@ export const cartesian = (left: Rows, right: () => Rows): Rows =>
       Stream.flatMap(Stream.fromArray(as), (a) => Stream.fromArray(bs.map((b) => [a, b] as const)))
     )
   )
-
-/**
- * What the engine keeps of cached datasets. A `run` is what the stages before the cache came to (`runOf`): where a stage may yield other
- * rows when it runs again, partitions of two runs do not belong together.
- */
-export interface Cached {
-  /** How many partitions are kept of so many, and the run they are of where that is all of them, and one. */
-  readonly kept: (
-    handle: CacheHandle,
-    partitions: number
-  ) => { readonly count: number; readonly run: string | undefined }
-  /** The kept partition, if it is there. */
-  readonly get: (handle: CacheHandle, partition: number, run: string) => ((task: TaskRuntime) => Rows) | undefined
-  /** Keeps the rows of a partition on their way. */
-  readonly put: (handle: CacheHandle, partition: number, run: string, rows: Rows, task: TaskRuntime) => Rows
-}

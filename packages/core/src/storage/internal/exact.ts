@@ -1,6 +1,6 @@
 /** A read gives the bytes asked for, no fewer and no more, whatever the backend does. */
 import { Cause, Effect, Pull, Stream } from "effect"
-import type { Backend, ByteRange } from "../Storage.ts"
+import type { Backend, ByteRange } from "./model.ts"
 import * as StorageError from "../StorageError.ts"
 import { fail, resolveRange } from "./path.ts"
 

@@ -1,5 +1,5 @@
 import { Effect, Glob, Stream } from "effect"
-import type { FileStatus } from "../Storage.ts"
+import type { FileStatus } from "./model.ts"
 import * as StorageError from "../StorageError.ts"
 import { fail, type Pattern, type Segments } from "./path.ts"
 

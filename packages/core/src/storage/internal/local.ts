@@ -4,7 +4,7 @@ import type { Stats } from "node:fs"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import process from "node:process"
-import type { Backend, FileStatus } from "../Storage.ts"
+import type { Backend, FileStatus } from "./model.ts"
 import * as StorageError from "../StorageError.ts"
 import { type Entry, list, type Tree } from "./glob.ts"
 import {

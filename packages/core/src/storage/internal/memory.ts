@@ -1,5 +1,5 @@
 import { Clock, Effect, Stream } from "effect"
-import type { Backend, FileStatus } from "../Storage.ts"
+import type { Backend, FileStatus } from "./model.ts"
 import * as StorageError from "../StorageError.ts"
 import { list, type Tree } from "./glob.ts"
 import {

@@ -1,5 +1,5 @@
 import { Effect, Glob } from "effect"
-import type { ByteRange } from "../Storage.ts"
+import type { ByteRange } from "./model.ts"
 import * as StorageError from "../StorageError.ts"
 
 /** The names from the root down; the root itself is the empty list. */

@@ -5,12 +5,10 @@
 import { Effect, Pull, Result, Stream } from "effect"
 import { RowsNotConserved } from "../JobError.ts"
 import type { TaskMetrics } from "../TaskContext.ts"
-import type { Rows } from "./chain.ts"
+import type { Book, Read, Weigh } from "./book.ts"
 import { Failed } from "./failed.ts"
+import type { Rows } from "./rows.ts"
 import type { TaskRuntime } from "./runtime.ts"
-
-/** Rows in an array of elements. */
-export type Weigh = (values: ReadonlyArray<unknown>) => number
 
 /** Where every element is a row. */
 export const weighRows: Weigh = (values) => values.length
@@ -129,26 +127,6 @@ export interface Account {
   readonly setAside: number
   readonly cut: number
   readonly reads: ReadonlyArray<Read>
-}
-
-/** What a task's metrics do not say of its rows. */
-export interface Book {
-  /** Whether the task only looks at rows that a later stage reads again. */
-  readonly ahead: boolean
-  /** Rows that came out of exchanges. */
-  exchanged: number
-  /** Rows handed to the action, or to the stage that reads this one. */
-  out: number
-  /** Rows that a source set aside. */
-  unread: number
-  /** Partitions of other stages that it began to read; all of a stage's where there is no number. */
-  readonly reads: Array<Read>
-}
-
-/** That a task began to read what another stage wrote. */
-interface Read {
-  readonly stage: number
-  readonly partition: number | undefined
 }
 
 /**

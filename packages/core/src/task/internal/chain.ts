@@ -1,14 +1,13 @@
 import { Effect, type Layer, Predicate, Result, Stream } from "effect"
 import { PartitionFailed } from "../JobError.ts"
 import * as Origin from "../Origin.ts"
-import type { Operator } from "../../plan/Plan.ts"
+import { isPure, type Operator, type Pure } from "../Operator.ts"
 import { Failed, type Guard, guardedBy, streamed, takes } from "./failed.ts"
-import { dropping, segment, type Weigh } from "./account.ts"
+import { dropping, segment } from "./account.ts"
+import type { Weigh } from "./book.ts"
+import type { Rows } from "./rows.ts"
 import { sampler } from "./sampler.ts"
 import type { TaskRuntime } from "./runtime.ts"
-
-/** The rows of one partition inside the engine, where types are erased. */
-export type Rows = Stream.Stream<unknown, unknown, unknown>
 
 /**
  * A compiled run of narrow operators. `partition` is the one of the dataset before it, which is the task's own but after a `coalesce`
@@ -18,26 +17,6 @@ export type Chain = (rows: Rows, task: TaskRuntime, partition: number) => Rows
 
 // One step of a chain. `drop` takes the rows the step dropped less those it added.
 type Step = (rows: Rows, task: TaskRuntime, partition: number, drop: (n: number) => void) => Rows
-
-type PureOperator = Extract<
-  Operator,
-  { _tag: "Map" | "Filter" | "FilterMap" | "FlatMap" | "MapArray" | "Select" | "Sample" }
->
-
-const isPure = (operator: Operator): operator is PureOperator => {
-  switch (operator._tag) {
-    case "Map":
-    case "Filter":
-    case "FilterMap":
-    case "FlatMap":
-    case "MapArray":
-    case "Select":
-    case "Sample":
-      return true
-    default:
-      return false
-  }
-}
 
 /** Where the chain is cut into passes: pure operators together, every effectful one alone. For `explain`. */
 export const fuse = (operators: ReadonlyArray<Operator>): ReadonlyArray<ReadonlyArray<Operator>> => {
@@ -60,7 +39,7 @@ const select =
 
 // One pass over an array: no Effect, no stream and one array for all the operators. `mapped` arrays are ours to overwrite.
 const compilePure =
-  (operators: ReadonlyArray<PureOperator>, guarded: boolean) =>
+  (operators: ReadonlyArray<Pure>, guarded: boolean) =>
   (partition: number, drop: (n: number) => void, weigh: Weigh) => {
     const steps = operators.map((operator) => (operator._tag === "Sample" ? sampler(operator, partition) : operator))
     return (input: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
@@ -230,7 +209,7 @@ const failAtFirst = (rows: Rows): Rows =>
     return failed instanceof Failed ? Effect.fail(failed.error) : Effect.succeed(values)
   })
 
-const compileOperator = (operator: Exclude<Operator, PureOperator>, guard: Guard): Step => {
+const compileOperator = (operator: Exclude<Operator, Pure>, guard: Guard): Step => {
   const guarded = guard.travels
   const orFailed = (effect: Effect.Effect<unknown, unknown, unknown>, rows: number) =>
     guarded ? Effect.catch(effect, (error) => Effect.succeed(new Failed(error, rows))) : effect

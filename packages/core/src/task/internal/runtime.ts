@@ -1,7 +1,7 @@
 import { Deferred, Effect, type Context, type Layer } from "effect"
 import type * as JobError from "../JobError.ts"
 import type { TaskContext } from "../TaskContext.ts"
-import type { Book, Weigh } from "./account.ts"
+import type { Book, Weigh } from "./book.ts"
 
 /**
  * A failure of the engine on its way out of a task. It does not travel through the error channel of the user's streams:

@@ -1,4 +1,4 @@
-import type { Operator } from "../../plan/Plan.ts"
+import type { Operator } from "../Operator.ts"
 
 /**
  * A generator of uniform numbers in [0, 1) that starts from a seed and a stream number (splitmix32). Effect's seeded `Random` draws

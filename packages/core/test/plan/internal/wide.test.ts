@@ -11,7 +11,7 @@ import {
   withFailed,
   writtenBytes
 } from "../../../src/plan/internal/wide.ts"
-import type { Rows } from "../../../src/task/internal/chain.ts"
+import type { Rows } from "../../../src/task/internal/rows.ts"
 import { Failed } from "../../../src/task/internal/failed.ts"
 import type { Exchange, Partitioning } from "../../../src/plan/Plan.ts"
 import { taskOf } from "../../support/runtime.ts"

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { compile, fuse } from "../../../src/task/internal/chain.ts"
 import { Failed, unguarded } from "../../../src/task/internal/failed.ts"
-import type { Operator } from "../../../src/plan/Plan.ts"
+import type { Operator } from "../../../src/task/Operator.ts"
 import { taskOf } from "../../support/runtime.ts"
 
 const double: Operator = { _tag: "Map", f: (n) => Number(n) * 2 }
