@@ -17,14 +17,6 @@ export * as EngineConfig from "./task/EngineConfig.ts"
 /** @since 0.1.0 */
 export * as Plan from "./plan/Plan.ts"
 /** @since 0.1.0 */
-export * as Optimizer from "./plan/Optimizer.ts"
-/** @since 0.1.0 */
-export * as Planner from "./plan/Planner.ts"
-/** @since 0.1.0 */
-export * as Stage from "./plan/Stage.ts"
-/** @since 0.1.0 */
-export * as Scheduler from "./engine/Scheduler.ts"
-/** @since 0.1.0 */
 export * as Executor from "./engine/Executor.ts"
 /** @since 0.1.0 */
 export * as TaskContext from "./task/TaskContext.ts"
@@ -42,6 +34,14 @@ export * as Partitioner from "./shuffle/Partitioner.ts"
 export * as Shuffle from "./shuffle/Shuffle.ts"
 /** @since 0.1.0 */
 export * as Format from "./task/Format.ts"
+/** @since 0.1.0 */
+export * as Csv from "./formats/Csv.ts"
+/** @since 0.1.0 */
+export * as JsonLines from "./formats/JsonLines.ts"
+/** @since 0.1.0 */
+export * as Parquet from "./formats/Parquet.ts"
+/** @since 0.1.0 */
+export * as Text from "./formats/Text.ts"
 /** @since 0.1.0 */
 export * as Vector from "./formats/Vector.ts"
 /** @since 0.1.0 */

@@ -2,6 +2,7 @@
  * Gives tasks to the slots of executors. One event loop over one state: every decision is made in `internal/scheduler/state`, a
  * function of the state, an event and the time; this module turns its commands into fibers and their ends into events.
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import {

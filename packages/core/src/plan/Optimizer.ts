@@ -2,6 +2,7 @@
  * Rewrites a logical plan into a cheaper one with the same meaning. Each rule is a named value; {@link optimize} applies them
  * in order, once, from the sources up.
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import type { Source } from "../task/Format.ts"

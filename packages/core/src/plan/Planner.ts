@@ -2,6 +2,7 @@
  * Turns an optimised logical plan into stages: narrow steps are fused into chains, and a stage ends where a later one needs all
  * of its results. A pure function of the plan and of what the sources' metadata said.
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import { Effect, Stream } from "effect"

@@ -1,6 +1,7 @@
 /**
  * The physical plan: stages, and the partitions each runs. The `Planner` makes it, the `Scheduler` runs it, `explain` prints it.
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import type { Effect, Stream } from "effect"

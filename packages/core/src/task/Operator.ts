@@ -2,6 +2,7 @@
  * The steps that work on one partition alone, and what the planner has to know of each. A new operator is taught in two places: its
  * line in the table here, and the function that runs it in `internal/chain`.
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import type { Effect, Layer, Result, Stream } from "effect"

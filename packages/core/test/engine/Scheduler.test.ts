@@ -1,4 +1,5 @@
-import { Executor, JobError, Scheduler } from "@sluice/core"
+import { Executor, JobError } from "@sluice/core"
+import * as Scheduler from "@sluice/core/Scheduler"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Queue, Stream } from "effect"
 import { TestClock } from "effect/testing"

@@ -1,4 +1,5 @@
-import { Condition, Dataset, Engine, type Format, Optimizer, Plan, Vector } from "@sluice/core"
+import { Condition, Dataset, Engine, type Format, Plan, Vector } from "@sluice/core"
+import * as Optimizer from "@sluice/core/Optimizer"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as fc from "fast-check"

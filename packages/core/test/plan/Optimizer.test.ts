@@ -1,4 +1,5 @@
-import { Dataset, type Format, Optimizer, Plan } from "@sluice/core"
+import { Dataset, type Format, Plan } from "@sluice/core"
+import * as Optimizer from "@sluice/core/Optimizer"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 
