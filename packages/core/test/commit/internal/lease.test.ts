@@ -4,7 +4,7 @@ import { FaultyStorage } from "@sluice/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import * as lease from "../../../src/internal/commit/lease.ts"
+import * as lease from "../../../src/commit/internal/lease.ts"
 
 const staging = "memory:///_sluice"
 const path = "memory:///out"
