@@ -6,31 +6,24 @@
  */
 import { Dataset, Job, Storage } from "@sluice/core"
 import { Model, Scorer, Scoring } from "@sluice/scoring"
-import { Console, Effect, Layer, Schema, Stream } from "effect"
+import { Effect, Layer, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { fileURLToPath } from "node:url"
-import { ensureDigits, heldOutAccuracy, input as digits } from "./support/digits.ts"
-import { runMain } from "./support/program.ts"
+import * as Cli from "./support/cli.ts"
+import * as Digits from "./support/digits.ts"
+import * as Report from "./support/scoring.ts"
 
-const Payload = Schema.Struct({
-  input: Schema.String,
-  output: Schema.String,
-  /** A logistic regression as JSON: `{ nFeatures, weights, bias }`. */
-  model: Schema.String,
-  vector: Schema.String,
-  threshold: Schema.Number
+export const inProcess = Job.make("in-process", {
+  payload: Schema.Struct({ ...Cli.Paths, model: Schema.String, vector: Schema.String, threshold: Schema.Number }),
+  layer: ({ model }) => modelLayer(model),
+  action: ({ input, mode, output, threshold, vector }) =>
+    Dataset.parquetBatches(input, { vectors: [vector] }).pipe(
+      Scoring.scoreBatches({ vector, threshold }),
+      Dataset.writeParquetBatches(output, { mode })
+    )
 })
 
-class BadModel extends Schema.TaggedError<BadModel>("examples/BadModel")("BadModel", {
-  path: Schema.String,
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return `${this.path} is no logistic regression: ${this.detail}\n  what to do: write one with train.py, or see model.json`
-  }
-}
-
-// Read where the tasks run, once per executor.
+/** A logistic regression as JSON, `{ nFeatures, weights, bias }`: read where the tasks run, once per executor. */
 const modelLayer = (path: string) =>
   Layer.unwrap(
     Effect.gen(function* () {
@@ -38,61 +31,46 @@ const modelLayer = (path: string) =>
       const json = yield* storage.read(path).pipe(Stream.decodeText(), Stream.mkString)
       const weights = yield* Effect.mapError(
         Model.decodeLogisticRegression(json),
-        ({ message }) => new BadModel({ path, detail: message })
+        ({ message }) => new BadModel({ path, detail: message.replaceAll(/\s*\n\s*/g, " ") })
       )
       return Scorer.layerModel(Model.logisticRegression(weights))
     })
   )
 
-export const inProcess = Job.make("in-process", {
-  payload: Payload,
-  layer: ({ model }: typeof Payload.Type) => modelLayer(model),
-  action: ({ input, output, threshold, vector }) =>
-    Dataset.parquetBatches(input, { vectors: [vector] }).pipe(
-      Scoring.scoreBatches({ vector, threshold }),
-      Dataset.writeParquetBatches(output, { mode: "overwrite" })
-    )
-})
+class BadModel extends Schema.TaggedError<BadModel>("examples/BadModel")("BadModel", {
+  path: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} is not a logistic regression: ${this.detail}\n  what to do: write one with examples/model-service/train.py, as model.json there`
+  }
+}
 
 const command = Command.make(
   "in-process",
   {
-    input: Flag.String("input").pipe(
-      Flag.withDescription(`Parquet directory, file or glob (default: digits, made in ${digits})`),
-      Flag.withDefault(digits)
-    ),
-    output: Flag.String("output").pipe(
-      Flag.withDescription("Directory to write Parquet into, replaced if it is there"),
-      Flag.withDefault("out/in-process")
-    ),
+    ...Cli.writes("in-process", Digits.sample, "Parquet"),
     model: Flag.String("model").pipe(
-      Flag.withDescription("Logistic regression as JSON"),
+      Flag.withMetavar("path"),
+      Flag.withDescription("Logistic regression as JSON (default: the digits', model-service/model.json)"),
       Flag.withDefault(fileURLToPath(new URL("model-service/model.json", import.meta.url)))
     ),
-    vector: Flag.String("vector").pipe(
-      Flag.withDescription("Column that holds the vectors"),
-      Flag.withDefault("features")
-    ),
+    vector: Report.vector,
     threshold: Flag.Finite("threshold").pipe(
-      Flag.withDescription("The class is whether the score is at least this"),
+      Flag.withDescription("Adds a column class: whether the score is at least this (default: 0.5)"),
       Flag.withDefault(0.5)
     )
   },
-  Effect.fn("in-process")(function* (options) {
-    if (options.input === digits) yield* ensureDigits
-    const { millis, value } = yield* Job.runReported(inProcess, options)
-    const rate = Math.round((value.rows / millis) * 1000)
-    yield* Console.log(`rows      ${value.rows.toLocaleString("en-US")} (${rate.toLocaleString("en-US")} a second)`)
-    yield* Console.log(`written   ${options.output}, files: ${value.files.length}`)
-    if (options.input === digits) {
-      const { right, rows } = yield* heldOutAccuracy(options.output)
-      yield* Console.log(
-        `accuracy  ${((right / rows) * 100).toFixed(2)} % of ${rows.toLocaleString("en-US")} held-out rows`
-      )
-    }
+  Effect.fn("in-process")(function* ({ model, threshold, vector, ...flags }) {
+    const files = Cli.files(flags)
+    if (files.isSample) yield* Digits.ensure
+    const report = yield* Job.runReported(inProcess, { ...files, model, threshold, vector })
+    yield* Report.printRows(report)
+    yield* Report.printWritten(report, files)
+    if (files.isSample) yield* Report.printAccuracy(files)
   })
 ).pipe(Command.withDescription("Score the vectors of Parquet files with a model in this process"))
 
-export const program = Command.run(command, { version: "0.1.0" })
+export const program = Cli.run(command)
 
-if (import.meta.main) runMain(program)
+if (import.meta.main) Cli.runMain(program)

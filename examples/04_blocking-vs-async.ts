@@ -1,22 +1,39 @@
 /**
- * Why asynchronous requests: one job in several ways against the same service.
- *
- * - blocking: one task at a time, which waits for each answer before it makes the next request (an iterator that pulls and blocks)
- * - per partition: four tasks at once, each of which waits for each answer
- * - async: `Scoring.score`, as many requests in flight as the service works on at once, whatever the partitions
- * - async, 1.5 x: half as many more, so that the next request waits at the service while its answer is on its way to us
+ * Why asynchronous requests: one job, blocking and asynchronous, against the same service, and how busy each keeps the service.
  *
  *     npm run -s blocking-vs-async
  */
 import { Dataset, Engine, Events, Executor, Storage } from "@sluice/core"
 import { Batch, Scorer, Scoring } from "@sluice/scoring"
-import { Clock, Console, Effect, Layer, Schema, Stream } from "effect"
-import { Command, Flag } from "effect/cli"
+import { Clock, Console, Effect, Layer, Stream } from "effect"
+import { Command } from "effect/cli"
 import * as ModelService from "./model-service/ModelService.ts"
-import { runMain } from "./support/program.ts"
+import * as Cli from "./support/cli.ts"
+import { batchRows } from "./support/scoring.ts"
+
+/** Requests in flight as the scorer allows, for all partitions together. */
+const asynchronous = (rows: number, batchRows: number) =>
+  vectors(rows).pipe(Scoring.score({ vector: "features", batch: { rows: batchRows } }), Dataset.count)
+
+/** One request at a time in each partition: the next is made when the answer is there, as by an iterator that pulls and blocks. */
+const blocking = (rows: number, batchRows: number) =>
+  vectors(rows).pipe(
+    Dataset.mapPartitions((stream) => Stream.mapEffect(Stream.grouped(stream, batchRows), scoreAll)),
+    Dataset.fold(() => 0, sum)
+  )
+
+// `slots` is tasks at once; `inFlight` is the requests of `asynchronous`, 1 for as many as the service works on at once. With half as
+// many more, the next request waits at the service while an answer is on its way.
+const ways = [
+  { name: "blocking", slots: 1, inFlight: 1, action: blocking },
+  { name: "per partition", slots: 4, inFlight: 1, action: blocking },
+  { name: "async", slots: 4, inFlight: 1, action: asynchronous },
+  { name: "async, 1.5 x", slots: 4, inFlight: 1.5, action: asynchronous }
+] as const
 
 const features = 64
-const partitions = 4
+
+const vectors = (rows: number) => Dataset.range(0, rows, { partitions: 4 }).pipe(Dataset.mapArray(block))
 
 // Vectors that lie next to each other, as those of a Parquet file do.
 const block = (ids: ReadonlyArray<number>) => {
@@ -25,38 +42,16 @@ const block = (ids: ReadonlyArray<number>) => {
   return ids.map((id, row) => ({ id, features: values.subarray(row * features, (row + 1) * features) }))
 }
 
-const vectors = (rows: number) => Dataset.range(0, rows, { partitions }).pipe(Dataset.mapArray(block))
+/** Makes one request of rows; yields how many scores came back. */
+const scoreAll = Effect.fnUntraced(function* (group: ReadonlyArray<{ readonly features: Float32Array }>) {
+  const scorer = yield* Scorer.Scorer
+  const matrix = new Float32Array(group.length * features)
+  group.forEach((row, i) => matrix.set(row.features, i * features))
+  const scores = yield* scorer.score(Batch.make(matrix, features))
+  return scores.length
+})
 
-/** One request at a time in each partition. */
-const blocking = (rows: number, batchRows: number) =>
-  vectors(rows).pipe(
-    Dataset.mapPartitions((stream) =>
-      Stream.mapEffect(Stream.grouped(stream, batchRows), (group) =>
-        Effect.gen(function* () {
-          const scorer = yield* Scorer.Scorer
-          const matrix = new Float32Array(group.length * features)
-          group.forEach((row, i) => matrix.set(row.features, i * features))
-          const scores = yield* scorer.score(Batch.make(matrix, features))
-          return scores.length
-        })
-      )
-    ),
-    Dataset.fold(
-      () => 0,
-      (left, right) => left + right
-    )
-  )
-
-/** Requests in flight as the scorer allows, for all partitions together. */
-const asynchronous = (rows: number, batchRows: number) =>
-  vectors(rows).pipe(Scoring.score({ vector: "features", batch: { rows: batchRows } }), Dataset.count)
-
-const ways = [
-  { name: "blocking", slots: 1, inFlight: 1, action: blocking },
-  { name: "per partition", slots: partitions, inFlight: 1, action: blocking },
-  { name: "async", slots: partitions, inFlight: 1, action: asynchronous },
-  { name: "async, 1.5 x", slots: partitions, inFlight: 1.5, action: asynchronous }
-] as const
+const sum = (left: number, right: number): number => left + right
 
 /** Runs the job each way; yields a row of the table for each. */
 export const compare = Effect.fn("compare")(function* (options: {
@@ -94,49 +89,31 @@ export const compare = Effect.fn("compare")(function* (options: {
   )
 }, Effect.scoped)
 
-const Positive = Schema.Int.check(Schema.isGreaterThan(0))
-
 const command = Command.make(
   "blocking-vs-async",
   {
-    rows: Flag.Int("rows").pipe(
-      Flag.withDescription("Rows to score (default: 100,000)"),
-      Flag.withSchema(Positive),
-      Flag.withDefault(100_000)
-    ),
-    batchRows: Flag.Int("batch-rows").pipe(
-      Flag.withDescription("Rows of a request (default: 1000)"),
-      Flag.withSchema(Positive),
-      Flag.withDefault(1000)
-    ),
-    concurrency: Flag.Int("concurrency").pipe(
-      Flag.withDescription("Requests the service works on at once (default: 8)"),
-      Flag.withSchema(Positive),
-      Flag.withDefault(8)
-    ),
-    delayMillis: Flag.Int("delay").pipe(
-      Flag.withDescription("Milliseconds the service takes for a request (default: 50)"),
-      Flag.withSchema(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
-      Flag.withDefault(50)
-    )
+    rows: Cli.wholeNumber("rows", "Rows to score", { default: 100_000 }),
+    batchRows,
+    concurrency: Cli.wholeNumber("concurrency", "Requests the service works on at once", { default: 8 }),
+    delayMillis: Cli.wholeNumber("delay", "Milliseconds the service takes for a request", { default: 50, least: 0 })
   },
   Effect.fn("blocking-vs-async")(function* (options) {
     const { batchRows, concurrency, delayMillis, rows } = options
     yield* Console.log(
-      `${rows.toLocaleString("en-US")} rows, ${batchRows} a request; the service takes ${delayMillis} ms for each of ${concurrency} requests at once`
+      `${Cli.count(rows)} rows, ${batchRows} a request; the service takes ${delayMillis} ms for each of ${concurrency} requests at once`
     )
     yield* Console.log(`${"".padEnd(14)}${"seconds".padStart(9)}${"rows/s".padStart(12)}${"service busy".padStart(15)}`)
     for (const way of yield* compare(options)) {
       yield* Console.log(
         way.name.padEnd(14) +
           way.seconds.toFixed(2).padStart(9) +
-          Math.round(way.rowsPerSecond).toLocaleString("en-US").padStart(12) +
+          Cli.count(Math.round(way.rowsPerSecond)).padStart(12) +
           `${(way.utilisation * 100).toFixed(1)} %`.padStart(15)
       )
     }
   })
 ).pipe(Command.withDescription("Compare blocking and asynchronous scoring"))
 
-export const program = Command.run(command, { version: "0.1.0" })
+export const program = Cli.run(command)
 
-if (import.meta.main) runMain(program)
+if (import.meta.main) Cli.runMain(program)

@@ -4,53 +4,33 @@
  *     npm run -s word-count -- --input DIR --output DIR
  */
 import { Dataset, Job } from "@sluice/core"
-import { Console, Effect, Schema } from "effect"
-import { Command, Flag } from "effect/cli"
-import { fileURLToPath } from "node:url"
-import { runMain } from "./support/program.ts"
+import { Effect, Schema } from "effect"
+import { Command } from "effect/cli"
+import * as Cli from "./support/cli.ts"
 
 export const wordCount = Job.make("word-count", {
-  payload: Schema.Struct({ input: Schema.String, output: Schema.String, overwrite: Schema.Boolean }),
-  action: ({ input, output, overwrite }) =>
+  payload: Schema.Struct({ input: Schema.String, output: Schema.String, mode: Cli.Mode }),
+  action: ({ input, mode, output }) =>
     Dataset.text(input).pipe(
       Dataset.flatMap((line) => line.split(" ")),
       Dataset.filter((word) => word !== ""),
       Dataset.map((word) => [word, 1] as const),
       Dataset.reduceByKey((left: number, right: number) => left + right),
       Dataset.map(([word, count]) => `${word}\t${count}`),
-      Dataset.writeText(output, { mode: overwrite ? "overwrite" : "error-if-exists" })
+      Dataset.writeText(output, { mode })
     )
 })
 
 const command = Command.make(
   "word-count",
-  {
-    input: Flag.String("input").pipe(
-      Flag.withDescription("Text file, directory or glob (default: The Devil's Dictionary)"),
-      Flag.withDefault(fileURLToPath(new URL("data/devils-dictionary.txt", import.meta.url)))
-    ),
-    output: Flag.String("output").pipe(
-      Flag.withDescription("Directory to write text into (default: out/word-count)"),
-      Flag.withDefault("out/word-count")
-    ),
-    overwrite: Flag.Boolean("overwrite").pipe(
-      Flag.withDescription("Replace an output that is there already"),
-      Flag.withDefault(false)
-    )
-  },
-  Effect.fn("word-count")(function* (options) {
-    const { millis, value: manifest } = yield* Job.runReported(wordCount, {
-      ...options,
-      // The default output is this example's own.
-      overwrite: options.overwrite || options.output === "out/word-count"
-    })
-    yield* Console.log(
-      `${manifest.rows.toLocaleString("en-US")} different words counted in ${(millis / 1000).toFixed(2)} s: ` +
-        `text files in ${options.output}: ${manifest.files.length}`
-    )
+  Cli.writes("word-count", Cli.dictionary, "text"),
+  Effect.fn("word-count")(function* (flags) {
+    const files = Cli.files(flags)
+    const report = yield* Job.runReported(wordCount, files)
+    yield* Cli.wrote("different words counted", report, `text files in ${files.output}`)
   })
 ).pipe(Command.withDescription("Count the words of text files"))
 
-export const program = Command.run(command, { version: "0.1.0" })
+export const program = Cli.run(command)
 
-if (import.meta.main) runMain(program)
+if (import.meta.main) Cli.runMain(program)

@@ -6,9 +6,8 @@
  */
 import { Dataset, Job } from "@sluice/core"
 import { Console, Effect, Schema } from "effect"
-import { Command, Flag } from "effect/cli"
-import { fileURLToPath } from "node:url"
-import { runMain } from "./support/program.ts"
+import { Command } from "effect/cli"
+import * as Cli from "./support/cli.ts"
 
 export const group = Job.make("group", {
   payload: Schema.Struct({ input: Schema.String }),
@@ -21,19 +20,14 @@ export const group = Job.make("group", {
 
 const command = Command.make(
   "group",
-  {
-    input: Flag.String("input").pipe(
-      Flag.withDescription("Text file, directory or glob (default: The Devil's Dictionary)"),
-      Flag.withDefault(fileURLToPath(new URL("data/devils-dictionary.txt", import.meta.url)))
-    )
-  },
-  Effect.fn("group")(function* (options) {
-    const { millis, value: groups } = yield* Job.runReported(group, options)
+  Cli.reads(Cli.dictionary),
+  Effect.fn("group")(function* (flags) {
+    const { millis, value: groups } = yield* Job.runReported(group, flags)
     yield* Console.log(`groups ${groups}`)
-    yield* Console.error(`grouped in ${(millis / 1000).toFixed(2)} s`)
+    yield* Console.error(`grouped in ${Cli.seconds(millis)}`)
   })
 ).pipe(Command.withDescription("Group lines by their first six characters"))
 
-export const program = Command.run(command, { version: "0.1.0" })
+export const program = Cli.run(command)
 
-if (import.meta.main) runMain(program)
+if (import.meta.main) Cli.runMain(program)

@@ -6,27 +6,8 @@
  */
 import { Dataset, Job } from "@sluice/core"
 import { Console, Effect, Order, Result, Schema } from "effect"
-import { Command, Flag } from "effect/cli"
-import { fileURLToPath } from "node:url"
-import { runMain } from "./support/program.ts"
-
-/** Every word of the text with the number of its uses. */
-export const uses = (input: string) =>
-  Dataset.text(input).pipe(
-    Dataset.flatMap((line) => line.toUpperCase().match(/[A-Z][A-Z-]+/g) ?? []),
-    Dataset.map((word) => [word, 1] as const),
-    Dataset.reduceByKey((left: number, right: number) => left + right)
-  )
-
-/** Every headword: in capitals at the beginning of a line, before a comma. */
-export const headwords = (input: string) =>
-  Dataset.text(input).pipe(
-    Dataset.filterMap((line) => {
-      const [, word, part] = /^([A-Z][A-Z-]+), (\w+)\./.exec(line) ?? []
-      return word === undefined || part === undefined ? Result.failVoid : Result.succeed([word, part] as const)
-    }),
-    Dataset.reduceByKey((first) => first)
-  )
+import { Command } from "effect/cli"
+import * as Cli from "./support/cli.ts"
 
 export const joined = (input: string) => Dataset.join(uses(input), headwords(input))
 
@@ -42,22 +23,35 @@ export const join = Job.make("join", {
     )
 })
 
+/** Every word of the text with the number of its uses. */
+const uses = (input: string) =>
+  Dataset.text(input).pipe(
+    Dataset.flatMap((line) => line.toUpperCase().match(/[A-Z][A-Z-]+/g) ?? []),
+    Dataset.map((word) => [word, 1] as const),
+    Dataset.reduceByKey((left: number, right: number) => left + right)
+  )
+
+/** Every headword with its part of speech: in capitals at the beginning of a line, before a comma. */
+const headwords = (input: string) =>
+  Dataset.text(input).pipe(
+    Dataset.filterMap((line) => {
+      const [, word, part] = /^([A-Z][A-Z-]+), (\w+)\./.exec(line) ?? []
+      return word === undefined || part === undefined ? Result.failVoid : Result.succeed([word, part] as const)
+    }),
+    Dataset.reduceByKey((first) => first)
+  )
+
 const command = Command.make(
   "join",
-  {
-    input: Flag.String("input").pipe(
-      Flag.withDescription("Text file, directory or glob (default: The Devil's Dictionary)"),
-      Flag.withDefault(fileURLToPath(new URL("data/devils-dictionary.txt", import.meta.url)))
-    )
-  },
-  Effect.fn("join")(function* (options) {
-    yield* Console.log(yield* Dataset.explain(joined(options.input)))
-    const { millis, value: rows } = yield* Job.runReported(join, options)
-    yield* Console.log(`\nheadwords used most, found in ${(millis / 1000).toFixed(2)} s:`)
+  Cli.reads(Cli.dictionary),
+  Effect.fn("join")(function* (flags) {
+    yield* Console.log(yield* Dataset.explain(joined(flags.input)))
+    const { millis, value: rows } = yield* Job.runReported(join, flags)
+    yield* Console.log(`\nheadwords used most, found in ${Cli.seconds(millis)}:`)
     for (const { count, part, word } of rows) yield* Console.log(`${String(count).padStart(6)}  ${word} (${part}.)`)
   })
 ).pipe(Command.withDescription("Join the words of a text with its headwords"))
 
-export const program = Command.run(command, { version: "0.1.0" })
+export const program = Cli.run(command)
 
-if (import.meta.main) runMain(program)
+if (import.meta.main) Cli.runMain(program)

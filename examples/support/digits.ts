@@ -4,6 +4,7 @@
 import { Dataset, Storage, Vector } from "@sluice/core"
 import { Console, Effect, Option, Schema } from "effect"
 import { fileURLToPath } from "node:url"
+import { count, type Sample } from "./cli.ts"
 
 const pixels = 64
 
@@ -41,18 +42,22 @@ const writeDigits = Effect.fn("writeDigits")(function* (path: string, rows: numb
   )
 })
 
-/** Where the default input of the examples is. */
-export const input = "out/digits"
+/** What the examples that score read. */
+export const sample: Sample = {
+  path: "out/digits",
+  kind: "Parquet directory, file or glob",
+  name: "digits, made in out/digits"
+}
 
 const rows = 200_000
 
-/** Makes the default input unless it is there: it is there as a whole, or not at all. */
-export const ensureDigits = Effect.gen(function* () {
+/** Makes the digits unless they are there: they are there as a whole, or not at all. */
+export const ensure = Effect.gen(function* () {
   const storage = yield* Storage.Storage
-  const there = yield* Effect.option(storage.stat(`${input}/_SUCCESS`))
+  const there = yield* Effect.option(storage.stat(`${sample.path}/_SUCCESS`))
   if (Option.isSome(there)) return
-  yield* Console.error(`making ${rows.toLocaleString("en-US")} rows of digits in ${input}`)
-  yield* writeDigits(input, rows)
+  yield* Console.error(`making ${count(rows)} rows of digits in ${sample.path}`)
+  yield* writeDigits(sample.path, rows)
 })
 
 const Labelled = Schema.Struct({ image: Schema.Number, label: Schema.Number, class: Schema.Boolean })

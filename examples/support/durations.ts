@@ -21,5 +21,5 @@ export const parseMillis = (text: string): Option.Option<number> => {
 export const durationFlag = (name: string): Flag.Flag<number> =>
   Flag.String(name).pipe(
     Flag.withMetavar("duration"),
-    Flag.filterMap(parseMillis, (text) => `"${text}" is no duration such as 500ms, 30s, 2m or 1m30s`)
+    Flag.filterMap(parseMillis, () => "a duration such as 500ms, 30s, 2m or 1m30s")
   )

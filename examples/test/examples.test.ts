@@ -1,18 +1,27 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Dataset, Engine, Vector } from "@sluice/core"
-import { Effect, FileSystem, Layer, Option, Path, Schedule, Schema, Stream } from "effect"
+import { Effect, FileSystem, Layer, Option, Schedule, Schema, Stream } from "effect"
 import { ChildProcess } from "effect/process"
+import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { score as letterScore } from "../01_letters.ts"
 import { compare } from "../04_blocking-vs-async.ts"
 import * as Model from "../model-service/Model.ts"
-import { parseMillis } from "../support/durations.ts"
 import * as ModelService from "../model-service/ModelService.ts"
+import * as Cli from "../support/cli.ts"
+import { parseMillis } from "../support/durations.ts"
 
 const live = Layer.mergeAll(Engine.layer, NodeServices.layer)
 
 const example = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
+
+/** All but the program of the README, which is not a command. */
+const examples = readdirSync(new URL("..", import.meta.url))
+  .filter((name) => /^0[1-9]_.*\.ts$/.test(name))
+  .toSorted()
+
+const PackageJson = Schema.fromJsonString(Schema.Struct({ scripts: Schema.Record(Schema.String, Schema.String) }))
 
 const spawn = (name: string, args: ReadonlyArray<string>, cwd: string) =>
   ChildProcess.make(process.execPath, ["--conditions=@sluice/source", example(name), ...args], { cwd })
@@ -120,6 +129,11 @@ describe("examples", () => {
       const taken = yield* run("02_classify.ts", [...args, "--endpoint", service.url], cwd)
       assert.strictEqual(taken.code, 1)
       assert.match(taken.stderr, /error: classify: output out exists already\n +what to do: choose another path/)
+      // The hint is for who types flags.
+      assert.match(taken.stderr, /--mode overwrite/)
+      const replaced = yield* run("02_classify.ts", [...args, "--endpoint", service.url, "--mode", "overwrite"], cwd)
+      assert.strictEqual(replaced.code, 0, replaced.stderr)
+      assert.lengthOf(yield* Dataset.collect(Dataset.parquet(`${cwd}/out`, Scored)), rows.length)
     }).pipe(Effect.scoped, Effect.provide(live))
   )
 
@@ -224,26 +238,111 @@ describe("examples", () => {
   )
 
   it.live(
-    "each prints its flags",
+    "each prints its flags, and those of files are alike in all",
     () =>
       Effect.gen(function* () {
-        const path = yield* Path.Path
-        const fs = yield* FileSystem.FileSystem
-        const here = path.dirname(example("x"))
-        const names = (yield* fs.readDirectory(here)).filter((name) => /^0[1-9]_.*\.ts$/.test(name))
-        assert.isAtLeast(names.length, 4)
-        yield* Effect.forEach(
-          names,
+        const here = fileURLToPath(new URL("..", import.meta.url))
+        assert.isAtLeast(examples.length, 9)
+        const helps = yield* Effect.forEach(
+          examples,
           (name) =>
             Effect.gen(function* () {
-              const { code, stdout } = yield* run(name, ["--help"], here)
-              assert.strictEqual(code, 0)
+              const { code, stderr, stdout } = yield* run(name, ["--help"], here)
+              assert.strictEqual(code, 0, stderr)
               assert.match(stdout, /USAGE\n +\S+ \[flags\]/)
               assert.match(stdout, /--\w+/)
+              return stdout
             }),
           { concurrency: 2 }
         )
+        const described = (flag: string, help: string) => new RegExp(`--${flag} \\S+ +(\\w+)`).exec(help)?.[1]
+        const flags = helps.map((help) => ["input", "output", "mode"].map((flag) => described(flag, help)))
+        for (const [input, output, mode] of flags) {
+          // What writes has all three; what only reads has the first.
+          assert.strictEqual(output, mode === undefined ? undefined : "Directory")
+          if (output !== undefined) assert.isDefined(input)
+        }
+        const modes = helps.flatMap((help) => /--mode choice +(.*)/.exec(help)?.[1] ?? [])
+        assert.lengthOf(modes, 5)
+        assert.lengthOf(new Set(modes), 1)
       }).pipe(Effect.scoped, Effect.provide(live)),
     60_000
   )
+
+  it.live("a wrong flag is answered in a few lines on standard error", () =>
+    Effect.gen(function* () {
+      const cwd = yield* folder
+      const cases = [
+        ["01_letters.ts", ["--inptu", "x"], /^error: letters: .*--inptu.*\n[^]*--input\n +what to do: see --help\n$/],
+        [
+          "02_classify.ts",
+          ["--concurrency", "0"],
+          /^error: classify: .*--concurrency.*"0".*a whole number, at least 1\n/
+        ],
+        ["02_classify.ts", ["--timeout", "5"], /^error: classify: .*--timeout.*"5".*a duration such as 500ms/],
+        [
+          "05_word-count.ts",
+          ["--mode", "append!"],
+          /^error: word-count: .*"error-if-exists" \| "overwrite" \| "append"/
+        ],
+        ["09_hdfs.ts", ["--namenode", "localhost:9870"], /^error: hdfs: .*such as http:\/\/host:9870\n/]
+      ] as const
+      yield* Effect.forEach(
+        cases,
+        ([name, args, message]) =>
+          Effect.gen(function* () {
+            const { code, stderr, stdout } = yield* run(name, args, cwd)
+            assert.strictEqual(code, 1)
+            assert.match(stderr, message)
+            assert.isAtMost(stderr.split("\n").length, 6)
+            assert.strictEqual(stdout, "")
+          }),
+        { concurrency: 2 }
+      )
+      assert.deepStrictEqual(yield* entries(cwd), [])
+    }).pipe(Effect.scoped, Effect.provide(live))
+  )
+
+  it("only what an example makes of its own input at its own place is replaced unasked", () => {
+    const given = (text: string | undefined) => Option.fromNullishOr(text)
+    for (const input of [undefined, "in"]) {
+      for (const output of [undefined, "out"]) {
+        for (const mode of [undefined, ...Cli.Mode.literals]) {
+          const files = Cli.files({
+            input: { path: given(input), sample: Cli.dictionary },
+            output: { path: given(output), own: "out/x" },
+            mode: Option.fromUndefinedOr(mode)
+          })
+          assert.deepStrictEqual(files, {
+            input: input ?? Cli.dictionary.path,
+            output: output ?? "out/x",
+            mode: mode ?? (input === undefined && output === undefined ? "overwrite" : "error-if-exists"),
+            isSample: input === undefined
+          })
+        }
+      }
+    }
+  })
+
+  it("each says how it is run, and has its point in the first 30 lines", () => {
+    const { scripts } = Schema.decodeUnknownSync(PackageJson)(readFileSync(example("../package.json"), "utf8"))
+    for (const name of examples) {
+      const text = readFileSync(example(name), "utf8")
+      const [, header = "", script = ""] = /^\/\*\*\n(.*?npm run -s ([\w-]+).*?) \*\/\n/s.exec(text) ?? []
+      assert.match(header, /^ \* [A-Z]/, name)
+      assert.include(scripts[script] ?? "", `examples/${name}`)
+      // The pipeline ends there; the command comes after it.
+      const lines = text.split("\n")
+      const begins = lines.findIndex((line) => /^(export )?const \w+ = (Job\.make|Effect\.fn|\(rows)/.test(line))
+      assert.isAtLeast(begins, 0, name)
+      const ends = lines.findIndex((line, index) => index > begins && /^\S/.test(line))
+      assert.isAtMost(ends + 1, 30, name)
+      assert.match(lines.slice(begins, ends).join("\n"), /Dataset\.|Job\.run/, name)
+      assert.isAbove(
+        lines.findIndex((line) => line.includes("Command.make(")),
+        ends,
+        name
+      )
+    }
+  })
 })

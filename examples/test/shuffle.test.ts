@@ -33,7 +33,7 @@ describe("examples that shuffle", () => {
   it.live("05 word count counts every word", () =>
     within((folder) =>
       Effect.gen(function* () {
-        yield* wordCount.action({ input, output: `${folder}/out`, overwrite: false })
+        yield* wordCount.action({ input, output: `${folder}/out`, mode: "error-if-exists" })
         const counts = new Map<string, number>()
         for (const word of lines.flatMap((line) => line.split(" "))) {
           if (word !== "") counts.set(word, (counts.get(word) ?? 0) + 1)
@@ -57,7 +57,7 @@ describe("examples that shuffle", () => {
   it.live("07 sort writes eight parts in order", () =>
     within((folder) =>
       Effect.gen(function* () {
-        yield* sort.action({ input, output: `${folder}/out`, overwrite: false })
+        yield* sort.action({ input, output: `${folder}/out`, mode: "error-if-exists" })
         const written = parts(`${folder}/out`)
         assert.strictEqual(written.length, 8)
         assert.deepStrictEqual(written.flat(), lines.toSorted())
