@@ -253,37 +253,45 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
     if (obstacle !== undefined) {
       return yield* storageError("rename", obstacle.isSource ? fromUri : toUri, obstacle.reason)
     }
-    yield* wrap("rename", fromUri)(client.getFileStatus(toPath(from)))
     const target = toPath(to)
-    if (options?.parents ?? true) yield* mkdirsAt("rename", toUri, parent(target))
-    const overwrite = options?.overwrite ?? false
-    if (overwrite || gateway) {
-      const there = yield* client.getFileStatus(target).pipe(
-        Effect.map((status) => status.type),
-        Effect.catchIf(
-          (error) => error.reason._tag === "FileNotFound",
-          () => Effect.undefined
-        ),
-        wrap("rename", toUri)
-      )
-      // The NameNode replaces an empty directory too, and a gateway moves into a directory.
-      if (there === "DIRECTORY" || (there !== undefined && !overwrite)) {
-        return yield* storageError("rename", toUri, new S.AlreadyExists())
+    const parents = options?.parents ?? true
+    const once = Effect.gen(function* () {
+      yield* wrap("rename", fromUri)(client.getFileStatus(toPath(from)))
+      if (parents) yield* mkdirsAt("rename", toUri, parent(target))
+      const overwrite = options?.overwrite ?? false
+      if (overwrite || gateway) {
+        const there = yield* client.getFileStatus(target).pipe(
+          Effect.map((status) => status.type),
+          Effect.catchIf(
+            (error) => error.reason._tag === "FileNotFound",
+            () => Effect.undefined
+          ),
+          wrap("rename", toUri)
+        )
+        // The NameNode replaces an empty directory too, and a gateway moves into a directory.
+        if (there === "DIRECTORY" || (there !== undefined && !overwrite)) {
+          return yield* storageError("rename", toUri, new S.AlreadyExists())
+        }
+        if (gateway && there !== undefined) yield* wrap("rename", toUri)(client.delete(target))
       }
-      if (gateway && there !== undefined) yield* wrap("rename", toUri)(client.delete(target))
-    }
-    const done = yield* wrap(
-      "rename",
-      toUri
-    )(client.rename(toPath(from), target, gateway ? "legacy" : overwrite ? "overwrite" : "none"))
-    // A gateway does not say why: the parent is missing, or another was faster.
-    if (!done) {
-      return yield* storageError(
+      const done = yield* wrap(
         "rename",
-        toUri,
-        (yield* wrap("rename", toUri)(client.exists(target))) ? new S.AlreadyExists() : new S.NotFound()
-      )
-    }
+        toUri
+      )(client.rename(toPath(from), target, gateway ? "legacy" : overwrite ? "overwrite" : "none"))
+      // A gateway does not say why: the parent is missing, or another was faster.
+      if (!done) {
+        return yield* storageError(
+          "rename",
+          toUri,
+          (yield* wrap("rename", toUri)(client.exists(target))) ? new S.AlreadyExists() : new S.NotFound()
+        )
+      }
+    })
+    // Again where a job that ended beside this one removed the empty parent in between.
+    return yield* Effect.retry(once, {
+      times: 20,
+      while: (error) => parents && error.reason._tag === "NotFound" && error.path === toUri
+    })
   })
 
   const remove = Effect.fn("HdfsStorage.delete")(function* (
