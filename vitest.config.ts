@@ -8,7 +8,7 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
-    include: ["packages/*/test/**/*.test.ts", "examples/test/**/*.test.ts"],
+    include: ["packages/*/test/**/*.test.ts", "examples/test/**/*.test.ts", "tools/test/**/*.test.ts"],
     reporters: ["default", "json"],
     outputFile: { json: ".reports/test.json" },
     // As the npm scripts do: programs that tests start begin in half the time.
