@@ -217,7 +217,7 @@ export const run = (options?: {
 /**
  * A step as one line, with the hint below it.
  *
- * @category formatting
+ * @category printing
  * @since 0.1.0
  */
 export const format = (step: Step): string => {

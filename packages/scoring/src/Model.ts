@@ -24,7 +24,7 @@ export interface Model {
 /**
  * Weights of a logistic regression, as a JSON file has them.
  *
- * @category schemas
+ * @category codecs
  * @since 0.1.0
  */
 export const LogisticRegression = Schema.Struct({
@@ -53,7 +53,7 @@ export type LogisticRegression = typeof LogisticRegression.Type
 /**
  * {@link LogisticRegression} as the text of a JSON file.
  *
- * @category schemas
+ * @category codecs
  * @since 0.1.0
  */
 export const LogisticRegressionJson = Schema.fromJsonString(LogisticRegression)
@@ -96,7 +96,7 @@ export const logisticRegression = (weights: LogisticRegression): Model => {
 /**
  * Decodes the text of a JSON file with the weights of a logistic regression. Fails with a `SchemaError`.
  *
- * @category decoding
+ * @category codecs
  * @since 0.1.0
  */
 export const decodeLogisticRegression = Schema.decodeUnknownEffect(LogisticRegressionJson)

@@ -38,7 +38,7 @@ const swap = (bytes: Uint8Array): Uint8Array => {
 /**
  * The bytes of a matrix as little-endian float32: its own memory, where the machine is little-endian.
  *
- * @category encoding
+ * @category codecs
  * @since 0.1.0
  */
 export const float32Bytes = (values: Float32Array<ArrayBufferLike>): Uint8Array =>
@@ -76,7 +76,7 @@ const raw = {
  * protocol.accepts // => ["text/html"]
  * ```
  *
- * @category protocols
+ * @category constructors
  * @since 0.1.0
  */
 export const rawFloat32: Protocol = {
@@ -99,7 +99,7 @@ export const rawFloat32: Protocol = {
 /**
  * As {@link rawFloat32}, but the answer is one byte a row, 0 or 1. The score is then 0 or 1.
  *
- * @category protocols
+ * @category constructors
  * @since 0.1.0
  */
 export const rawBool: Protocol = {

@@ -38,7 +38,7 @@ export interface RetryPolicy {
  * 2 minutes from the first failure on, waits of 100 ms doubling up to 10 s with 0.75..1.25 jitter, `Retry-After` up to 60 s, any
  * number of attempts (about 20).
  *
- * @category constants
+ * @category constructors
  * @since 0.1.0
  */
 export const defaults: RetryPolicy = {
@@ -54,7 +54,7 @@ export const defaults: RetryPolicy = {
 /**
  * One attempt.
  *
- * @category constants
+ * @category constructors
  * @since 0.1.0
  */
 export const never: RetryPolicy = { ...defaults, maxAttempts: 1 }
@@ -110,7 +110,7 @@ export const delay = (
  * Milliseconds that a `Retry-After` header asks to wait: seconds or an HTTP date. `undefined` for what is neither, and for
  * negative numbers; a date in the past is 0.
  *
- * @category decoding
+ * @category codecs
  * @since 0.1.0
  */
 export const parseRetryAfter = (header: string | undefined, nowMillis: number): number | undefined => {

@@ -88,7 +88,7 @@ export const fromSchema = <A, I>(schema: Schema.Codec<A, I>): Codec<A> => {
 /**
  * The bytes of a value.
  *
- * @category encoding
+ * @category codecs
  * @since 0.1.0
  */
 export const encode: {
@@ -110,7 +110,7 @@ export const encode: {
 /**
  * The value of bytes that {@link encode} made. Bytes that nothing made fail, they are never read as a wrong value's.
  *
- * @category decoding
+ * @category codecs
  * @since 0.1.0
  */
 export const decode: {

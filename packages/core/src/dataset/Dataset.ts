@@ -317,7 +317,7 @@ export const parquetBatches = (
 /**
  * Applies a pure function to every element.
  *
- * @category mapping
+ * @category transforming
  * @since 0.1.0
  */
 export const map: {
@@ -330,7 +330,7 @@ export const map: {
 /**
  * Replaces every element by the elements of an iterable.
  *
- * @category mapping
+ * @category transforming
  * @since 0.1.0
  */
 export const flatMap: {
@@ -343,7 +343,7 @@ export const flatMap: {
 /**
  * Keeps the elements a predicate or a refinement holds for.
  *
- * @category filtering
+ * @category transforming
  * @since 0.1.0
  */
 export const filter: {
@@ -363,7 +363,7 @@ export const filter: {
  * As {@link filter}, but the conditions are data: a Parquet source skips the row groups whose statistics say that no row can match,
  * unread. `explain` shows how many are left. Rows that a schema does not allow go unnoticed in those that are skipped.
  *
- * @category filtering
+ * @category transforming
  * @since 0.1.0
  */
 export const where: {
@@ -381,7 +381,7 @@ export const where: {
 /**
  * Maps and filters in one step: an element whose result is a `Result.fail` is dropped, as in Effect's `Array.filterMap`.
  *
- * @category filtering
+ * @category transforming
  * @since 0.1.0
  */
 export const filterMap: {
@@ -415,7 +415,7 @@ const badConcurrency = (concurrency: MapEffectOptions["concurrency"]): Problem =
  * Runs an effect for every element, a bounded number at once; a slow consumer stops it, and the first failure interrupts the
  * others.
  *
- * @category mapping
+ * @category transforming
  * @since 0.1.0
  */
 export const mapEffect: {
@@ -448,7 +448,7 @@ export const mapEffect: {
 /**
  * Runs an effect for every element and keeps the element.
  *
- * @category sequencing
+ * @category transforming
  * @since 0.1.0
  */
 export const tap: {
@@ -470,7 +470,7 @@ export const tap: {
  * Use for work that is cheaper on many elements at once. Array borders carry no meaning: they depend on file, format and the
  * steps before.
  *
- * @category mapping
+ * @category transforming
  * @since 0.1.0
  */
 export const mapArray: {
@@ -500,7 +500,7 @@ export interface MapPartitionsOptions {
  * Transforms the stream of each partition: for work with set-up and tear-down per partition. The stream is pulled, and closed
  * when the partition ends, fails or is interrupted.
  *
- * @category mapping
+ * @category transforming
  * @since 0.1.0
  */
 export const mapPartitions: {
@@ -561,7 +561,7 @@ export const mapPartitions: {
  * await Effect.runPromise(Effect.provide(halves, Engine.layer)) // => [1, "3 is odd", 2]
  * ```
  *
- * @category mapping
+ * @category transforming
  * @since 0.1.0
  */
 export const mapPartitionsWithFailures: {
@@ -621,7 +621,7 @@ export const failed = <E>(error: E, rows = 1): FailedElement<E> => new Failed(er
 /**
  * Keeps some fields of each row. Directly above a Parquet source only these columns are read.
  *
- * @category mapping
+ * @category transforming
  * @since 0.1.0
  */
 export const select: {
@@ -636,7 +636,7 @@ export const select: {
 /**
  * The partitions of both, the first dataset's first. No element moves.
  *
- * @category combining
+ * @category transforming
  * @since 0.1.0
  */
 export const union: {
@@ -650,7 +650,7 @@ export const union: {
  * At most this many partitions, each a run of the present ones with about the same number of bytes. Nothing is shuffled; fewer
  * partitions also means fewer tasks at once.
  *
- * @category partitioning
+ * @category shuffling
  * @since 0.1.0
  */
 export const coalesce: {
@@ -670,7 +670,7 @@ export const coalesce: {
  * Without replacement each element is taken with probability `fraction` (0 to 1); with it, a Poisson number of times with that
  * mean (`fraction` may be above 1). The size of the sample varies.
  *
- * @category filtering
+ * @category transforming
  * @since 0.1.0
  */
 export const sample: {
@@ -707,7 +707,7 @@ export interface SampleOptions {
  * Where the sizes of the partitions are not known from metadata, a stage that counts them runs first, so the steps before are
  * run twice.
  *
- * @category mapping
+ * @category transforming
  * @since 0.1.0
  */
 export const zipWithIndex = <A, E, R>(self: Dataset<A, E, R>): Dataset<readonly [A, number], E, R> =>
@@ -739,7 +739,7 @@ export const zipWithIndex = <A, E, R>(self: Dataset<A, E, R>): Dataset<readonly 
  * await Effect.runPromise(Effect.provide(lengths, Engine.layer)) // => [2, -1, 3]
  * ```
  *
- * @category error handling
+ * @category transforming
  * @since 0.1.0
  */
 const catch_: {
@@ -757,7 +757,7 @@ export { catch_ as catch }
 /**
  * Handles one tag of what the steps before can fail with, as {@link catch}.
  *
- * @category error handling
+ * @category transforming
  * @since 0.1.0
  */
 export const catchTag: {

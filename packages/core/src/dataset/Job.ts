@@ -97,7 +97,7 @@ export const make = <
 /**
  * Runs a job on the engine. A payload that does not fit its schema is a `JobError` before anything runs.
  *
- * @category running
+ * @category actions
  * @since 0.1.0
  */
 export const run = Effect.fnUntraced(function* <Payload extends Schema.Codec<unknown, unknown, never, never>, B, E, R>(
@@ -124,7 +124,7 @@ export interface Report<out B> extends Summary {
 /**
  * Runs a job as {@link run} does and says how it went.
  *
- * @category running
+ * @category actions
  * @since 0.1.0
  */
 export const runReported = <Payload extends Schema.Codec<unknown, unknown, never, never>, B, E, R>(

@@ -49,7 +49,7 @@ const repeatMillis = 300
  * )
  * ```
  *
- * @category running
+ * @category actions
  * @since 0.1.0
  */
 export const runMain: {

@@ -784,14 +784,14 @@ export {
   /**
    * A number that is written as a 32-bit float.
    *
-   * @category schemas
+   * @category codecs
    * @since 0.1.0
    */
   Float32,
   /**
    * A number that is written as a 32-bit integer.
    *
-   * @category schemas
+   * @category codecs
    * @since 0.1.0
    */
   Int32

@@ -13,7 +13,7 @@ const representation = "@sluice/core/Vector/Float32"
 /**
  * Schema of a `Float32Array` of any length.
  *
- * @category schemas
+ * @category codecs
  * @since 0.1.0
  */
 export const Float32 = Schema.declare((input): input is Float32Array => input instanceof Float32Array, {
@@ -24,7 +24,7 @@ export const Float32 = Schema.declare((input): input is Float32Array => input in
 /**
  * Schema of a `Float32Array` of exactly `length` elements.
  *
- * @category schemas
+ * @category codecs
  * @since 0.1.0
  */
 export const float32 = (length: number) =>

@@ -25,7 +25,7 @@ const units = ["B", "KiB", "MiB", "GiB", "TiB"]
 /**
  * Bytes for people: `1.5 GiB`.
  *
- * @category formatting
+ * @category printing
  * @since 0.1.0
  */
 export const formatBytes = (bytes: number): string => {
@@ -41,7 +41,7 @@ export const formatBytes = (bytes: number): string => {
 /**
  * A time span for people: `42 s`, `3:05 min`, `2:03:00 h`.
  *
- * @category formatting
+ * @category printing
  * @since 0.1.0
  */
 export const formatSeconds = (seconds: number): string => {

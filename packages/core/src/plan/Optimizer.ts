@@ -45,7 +45,7 @@ const whereColumns = (node: Plan.Plan): ReadonlyArray<string> =>
  * `Select` above a source that can read columns becomes a source that reads only those. With filters between, whose conditions are known,
  * it reads what they ask for, too, and the `Select` stays.
  *
- * @category rules
+ * @category combinators
  * @since 0.1.0
  */
 export const pruneColumns: Rule = {
@@ -67,7 +67,7 @@ export const pruneColumns: Rule = {
 /**
  * Of two `Select`s in a row only the later one matters.
  *
- * @category rules
+ * @category combinators
  * @since 0.1.0
  */
 export const mergeSelects: Rule = {
@@ -84,7 +84,7 @@ export const mergeSelects: Rule = {
 /**
  * `Select` moves below steps that keep the rows themselves (`Sample`, `Union`), closer to the source.
  *
- * @category rules
+ * @category combinators
  * @since 0.1.0
  */
 export const pushSelectDown: Rule = {
@@ -113,7 +113,7 @@ const passes = (node: Plan.Plan): node is Extract<Plan.Plan, { _tag: "Narrow" }>
  * A `Filter` whose conditions are known moves below steps that keep rows as they are (`Select`, other filters, `Union`, `Coalesce`),
  * closer to the source.
  *
- * @category rules
+ * @category combinators
  * @since 0.1.0
  */
 export const pushFilterDown: Rule = {
@@ -134,7 +134,7 @@ export const pushFilterDown: Rule = {
 /**
  * A source below `Filter`s skips the parts that their conditions rule out. The filters stay: a part that is left has other rows, too.
  *
- * @category rules
+ * @category combinators
  * @since 0.1.0
  */
 export const restrictSources: Rule = {
@@ -151,7 +151,7 @@ export const restrictSources: Rule = {
 /**
  * A union of unions is one union.
  *
- * @category rules
+ * @category combinators
  * @since 0.1.0
  */
 export const flattenUnions: Rule = {
@@ -168,7 +168,7 @@ const flat = (node: Extract<Plan.Plan, { _tag: "Union" }>): Plan.Plan => {
 /**
  * The rules, in the order they are applied.
  *
- * @category rules
+ * @category combinators
  * @since 0.1.0
  */
 export const rules: ReadonlyArray<Rule> = [

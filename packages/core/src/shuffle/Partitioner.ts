@@ -176,7 +176,7 @@ export const make = <K>(name: string, partitions: number, partition: (key: K) =>
 /**
  * Whether two partitioners send equal keys to equal partitions, so that data partitioned by one need not move for the other.
  *
- * @category comparisons
+ * @category getters
  * @since 0.1.0
  */
 export const equals = (self: Partitioner<never>, that: Partitioner<never>): boolean => {

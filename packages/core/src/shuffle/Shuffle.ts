@@ -229,7 +229,7 @@ const unique = Random.nextIntBetween(0, 0xffffffff)
 /**
  * Writes the output of a map task. An attempt that fails or is interrupted leaves nothing.
  *
- * @category map side
+ * @category shuffling
  * @since 0.1.0
  */
 export const write = <Row, K, V, E, R>(
@@ -310,7 +310,7 @@ const measured = (memory: Memory, claim: Claim) => {
  * As {@link write}, but values of one key are combined before they are written. Its output is read by {@link aggregate} with
  * `combined: true`.
  *
- * @category map side
+ * @category shuffling
  * @since 0.1.0
  */
 export const writeCombined = <Row, K, V, C, E, R>(
@@ -467,7 +467,7 @@ const pulling = <A, E, R>(
 /**
  * Rows in the order of the map tasks, and as each wrote them. `make` turns a key and a value into the row.
  *
- * @category reduce side
+ * @category shuffling
  * @since 0.1.0
  */
 export const read = <K, V, B>(
@@ -546,7 +546,7 @@ const loaded = Effect.fnUntraced(function* (
  * Rows in the order of their keys; equal keys in the order of the map tasks, and as each wrote them. `Order.String` and
  * `Order.Number` sort bytes; any other order sorts decoded keys.
  *
- * @category reduce side
+ * @category shuffling
  * @since 0.1.0
  */
 export const sort = <K, V, B>(
@@ -596,7 +596,7 @@ export const sort = <K, V, B>(
 /**
  * One row for every key. With `combined`, of what {@link writeCombined} wrote; otherwise of what {@link write} wrote.
  *
- * @category reduce side
+ * @category shuffling
  * @since 0.1.0
  */
 export const aggregate = <K, V, C, B>(
@@ -748,7 +748,7 @@ const erase = (codec: { readonly id: string }): Codec<unknown> => codec as Codec
  * The keys with a stream of their values, which may be larger than memory. Values come in the order of the map tasks. A group that
  * is not read is skipped; one larger than memory can be read once, and has to be begun before the next is taken (others at any time).
  *
- * @category reduce side
+ * @category shuffling
  * @since 0.1.0
  */
 export const group = <K, V>(
@@ -771,7 +771,7 @@ export interface Input<in out K, in out V> {
  * The keys of several inputs, partitioned alike, with a stream of the values of each, and whether they are many: the values of
  * other keys are few enough to be held. As {@link group} otherwise; the streams of a large group are read in the order of the inputs.
  *
- * @category reduce side
+ * @category shuffling
  * @since 0.1.0
  */
 export const cogroup = <K, const Values extends ReadonlyArray<unknown>>(inputs: {

@@ -44,7 +44,7 @@ export type Tree = glob.Tree
  * `literal`, by default as it is; with `Glob.escape` no glob is seen in it. `InvalidPath` for an escape that is no UTF-8 or a slash, and
  * for `..` above the root.
  *
- * @category decoding
+ * @category codecs
  * @since 0.1.0
  */
 export const decode = path.decodeSegments
@@ -52,7 +52,7 @@ export const decode = path.decodeSegments
 /**
  * The path of a URI, such that {@link decode} gives the same names back.
  *
- * @category encoding
+ * @category codecs
  * @since 0.1.0
  */
 export const encode = path.formatSegments
@@ -60,7 +60,7 @@ export const encode = path.formatSegments
 /**
  * The patterns that segments stand for.
  *
- * @category decoding
+ * @category codecs
  * @since 0.1.0
  */
 export const patterns = path.patternsOf
@@ -69,7 +69,7 @@ export const patterns = path.patternsOf
  * Lists a path as `Storage.list` does: the entries of a directory, the file, or all that the patterns match, each once, in the order of
  * their code points. Only directories on the way are read.
  *
- * @category listing
+ * @category getters
  * @since 0.1.0
  */
 export const list = glob.list
@@ -77,7 +77,7 @@ export const list = glob.list
 /**
  * Orders names by code point, as UTF-8 bytes do.
  *
- * @category ordering
+ * @category getters
  * @since 0.1.0
  */
 export const compare = path.compareCodePoints
@@ -85,7 +85,7 @@ export const compare = path.compareCodePoints
 /**
  * Where a range begins and ends in a file of so many bytes. `EndOfFile` where it lies outside.
  *
- * @category ranges
+ * @category getters
  * @since 0.1.0
  */
 export const resolveRange = path.resolveRange
@@ -93,7 +93,7 @@ export const resolveRange = path.resolveRange
 /**
  * What forbids a rename, whatever the storage holds: the root stays, and nothing moves into itself.
  *
- * @category renaming
+ * @category getters
  * @since 0.1.0
  */
 export const renameObstacle = path.renameObstacle

@@ -145,7 +145,7 @@ export const problem = (config: EngineConfig): string | undefined =>
 /**
  * The settings in force.
  *
- * @category references
+ * @category services
  * @since 0.1.0
  */
 export const EngineConfig = Context.Reference<EngineConfig>("@sluice/core/EngineConfig", {

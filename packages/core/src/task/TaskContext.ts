@@ -119,7 +119,7 @@ export interface TaskContext {
 /**
  * The running task, `undefined` outside of one.
  *
- * @category references
+ * @category services
  * @since 0.1.0
  */
 export const Current = Context.Reference<TaskContext | undefined>("@sluice/core/TaskContext/Current", {

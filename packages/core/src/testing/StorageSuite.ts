@@ -67,7 +67,7 @@ const failsWith = <A, E, R>(
 /**
  * Registers the contract as a `describe` block named after the backend.
  *
- * @category testing
+ * @category constructors
  * @since 0.1.0
  */
 export const suite = <E>(name: string, layer: Layer.Layer<Storage, E>, options: Options): void => {

@@ -397,7 +397,7 @@ const grouped = <K, T, S, B>(
  * await Effect.runPromise(Effect.provide(Dataset.collect(Dataset.join(people, states)), Engine.layer)) // => [["Graz", ["Anna", "Styria"]]]
  * ```
  *
- * @category joining
+ * @category shuffling
  * @since 0.1.0
  */
 export const join: {
@@ -434,7 +434,7 @@ export const join: {
 /**
  * As {@link join}, and every pair of the first dataset without a partner.
  *
- * @category joining
+ * @category shuffling
  * @since 0.1.0
  */
 export const leftJoin: {
@@ -473,7 +473,7 @@ export const leftJoin: {
 /**
  * As {@link join}, and every pair of the other dataset without a partner.
  *
- * @category joining
+ * @category shuffling
  * @since 0.1.0
  */
 export const rightJoin: {
@@ -512,7 +512,7 @@ export const rightJoin: {
 /**
  * As {@link join}, and every pair of either dataset without a partner.
  *
- * @category joining
+ * @category shuffling
  * @since 0.1.0
  */
 export const fullJoin: {
@@ -551,7 +551,7 @@ export const fullJoin: {
 /**
  * The pairs whose key the other dataset does not have.
  *
- * @category joining
+ * @category shuffling
  * @since 0.1.0
  */
 export const subtractByKey: {
@@ -633,7 +633,7 @@ export interface CogroupOptions<in out K, in out V, Others extends ReadonlyArray
  * As with `groupByKey`, the streams of a group larger than memory are there until the next group is taken, and are read in the order of
  * the datasets. They do not cross another shuffle: make values of them first.
  *
- * @category joining
+ * @category shuffling
  * @since 0.1.0
  */
 export const cogroup: {

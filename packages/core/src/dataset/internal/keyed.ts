@@ -33,7 +33,7 @@ import { type Dataset, isDataset, narrow } from "./model.ts"
  * them (of equal keys any may be yielded). `1`, `"1"`, `1n` and `true` differ, and so do `null`, `undefined` and a field that is not there. Class instances
  * need a codec (`KeyOptions`), and are equal when what it writes is.
  *
- * @category keys
+ * @category transforming
  * @since 0.1.0
  */
 export const keyBy: {
@@ -46,7 +46,7 @@ export const keyBy: {
 /**
  * Applies a function to the value of every pair. Keys and partitions stay, so what is partitioned by key still is.
  *
- * @category keys
+ * @category transforming
  * @since 0.1.0
  */
 export const mapValues: {
@@ -59,7 +59,7 @@ export const mapValues: {
 /**
  * Replaces every pair by one for each value the function yields. Keys and partitions stay.
  *
- * @category keys
+ * @category transforming
  * @since 0.1.0
  */
 export const flatMapValues: {
@@ -80,7 +80,7 @@ export const flatMapValues: {
 /**
  * The keys of the pairs.
  *
- * @category keys
+ * @category transforming
  * @since 0.1.0
  */
 export const keys = <K, V, E, R>(self: Dataset<readonly [K, V], E, R>): Dataset<K, E, R> =>
@@ -89,7 +89,7 @@ export const keys = <K, V, E, R>(self: Dataset<readonly [K, V], E, R>): Dataset<
 /**
  * The values of the pairs.
  *
- * @category keys
+ * @category transforming
  * @since 0.1.0
  */
 export const values = <K, V, E, R>(self: Dataset<readonly [K, V], E, R>): Dataset<V, E, R> =>
@@ -111,7 +111,7 @@ export interface SampleByKeyOptions {
  * Takes each pair with the probability of its key, or with replacement a Poisson number of times with that mean: 0 for a key that has
  * none. The same pairs for the same seed and partitions. How many are taken of a key varies: {@link sampleByKeyExact} has a number.
  *
- * @category keys
+ * @category transforming
  * @since 0.1.0
  */
 export const sampleByKey: {
@@ -174,7 +174,7 @@ export interface SampleByKeyExactOptions<in out K, in out V> extends SampleByKey
  * The pairs are moved by key and counted there, so a key may have more of them than memory holds. The same pairs for the same
  * seed and order of the input.
  *
- * @category keys
+ * @category transforming
  * @since 0.1.0
  */
 export const sampleByKeyExact: {
@@ -297,7 +297,7 @@ const combineWith = <K, V, C, E, R>(
  * Combines the values of each key, in every map task first and then over all. `create` makes the first state of a key of its first
  * value; the others may change their first argument and return it.
  *
- * @category aggregating
+ * @category shuffling
  * @since 0.1.0
  */
 export const combineByKey: {
@@ -367,7 +367,7 @@ export const combineByKey: {
  * await Effect.runPromise(Effect.provide(counts, Engine.layer)) // => [["be", 2], ["not", 1], ["or", 1], ["to", 2]]
  * ```
  *
- * @category aggregating
+ * @category shuffling
  * @since 0.1.0
  */
 export const reduceByKey: {
@@ -404,7 +404,7 @@ export const reduceByKey: {
 /**
  * As {@link reduceByKey}, from a zero of each key and map task.
  *
- * @category aggregating
+ * @category shuffling
  * @since 0.1.0
  */
 export const foldByKey: {
@@ -444,7 +444,7 @@ export const foldByKey: {
 /**
  * Folds the values of each key into a state: `add` within a map task, from a zero of its own, `merge` over all.
  *
- * @category aggregating
+ * @category shuffling
  * @since 0.1.0
  */
 export const aggregateByKey: {
@@ -513,7 +513,7 @@ export const aggregateByKey: {
  * await Effect.runPromise(Effect.provide(sorted, Engine.layer)) // => ["a 2", "b 1"]
  * ```
  *
- * @category aggregating
+ * @category shuffling
  * @since 0.1.0
  */
 export const groupByKey = <K, V, E, R>(
@@ -540,7 +540,7 @@ export const groupByKey = <K, V, E, R>(
 /**
  * The elements of each key a function gives, as {@link groupByKey}.
  *
- * @category aggregating
+ * @category shuffling
  * @since 0.1.0
  */
 export const groupBy: {
@@ -587,7 +587,7 @@ export interface EncodeOptions<in out K, in out V> extends KeyEncodeOptions<K> {
 /**
  * Moves every pair to the partition its key belongs to. What is partitioned so already stays where it is.
  *
- * @category partitioning
+ * @category shuffling
  * @since 0.1.0
  */
 export const partitionBy: {
@@ -626,7 +626,7 @@ export const partitionBy: {
 /**
  * Deals the elements out to this many partitions.
  *
- * @category partitioning
+ * @category shuffling
  * @since 0.1.0
  */
 export const repartition: {
@@ -668,7 +668,7 @@ export const repartition: {
 /**
  * Moves every pair to the partition its key belongs to, and sorts each partition by key.
  *
- * @category partitioning
+ * @category shuffling
  * @since 0.1.0
  */
 export const repartitionAndSortWithinPartitions: {
@@ -834,7 +834,7 @@ const sortWith = <A, E, R, K, V>(
  * await Effect.runPromise(Effect.provide(sorted, Engine.layer)) // => ["a", "c", "aa", "bb"]
  * ```
  *
- * @category sorting
+ * @category shuffling
  * @since 0.1.0
  */
 export const sortBy: {
@@ -876,7 +876,7 @@ export const sortBy: {
 /**
  * Sorts the elements themselves, over all partitions.
  *
- * @category sorting
+ * @category shuffling
  * @since 0.1.0
  */
 export const sort: {
@@ -904,7 +904,7 @@ export const sort: {
 /**
  * Sorts pairs by their keys, over all partitions. Equal keys keep their order.
  *
- * @category sorting
+ * @category shuffling
  * @since 0.1.0
  */
 export const sortByKey: {
@@ -937,7 +937,7 @@ export const sortByKey: {
 /**
  * Each different element once.
  *
- * @category sets
+ * @category shuffling
  * @since 0.1.0
  */
 export const distinct = <A, E, R>(self: Dataset<A, E, R>, options?: KeyOptions<A>): Dataset<A, E, R> => {
@@ -1010,7 +1010,7 @@ const setOf = <A, E, R, B, E2, R2>(
 /**
  * The elements that both datasets have, each once.
  *
- * @category sets
+ * @category shuffling
  * @since 0.1.0
  */
 export const intersection: {
@@ -1035,7 +1035,7 @@ export const intersection: {
 /**
  * The elements that the other dataset does not have, as often as they are there.
  *
- * @category sets
+ * @category shuffling
  * @since 0.1.0
  */
 export const subtract: {

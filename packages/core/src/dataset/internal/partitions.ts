@@ -12,7 +12,7 @@ import { type Dataset, fromPlan, narrow } from "./model.ts"
  * other, which is read anew for every array of rows of the first: `Dataset.cache` what is dear to make. An element that fails does so each
  * time it is read.
  *
- * @category combining
+ * @category transforming
  * @since 0.1.0
  */
 export const cartesian: {
@@ -28,7 +28,7 @@ export const cartesian: {
  * Makes one stream of the streams of each partition of both datasets. They must have as many partitions: an `InvalidPlan` otherwise,
  * before any task runs.
  *
- * @category combining
+ * @category transforming
  * @since 0.1.0
  */
 export const zipPartitions: {
@@ -74,7 +74,7 @@ const zipped = <A, E, R, B, E2, R2, C, E3, R3>(
  * Pairs the elements of both datasets by position. They must have as many partitions, with as many elements in each: an `InvalidPlan`
  * otherwise, for the elements when they are met.
  *
- * @category combining
+ * @category transforming
  * @since 0.1.0
  */
 export const zip: {
@@ -126,7 +126,7 @@ export const zip: {
 /**
  * Splits the elements at random, in proportion to the weights, into as many datasets. Each reads the input anew.
  *
- * @category filtering
+ * @category transforming
  * @since 0.1.0
  */
 export const randomSplit: {
@@ -161,7 +161,7 @@ export const randomSplit: {
 /**
  * Each partition as one array. It has to fit into memory.
  *
- * @category mapping
+ * @category transforming
  * @since 0.1.0
  */
 export const glom = <A, E, R>(self: Dataset<A, E, R>): Dataset<ReadonlyArray<A>, E, R> =>
