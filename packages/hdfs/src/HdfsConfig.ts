@@ -9,6 +9,7 @@
 import { Config, Context, Duration, Effect, Layer, Option, type Redacted, Schema } from "effect"
 import * as Fs from "node:fs/promises"
 import * as NodePath from "node:path"
+import { wrongAddress } from "./internal/address.ts"
 import { type HadoopConf, parseSite, resolve } from "./internal/siteXml.ts"
 
 /**
@@ -129,14 +130,23 @@ export interface Options extends Partial<HdfsConfig["Service"]> {
   readonly nameNodes: ReadonlyArray<string>
 }
 
+const checked = <A extends { readonly nameNodes: ReadonlyArray<string> }>(
+  source: string,
+  settings: A
+): Effect.Effect<A, HdfsConfigError> => {
+  const detail = wrongAddress(source, settings.nameNodes)
+  return detail === undefined ? Effect.succeed(settings) : Effect.fail(new HdfsConfigError({ detail }))
+}
+
 /**
- * Settings for a NameNode list: `HdfsConfig.layer({ nameNodes: ["http://nn1:9870", "http://nn2:9870"] })`.
+ * Settings for a NameNode list: `HdfsConfig.layer({ nameNodes: ["http://nn1:9870", "http://nn2:9870"] })`. An address that is not an
+ * `http:` or `https:` URL is an `HdfsConfigError`.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<HdfsConfig> =>
-  Layer.succeed(HdfsConfig, { ...defaults, ...options })
+export const layer = (options: Options): Layer.Layer<HdfsConfig, HdfsConfigError> =>
+  Layer.effect(HdfsConfig, checked("HdfsConfig.nameNodes", { ...defaults, ...options }))
 
 const readConf = Effect.fnUntraced(function* (directory: string) {
   const properties = new Map<string, string>()
@@ -176,7 +186,7 @@ export const fromHadoopConf = Effect.fn("HdfsConfig.fromHadoopConf")(function* (
   const properties = yield* readConf(directory)
   const conf = resolve(properties, options?.nameservice)
   if (typeof conf === "string") return yield* new HdfsConfigError({ detail: `${directory}: ${conf}` })
-  return conf
+  return yield* checked(directory, conf)
 })
 
 /**
@@ -191,7 +201,9 @@ export const layerHadoopConf = (
 ): Layer.Layer<HdfsConfig, HdfsConfigError> =>
   Layer.effect(
     HdfsConfig,
-    Effect.map(fromHadoopConf(directory, options), (conf) => ({ ...defaults, ...conf, ...options }))
+    Effect.flatMap(fromHadoopConf(directory, options), (conf) =>
+      checked("HdfsConfig.nameNodes", { ...defaults, ...conf, ...options })
+    )
   )
 
 /**
@@ -219,7 +231,10 @@ export const layerFromEnv = (
 ): Layer.Layer<HdfsConfig, HdfsConfigError | Config.ConfigError> =>
   Layer.unwrap(
     Effect.map(config, ({ confDir, nameNodes }) => {
-      if (Option.isSome(nameNodes)) return layer({ nameNodes: nameNodes.value, ...options })
+      if (Option.isSome(nameNodes)) {
+        const settings = { ...defaults, nameNodes: nameNodes.value, ...options }
+        return Layer.effect(HdfsConfig, checked("HDFS_NAMENODES", settings))
+      }
       if (Option.isSome(confDir)) return layerHadoopConf(confDir.value, options)
       return Layer.effect(
         HdfsConfig,

@@ -40,6 +40,47 @@ const ha = {
 }
 
 describe("HdfsConfig", () => {
+  it.effect("an address that is not a URL is an error that names it and its source, wherever it is set", () =>
+    Effect.gen(function* () {
+      const wrong = ["nonsense", "localhost:9870", "nn1:9870", "hdfs://nn1:8020", "http://", "http://nn1:x"]
+      for (const address of wrong) {
+        const list = ["http://nn0:9870", address]
+        const fromEnv = (options: Partial<HdfsConfig.Options>) =>
+          Layer.provide(
+            HdfsConfig.layerFromEnv(options),
+            ConfigProvider.layer(ConfigProvider.fromEnv({ env: { HDFS_NAMENODES: list.join(",") } }))
+          )
+        const folderOf = (name: string) =>
+          folder({
+            "core-site.xml": site({ "fs.defaultFS": "hdfs://nn0" }),
+            "hdfs-site.xml": site({ "dfs.namenode.http-address": name })
+          })
+        const cases = [
+          ["HdfsConfig.nameNodes", HdfsConfig.layer({ nameNodes: list })],
+          ["HDFS_NAMENODES", fromEnv({})],
+          ["HdfsConfig.nameNodes", HdfsConfig.layerHadoopConf(yield* folderOf("nn0:9870"), { nameNodes: list })]
+        ] as const
+        for (const [source, layer] of cases) {
+          const error = yield* Effect.flip(Layer.build(layer))
+          assert.strictEqual(
+            error.message,
+            `${source}: "${address}" is not the HTTP address of a NameNode; write it as http://host:9870`
+          )
+        }
+        const conf = yield* folderOf("nn0:x")
+        assert.include((yield* Effect.flip(HdfsConfig.fromHadoopConf(conf))).message, `${conf}: "http://nn0:x" is not`)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("a password in an address is not shown", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Layer.build(HdfsConfig.layer({ nameNodes: ["ann:secret@nn1:9870"] })))
+      assert.include(error.message, '"...@nn1:9870"')
+      assert.notInclude(error.message, "secret")
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("reads a nameservice with two NameNodes, and another one by name", () =>
     Effect.gen(function* () {
       const core = {

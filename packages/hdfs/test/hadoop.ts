@@ -55,13 +55,15 @@ export const clientAs = (
   Layer.fresh(HdfsClient.layer).pipe(
     Layer.provide(Layer.orDie(HdfsAuth.layerSimple({ user, doAs }))),
     Layer.provideMerge(
-      HdfsConfig.layer({
-        retryBase: "50 millis",
-        retryMax: "1 second",
-        readTimeout: "10 seconds",
-        connectTimeout: "5 seconds",
-        ...options
-      })
+      Layer.orDie(
+        HdfsConfig.layer({
+          retryBase: "50 millis",
+          retryMax: "1 second",
+          readTimeout: "10 seconds",
+          connectTimeout: "5 seconds",
+          ...options
+        })
+      )
     )
   )
 

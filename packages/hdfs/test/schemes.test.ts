@@ -56,6 +56,15 @@ describe("HdfsSchemes", () => {
     })
   )
 
+  it.effect("HDFS_NAMENODES that names no URL is an error, whatever the path names", () =>
+    Effect.gen(function* () {
+      for (const authority of ["", "nn1", "other:1"]) {
+        const error = yield* Effect.flip(nameNodes(authority, { HDFS_NAMENODES: "http://nn1:9870,nn2:9870" }))
+        assert.include(error.message, 'HDFS_NAMENODES: "nn2:9870" is not the HTTP address')
+      }
+    })
+  )
+
   it.effect("HADOOP_CONF_DIR knows its other nameservices", () =>
     Effect.gen(function* () {
       const env = { HADOOP_CONF_DIR: yield* confDir }

@@ -65,7 +65,7 @@ const serve = (options: Https.ServerOptions) =>
 const client = (url: string, tls?: HdfsConfig.Tls) =>
   HdfsClient.layer.pipe(
     Layer.provide(Layer.orDie(HdfsAuth.layerSimple({ user: "ann" }))),
-    Layer.provideMerge(HdfsConfig.layer({ nameNodes: [url], tls, maxRetries: 0 }))
+    Layer.provideMerge(Layer.orDie(HdfsConfig.layer({ nameNodes: [url], tls, maxRetries: 0 })))
   )
 
 const home = Effect.flatMap(HdfsClient.HdfsClient, (hdfs) => hdfs.getHomeDirectory)

@@ -647,7 +647,7 @@ describe("what a server says", () => {
           }
         }
       )
-      const config = HdfsConfig.layer({ nameNodes: [server.url] })
+      const config = Layer.orDie(HdfsConfig.layer({ nameNodes: [server.url] }))
       const auth = HdfsAuth.layerNegotiate(() => Effect.succeed(Redacted.make("ticket"))).pipe(Layer.provide(config))
       yield* withClient(
         { nameNodes: [server.url] },

@@ -5,14 +5,18 @@ import * as HdfsClient from "../HdfsClient.ts"
 import * as HdfsConfig from "../HdfsConfig.ts"
 import type { HdfsError } from "../HdfsError.ts"
 import * as HdfsStorage from "../HdfsStorage.ts"
+import { wrongAddress } from "./address.ts"
 
 type Failure = HdfsConfig.HdfsConfigError | Config.ConfigError | HdfsError
 
 /** The cluster of the environment, `undefined` where it names none. */
 const ofEnvironment = Effect.gen(function* () {
   const { confDir, nameNodes } = yield* HdfsConfig.config
-  if (Option.isSome(nameNodes))
+  if (Option.isSome(nameNodes)) {
+    const detail = wrongAddress("HDFS_NAMENODES", nameNodes.value)
+    if (detail !== undefined) return yield* new HdfsConfig.HdfsConfigError({ detail })
     return { nameNodes: nameNodes.value, authorities: [], authentication: "simple" as const, confDir: undefined }
+  }
   if (Option.isNone(confDir)) return undefined
   return { ...(yield* HdfsConfig.fromHadoopConf(confDir.value)), confDir: confDir.value }
 })
