@@ -8,6 +8,7 @@ import {
   mapBytes,
   partitionBytes,
   readExchange,
+  unreadRows,
   withFailed,
   writtenBytes
 } from "../../../src/plan/internal/wide.ts"
@@ -101,6 +102,31 @@ describe("what a map stage wrote", () => {
     assert.deepStrictEqual(mapBytes(outputs, 4), [5, 0, 7])
     assert.strictEqual(writtenBytes(outputs), 25)
     assert.strictEqual(writtenBytes(combineMaps([])), 0)
+  })
+
+  it("is unread where nobody began to read a partition, and the elements that failed where nobody began the first", () => {
+    const some = combineMaps([
+      {
+        status: status(0, [
+          [0, 1],
+          [3, 1],
+          [3, 1]
+        ]),
+        failed: [new Failed("lost", 5)]
+      },
+      { status: status(1, [[4, 1]]), failed: [new Failed("lost")] }
+    ])
+    for (const [read, unread] of [
+      [[], 10],
+      [[0], 3],
+      [[3], 8],
+      [[4, 3], 7],
+      [[0, 3, 4], 0],
+      [[undefined], 0]
+    ] as const) {
+      assert.strictEqual(unreadRows(some, new Set<number | undefined>(read)), unread)
+    }
+    assert.strictEqual(unreadRows("of another kind", new Set()), 0)
   })
 })
 

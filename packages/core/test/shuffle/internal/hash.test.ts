@@ -3,11 +3,11 @@ import * as fc from "fast-check"
 import { Writer } from "../../../src/codec/internal/bytes.ts"
 import { hashWritten, prefix } from "../../../src/codec/internal/plain.ts"
 
-const hashOf = (bytes: Uint8Array, before = 0): string => {
+const hashOf = (bytes: Uint8Array, before = 0, high = 0x9747b28c, low = 0x3c6ef372): string => {
   const writer = new Writer(before + bytes.length + 1)
   writer.bytes.set(bytes, before)
   writer.position = before + bytes.length
-  hashWritten(writer, before, 0x9747b28c, 0x3c6ef372)
+  hashWritten(writer, before, high, low)
   return `${prefix.high} ${prefix.low}`
 }
 
@@ -18,6 +18,18 @@ describe("the hash of a record", () => {
         assert.strictEqual(hashOf(bytes, before), hashOf(bytes))
       })
     )
+  })
+
+  it("goes on with all bits of the hash before it", () => {
+    for (const length of [0, 3, 4, 15, 16, 33]) {
+      const bytes = new Uint8Array(length).fill(7)
+      const seen = new Set([hashOf(bytes)])
+      for (let bit = 0; bit < 32; bit++) {
+        seen.add(hashOf(bytes, 0, 0x9747b28c ^ (1 << bit)))
+        seen.add(hashOf(bytes, 0, 0x9747b28c, 0x3c6ef372 ^ (1 << bit)))
+      }
+      assert.strictEqual(seen.size, 65)
+    }
   })
 
   it("is another for other bytes: one or two bits anywhere, other lengths, words in another order", () => {
