@@ -3,9 +3,101 @@ import { dual } from "effect/Function"
 import { InvalidPlan } from "../../task/JobError.ts"
 import type { TaskContext } from "../../task/TaskContext.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
-import { firstOf, number } from "../../codec/internal/checks.ts"
+import { firstOf, number, whole } from "../../codec/internal/checks.ts"
 import { checked } from "./checked.ts"
-import { type Dataset, fromPlan, narrow } from "./model.ts"
+import { type Dataset, fromPlan, isDataset, narrow } from "./model.ts"
+
+/**
+ * Settings of {@link mapPartitions}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MapPartitionsOptions {
+  /** As `explain` prints it. Default `MapPartitions`. */
+  readonly name?: string | undefined
+  /**
+   * Whether `f` yields exactly one element for each it gets. Then the rows written are checked against the rows read across
+   * this step, and row counts from metadata stay known. Default `false`.
+   */
+  readonly oneToOne?: boolean | undefined
+}
+
+/**
+ * Transforms the stream of each partition: for work with set-up and tear-down per partition. The stream is pulled, and closed
+ * when the partition ends, fails or is interrupted.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const mapPartitions: {
+  <A, E, R, B, E2, R2>(
+    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Stream.Stream<B, E2, R2>,
+    options?: MapPartitionsOptions
+  ): (self: Dataset<A, E, R>) => Dataset<B, E2, R2>
+  <A, E, R, B, E2, R2>(
+    self: Dataset<A, E, R>,
+    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Stream.Stream<B, E2, R2>,
+    options?: MapPartitionsOptions
+  ): Dataset<B, E2, R2>
+} = dual(
+  (args) => isDataset(args[0]),
+  <A, E, R, B, E2, R2>(
+    self: Dataset<A, E, R>,
+    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Stream.Stream<B, E2, R2>,
+    options?: MapPartitionsOptions
+  ): Dataset<B, E2, R2> =>
+    narrow(self, {
+      _tag: "MapPartitions",
+      name: options?.name ?? "MapPartitions",
+      oneToOne: options?.oneToOne ?? false,
+      elementwise: false,
+      f
+    })
+)
+
+/**
+ * The partitions of both, the first dataset's first. No element moves.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const union: {
+  <B, E2, R2>(that: Dataset<B, E2, R2>): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A | B, E | E2, R | R2>
+  <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<A | B, E | E2, R | R2>
+} = dual(2, <A, E, R, B, E2, R2>(self: Dataset<A, E, R>, that: Dataset<B, E2, R2>): Dataset<A | B, E | E2, R | R2> =>
+  fromPlan({ _tag: "Union", inputs: [self.plan, that.plan] })
+)
+
+/**
+ * At most this many partitions, each a run of the present ones with about the same number of bytes. Nothing is shuffled; fewer
+ * partitions also means fewer tasks at once.
+ *
+ * @category shuffling
+ * @since 0.1.0
+ */
+export const coalesce: {
+  (partitions: number): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, partitions: number): Dataset<A, E, R>
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, partitions: number): Dataset<A, E, R> =>
+  checked("coalesce", whole("partitions", partitions), () =>
+    fromPlan({ _tag: "Coalesce", child: self.plan, partitions })
+  )
+)
+
+/**
+ * Pairs every element with its position, counted from 0 over all partitions in order.
+ *
+ * **Details**
+ *
+ * Where the sizes of the partitions are not known from metadata, a stage that counts them runs first, so the steps before are
+ * run twice.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const zipWithIndex = <A, E, R>(self: Dataset<A, E, R>): Dataset<readonly [A, number], E, R> =>
+  fromPlan({ _tag: "ZipWithIndex", child: self.plan })
 
 /**
  * Every pair of an element of the first dataset and one of the other. The partitions are every one of the first with every one of the

@@ -11,8 +11,9 @@ import { uniform } from "../../task/internal/sampler.ts"
 import { action, all, eachArray } from "./action.ts"
 import { checkedAction } from "./checked.ts"
 import { codecOr, type KeyOptions, refusing } from "./exchange.ts"
-import { reduceByKey, repartition } from "./keyed.ts"
+import { reduceByKey } from "./keyed.ts"
 import { type Dataset, isDataset, narrow } from "./model.ts"
+import { repartition } from "./repartitioning.ts"
 
 // Folds arrays into a state for each partition, and the states, in the order of the partitions, into one.
 const folded = <A, E, R, S, B>(

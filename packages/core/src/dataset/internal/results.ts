@@ -1,0 +1,319 @@
+import { Effect, Option, Queue, Stream } from "effect"
+import { dual } from "effect/Function"
+import { Action, type Engine } from "../../engine/Action.ts"
+import { bytes, whole } from "../../codec/internal/checks.ts"
+import { estimateBytes } from "../../codec/internal/estimate.ts"
+import { type JobError, ResultTooLarge } from "../../task/JobError.ts"
+import type { TaskContext } from "../../task/TaskContext.ts"
+import { action, all, eachArray, mapAction, type Rows } from "./action.ts"
+import { checkedAction } from "./checked.ts"
+import type { Dataset } from "./model.ts"
+
+/**
+ * All elements in the order of their partitions, in the driver's memory.
+ *
+ * **Details**
+ *
+ * Fails with a `JobError` of reason `ResultTooLarge` when the elements take more than `maxBytes` (default 256 MiB), as
+ * estimated from a sample of each array. One signature, not two: an overloaded function named in a `pipe` loses its types.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const collect = <A, E, R>(self: Dataset<A, E, R>, options?: CollectOptions): Action<Array<A>, E, R> => {
+  const limit = options?.maxBytes ?? 256 * 1024 * 1024
+  const collecting = action(self, {
+    name: "collect",
+    task: (rows, task) =>
+      Effect.suspend(() => {
+        const arrays: Array<ReadonlyArray<A>> = []
+        let size = 0
+        return Effect.map(
+          Stream.runForEachArray(rows, (values) =>
+            Effect.suspend(() => {
+              arrays.push(values)
+              size += estimateBytes(values)
+              return size > limit ? task.abort(new ResultTooLarge({ limit, size })) : Effect.void
+            })
+          ),
+          () => ({ arrays, size })
+        )
+      }),
+    drive: (run) => {
+      const results: Array<ReadonlyArray<ReadonlyArray<A>>> = []
+      let total = 0
+      return Effect.map(
+        run.tasks(all(run.partitions), (partition, { arrays, size }) => {
+          results[partition] = arrays
+          total += size
+          return total > limit ? Effect.fail(new ResultTooLarge({ limit, size: total })) : Effect.void
+        }),
+        () => results.flatMap((arrays) => arrays.flat())
+      )
+    }
+  })
+  return checkedAction("collect", bytes("maxBytes", limit), collecting)
+}
+
+/**
+ * What {@link collect} takes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CollectOptions {
+  /** Default 256 MiB. */
+  readonly maxBytes?: number | undefined
+}
+
+/**
+ * The number of elements.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const count = <A, E, R>(self: Dataset<A, E, R>): Action<number, E, R> =>
+  action(self, {
+    name: "count",
+    task: (rows) => {
+      let n = 0
+      return Effect.map(
+        eachArray(rows, (values) => (n += values.length)),
+        () => n
+      )
+    },
+    drive: (run) => {
+      let sum = 0
+      return Effect.map(
+        run.tasks(all(run.partitions), (_, n) => Effect.sync(() => (sum += n))),
+        () => sum
+      )
+    }
+  })
+
+/**
+ * Folds each partition from a zero of its own, then the partitions' results from another, in the order of the partitions.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const aggregate: {
+  <A, U>(
+    zero: () => U,
+    add: (state: U, value: A) => U,
+    merge: (left: U, right: U) => U
+  ): <E, R>(self: Dataset<A, E, R>) => Action<U, E, R>
+  <A, E, R, U>(
+    self: Dataset<A, E, R>,
+    zero: () => U,
+    add: (state: U, value: A) => U,
+    merge: (left: U, right: U) => U
+  ): Action<U, E, R>
+} = dual(
+  4,
+  <A, E, R, U>(
+    self: Dataset<A, E, R>,
+    zero: () => U,
+    add: (state: U, value: A) => U,
+    merge: (left: U, right: U) => U
+  ): Action<U, E, R> =>
+    action(self, {
+      name: "aggregate",
+      task: (rows) =>
+        Effect.suspend(() => {
+          let state = zero()
+          return Effect.map(
+            eachArray(rows, (values) => {
+              for (const value of values) state = add(state, value)
+            }),
+            () => state
+          )
+        }),
+      drive: (run) => {
+        const states: Array<U> = []
+        return Effect.map(
+          run.tasks(all(run.partitions), (partition, state) => Effect.sync(() => (states[partition] = state))),
+          () => states.reduce(merge, zero())
+        )
+      }
+    })
+)
+
+/**
+ * {@link aggregate} with one function for both steps.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const fold: {
+  <A>(zero: () => A, f: (left: A, right: A) => A): <E, R>(self: Dataset<A, E, R>) => Action<A, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, zero: () => A, f: (left: A, right: A) => A): Action<A, E, R>
+} = dual(3, <A, E, R>(self: Dataset<A, E, R>, zero: () => A, f: (left: A, right: A) => A): Action<A, E, R> =>
+  aggregate(self, zero, f, f)
+)
+
+/**
+ * Combines all elements with an associative function; `None` without elements.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const reduce: {
+  <A>(f: (left: A, right: A) => A): <E, R>(self: Dataset<A, E, R>) => Action<Option.Option<A>, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, f: (left: A, right: A) => A): Action<Option.Option<A>, E, R>
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, f: (left: A, right: A) => A): Action<Option.Option<A>, E, R> =>
+  aggregate(
+    self,
+    () => Option.none<A>(),
+    (state, value) => Option.some(Option.isSome(state) ? f(state.value, value) : value),
+    (left, right) =>
+      Option.isNone(left) ? right : Option.isNone(right) ? left : Option.some(f(left.value, right.value))
+  )
+)
+
+/**
+ * The first `n` elements. Reads the first partition, then four times as many as before, until there are enough (as Spark); within a
+ * partition no more arrays than needed.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const take: {
+  (n: number): <A, E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R>
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R> => {
+  const taking = action(self, {
+    name: `take ${n}`,
+    task: (rows) => {
+      const taken: Array<A> = []
+      return Effect.map(
+        eachArray(Stream.take(rows, n), (values) => {
+          for (const value of values) taken.push(value)
+        }),
+        () => taken
+      )
+    },
+    drive: (run) =>
+      Effect.gen(function* () {
+        const found: Array<ReadonlyArray<A>> = []
+        const size = () => found.reduce((sum, values) => sum + values.length, 0)
+        for (let next = 0, round = 1; next < run.partitions && size() < n; round *= 4) {
+          const last = Math.min(run.partitions, next + round)
+          yield* run.tasks(
+            Array.from({ length: last - next }, (_, index) => next + index),
+            (partition, values) => Effect.sync(() => (found[partition] = values))
+          )
+          next = last
+        }
+        return found.flat().slice(0, n)
+      })
+  })
+  // Nothing is needed of the result, so nothing runs.
+  const wanted: Action<Array<A>, E, R> = n === 0
+    ? new Action({ ...taking.spec, drive: () => Effect.succeed([]) })
+    : taking
+  return checkedAction("take", whole("n", n, 0), wanted)
+})
+
+/**
+ * The first element, if there is one.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const first = <A, E, R>(self: Dataset<A, E, R>): Action<Option.Option<A>, E, R> =>
+  mapAction(take(self, 1), "first", (values) => (values.length === 0 ? Option.none() : Option.some(values[0] as A)))
+
+/**
+ * Whether there is no element. Reads as {@link take} of one does.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const isEmpty = <A, E, R>(self: Dataset<A, E, R>): Action<boolean, E, R> =>
+  mapAction(take(self, 1), "isEmpty", (values) => values.length === 0)
+
+/**
+ * Runs an effect for every element, where the element is.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const forEach: {
+  <A, X, E2, R2>(
+    f: (value: A) => Effect.Effect<X, E2, R2>
+  ): <E, R>(self: Dataset<A, E, R>) => Action<void, E | E2, R | R2>
+  <A, E, R, X, E2, R2>(self: Dataset<A, E, R>, f: (value: A) => Effect.Effect<X, E2, R2>): Action<void, E | E2, R | R2>
+} = dual(
+  2,
+  <A, E, R, X, E2, R2>(
+    self: Dataset<A, E, R>,
+    f: (value: A) => Effect.Effect<X, E2, R2>
+  ): Action<void, E | E2, R | R2> =>
+    action<A, E, R, void, void, E2, R2>(self, {
+      name: "forEach",
+      leaves: true,
+      task: (rows) => Stream.runForEach(rows, f),
+      drive: (run) => run.tasks(all(run.partitions), () => Effect.void)
+    })
+)
+
+/**
+ * Runs an effect for the stream of every partition, where the partition is.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const forEachPartition: {
+  <A, E, R, X, E2, R2>(
+    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Effect.Effect<X, E2, R2>
+  ): (self: Dataset<A, E, R>) => Action<void, E2, R2>
+  <A, E, R, X, E2, R2>(
+    self: Dataset<A, E, R>,
+    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Effect.Effect<X, E2, R2>
+  ): Action<void, E2, R2>
+} = dual(
+  2,
+  <A, E, R, X, E2, R2>(
+    self: Dataset<A, E, R>,
+    f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Effect.Effect<X, E2, R2>
+  ): Action<void, E2, R2> =>
+    new Action({
+      name: "forEachPartition",
+      leaves: true,
+      plan: self.plan,
+      eachPartition: true,
+      task: (rows, task) => Effect.asVoid(f(rows as Rows<A, E, R>, task)),
+      drive: (run) => Effect.flatMap(run.result, ({ tasks }) => run.tasks(all(tasks), () => Effect.void))
+    })
+)
+
+// Elements of an array as large as `range` makes them.
+const ARRAY = 8192
+
+/**
+ * The elements as one stream, partition after partition. The consumer's pace is the readers': one partition is read at a time and at
+ * most two arrays of it are ahead of the consumer. Ending the stream early ends the job.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const toStream = <A, E, R>(self: Dataset<A, E, R>): Stream.Stream<A, E | JobError, R | Engine> =>
+  Stream.callback<A, E | JobError, R | Engine>(
+    (queue) =>
+      action(self, {
+        name: "toStream",
+        retries: false,
+        task: (rows) => Stream.runForEachArray(rows, (values) => Queue.offerAll(queue, values)),
+        drive: (run) =>
+          Effect.forEach(all(run.partitions), (partition) => run.tasks([partition], () => Effect.void), {
+            discard: true
+          })
+      }).pipe(
+        Effect.matchCauseEffect({
+          onFailure: (cause) => Queue.failCause(queue, cause),
+          onSuccess: () => Queue.end(queue)
+        })
+      ),
+    { bufferSize: 2 * ARRAY }
+  )

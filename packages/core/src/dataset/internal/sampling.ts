@@ -1,0 +1,207 @@
+import { Effect, Stream } from "effect"
+import { dual } from "effect/Function"
+import * as Partitioner from "../../shuffle/Partitioner.ts"
+import * as Shuffle from "../../shuffle/Shuffle.ts"
+import { number } from "../../codec/internal/checks.ts"
+import { poisson, uniform } from "../../task/internal/sampler.ts"
+import { checked } from "./checked.ts"
+import { codecOr, exchange, type PairOptions, pairSide, partitioningOf, wireOf, written } from "./exchange.ts"
+import { type Dataset, narrow } from "./model.ts"
+
+/**
+ * A random part of the elements, the same one for the same seed and partitions.
+ *
+ * **Details**
+ *
+ * Without replacement each element is taken with probability `fraction` (0 to 1); with it, a Poisson number of times with that
+ * mean (`fraction` may be above 1). The size of the sample varies.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const sample: {
+  (options: SampleOptions): <A, E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, options: SampleOptions): Dataset<A, E, R>
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, options: SampleOptions): Dataset<A, E, R> =>
+  checked("sample", number("fraction", options.fraction, 0, options.withReplacement === true ? undefined : 1), () =>
+    narrow(self, {
+      _tag: "Sample",
+      fraction: options.fraction,
+      seed: options.seed,
+      withReplacement: options.withReplacement ?? false
+    })
+  )
+)
+
+/**
+ * What {@link sample} takes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SampleOptions {
+  readonly fraction: number
+  readonly seed: number
+  readonly withReplacement?: boolean | undefined
+}
+
+/**
+ * What {@link sampleByKey} takes besides the fractions.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SampleByKeyOptions {
+  readonly seed: number
+  /** Take a pair any number of times. Default `false`. */
+  readonly withReplacement?: boolean | undefined
+}
+
+/**
+ * Takes each pair with the probability of its key, or with replacement a Poisson number of times with that mean: 0 for a key that has
+ * none. The same pairs for the same seed and partitions. How many are taken of a key varies: {@link sampleByKeyExact} has a number.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const sampleByKey: {
+  <K>(
+    fraction: (key: K) => number,
+    options: SampleByKeyOptions
+  ): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
+  <K, V, E, R>(
+    self: Dataset<readonly [K, V], E, R>,
+    fraction: (key: K) => number,
+    options: SampleByKeyOptions
+  ): Dataset<readonly [K, V], E, R>
+} = dual(
+  3,
+  <K, V, E, R>(
+    self: Dataset<readonly [K, V], E, R>,
+    fraction: (key: K) => number,
+    { seed, withReplacement }: SampleByKeyOptions
+  ): Dataset<readonly [K, V], E, R> =>
+    narrow(self, {
+      _tag: "MapPartitions",
+      name: `SampleByKey seed ${seed}`,
+      oneToOne: false,
+      elementwise: false,
+      f: (rows: Stream.Stream<readonly [K, V], E, R>, task) => {
+        const next = uniform(seed, task.partition)
+        const part = partOf(fraction, withReplacement)
+        return withReplacement === true
+          ? Stream.flattenIterable(
+              Stream.map(rows, (pair) => Array.from({ length: poisson(next, part(pair[0])) }, () => pair))
+            )
+          : Stream.filter(rows, ([key]) => next() < part(key))
+      }
+    })
+)
+
+// A function of the program that yields no fraction has thrown.
+const partOf =
+  <K>(fraction: (key: K) => number, withReplacement: boolean | undefined) =>
+  (key: K): number => {
+    const part = fraction(key)
+    const problem = number("the fraction of a key", part, 0, withReplacement === true ? undefined : 1)
+    if (problem !== undefined) throw new RangeError(problem)
+    return part
+  }
+
+/**
+ * What {@link sampleByKeyExact} takes besides the fractions.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SampleByKeyExactOptions<in out K, in out V> extends SampleByKeyOptions, PairOptions<K, V> {}
+
+/**
+ * As {@link sampleByKey}, but exactly the fraction of the pairs of each key, rounded up, is taken.
+ *
+ * **Details**
+ *
+ * The pairs are moved by key and counted there, so a key may have more of them than memory holds. The same pairs for the same
+ * seed and order of the input.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const sampleByKeyExact: {
+  <K, V>(
+    fraction: (key: K) => number,
+    options: SampleByKeyExactOptions<K, V>
+  ): <E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
+  <K, V, E, R>(
+    self: Dataset<readonly [K, V], E, R>,
+    fraction: (key: K) => number,
+    options: SampleByKeyExactOptions<K, V>
+  ): Dataset<readonly [K, V], E, R>
+} = dual(
+  3,
+  <K, V, E, R>(
+    self: Dataset<readonly [K, V], E, R>,
+    fraction: (key: K) => number,
+    options: SampleByKeyExactOptions<K, V>
+  ): Dataset<readonly [K, V], E, R> => {
+    const key = codecOr(options.key)
+    const side = pairSide("sampleByKeyExact", key, codecOr(options.value))
+    const draw = options.withReplacement === true ? drawAgain : drawOnce
+    const part = partOf(fraction, options.withReplacement)
+    // Each key draws from numbers of its own, wherever it is.
+    const stream = Partitioner.hash(2 ** 31, { codec: key })
+    return exchange({
+      name: "sampleByKeyExact",
+      detail: `seed ${options.seed}`,
+      functions: [fraction],
+      inputs: [written(self, side, true)],
+      partitioning: partitioningOf(options, key),
+      keyed: true,
+      read: ([source]) => {
+        if (source === undefined) return Stream.empty
+        // The values of a key twice: they are counted, then drawn from.
+        const input = { wire: wireOf(side, source), slice: source.slice }
+        return Stream.flatMap(Shuffle.cogroup<K, readonly [V, V]>([input, input]), ([k, [all, values]]) =>
+          Stream.unwrap(
+            Effect.map(Stream.runCount(all), (count) => {
+              const times = draw(uniform(options.seed, stream.partition(k)), count, Math.ceil(count * part(k)))
+              return Stream.flattenIterable(
+                Stream.map(values, (value) => Array.from({ length: times() }, (): readonly [K, V] => [k, value]))
+              )
+            })
+          )
+        )
+      }
+    })
+  }
+)
+
+// How many times the next of `rows` values is taken when `wanted` of them are: each at most once, every choice as likely (Knuth's
+// algorithm S).
+const drawOnce = (next: () => number, rows: number, wanted: number) => {
+  let rest = rows
+  let missing = wanted
+  return (): number => {
+    if (!(next() * rest-- < missing)) return 0
+    missing--
+    return 1
+  }
+}
+
+// The same with replacement: of the draws that are missing each takes the next value with probability 1 / rest.
+const drawAgain = (next: () => number, rows: number, wanted: number) => {
+  let rest = rows
+  let missing = wanted
+  return (): number => {
+    const share = 1 / rest--
+    let times = 0
+    if (share === 1) times = missing
+    // Skips over the draws that take another value.
+    else for (let at = skip(next, share); at < missing; at += 1 + skip(next, share)) times++
+    missing -= times
+    return times
+  }
+}
+
+// How many times something with this probability does not happen before it does.
+const skip = (next: () => number, share: number): number => Math.floor(Math.log1p(-next()) / Math.log1p(-share))

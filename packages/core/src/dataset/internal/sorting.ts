@@ -1,0 +1,237 @@
+import { Effect, type Order, Stream } from "effect"
+import { dual } from "effect/Function"
+import * as Codec from "../../codec/Codec.ts"
+import * as Partitioner from "../../shuffle/Partitioner.ts"
+import type { Partitioning } from "../../plan/Plan.ts"
+import * as Shuffle from "../../shuffle/Shuffle.ts"
+import { optional, whole } from "../../codec/internal/checks.ts"
+import { uniform } from "../../task/internal/sampler.ts"
+import { codecOr, decodeMany, encodeMany, exchange, pairSide, type Side, wireOf, written } from "./exchange.ts"
+import { type Dataset, isDataset } from "./model.ts"
+
+// Keys of a partition, drawn at random, and of how many.
+interface KeySample {
+  readonly count: number
+  readonly keys: Uint8Array
+}
+
+// Keys that are looked at for each partition of the result (Spark's `RangePartitioner` takes 20, and three times as many of each input).
+const SAMPLE = 60
+
+const rangePartitioning = <A, K>(
+  name: string,
+  partitions: number | undefined,
+  order: Order.Order<K>,
+  key: Codec.Codec<K>,
+  keyOf: (row: A) => K
+): Partitioning => ({
+  _tag: "Range",
+  given: partitions !== undefined,
+  partitions: (upstream) => Math.max(1, partitions ?? upstream),
+  sample: (rows: Stream.Stream<A, unknown, unknown>, task) =>
+    Effect.suspend(() => {
+      const size = SAMPLE * Math.max(1, partitions ?? task.partitions)
+      const next = uniform(1, task.partition)
+      const keys: Array<K> = []
+      let count = 0
+      // Algorithm L (Li 1994): skips over rows instead of drawing a number for each.
+      let weight = 1
+      let skipTo = 0
+      return Effect.flatMap(
+        Stream.runForEachArray(rows, (values) =>
+          Effect.sync(() => {
+            const start = count
+            count += values.length
+            let i = 0
+            while (keys.length < size && i < values.length) keys.push(keyOf(values[i++] as A))
+            if (keys.length < size) return
+            if (skipTo === 0) {
+              weight = Math.exp(Math.log(1 - next()) / size)
+              skipTo = start + i + Math.floor(Math.log(1 - next()) / Math.log(1 - weight))
+            }
+            while (skipTo < count) {
+              if (skipTo >= start) keys[Math.floor(next() * size)] = keyOf(values[skipTo - start] as A)
+              weight *= Math.exp(Math.log(1 - next()) / size)
+              skipTo += 1 + Math.floor(Math.log(1 - next()) / Math.log(1 - weight))
+            }
+          })
+        ),
+        () => Effect.map(encodeMany(name, key, keys), (bytes): KeySample => ({ count, keys: bytes }))
+      )
+    }),
+  make: (samples, wanted) => {
+    const found = samples as ReadonlyArray<KeySample>
+    const most = Math.max(1, ...found.map((sample) => sample.count))
+    // As many of each input as its share of the rows.
+    const sample = found.flatMap(({ count, keys }) => {
+      const all = decodeMany(key, keys)
+      return all.slice(0, Math.max(1, Math.ceil(all.length * Math.min(1, count / most))))
+    })
+    return Partitioner.range({ partitions: wanted, sample, order })
+  }
+})
+
+/**
+ * How many partitions a sorted dataset has, and how what it is sorted by is encoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SortKeyOptions<in out K> {
+  /** At most this many, fewer where there are fewer different keys. Default: as many as there are. */
+  readonly partitions?: number | undefined
+  /** Default `Codec.plain`. */
+  readonly key?: Codec.Codec<K> | undefined
+}
+
+/**
+ * {@link SortKeyOptions}, and how the rows or values are encoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SortOptions<in out K, in out V> extends SortKeyOptions<K> {
+  /** Default `Codec.plain`. */
+  readonly value?: Codec.Codec<V> | undefined
+}
+
+const sortWith = <A, E, R, K, V>(
+  self: Dataset<A, E, R>,
+  side: Side<A, K, V>,
+  order: Order.Order<K>,
+  options: { readonly partitions?: number | undefined } | undefined,
+  make: (key: K, value: V) => A,
+  functions: ReadonlyArray<unknown>
+): Dataset<A, E, R> =>
+  exchange({
+    name: side.operator,
+    functions,
+    inputs: [written(self, side, false)],
+    partitioning: rangePartitioning(side.operator, options?.partitions, order, side.key, side.keyOf),
+    problem: optional(options?.partitions, (partitions) => whole("partitions", partitions)),
+    ordered: true,
+    keyed: false,
+    read: ([source]) =>
+      source === undefined ? Stream.empty : Shuffle.sort(wireOf(side, source), order, source.slice, make)
+  })
+
+/**
+ * Sorts the elements, over all partitions, by a key. Equal keys keep their order.
+ *
+ * **Details**
+ *
+ * Several keys are one tuple with the order of a tuple. A stage that samples the keys runs first, so the steps before run twice.
+ *
+ * **Example** (By length, then by letters)
+ *
+ * ```ts import.meta.vitest
+ * import { Dataset, Engine } from "@sluice/core"
+ * import { Effect, Order } from "effect"
+ *
+ * const sorted = Dataset.make("bb", "c", "aa", "a").pipe(
+ *   Dataset.sortBy((word) => [word.length, word] as const, Order.Tuple([Order.Number, Order.String])),
+ *   Dataset.collect
+ * )
+ *
+ * await Effect.runPromise(Effect.provide(sorted, Engine.layer)) // => ["a", "c", "aa", "bb"]
+ * ```
+ *
+ * @category shuffling
+ * @since 0.1.0
+ */
+export const sortBy: {
+  <A, K>(
+    f: (value: A) => K,
+    order: Order.Order<K>,
+    options?: SortOptions<K, A>
+  ): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R, K>(
+    self: Dataset<A, E, R>,
+    f: (value: A) => K,
+    order: Order.Order<K>,
+    options?: SortOptions<K, A>
+  ): Dataset<A, E, R>
+} = dual(
+  (args) => isDataset(args[0]),
+  <A, E, R, K>(
+    self: Dataset<A, E, R>,
+    f: (value: A) => K,
+    order: Order.Order<K>,
+    options?: SortOptions<K, A>
+  ): Dataset<A, E, R> =>
+    sortWith(
+      self,
+      {
+        operator: "sortBy",
+        key: codecOr(options?.key),
+        value: codecOr(options?.value),
+        keyOf: f,
+        valueOf: (row) => row
+      },
+      order,
+      options,
+      (_, row) => row,
+      [f, order]
+    )
+)
+
+/**
+ * Sorts the elements themselves, over all partitions.
+ *
+ * @category shuffling
+ * @since 0.1.0
+ */
+export const sort: {
+  <A>(order: Order.Order<A>, options?: SortKeyOptions<A>): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>, options?: SortKeyOptions<A>): Dataset<A, E, R>
+} = dual(
+  (args) => isDataset(args[0]),
+  <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>, options?: SortKeyOptions<A>): Dataset<A, E, R> =>
+    sortWith(
+      self,
+      {
+        operator: "sort",
+        key: codecOr(options?.key),
+        value: Codec.none,
+        keyOf: (row: A) => row,
+        valueOf: () => undefined
+      },
+      order,
+      options,
+      (row) => row,
+      [order]
+    )
+)
+
+/**
+ * Sorts pairs by their keys, over all partitions. Equal keys keep their order.
+ *
+ * @category shuffling
+ * @since 0.1.0
+ */
+export const sortByKey: {
+  <K>(
+    order: Order.Order<K>,
+    options?: SortKeyOptions<K>
+  ): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
+  <K, V, E, R>(
+    self: Dataset<readonly [K, V], E, R>,
+    order: Order.Order<K>,
+    options?: SortOptions<K, V>
+  ): Dataset<readonly [K, V], E, R>
+} = dual(
+  (args) => isDataset(args[0]),
+  <K, V, E, R>(
+    self: Dataset<readonly [K, V], E, R>,
+    order: Order.Order<K>,
+    options?: SortOptions<K, V>
+  ): Dataset<readonly [K, V], E, R> =>
+    sortWith(
+      self,
+      pairSide("sortByKey", codecOr(options?.key), codecOr(options?.value)),
+      order,
+      options,
+      (key, value): readonly [K, V] => [key, value],
+      [order]
+    )
+)

@@ -1,0 +1,187 @@
+import type { Effect, Result } from "effect"
+import { dual } from "effect/Function"
+import * as Condition from "../../task/Condition.ts"
+import { optional, type Problem, whole } from "../../codec/internal/checks.ts"
+import { checked } from "./checked.ts"
+import { type Dataset, isDataset, narrow } from "./model.ts"
+
+/**
+ * Applies a pure function to every element.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const map: {
+  <A, B>(f: (value: A) => B): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
+  <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => B): Dataset<B, E, R>
+} = dual(2, <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => B): Dataset<B, E, R> =>
+  narrow(self, { _tag: "Map", f })
+)
+
+/**
+ * Replaces every element by the elements of an iterable.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const flatMap: {
+  <A, B>(f: (value: A) => Iterable<B>): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
+  <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => Iterable<B>): Dataset<B, E, R>
+} = dual(2, <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => Iterable<B>): Dataset<B, E, R> =>
+  narrow(self, { _tag: "FlatMap", f })
+)
+
+/**
+ * Keeps the elements a predicate or a refinement holds for.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const filter: {
+  <A, B extends A>(refinement: (value: A) => value is B): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
+  <A>(predicate: (value: A) => boolean): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R, B extends A>(self: Dataset<A, E, R>, refinement: (value: A) => value is B): Dataset<B, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, predicate: (value: A) => boolean): Dataset<A, E, R>
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, f: (value: A) => boolean): Dataset<A, E, R> =>
+  narrow(self, { _tag: "Filter", f })
+)
+
+/**
+ * Keeps the rows whose columns meet conditions.
+ *
+ * **Details**
+ *
+ * As {@link filter}, but the conditions are data: a Parquet source skips the row groups whose statistics say that no row can match,
+ * unread. `explain` shows how many are left. Rows that a schema does not allow go unnoticed in those that are skipped.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const where: {
+  <A>(conditions: Condition.Where<NoInfer<A>>): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, conditions: Condition.Where<NoInfer<A>>): Dataset<A, E, R>
+} = dual(2, <A, E, R>(self: Dataset<A, E, R>, conditions: Condition.Where<A>): Dataset<A, E, R> => {
+  const where = Condition.columns(conditions)
+  return narrow(self, {
+    _tag: "Filter",
+    where,
+    f: (row: Readonly<Record<string, unknown>>) => Condition.matchesAll(where, row)
+  })
+})
+
+/**
+ * Maps and filters in one step: an element whose result is a `Result.fail` is dropped, as in Effect's `Array.filterMap`.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const filterMap: {
+  <A, B, X>(f: (value: A) => Result.Result<B, X>): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
+  <A, E, R, B, X>(self: Dataset<A, E, R>, f: (value: A) => Result.Result<B, X>): Dataset<B, E, R>
+} = dual(2, <A, E, R, B, X>(self: Dataset<A, E, R>, f: (value: A) => Result.Result<B, X>): Dataset<B, E, R> =>
+  narrow(self, { _tag: "FilterMap", f })
+)
+
+/**
+ * How many effects of {@link mapEffect} run at once in a partition, and whether their results keep the elements' order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MapEffectOptions {
+  /** Default 1. */
+  readonly concurrency?: number | "unbounded" | undefined
+  /** Emit results as they arrive. Default `false`. */
+  readonly unordered?: boolean | undefined
+}
+
+const badConcurrency = (concurrency: MapEffectOptions["concurrency"]): Problem =>
+  optional(concurrency, (value) =>
+    value === "unbounded" || whole("concurrency", value) === undefined
+      ? undefined
+      : `${whole("concurrency", value)}, or "unbounded"`
+  )
+
+/**
+ * Runs an effect for every element, a bounded number at once; a slow consumer stops it, and the first failure interrupts the
+ * others.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const mapEffect: {
+  <A, B, E2, R2>(
+    f: (value: A) => Effect.Effect<B, E2, R2>,
+    options?: MapEffectOptions
+  ): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E | E2, R | R2>
+  <A, E, R, B, E2, R2>(
+    self: Dataset<A, E, R>,
+    f: (value: A) => Effect.Effect<B, E2, R2>,
+    options?: MapEffectOptions
+  ): Dataset<B, E | E2, R | R2>
+} = dual(
+  (args) => isDataset(args[0]),
+  <A, E, R, B, E2, R2>(
+    self: Dataset<A, E, R>,
+    f: (value: A) => Effect.Effect<B, E2, R2>,
+    options?: MapEffectOptions
+  ): Dataset<B, E | E2, R | R2> =>
+    checked("mapEffect", badConcurrency(options?.concurrency), () =>
+      narrow(self, {
+        _tag: "MapEffect",
+        f,
+        concurrency: options?.concurrency ?? 1,
+        unordered: options?.unordered ?? false
+      })
+    )
+)
+
+/**
+ * Runs an effect for every element and keeps the element.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const tap: {
+  <A, X, E2, R2>(
+    f: (value: A) => Effect.Effect<X, E2, R2>
+  ): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E | E2, R | R2>
+  <A, E, R, X, E2, R2>(self: Dataset<A, E, R>, f: (value: A) => Effect.Effect<X, E2, R2>): Dataset<A, E | E2, R | R2>
+} = dual(
+  2,
+  <A, E, R, X, E2, R2>(self: Dataset<A, E, R>, f: (value: A) => Effect.Effect<X, E2, R2>): Dataset<A, E | E2, R | R2> =>
+    narrow(self, { _tag: "Tap", f })
+)
+
+/**
+ * Applies a pure function to whole arrays of elements, as large as they come out of the source (never empty).
+ *
+ * **When to use**
+ *
+ * Use for work that is cheaper on many elements at once. Array borders carry no meaning: they depend on file, format and the
+ * steps before.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const mapArray: {
+  <A, B>(f: (values: ReadonlyArray<A>) => ReadonlyArray<B>): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
+  <A, E, R, B>(self: Dataset<A, E, R>, f: (values: ReadonlyArray<A>) => ReadonlyArray<B>): Dataset<B, E, R>
+} = dual(2, <A, E, R, B>(self: Dataset<A, E, R>, f: (values: ReadonlyArray<A>) => ReadonlyArray<B>): Dataset<B, E, R> =>
+  narrow(self, { _tag: "MapArray", f })
+)
+
+/**
+ * Keeps some fields of each row. Directly above a Parquet source only these columns are read.
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const select: {
+  <A extends object, const K extends keyof A & string>(
+    ...columns: ReadonlyArray<K>
+  ): <E, R>(self: Dataset<A, E, R>) => Dataset<Pick<A, K>, E, R>
+} =
+  (...columns) =>
+  (self) =>
+    narrow(self, { _tag: "Select", columns })
