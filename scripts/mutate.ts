@@ -40,6 +40,8 @@ const modules = [
   "codec/internal/bytes",
   "shuffle/internal/output",
   "codec/internal/plain",
+  "shuffle/internal/keys",
+  "shuffle/internal/rows",
   "shuffle/internal/sorter",
   "shuffle/internal/table",
   "task/internal/chain"

@@ -63,4 +63,6 @@ export * as JobError from "./task/JobError.ts"
 /** @since 0.1.0 */
 export * as FormatError from "./storage/FormatError.ts"
 /** @since 0.1.0 */
+export * as ShuffleError from "./shuffle/ShuffleError.ts"
+/** @since 0.1.0 */
 export * as StorageError from "./storage/StorageError.ts"

@@ -1,11 +1,10 @@
 import type { Shuffle } from "@sluice/core"
 import { Effect } from "effect"
-import type { SpillFile } from "../../src/shuffle/internal/store.ts"
 
 /** A shuffle whose files are other than its store makes them. */
 export const withFiles = (
   shuffle: Shuffle.Shuffle["Service"],
-  change: (file: SpillFile, name: string) => Partial<SpillFile>
+  change: (file: Shuffle.SpillFile, name: string) => Partial<Shuffle.SpillFile>
 ): Shuffle.Shuffle["Service"] => ({
   ...shuffle,
   store: {

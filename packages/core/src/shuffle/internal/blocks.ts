@@ -1,7 +1,8 @@
 import * as zlib from "node:zlib"
 import { Effect } from "effect"
-import { Corrupt, type Reason } from "./model.ts"
-import type { Source } from "./store.ts"
+import { Malformed } from "../../codec/internal/bytes.ts"
+import { Corrupt, type Reason } from "../ShuffleError.ts"
+import type { Source } from "./model.ts"
 
 // A block in a file: magic, bytes stored, bytes of the rows, rows, 1 if compressed, crc32 of the five and of what is stored.
 const HEADER = 24
@@ -141,4 +142,21 @@ export class Blocks {
       return this.corrupt("a block does not decompress")
     }
   })
+}
+
+/** Runs what reads bytes that a checksum has vouched for: malformed ones were written by another codec. */
+export const trapMalformed = (read: () => void, file: string): Corrupt | undefined => {
+  try {
+    read()
+    return undefined
+  } catch (thrown) {
+    if (thrown instanceof Malformed) {
+      return new Corrupt({
+        file,
+        offset: 0,
+        detail: `${thrown.detail}; was it written by another version of the program?`
+      })
+    }
+    throw thrown
+  }
 }

@@ -1,4 +1,4 @@
-import type { Claim, Memory } from "./store.ts"
+import type { Claim, Memory } from "./model.ts"
 
 /**
  * A budget shared by all the operators of an executor's tasks. Each may hold an equal share of it; one that comes while others

@@ -1,5 +1,7 @@
-import { Schema } from "effect"
+import { Context, type Effect, Schema, type Scope } from "effect"
 import type { Codec } from "../../codec/Codec.ts"
+import type { Partitioner } from "../Partitioner.ts"
+import type { Reason } from "../ShuffleError.ts"
 
 /**
  * How values of one key become one. The functions may change their first argument and return it.
@@ -58,116 +60,101 @@ export const MapStatus = Schema.Struct({
 export type MapStatus = typeof MapStatus.Type
 
 /**
- * The disk, or the budget of the memory layer, is full.
+ * What crosses: all that the reduce side has to know.
  *
- * @category errors
+ * @category models
  * @since 0.1.0
  */
-export class NoSpace extends Schema.TaggedError<NoSpace>("@sluice/core/ShuffleError/NoSpace")("NoSpace", {
-  file: Schema.String,
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return `no space left for ${this.file}: ${this.detail}`
-  }
+export interface Wire<in out K, in out V> {
+  /** Unique among the shuffles alive, usable as a file name: `<job>-<stage>`. */
+  readonly id: string
+  /** Named in errors: `reduceByKey`. */
+  readonly operator: string
+  /** For a hash partitioner, the same codec as the partitioner's. */
+  readonly key: Codec<K>
+  readonly value: Codec<V>
 }
 
 /**
- * A file is not what was written: its checksum or its length is wrong.
+ * What a map task writes: which rows become which keys and values, and where they go.
  *
- * @category errors
+ * @category models
  * @since 0.1.0
  */
-export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/ShuffleError/Corrupt")("Corrupt", {
-  file: Schema.String,
-  /** Byte of the file at which the bad block begins. */
-  offset: Schema.Number,
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return `${this.file} is corrupt at byte ${this.offset}: ${this.detail}`
-  }
+export interface Exchange<in out Row, in out K, in out V> extends Wire<K, V> {
+  readonly partitioner: Partitioner<K>
+  readonly keyOf: (row: Row) => K
+  readonly valueOf: (row: Row) => V
 }
 
 /**
- * A file is not there any more.
+ * What a reduce task reads: the partitions `from` (inclusive) to `to` (exclusive) of some map outputs. One partition of all outputs as
+ * a rule; several when small ones are coalesced; part of the outputs when a skewed one is split.
  *
- * @category errors
+ * @category models
  * @since 0.1.0
  */
-export class Missing extends Schema.TaggedError<Missing>("@sluice/core/ShuffleError/Missing")("Missing", {
-  file: Schema.String
-}) {
-  override get message(): string {
-    return `${this.file} is missing`
-  }
+export interface Slice {
+  readonly statuses: ReadonlyArray<MapStatus>
+  readonly from: number
+  readonly to: number
+}
+
+/** Bytes that can be read by range. */
+export interface Source {
+  readonly file: string
+  /** Exactly these bytes, or `Corrupt` when the file is shorter. */
+  readonly read: (offset: number, length: number) => Effect.Effect<Buffer, Reason>
+}
+
+/** A file being written, then read. Writes and reads are by blocks, never by rows. */
+export interface SpillFile extends Source {
+  readonly append: (parts: ReadonlyArray<Uint8Array>) => Effect.Effect<void, Reason>
+  /** The file outlives its scope. */
+  readonly keep: Effect.Effect<void>
+}
+
+/** Where map outputs and runs lie. */
+export interface Store {
+  /** A new file, deleted with the scope unless kept. */
+  readonly create: (shuffle: string, name: string) => Effect.Effect<SpillFile, Reason, Scope.Scope>
+  /** The output of a map task, wherever it lies. A layer that fetches from other processes replaces this. */
+  readonly open: (status: MapStatus) => Effect.Effect<Source, Reason, Scope.Scope>
+  readonly remove: (shuffle: string) => Effect.Effect<void>
+  /** Deletes one output of a map task, which another has replaced. */
+  readonly discard: (status: MapStatus) => Effect.Effect<void>
+  /** Whether blocks written now should be compressed. */
+  readonly compress: () => boolean
+}
+
+/** What one task's operator holds of the executor's memory. */
+export interface Claim {
+  /** Asks to hold `bytes` in all. When it says no, the operator spills and asks again for what is left. */
+  readonly resize: (bytes: number) => boolean
+  readonly release: () => void
+}
+
+/** The memory budget that all tasks of an executor share, and the sizes that follow from it. */
+export interface Memory {
+  readonly total: number
+  readonly blockBytes: number
+  readonly claim: () => Claim
 }
 
 /**
- * A row cannot be encoded.
+ * Holds map outputs and spilled runs.
  *
- * @category errors
+ * @category services
  * @since 0.1.0
  */
-export class CodecFailed extends Schema.TaggedError<CodecFailed>("@sluice/core/ShuffleError/CodecFailed")(
-  "CodecFailed",
+export class Shuffle extends Context.Service<
+  Shuffle,
   {
-    /** Where in the row, as in `row.user.onClick`. */
-    path: Schema.String,
-    /** What was met there, as in `function`. */
-    found: Schema.String
+    /** Deletes the map outputs of a shuffle. */
+    readonly remove: (shuffle: string) => Effect.Effect<void>
+    readonly store: Store
+    readonly memory: Memory
+    /** What of its settings cannot be: every job fails with it. */
+    readonly invalid?: string | undefined
   }
-) {
-  override get message(): string {
-    return `${this.path}: ${this.found} cannot be encoded`
-  }
-}
-
-/**
- * The values of a group larger than memory were asked for after the next group had been taken.
- *
- * @category errors
- * @since 0.1.0
- */
-export class GroupPassed extends Schema.TaggedError<GroupPassed>("@sluice/core/ShuffleError/GroupPassed")(
-  "GroupPassed",
-  {}
-) {
-  override get message(): string {
-    return "the values of a group that does not fit into memory can be read once, before the next group is taken"
-  }
-}
-
-/**
- * The file system failed in another way.
- *
- * @category errors
- * @since 0.1.0
- */
-export class Unavailable extends Schema.TaggedError<Unavailable>("@sluice/core/ShuffleError/Unavailable")(
-  "Unavailable",
-  {
-    file: Schema.String,
-    detail: Schema.String
-  }
-) {
-  override get message(): string {
-    return `${this.file}: ${this.detail}`
-  }
-}
-
-/**
- * What can be wrong.
- *
- * @category errors
- * @since 0.1.0
- */
-export const Reason = Schema.Union([NoSpace, Corrupt, Missing, CodecFailed, GroupPassed, Unavailable])
-
-/**
- * What can be wrong.
- *
- * @category errors
- * @since 0.1.0
- */
-export type Reason = typeof Reason.Type
+>()("@sluice/core/Shuffle") {}

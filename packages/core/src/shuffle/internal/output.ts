@@ -1,8 +1,8 @@
 import { Effect } from "effect"
-import type { MapStatus, Reason } from "./model.ts"
+import type { Reason } from "../ShuffleError.ts"
 import { type Block, storeAll, storedLength } from "./blocks.ts"
 import { Writer } from "../../codec/internal/bytes.ts"
-import type { Claim, SpillFile, Store } from "./store.ts"
+import type { Claim, MapStatus, SpillFile, Store } from "./model.ts"
 
 /** The rows of one reduce partition that are still in memory. */
 class Bucket {

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit } from "effect"
 import { type Block, Blocks, storeAll, storedLength } from "../../../src/shuffle/internal/blocks.ts"
-import { Corrupt } from "../../../src/shuffle/internal/model.ts"
+import { Corrupt } from "../../../src/shuffle/ShuffleError.ts"
 
 const header = 24
 

@@ -4,7 +4,8 @@ import { Order } from "effect"
 import * as fc from "fast-check"
 import { type Block } from "../../../src/shuffle/internal/blocks.ts"
 import { Malformed, Writer } from "../../../src/codec/internal/bytes.ts"
-import { byHash, byOrder, type Kind, Rows } from "../../../src/shuffle/internal/sorter.ts"
+import { byHash, byOrder, type Kind } from "../../../src/shuffle/internal/keys.ts"
+import { Rows } from "../../../src/shuffle/internal/rows.ts"
 
 const layout = { key: Codec.plain, values: [Codec.plain, Codec.plain] }
 

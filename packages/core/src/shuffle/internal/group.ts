@@ -1,0 +1,262 @@
+import { Array as Arr, Cause, Deferred, Effect, Stream } from "effect"
+import { type Codec, none } from "../../codec/Codec.ts"
+import { Reader, Writer } from "../../codec/internal/bytes.ts"
+import { skipPlain } from "../../codec/internal/plain.ts"
+import { GroupPassed, type Reason, type ShuffleError } from "../ShuffleError.ts"
+import { byHash } from "./keys.ts"
+import { Shuffle, type Slice, type Wire } from "./model.ts"
+import { CHUNK, layoutOf, loaded, pulling } from "./read.ts"
+import type { Rows } from "./rows.ts"
+import { type Cursor, Key, type Merge } from "./sorter.ts"
+
+/**
+ * The keys with a stream of their values, which may be larger than memory. Values come in the order of the map tasks. A group that
+ * is not read is skipped; one larger than memory can be read once, and has to be begun before the next is taken (others at any time).
+ *
+ * @category shuffling
+ * @since 0.1.0
+ */
+export const group = <K, V>(
+  wire: Wire<K, V>,
+  slice: Slice
+): Stream.Stream<readonly [K, Stream.Stream<V, ShuffleError>], ShuffleError, Shuffle> =>
+  Stream.map(cogroup<K, readonly [V]>([{ wire, slice }]), ([key, [values]]) => [key, values] as const)
+/**
+ * One of the inputs of a {@link cogroup}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Input<in out K, in out V> {
+  readonly wire: Wire<K, V>
+  readonly slice: Slice
+}
+
+/**
+ * The keys of several inputs, partitioned alike, with a stream of the values of each, and whether they are many: the values of
+ * other keys are few enough to be held. As {@link group} otherwise; the streams of a large group are read in the order of the inputs.
+ *
+ * @category shuffling
+ * @since 0.1.0
+ */
+export const cogroup = <K, const Values extends ReadonlyArray<unknown>>(inputs: {
+  readonly [I in keyof Values]: Input<K, Values[I]>
+}): Stream.Stream<
+  readonly [K, { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }, boolean],
+  ShuffleError,
+  Shuffle
+> => {
+  const all: ReadonlyArray<Input<K, unknown>> = inputs
+  // One stream for each input, in their order: what the mapped type says.
+  type Group = readonly [K, { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }, boolean]
+  return pulling(
+    Effect.map(groups(all), (next) => next as Effect.Effect<ReadonlyArray<Group> | undefined, ShuffleError>)
+  )
+}
+
+type Values = Stream.Stream<unknown, ShuffleError>
+
+// An array made when the stream runs. There is one for every group, so what it costs to make one counts (`Stream.suspend` keeps
+// each in a weak map).
+const lazy = (make: () => ReadonlyArray<unknown>): Values =>
+  Stream.fromPull(
+    Effect.sync(() => {
+      let done = false
+      return Effect.suspend(() => {
+        if (done) return Cause.done()
+        done = true
+        const values = make()
+        return Arr.isReadonlyArrayNonEmpty(values) ? Effect.succeed(values) : Cause.done()
+      })
+    })
+  )
+
+// Values that lie one after another in a buffer.
+const decoded = (codec: Codec<unknown>, bytes: Buffer, count: number): Values =>
+  count === 0
+    ? Stream.empty
+    : lazy(() => {
+        const reader = new Reader(bytes)
+        const values: Array<unknown> = []
+        for (let i = 0; i < count; i++) values.push(codec.read(reader))
+        return values
+      })
+
+const groups = Effect.fnUntraced(function* <K>(inputs: ReadonlyArray<Input<K, unknown>>) {
+  const wires = inputs.map(({ wire }) => wire)
+  const [first] = wires
+  if (first === undefined) return Effect.succeed(undefined)
+  const { fail, sorter } = yield* loaded(
+    first.operator,
+    byHash,
+    layoutOf(
+      first.key,
+      wires.map(({ value }) => value)
+    ),
+    inputs.map(({ slice, wire }) => ({ shuffle: wire.id, slice }))
+  )
+  const reader = new Reader(Buffer.alloc(0))
+  const keyAt = (bytes: Buffer, start: number): K => {
+    reader.bytes = bytes
+    reader.position = start
+    reader.end = bytes.length
+    return first.key.read(reader)
+  }
+  if (sorter.runs.length === 0) return groupsInMemory(wires, sorter.rows, keyAt)
+  const { memory } = yield* Shuffle
+  const merge = yield* Effect.mapError(sorter.merged, fail)
+  return Effect.mapError(groupsOnDisk(wires, merge, keyAt, Math.max(memory.blockBytes, memory.total / 16), fail), fail)
+})
+
+const groupsInMemory = <K>(
+  wires: ReadonlyArray<Wire<K, unknown>>,
+  rows: Rows,
+  keyAt: (bytes: Buffer, start: number) => K
+) => {
+  const order = rows.sorted()
+  const values = (wire: Wire<K, unknown>, from: number, to: number): Values => {
+    if (from === to) return Stream.empty
+    const decode = (start: number, end: number) => {
+      const reader = new Reader(Buffer.alloc(0))
+      const items: Array<unknown> = []
+      for (let i = start; i < end; i++) {
+        const n = order[i]
+        reader.bytes = rows.blocks[rows.where[n]]
+        reader.position = rows.offset[n]
+        reader.end = reader.bytes.length
+        if (wire.key.id !== none.id) skipPlain(reader)
+        items.push(wire.value.read(reader))
+      }
+      return items
+    }
+    if (to - from <= CHUNK) return lazy(() => decode(from, to))
+    return Stream.flatMap(Stream.range(0, Math.ceil((to - from) / CHUNK) - 1), (chunk) =>
+      Stream.fromArray(decode(from + chunk * CHUNK, Math.min(to, from + (chunk + 1) * CHUNK)))
+    )
+  }
+  const { starts } = rows
+  let at = 0
+  return Effect.sync(() => {
+    if (at >= starts.length) return undefined
+    const chunk: Array<readonly [K, ReadonlyArray<Values>, boolean]> = []
+    for (const stop = Math.min(starts.length, at + CHUNK); at < stop; at++) {
+      const start = starts[at]
+      const end = at + 1 < starts.length ? starts[at + 1] : order.length
+      const leader = order[start]
+      const streams: Array<Values> = []
+      let from = start
+      for (let input = 0; input < wires.length - 1; input++) {
+        let to = from
+        while (to < end && rows.inputs[rows.where[order[to]]] === input) to++
+        streams.push(values(wires[input], from, to))
+        from = to
+      }
+      streams.push(values(wires[wires.length - 1], from, end))
+      chunk.push([keyAt(rows.blocks[rows.where[leader]], rows.offset[leader]), streams, end - start > CHUNK])
+    }
+    return chunk
+  })
+}
+
+// A group too large to be gathered: its values are read from the merge itself.
+class Large {
+  readonly key: Key
+  passed = false
+  /** The inputs whose streams have begun. */
+  readonly begun = new Set<number>()
+  /** Done when the stream that reads now has ended. */
+  reading: Deferred.Deferred<void> | undefined
+  constructor(key: Key) {
+    this.key = key
+  }
+}
+
+const groupsOnDisk = <K>(
+  wires: ReadonlyArray<Wire<K, unknown>>,
+  merge: Merge,
+  keyAt: (bytes: Buffer, start: number) => K,
+  limit: number,
+  fail: (reason: Reason) => ShuffleError
+): Effect.Effect<ReadonlyArray<readonly [K, ReadonlyArray<Values>, boolean]> | undefined, Reason> => {
+  let large: Large | undefined
+
+  const live = (group: Large, input: number, gathered: Values): Values => {
+    const { value } = wires[input]
+    const reader = new Reader(Buffer.alloc(0))
+    const some: Effect.Effect<ReadonlyArray<unknown> | undefined, Reason> = Effect.suspend(() => {
+      const items: Array<unknown> = []
+      for (let cursor = merge.current; items.length < CHUNK; cursor = merge.current) {
+        if (cursor === undefined || cursor.input > input || !group.key.equals(cursor)) break
+        if (cursor.input === input) {
+          reader.bytes = cursor.bytes
+          reader.position = cursor.keyEnd
+          reader.end = cursor.end
+          items.push(value.read(reader))
+        }
+        if (!merge.step()) return Effect.andThen(merge.refill, items.length > 0 ? Effect.succeed(items) : some)
+      }
+      return Effect.succeed(items.length > 0 ? items : undefined)
+    })
+    return Stream.unwrap(
+      Effect.gen(function* () {
+        if (group.passed || group.reading !== undefined || [...group.begun].some((begun) => begun >= input)) {
+          return yield* fail(new GroupPassed({}))
+        }
+        group.begun.add(input)
+        const done = (group.reading = yield* Deferred.make<void>())
+        yield* Effect.addFinalizer(() =>
+          Effect.suspend(() => {
+            group.reading = undefined
+            return Deferred.succeed(done, undefined)
+          })
+        )
+        return Stream.concat(gathered, pulling(Effect.succeed(Effect.mapError(some, fail))))
+      })
+    )
+  }
+
+  const pass = (group: Large): Effect.Effect<void, Reason> =>
+    Effect.gen(function* () {
+      // Lets a fiber that was given the group begin with it.
+      yield* Effect.yieldNow
+      while (group.reading !== undefined) yield* Deferred.await(group.reading)
+      group.passed = true
+      while (merge.current !== undefined && group.key.equals(merge.current)) {
+        if (!merge.step()) yield* merge.refill
+      }
+    })
+
+  return Effect.gen(function* () {
+    if (large !== undefined) {
+      yield* pass(large)
+      large = undefined
+    }
+    const chunk: Array<readonly [K, ReadonlyArray<Values>, boolean]> = []
+    let total = 0
+    while (merge.current !== undefined && chunk.length < CHUNK && total < limit) {
+      const key = new Key(merge.current)
+      const k = keyAt(merge.current.bytes, merge.current.start)
+      const writers = wires.map(() => new Writer(64))
+      const counts = wires.map(() => 0)
+      let bytes = 0
+      let last = 0
+      while (merge.current !== undefined && bytes < limit && key.equals(merge.current)) {
+        const cursor: Cursor = merge.current
+        last = cursor.input
+        writers[last].copy(cursor.bytes, cursor.keyEnd, cursor.end)
+        counts[last]++
+        bytes += cursor.end - cursor.keyEnd + 1
+        if (!merge.step()) yield* merge.refill
+      }
+      const gathered = wires.map(({ value }, input) => decoded(value, writers[input].take(), counts[input]))
+      total += bytes
+      if (merge.current !== undefined && key.equals(merge.current)) {
+        const group = (large = new Large(key))
+        chunk.push([k, gathered.map((values, input) => (input < last ? values : live(group, input, values))), true])
+        break
+      }
+      chunk.push([k, gathered, false])
+    }
+    return chunk.length === 0 ? undefined : chunk
+  })
+}

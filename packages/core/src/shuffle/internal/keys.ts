@@ -1,0 +1,98 @@
+import { Order } from "effect"
+import { type Codec, none } from "../../codec/Codec.ts"
+import { Reader } from "../../codec/internal/bytes.ts"
+import {
+  compareStrings,
+  hashBytes,
+  numberPrefix,
+  prefix,
+  readPlain,
+  skipPlain,
+  stringPrefix
+} from "../../codec/internal/plain.ts"
+
+/** How keys are put in order. */
+export interface Kind {
+  readonly name: "hash" | "string" | "number" | "order"
+  readonly order: (self: unknown, that: unknown) => number
+}
+
+/** Equal keys together, in no order that means anything: by two hashes, then by bytes. */
+export const byHash: Kind = { name: "hash", order: () => 0 }
+
+/** By an order. Those of strings and numbers work on bytes. */
+export const byOrder = <K>(order: Order.Order<K>): Kind => {
+  const given: unknown = order
+  return {
+    name: given === Order.String ? "string" : given === Order.Number ? "number" : "order",
+    // Keys come out of the codec of the order's own type.
+    order: (self, that) => order(self as K, that as K)
+  }
+}
+
+/** Bytes of the encodings an operator meets: what a record consists of. */
+export interface Layout {
+  readonly key: Codec<unknown>
+  /** By input. */
+  readonly values: ReadonlyArray<Codec<unknown>>
+}
+
+export const skip = (codec: Codec<unknown>, reader: Reader): void => {
+  // Every codec but `none` writes plain data.
+  if (codec.id !== none.id) skipPlain(reader)
+}
+
+export const a = new Reader(Buffer.alloc(0))
+export const b = new Reader(Buffer.alloc(0))
+
+export const point = (reader: Reader, bytes: Buffer, position: number): void => {
+  reader.bytes = bytes
+  reader.position = position
+  reader.end = bytes.length
+  reader.depth = 0
+}
+
+/** Compares keys whose prefixes are equal. `a` and `b` stand at the keys. */
+export const compareKeys = (kind: Kind, key: Codec<unknown>): number => {
+  switch (kind.name) {
+    case "string":
+      return compareStrings(a, b)
+    case "number":
+      return 0
+    case "order":
+      return kind.order(key.read(a), key.read(b))
+    case "hash": {
+      const startA = a.position
+      const startB = b.position
+      skip(key, a)
+      skip(key, b)
+      const lengthA = a.position - startA
+      const lengthB = b.position - startB
+      const length = lengthA < lengthB ? lengthA : lengthB
+      const bytesA = a.bytes
+      const bytesB = b.bytes
+      for (let i = 0; i < length; i++) {
+        const difference = bytesA[startA + i] - bytesB[startB + i]
+        if (difference !== 0) return difference
+      }
+      return lengthA - lengthB
+    }
+  }
+}
+
+/** Computes the prefix of the key between two positions of a buffer, and leaves `reader` anywhere. */
+export const prefixOf = (kind: Kind, reader: Reader, start: number, end: number): void => {
+  switch (kind.name) {
+    case "hash":
+      return hashBytes(reader.bytes, start, end)
+    case "string":
+      reader.position = start
+      return stringPrefix(reader)
+    case "number":
+      reader.position = start
+      return numberPrefix(Number(readPlain(reader)))
+    case "order":
+      prefix.high = 0
+      prefix.low = 0
+  }
+}

@@ -1,0 +1,346 @@
+import { none } from "../../codec/Codec.ts"
+import { Malformed, Reader } from "../../codec/internal/bytes.ts"
+import { asciiLength, hashBytes, prefix, skipPlain } from "../../codec/internal/plain.ts"
+import type { Block } from "./blocks.ts"
+import { a, b, compareKeys, type Kind, type Layout, point, prefixOf } from "./keys.ts"
+
+const grow = (array: Uint32Array): Uint32Array<ArrayBuffer> => {
+  const grown = new Uint32Array(array.length * 2)
+  grown.set(array)
+  return grown
+}
+
+const digitAt = (bytes: Uint8Array, at: number, length: number): number => {
+  if (length >= 6) {
+    return (
+      ((bytes[at] << 8) | bytes[at + 1]) * 4294967296 +
+      (((bytes[at + 2] << 24) | (bytes[at + 3] << 16) | (bytes[at + 4] << 8) | bytes[at + 5]) >>> 0)
+    )
+  }
+  let digit = 0
+  for (let i = 0; i < 6; i++) digit = digit * 256 + (i < length ? bytes[at + i] : 0)
+  return digit
+}
+
+// Sorts a range by its digits, stable: insertion within short pieces, then merges.
+const sortDigits = (
+  order: Uint32Array,
+  digits: Float64Array,
+  spare: Uint32Array,
+  spareDigits: Float64Array,
+  start: number,
+  end: number
+): void => {
+  const PIECE = 16
+  for (let from = start; from < end; from += PIECE) {
+    const to = Math.min(from + PIECE, end)
+    for (let i = from + 1; i < to; i++) {
+      const digit = digits[i]
+      const item = order[i]
+      let j = i - 1
+      while (j >= from && digits[j] > digit) {
+        digits[j + 1] = digits[j]
+        order[j + 1] = order[j]
+        j--
+      }
+      digits[j + 1] = digit
+      order[j + 1] = item
+    }
+  }
+  let fromOrder = order
+  let fromDigits = digits
+  let toOrder = spare
+  let toDigits = spareDigits
+  for (let width = PIECE; width < end - start; width *= 2) {
+    for (let from = start; from < end; from += 2 * width) {
+      const middle = Math.min(from + width, end)
+      const to = Math.min(from + 2 * width, end)
+      let left = from
+      let right = middle
+      for (let out = from; out < to; out++) {
+        if (right >= to || (left < middle && fromDigits[left] <= fromDigits[right])) {
+          toDigits[out] = fromDigits[left]
+          toOrder[out] = fromOrder[left++]
+        } else {
+          toDigits[out] = fromDigits[right]
+          toOrder[out] = fromOrder[right++]
+        }
+      }
+    }
+    const swapOrder = fromOrder
+    const swapDigits = fromDigits
+    fromOrder = toOrder
+    fromDigits = toDigits
+    toOrder = swapOrder
+    toDigits = swapDigits
+  }
+  if (fromOrder !== order) {
+    order.set(fromOrder.subarray(start, end), start)
+    digits.set(fromDigits.subarray(start, end), start)
+  }
+}
+
+/** Records as bytes, and where each begins. */
+export class Rows {
+  readonly kind: Kind
+  readonly layout: Layout
+  count = 0
+  bytes = 0
+  blocks: Array<Buffer> = []
+  /** The input each block came from. */
+  inputs: Array<number> = []
+  where = new Uint32Array(256)
+  offset = new Uint32Array(256)
+  high = new Uint32Array(256)
+  low = new Uint32Array(256)
+  /** Bytes of each key. */
+  size = new Uint32Array(256)
+  /** Where the groups begin in what {@link sorted} gave; by hash only. */
+  starts = new Uint32Array(0)
+  /** Decoded keys, for an order that bytes do not have. */
+  keys: Array<unknown> = []
+
+  constructor(kind: Kind, layout: Layout) {
+    this.kind = kind
+    this.layout = layout
+  }
+
+  /**
+   * Bytes held: the blocks, the arrays, those that {@link sorted} will make, and three times their encoded size for decoded keys.
+   */
+  get held(): number {
+    return (
+      this.bytes +
+      24 * this.where.length +
+      24 * this.count +
+      (this.kind.name === "order" ? 2 * this.bytes + 32 * this.count : 0)
+    )
+  }
+
+  add(block: Block, input: number): void {
+    const reader = new Reader(block.bytes)
+    const { key, values } = this.layout
+    const value = values[input]
+    const keyed = key.id !== none.id
+    const valued = value.id !== none.id
+    const { kind } = this
+    const index = this.blocks.length
+    for (let i = 0; i < block.rows; i++) {
+      if (this.count === this.where.length) {
+        this.where = grow(this.where)
+        this.offset = grow(this.offset)
+        this.high = grow(this.high)
+        this.low = grow(this.low)
+        this.size = grow(this.size)
+      }
+      const start = reader.position
+      const n = this.count++
+      this.where[n] = index
+      this.offset[n] = start
+      if (kind.name === "order") this.keys.push(key.read(reader))
+      else if (keyed) {
+        skipPlain(reader)
+        const end = reader.position
+        if (kind.name === "hash") hashBytes(block.bytes, start, end)
+        else {
+          prefixOf(kind, reader, start, end)
+          reader.position = end
+        }
+        this.high[n] = prefix.high
+        this.low[n] = prefix.low
+        this.size[n] = end - start
+      }
+      if (valued) skipPlain(reader)
+    }
+    if (reader.position !== reader.end) throw new Malformed("a block has more than its rows")
+    this.blocks.push(block.bytes)
+    this.inputs.push(input)
+    this.bytes += block.bytes.length
+  }
+
+  compare(i: number, j: number): number {
+    const highI = this.high[i]
+    const highJ = this.high[j]
+    if (highI !== highJ) return highI < highJ ? -1 : 1
+    const lowI = this.low[i]
+    const lowJ = this.low[j]
+    if (lowI !== lowJ) return lowI < lowJ ? -1 : 1
+    if (this.kind.name === "order") return this.kind.order(this.keys[i], this.keys[j])
+    if (this.kind.name === "number") return 0
+    point(a, this.blocks[this.where[i]], this.offset[i])
+    point(b, this.blocks[this.where[j]], this.offset[j])
+    return compareKeys(this.kind, this.layout.key)
+  }
+
+  /** The records in order, equal keys as they came. */
+  sorted(): Uint32Array {
+    switch (this.kind.name) {
+      case "hash":
+        return this.grouped()
+      case "string":
+        return this.byDigits()
+      default:
+        return this.byComparing(Uint32Array.from({ length: this.count }, (_, i) => i))
+    }
+  }
+
+  // By merges: stable, and an order that contradicts itself cannot lead it astray.
+  private byComparing(from: Uint32Array<ArrayBuffer>): Uint32Array {
+    const count = from.length
+    const PIECE = 12
+    for (let start = 0; start < count; start += PIECE) {
+      const end = Math.min(start + PIECE, count)
+      for (let i = start + 1; i < end; i++) {
+        const item = from[i]
+        let j = i - 1
+        while (j >= start && this.compare(from[j], item) > 0) {
+          from[j + 1] = from[j]
+          j--
+        }
+        from[j + 1] = item
+      }
+    }
+    let to = new Uint32Array(count)
+    for (let width = PIECE; width < count; width *= 2) {
+      for (let start = 0; start < count; start += 2 * width) {
+        const middle = Math.min(start + width, count)
+        const end = Math.min(start + 2 * width, count)
+        if (middle === end || this.compare(from[middle - 1], from[middle]) <= 0) {
+          to.set(from.subarray(start, end), start)
+          continue
+        }
+        let left = start
+        let right = middle
+        let out = start
+        while (left < middle && right < end) {
+          to[out++] = this.compare(from[left], from[right]) <= 0 ? from[left++] : from[right++]
+        }
+        while (left < middle) to[out++] = from[left++]
+        while (right < end) to[out++] = from[right++]
+      }
+      const swap = from
+      from = to
+      to = swap
+    }
+    return from
+  }
+
+  private sameKey(i: number, j: number): boolean {
+    const size = this.size[i]
+    if (size !== this.size[j]) return false
+    const bytesI = this.blocks[this.where[i]]
+    const bytesJ = this.blocks[this.where[j]]
+    const startI = this.offset[i]
+    const startJ = this.offset[j]
+    for (let k = 0; k < size; k++) if (bytesI[startI + k] !== bytesJ[startJ + k]) return false
+    return true
+  }
+
+  // Every record finds its group in a hash table, only the groups are sorted, and the records are then dealt out.
+  private grouped(): Uint32Array {
+    const { count, high, low } = this
+    let size = 1024
+    while (size < 2 * count) size *= 2
+    const mask = size - 1
+    const slots = new Int32Array(size).fill(-1)
+    const groupOf = new Int32Array(count)
+    const leaders: Array<number> = []
+    const sizes: Array<number> = []
+    for (let i = 0; i < count; i++) {
+      let slot = low[i] & mask
+      for (;;) {
+        const group = slots[slot]
+        if (group < 0) {
+          slots[slot] = groupOf[i] = leaders.length
+          leaders.push(i)
+          sizes.push(1)
+          break
+        }
+        const leader = leaders[group]
+        if (low[leader] === low[i] && high[leader] === high[i] && this.sameKey(leader, i)) {
+          groupOf[i] = group
+          sizes[group]++
+          break
+        }
+        slot = (slot + 1) & mask
+      }
+    }
+    const next = new Uint32Array(leaders.length)
+    const starts = new Uint32Array(leaders.length)
+    let at = 0
+    let n = 0
+    for (const leader of this.byComparing(Uint32Array.from(leaders))) {
+      const group = groupOf[leader]
+      next[group] = starts[n++] = at
+      at += sizes[group]
+    }
+    this.starts = starts
+    const order = new Uint32Array(count)
+    for (let i = 0; i < count; i++) order[next[groupOf[i]]++] = i
+    return order
+  }
+
+  // Strings, six bytes at a time: numbers are sorted, and only records that are equal so far are looked at again.
+  private byDigits(): Uint32Array {
+    const { count } = this
+    const order = new Uint32Array(count)
+    const digits = new Float64Array(count)
+    for (let i = 0; i < count; i++) {
+      order[i] = i
+      digits[i] = this.high[i] * 65536 + (this.low[i] >>> 16)
+    }
+    const spare = new Uint32Array(count)
+    const spareDigits = new Float64Array(count)
+    const reader = new Reader(Buffer.alloc(0))
+    // Ranges of records that are equal up to a depth.
+    const todo: Array<readonly [start: number, end: number, depth: number]> = [[0, count, 0]]
+    for (let range = todo.pop(); range !== undefined; range = todo.pop()) {
+      const [start, end, depth] = range
+      if (depth > 0) {
+        let ended = 0
+        for (let i = start; i < end; i++) {
+          const n = order[i]
+          point(reader, this.blocks[this.where[n]], this.offset[n])
+          const length = asciiLength(reader)
+          // Only characters of one byte may be compared by bytes beyond the first eight.
+          if (length < 0) {
+            ended = -1
+            break
+          }
+          if (length <= depth) ended++
+          digits[i] = digitAt(reader.bytes, reader.position + depth, Math.min(length - depth, 6))
+        }
+        if (ended !== 0) {
+          // Strings that end here differ in zeros at the end at most: rare enough to be compared as a whole, as are others.
+          order.set(this.byComparing(order.slice(start, end)), start)
+          continue
+        }
+      }
+      sortDigits(order, digits, spare, spareDigits, start, end)
+      for (let i = start; i < end;) {
+        const digit = digits[i]
+        let j = i + 1
+        while (j < end && digits[j] === digit) j++
+        if (j - i > 1) {
+          if (j - i < 4) order.set(this.byComparing(order.slice(i, j)), i)
+          else todo.push([i, j, depth + 6])
+        }
+        i = j
+      }
+    }
+    return order
+  }
+
+  clear(): void {
+    this.count = 0
+    this.bytes = 0
+    this.blocks = []
+    this.inputs = []
+    this.keys = []
+    this.where = new Uint32Array(256)
+    this.offset = new Uint32Array(256)
+    this.high = new Uint32Array(256)
+    this.low = new Uint32Array(256)
+    this.size = new Uint32Array(256)
+  }
+}

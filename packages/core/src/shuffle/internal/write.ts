@@ -1,0 +1,197 @@
+import { Effect, Stream } from "effect"
+import type { Codec } from "../../codec/Codec.ts"
+import { Writer } from "../../codec/internal/bytes.ts"
+import { hashBytes, hashWritten, prefix } from "../../codec/internal/plain.ts"
+import type { Partitioner } from "../Partitioner.ts"
+import type { Reason, ShuffleError } from "../ShuffleError.ts"
+import type { Aggregator, Exchange, MapStatus, Shuffle } from "./model.ts"
+import { Allowance, Output } from "./output.ts"
+import { claimed, encoding, guarded, measured, rowsBetween, unique } from "./spilling.ts"
+import { Table } from "./table.ts"
+
+// Appends records to the buckets of an output.
+const recorder = <K, C>(
+  output: Output,
+  exchange: { readonly partitioner: Partitioner<K>; readonly key: Codec<K> },
+  value: Codec<C>,
+  map: number
+) => {
+  const { key, partitioner } = exchange
+  const { partitions } = partitioner
+  const scratch = new Writer(256)
+  scratch.canonical = true
+  // Consecutive map tasks begin apart, so that small ones fill all partitions.
+  let turn = Math.imul(map, 0x9e3779b1) >>> 0
+  return (k: K, v: C): void => {
+    let bucket
+    let capacity
+    // A record's hash is that of its value, begun with that of its key where there is one.
+    let high = 0x9747b28c
+    let low = 0x3c6ef372
+    let from
+    if (partitioner._tag === "Hash") {
+      scratch.position = 0
+      scratch.depth = 0
+      key.write(k, scratch)
+      hashBytes(scratch.bytes, 0, scratch.position)
+      high = prefix.high
+      low = prefix.low
+      bucket = output.begin(prefix.high % partitions)
+      capacity = bucket.writer.bytes.length
+      bucket.writer.copy(scratch.bytes, 0, scratch.position)
+      from = bucket.writer.position
+    } else {
+      const partition = partitioner._tag === "RoundRobin" ? turn++ : Math.floor(partitioner.partition(k))
+      bucket = output.begin(((partition % partitions) + partitions) % partitions || 0)
+      capacity = bucket.writer.bytes.length
+      from = bucket.writer.position
+      bucket.writer.depth = 0
+      bucket.writer.canonical = true
+      key.write(k, bucket.writer)
+    }
+    bucket.writer.canonical = false
+    bucket.writer.depth = 0
+    value.write(v, bucket.writer)
+    hashWritten(bucket.writer, from, high, low)
+    output.end(bucket, capacity, prefix.high, prefix.low)
+  }
+}
+
+const outputName = (task: { readonly map: number; readonly attempt: number }, unique: number) =>
+  `map-${task.map}-${task.attempt}-${unique.toString(16)}`
+
+/**
+ * Writes the output of a map task. An attempt that fails or is interrupted leaves nothing.
+ *
+ * @category shuffling
+ * @since 0.1.0
+ */
+export const write = <Row, K, V, E, R>(
+  exchange: Exchange<Row, K, V>,
+  task: { readonly map: number; readonly attempt: number },
+  rows: Stream.Stream<Row, E, R>
+): Effect.Effect<MapStatus, E | ShuffleError, R | Shuffle> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { claim, fail, memory, spill, store } = yield* claimed(exchange.operator)
+      const name = outputName(task, yield* unique)
+      const output = new Output(memory.blockBytes, store, spill(exchange.id, name))
+      const allowance = new Allowance(claim, memory.total)
+      const record = recorder(output, exchange, exchange.value, task.map)
+      const { keyOf, valueOf } = exchange
+      const take = (chunk: ReadonlyArray<Row>, from: number): number => {
+        let i = from
+        return encoding(
+          () => chunk[i],
+          () => {
+            while (i < chunk.length) {
+              const row = chunk[i]
+              record(keyOf(row), valueOf(row))
+              i++
+              if (!allowance.allows(output.held)) break
+            }
+            return i
+          }
+        )
+      }
+      const takeAll = (chunk: ReadonlyArray<Row>, from: number): Effect.Effect<void, Reason> =>
+        Effect.flatMap(
+          guarded(() => take(chunk, from)),
+          (next) => {
+            if (next === chunk.length && allowance.allows(output.held)) return Effect.void
+            return Effect.andThen(
+              output.pass,
+              Effect.suspend(() => {
+                allowance.clear()
+                return next === chunk.length ? Effect.void : takeAll(chunk, next)
+              })
+            )
+          }
+        )
+      yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeAll(chunk, 0), fail))
+      return yield* Effect.mapError(output.finish(exchange.id, task), fail)
+    })
+  )
+
+/**
+ * As {@link write}, but values of one key are combined before they are written. Its output is read by {@link aggregate} with
+ * `combined: true`.
+ *
+ * @category shuffling
+ * @since 0.1.0
+ */
+export const writeCombined = <Row, K, V, C, E, R>(
+  exchange: Exchange<Row, K, V>,
+  aggregator: Aggregator<V, C>,
+  task: { readonly map: number; readonly attempt: number },
+  rows: Stream.Stream<Row, E, R>
+): Effect.Effect<MapStatus, E | ShuffleError, R | Shuffle> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { claim, fail, memory, spill, store } = yield* claimed(exchange.operator)
+      const name = outputName(task, yield* unique)
+      const output = new Output(memory.blockBytes, store, spill(exchange.id, name))
+      const record = recorder(output, exchange, aggregator.codec, task.map)
+      const table = new Table<K, V, C>(exchange.key, aggregator)
+      const measure = measured(memory, claim)
+      const { keyOf, valueOf } = exchange
+      const every = rowsBetween(memory)
+      // Where the table is full it goes out as it is: the reduce side merges what it finds more than once.
+      const drain = Effect.suspend(() => {
+        let i = 0
+        const some: Effect.Effect<void, Reason> = Effect.suspend(() =>
+          Effect.flatMap(
+            guarded(() => {
+              encoding(
+                () => [table.keys[i], table.values[i]],
+                () => {
+                  while (i < table.size && output.held < memory.total) {
+                    record(table.keys[i] as K, table.values[i])
+                    i++
+                  }
+                }
+              )
+            }),
+            () => (i < table.size ? Effect.andThen(output.pass, some) : output.pass)
+          )
+        )
+        return Effect.andThen(
+          some,
+          Effect.sync(() => {
+            table.clear()
+            measure.clear()
+          })
+        )
+      })
+      const take = (chunk: ReadonlyArray<Row>, from: number): { readonly next: number; readonly full: boolean } => {
+        let i = from
+        return encoding(
+          () => chunk[i],
+          () => {
+            while (i < chunk.length) {
+              const start = i
+              const end = Math.min(chunk.length, i + every)
+              while (i < end) {
+                const row = chunk[i]
+                table.mergeValue(keyOf(row), valueOf(row), i)
+                i++
+              }
+              if (measure.full(table, end - start)) return { next: i, full: true }
+            }
+            return { next: i, full: false }
+          }
+        )
+      }
+      const takeAll = (chunk: ReadonlyArray<Row>, from: number): Effect.Effect<void, Reason> =>
+        Effect.flatMap(
+          guarded(() => take(chunk, from)),
+          ({ full, next }) => {
+            if (!full) return Effect.void
+            return next === chunk.length ? drain : Effect.andThen(drain, takeAll(chunk, next))
+          }
+        )
+      yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeAll(chunk, 0), fail))
+      yield* Effect.mapError(drain, fail)
+      return yield* Effect.mapError(output.finish(exchange.id, task), fail)
+    })
+  )
