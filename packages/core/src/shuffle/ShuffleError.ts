@@ -38,7 +38,7 @@ export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/ShuffleEr
 }
 
 /**
- * A file is not there any more.
+ * A file no longer exists.
  *
  * @category errors
  * @since 0.1.0
@@ -129,7 +129,7 @@ export type Reason = typeof Reason.Type
 export class ShuffleError extends Schema.TaggedError<ShuffleError>("@sluice/core/ShuffleError")("ShuffleError", {
   operator: Schema.String,
   reason: Reason,
-  /** The map task whose output is lost: the failure is mended by running it again. */
+  /** The map task whose output is lost: running it again makes the output again. */
   lost: Schema.optional(Schema.Struct({ shuffle: Schema.String, map: Schema.Number, attempt: Schema.Number }))
 }) {
   override get message(): string {

@@ -100,26 +100,44 @@ export interface Slice {
   readonly to: number
 }
 
-/** Bytes that can be read by range. */
+/**
+ * A file that can be read by range: the output of a map task, or sorted runs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Source {
+  /** Its name in errors. */
   readonly file: string
   /** Exactly these bytes, or `Corrupt` when the file is shorter. */
   readonly read: (offset: number, length: number) => Effect.Effect<Buffer, Reason>
 }
 
-/** A file being written, then read. Writes and reads are by blocks, never by rows. */
+/**
+ * A file being written, then read. It is written and read in blocks of many rows.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface SpillFile extends Source {
+  /** Adds the parts at the end of the file, in their order. */
   readonly append: (parts: ReadonlyArray<Uint8Array>) => Effect.Effect<void, Reason>
   /** The file outlives its scope. */
   readonly keep: Effect.Effect<void>
 }
 
-/** Where map outputs and runs lie. */
+/**
+ * Where map outputs and spilled runs are kept. A service that keeps them elsewhere implements this.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Store {
   /** A new file, deleted with the scope unless kept. */
   readonly create: (shuffle: string, name: string) => Effect.Effect<SpillFile, Reason, Scope.Scope>
   /** The output of a map task, wherever it lies. A layer that fetches from other processes replaces this. */
   readonly open: (status: MapStatus) => Effect.Effect<Source, Reason, Scope.Scope>
+  /** Deletes all files of a shuffle. */
   readonly remove: (shuffle: string) => Effect.Effect<void>
   /** Deletes one output of a map task, which another has replaced. */
   readonly discard: (status: MapStatus) => Effect.Effect<void>
@@ -127,16 +145,29 @@ export interface Store {
   readonly compress: () => boolean
 }
 
-/** What one task's operator holds of the executor's memory. */
+/**
+ * What one operator of a task holds of the executor's memory.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Claim {
   /** Asks to hold `bytes` in all. When it says no, the operator spills and asks again for what is left. */
   readonly resize: (bytes: number) => boolean
+  /** Gives everything back. */
   readonly release: () => void
 }
 
-/** The memory budget that all tasks of an executor share, and the sizes that follow from it. */
+/**
+ * The memory budget that all tasks of an executor share, and the sizes that follow from it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Memory {
+  /** Bytes that all claims hold together. */
   readonly total: number
+  /** Bytes of a block before compression. */
   readonly blockBytes: number
   readonly claim: () => Claim
 }

@@ -60,7 +60,7 @@ const lostError = (operator: string, { reason, status }: Lost) =>
   new ShuffleError({
     operator,
     reason,
-    // A full disk or a bug is not mended by writing again what was written well.
+    // Running the map task again helps against neither a full disk nor a bug.
     ...(reason._tag === "Corrupt" || reason._tag === "Missing"
       ? { lost: { shuffle: status.shuffle, map: status.map, attempt: status.attempt } }
       : {})
