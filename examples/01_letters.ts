@@ -1,6 +1,6 @@
 /**
- * The first example of the article: how unlike an even distribution are the letters of a line? Each line of text becomes a row
- * `(text, score)` of Parquet, where the score is the standard deviation of the 26 relative letter frequencies.
+ * How unevenly are the letters of a line distributed? Each line of text becomes a Parquet row `(text, score)`; the score is the
+ * standard deviation of the 26 relative letter frequencies.
  *
  *     npm run -s letters -- --input DIR --output DIR
  */
@@ -20,7 +20,7 @@ export const letters = Job.make("letters", {
     )
 })
 
-/** What was written, read again: the line with the highest score. */
+/** Reads the output again: the line with the highest score. */
 const mostUneven = (output: string) =>
   Dataset.parquet(output, Row).pipe(
     Dataset.filter(({ text }) => text.trim().length >= 20),

@@ -1,5 +1,5 @@
 /**
- * The main job: feature vectors in Parquet files are sent to a model service in batches, and every row comes back with its score.
+ * The main job: feature vectors in Parquet files go to a model service in batches, and every row comes back with its score.
  *
  *     npm run -s classify -- --input DIR --output DIR --endpoint URL [--endpoint URL]
  *
@@ -14,9 +14,9 @@ import * as Digits from "./support/digits.ts"
 import * as Service from "./support/scoring.ts"
 
 export const classify = Job.make("classify", {
-  // All that a process on another machine needs to take part.
+  // Everything a process on another machine needs to take part.
   payload: Schema.Struct({ ...Cli.Paths, ...Service.Settings }),
-  // One client pool per executor, made by the first task there.
+  // One pool of clients per executor, made by its first task.
   layer: ({ concurrency, endpoints, retryForMillis, timeoutMillis }) =>
     Scorer.layer({ endpoints, concurrency, timeout: timeoutMillis, retry: { retryFor: retryForMillis } }),
   action: ({ batchRows, input, mode, output, threshold, vector }) =>

@@ -1,6 +1,6 @@
 /**
- * The article's trivial case: the main job with the model inside the executor. The dataset and the operator are those of
- * `02_classify`; only the layer that provides `Scorer` is another one.
+ * The main job with the model inside the executor: no service, no requests. Dataset and operator are those of `02_classify`; only
+ * the layer that provides `Scorer` differs.
  *
  *     npm run -s in-process -- --input DIR --output DIR --model FILE
  */

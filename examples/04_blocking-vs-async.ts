@@ -11,19 +11,19 @@ import * as ModelService from "./model-service/ModelService.ts"
 import * as Cli from "./support/cli.ts"
 import { batchRows } from "./support/scoring.ts"
 
-/** Requests in flight as the scorer allows, for all partitions together. */
+/** As many requests in flight as the scorer allows, for all partitions together. */
 const asynchronous = (rows: number, batchRows: number) =>
   vectors(rows).pipe(Scoring.score({ vector: "features", batch: { rows: batchRows } }), Dataset.count)
 
-/** One request at a time in each partition: the next is made when the answer is there, as by an iterator that pulls and blocks. */
+/** One request at a time per partition: the next one waits for the answer, as with an iterator that blocks. */
 const blocking = (rows: number, batchRows: number) =>
   vectors(rows).pipe(
     Dataset.mapPartitions((stream) => Stream.mapEffect(Stream.grouped(stream, batchRows), scoreAll)),
     Dataset.fold(() => 0, sum)
   )
 
-// `slots` is tasks at once; `inFlight` is the requests of `asynchronous`, 1 for as many as the service works on at once. With half as
-// many more, the next request waits at the service while an answer is on its way.
+// `slots`: tasks at once. `inFlight`: requests at once, as a multiple of what the service works on at once. At 1.5, the next request
+// already waits at the service while an answer is on its way back.
 const ways = [
   { name: "blocking", slots: 1, inFlight: 1, action: blocking },
   { name: "per partition", slots: 4, inFlight: 1, action: blocking },
@@ -65,7 +65,7 @@ export const compare = Effect.fn("compare")(function* (options: {
   return yield* Effect.forEach(ways, ({ action, inFlight, name, slots }) =>
     Effect.gen(function* () {
       yield* service.resetStats
-      // Of its own for each way: an engine that is there already would be taken instead, with its slots.
+      // Each way has its own engine: without `fresh`, an existing one would be used, with its slots.
       const engine = Layer.fresh(Engine.layerNoDeps).pipe(
         Layer.provide(Executor.layerLocal({ executors: [{ slots }] })),
         Layer.provide([Storage.layer, Events.layer])

@@ -1,5 +1,5 @@
 /**
- * How often does each word occur? Words are what lies between spaces; the result is text, a line `word<TAB>count` each.
+ * How often does each word occur? A word is anything between spaces; the result is text, one line `word<TAB>count` per word.
  *
  *     npm run -s word-count -- --input DIR --output DIR
  */

@@ -1,6 +1,6 @@
 /**
- * How many groups do lines fall into by their first six characters? The lines of a group are a stream, which may be larger than memory;
- * here they are moved and never looked at.
+ * How many groups do lines form by their first six characters? The lines of a group are a stream and may be larger than memory;
+ * this job counts the groups and never looks at their lines.
  *
  *     npm run -s group -- --input DIR
  */

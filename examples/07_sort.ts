@@ -1,5 +1,5 @@
 /**
- * Sorts whole lines into eight files that follow one another: a sample of the lines says where one file ends and the next begins.
+ * Sorts lines into eight files, each in order and all of it before the next: a sample of the lines decides where each file ends.
  *
  *     npm run -s sort -- --input DIR --output DIR
  */

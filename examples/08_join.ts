@@ -1,6 +1,6 @@
 /**
- * Joins two datasets: which of the words of a text are headwords of its own dictionary, and how often are they used? The plan is
- * printed first: what is partitioned by key after `reduceByKey` does not move again.
+ * Joins two datasets: which words of a dictionary's text are headwords of it, and how often are they used? The plan comes first: it
+ * shows that rows already partitioned by key (after `reduceByKey`) do not move again.
  *
  *     npm run -s join -- --input DIR
  */

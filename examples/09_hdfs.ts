@@ -1,10 +1,9 @@
 /**
- * HDFS from end to end: probe the connection, put a text there, score its letters where its blocks lie, show who holds them, and
- * remove what was made.
+ * HDFS from end to end: probe the connection, write a text, show which hosts have its blocks, score it there, and remove it all.
  *
  *     npm run -s hdfs -- --namenode http://host:9870
  *
- * Without `--namenode` the cluster is the one of `HADOOP_CONF_DIR` or `HDFS_NAMENODES`. `npm run hdfs:up` starts one to try.
+ * Without `--namenode`, `HDFS_NAMENODES` or `HADOOP_CONF_DIR` names the cluster. `npm run hdfs:up` starts one to try.
  */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { type Commit, Dataset, Job } from "@sluice/core"
@@ -35,7 +34,7 @@ const probe = Effect.gen(function* () {
   }
 })
 
-/** A directory that goes with the scope. */
+/** A directory that is removed when the scope ends. */
 const temporary = Effect.gen(function* () {
   const hdfs = yield* HdfsClient.HdfsClient
   const directory = `/tmp/sluice-example-${yield* Clock.currentTimeMillis}`
@@ -88,7 +87,7 @@ const connection = (nameNode: Option.Option<URL>) =>
     Layer.provide(HdfsAuth.layerSimple())
   )
 
-/** What the paths of datasets begin with; the environment knows the cluster of `hdfs://`. */
+/** The beginning of every dataset's path; `hdfs://` alone means the cluster of the environment. */
 const clusterOf = (nameNode: Option.Option<URL>): string =>
   Option.match(nameNode, {
     onNone: () => "hdfs://",

@@ -196,7 +196,7 @@ export class ModelService extends Context.Service<
     readonly endpoint: string
     readonly stats: Effect.Effect<Stats, ModelServiceError>
     readonly resetStats: Effect.Effect<void, ModelServiceError>
-    /** Replaces the faults; their counts start anew. */
+    /** Replaces the faults; their counts start again. */
     readonly setFaults: (faults: ReadonlyArray<Fault>) => Effect.Effect<void, ModelServiceError>
   }
 >()("@sluice/examples/ModelService") {}

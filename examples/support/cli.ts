@@ -18,12 +18,12 @@ export const Paths = { input: Schema.String, output: Schema.String, mode: Mode }
 /** What an example reads unless `--input` names something else. */
 export interface Sample {
   readonly path: string
-  /** Of the path and of any other that may be given instead. */
+  /** The kind of path that `--input` takes. */
   readonly kind: string
   readonly name: string
 }
 
-/** The text of most examples. */
+/** The text that most examples read. */
 export const dictionary: Sample = {
   path: fileURLToPath(new URL("../data/devils-dictionary.txt", import.meta.url)),
   kind: "Text file, directory or glob",
@@ -43,7 +43,7 @@ export const reads = (sample: Sample) => ({
   )
 })
 
-/** What the flags of {@link writes} come to. */
+/** The values of the flags of {@link writes}, with their defaults. */
 export interface Files {
   readonly input: string
   readonly output: string
@@ -52,7 +52,7 @@ export interface Files {
   readonly isSample: boolean
 }
 
-/** The flags of an example that reads and writes, `--input`, `--output` and `--mode`; {@link files} makes one of the three. */
+/** The flags of an example that reads and writes: `--input`, `--output` and `--mode`, for {@link files}. */
 export const writes = (name: string, sample: Sample, format: string) => ({
   input: Flag.map(input(sample), (path) => ({ path, sample })),
   output: Flag.map(path("output", `Directory to write ${format} into (default: out/${name})`), (path) => ({
@@ -67,10 +67,10 @@ export const writes = (name: string, sample: Sample, format: string) => ({
   )
 })
 
-/** What the values of flags are. */
+/** The values of a record of flags. */
 export type Values<Flags> = { readonly [Name in keyof Flags]: Flags[Name] extends Flag.Flag<infer A> ? A : never }
 
-/** What the flags of {@link writes} say. What an example makes of its own input at its own place is replaced. */
+/** Resolves the flags of {@link writes}. Only the result of an example's own data at its own place is replaced unasked. */
 export const files = ({ input, mode, output }: Values<ReturnType<typeof writes>>): Files => ({
   input: Option.getOrElse(input.path, () => input.sample.path),
   output: Option.getOrElse(output.path, () => output.own),
@@ -103,7 +103,7 @@ export const seconds = (millis: number): string => `${(millis / 1000).toFixed(2)
 export const wrote = (what: string, { millis, value }: Job.Report<Commit.Manifest>, where: string) =>
   Console.log(`${count(value.rows)} ${what} in ${seconds(millis)}: ${where}: ${value.files.length}`)
 
-// A wrong flag is answered in two lines on standard error, not with the whole help on standard output.
+// A wrong flag gets a short answer on standard error, not the whole help on standard output.
 const presenter = CliOutput.layerPresenter({
   present: (event) =>
     event._tag === "InvalidInvocation"
@@ -118,7 +118,7 @@ const presenter = CliOutput.layerPresenter({
       : CliOutput.defaultPresenter.present(event)
 })
 
-/** A command with the arguments of the process. */
+/** Runs a command with the arguments of the process. */
 export const run = <const Name extends string, Input, E, R, Context>(
   command: Command.Command<Name, Input, Context, E, R>
 ) =>
@@ -132,7 +132,7 @@ const engine = Engine.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(HdfsSchemes.layer, Events.layer))
 )
 
-/** The same, and it shows what it does. */
+/** The same engine, with progress on standard error. */
 const layer = Progress.layer().pipe(Layer.provideMerge(engine), Layer.provideMerge(NodeServices.layer))
 
 // Hints name options of the library; on the command line they are flags.
@@ -141,7 +141,7 @@ const withFlags = (text: string): string => text.replaceAll(/\bmode: "([a-z-]+)"
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.sync(() => {
     const failure = Cause.findError(cause)
-    // What is wrong with the flags has been said.
+    // The presenter has already said what is wrong with the flags.
     if (Cause.hasInterruptsOnly(cause) || (Result.isSuccess(failure) && CliError.isCliError(failure.success))) return
     const error = Cause.squash(cause)
     process.stderr.write(`error: ${withFlags(Predicate.isError(error) ? error.message : String(error))}\n`)

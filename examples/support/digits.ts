@@ -42,7 +42,7 @@ const writeDigits = Effect.fn("writeDigits")(function* (path: string, rows: numb
   )
 })
 
-/** What the examples that score read. */
+/** The input of the examples that score. */
 export const sample: Sample = {
   path: "out/digits",
   kind: "Parquet directory, file or glob",
@@ -51,7 +51,7 @@ export const sample: Sample = {
 
 const rows = 200_000
 
-/** Makes the digits unless they are there: they are there as a whole, or not at all. */
+/** Makes the digits unless they exist; they exist as a whole or not at all. */
 export const ensure = Effect.gen(function* () {
   const storage = yield* Storage.Storage
   const there = yield* Effect.option(storage.stat(`${sample.path}/_SUCCESS`))

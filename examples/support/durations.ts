@@ -6,7 +6,7 @@ const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
 
 const isUnit = (text: string | undefined): text is keyof typeof units => text !== undefined && text in units
 
-/** Milliseconds, `None` for what is no duration. */
+/** Milliseconds; `None` if the text is not a duration. */
 export const parseMillis = (text: string): Option.Option<number> => {
   if (text === "0") return Option.some(0)
   if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return Option.none()

@@ -8,7 +8,7 @@ import * as Cli from "./cli.ts"
 import { heldOutAccuracy } from "./digits.ts"
 import { durationFlag } from "./durations.ts"
 
-/** Of a job that scores at a model service, for its payload. */
+/** The part of a payload that says how to score. */
 export const Settings = {
   /** Column that holds the vectors. */
   vector: Schema.String,
@@ -50,11 +50,11 @@ export const flags = {
       (millis) => millis > 0,
       () => "a duration longer than 0"
     ),
-    Flag.withDescription("How long an answer may take; one that takes longer is asked for once more (default: 30s)"),
+    Flag.withDescription("How long an answer may take before the request is sent once more (default: 30s)"),
     Flag.withDefault(30_000)
   ),
   retryFor: durationFlag("retry-for").pipe(
-    Flag.withDescription("How long a service may be gone or overloaded, 0 to try nothing again (default: 2m)"),
+    Flag.withDescription("How long a service may be unavailable or overloaded; 0 for no retries (default: 2m)"),
     Flag.withDefault(120_000)
   ),
   threshold: Flag.Finite("threshold").pipe(
@@ -63,16 +63,16 @@ export const flags = {
   )
 }
 
-/** A service may be named by its host alone: the article's path is `/score`. */
+/** An endpoint may be a host alone; its path is then `/score`. */
 const scoreUrl = (endpoint: string): string => {
   const url = URL.parse(endpoint)
   return url !== null && url.pathname === "/" ? new URL("/score", url).href : endpoint
 }
 
-/** The settings that {@link flags} say; the service is one that ends with the scope unless one is named. */
+/** Settings from {@link flags}. Unless `--endpoint` names a service, one is started that ends with the scope. */
 export const open = Effect.fnUntraced(function* (given: Cli.Values<typeof flags>, { isSample }: Cli.Files) {
   const { batchRows, concurrency, endpoint, retryFor, timeout, vector } = given
-  // 10 ms a request: about what a small model behind Flask takes.
+  // 10 ms per request is about what a small model behind Flask takes.
   const own =
     endpoint.length === 0
       ? Option.some(yield* ModelService.spawn({ delay: "10 millis", capacity: concurrency }))
@@ -81,7 +81,7 @@ export const open = Effect.fnUntraced(function* (given: Cli.Values<typeof flags>
     onNone: () => endpoint.map(scoreUrl),
     onSome: (service) => [service.endpoint]
   })
-  // The digits' model is wide: its own threshold makes classes that can be checked.
+  // 0.5 is the threshold of the digits' own model: its classes can be checked against the labels.
   const threshold = Option.orElse(given.threshold, () => (isSample ? Option.some(0.5) : Option.none()))
   const settings = { endpoints, vector, batchRows, concurrency, timeoutMillis: timeout, retryForMillis: retryFor }
   return {
@@ -118,7 +118,7 @@ export const printService = ({ stats }: ModelService.ModelService["Service"]) =>
     line("service", `busy ${(utilisation * 100).toFixed(1)} % of the time between first and last request`)
   )
 
-/** Of the classes of scored digits. */
+/** How many digits that training never saw have the right class. */
 export const printAccuracy = ({ output }: Cli.Files) =>
   Effect.flatMap(heldOutAccuracy(output), ({ right, rows }) =>
     line("accuracy", `${((right / rows) * 100).toFixed(2)} % of ${Cli.count(rows)} held-out rows`)

@@ -178,7 +178,7 @@ describeHadoop("examples on HDFS", { blockSize: 64 * kibi, replication: 2 }, (cl
         Effect.provide(engine(it.dataNodes.map(({ host }) => ({ id: host, host, slots: 2 }))), { local: true }),
         Effect.provideService(EngineConfig.EngineConfig, {
           ...EngineConfig.defaults,
-          // One file a task.
+          // One file per task.
           splitBytes: 64 * kibi,
           openCostBytes: 64 * kibi
         })
