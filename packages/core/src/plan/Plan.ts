@@ -13,10 +13,11 @@
 import type { Effect, Stream } from "effect"
 import { createHash } from "node:crypto"
 import type { Source } from "../task/Format.ts"
+import type { ExchangeSource, Reader, Writer } from "../task/internal/exchange.ts"
 import type { TaskRuntime } from "../task/internal/runtime.ts"
 import * as Operator from "../task/Operator.ts"
 import type { Partitioner } from "../shuffle/Partitioner.ts"
-import type { MapStatus, Shuffle, ShuffleError, Slice } from "../shuffle/Shuffle.ts"
+import type { MapStatus, Shuffle, ShuffleError } from "../shuffle/Shuffle.ts"
 
 /**
  * Where the rows of an exchange go. `partitions` gets the largest number of partitions of the inputs.
@@ -51,32 +52,13 @@ export type Partitioning =
  * @category models
  * @since 0.1.0
  */
-export interface ExchangeInput {
+export interface ExchangeInput extends Writer {
   readonly plan: Plan
   /** The rows are pairs whose first is the exchange's key: a side that is partitioned alike need not move. */
   readonly keyed: boolean
-  /** Writes the rows of one partition. Fails with the rows' own errors or a `ShuffleError`. */
-  write(
-    to: {
-      readonly id: string
-      readonly partitioner: Partitioner<never>
-      readonly map: number
-      readonly attempt: number
-    },
-    rows: Stream.Stream<unknown, unknown, unknown>
-  ): Effect.Effect<MapStatus, unknown, unknown>
 }
 
-/**
- * What the reduce side of an exchange reads of one of its inputs.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ExchangeSource {
-  readonly id: string
-  readonly slice: Slice
-}
+export type { ExchangeSource } from "../task/internal/exchange.ts"
 
 /**
  * How an exchange of two inputs is done without moving the larger one: every task gets all rows of the other.
@@ -109,7 +91,7 @@ export interface BroadcastPlan {
  * @category models
  * @since 0.1.0
  */
-export interface Exchange {
+export interface Exchange extends Reader {
   readonly _tag: "Exchange"
   /** `reduceByKey`. */
   readonly name: string
@@ -125,7 +107,6 @@ export interface Exchange {
   readonly ordered?: boolean | undefined
   /** The result is pairs of key and something, so that it counts as partitioned. */
   readonly keyed: boolean
-  read(sources: ReadonlyArray<ExchangeSource>, task: TaskRuntime): Stream.Stream<unknown, ShuffleError, Shuffle>
   readonly broadcast?: BroadcastPlan | undefined
 }
 

@@ -6,6 +6,7 @@
  */
 import type { Effect, Stream } from "effect"
 import type { TaskRuntime } from "../task/internal/runtime.ts"
+import type { StageValue, ValueOf } from "../task/internal/values.ts"
 import type { InvalidPlan } from "../task/JobError.ts"
 import type { TaskSplit } from "../task/TaskContext.ts"
 
@@ -60,7 +61,7 @@ export interface Stage {
    * What its tasks read instead of one partition each, once the stages before it have run and so many slots are there. Missing where
    * the plan says how many partitions there are to be.
    */
-  readonly adapt: ((valueOf: (stage: number) => unknown, slots: number) => ReadonlyArray<Partition>) | undefined
+  readonly adapt: ((valueOf: ValueOf, slots: number) => ReadonlyArray<Partition>) | undefined
   /** Its steps, the last first, as `explain` prints them. */
   readonly steps: ReadonlyArray<string>
   /** What a task of a stage that is not the result does, and what its tasks' results amount to. The action gives the result stage's. */
@@ -81,7 +82,7 @@ export interface StageWork {
   /** Whether it only looks at rows that a later stage reads again: a count, a sample. They are not accounted for twice. */
   readonly ahead?: boolean | undefined
   /** The results by partition to the value later stages see. */
-  readonly combine: (results: ReadonlyArray<unknown>) => unknown
+  combine(results: ReadonlyArray<unknown>): StageValue
 }
 
 /**

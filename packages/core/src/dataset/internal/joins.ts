@@ -5,7 +5,7 @@ import * as Partitioner from "../../shuffle/Partitioner.ts"
 import type { BroadcastPlan } from "../../plan/Plan.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
 import { estimateBytes } from "../../codec/internal/estimate.ts"
-import { abortOn, shuffleFailed } from "../../plan/internal/wide.ts"
+import { abortOn, shuffleFailed } from "../../task/internal/failures.ts"
 import {
   codecOr,
   decodeMany,

@@ -2,7 +2,7 @@ import { Stream } from "effect"
 import { dual } from "effect/Function"
 import type * as Codec from "../../codec/Codec.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
-import { abortOn } from "../../plan/internal/wide.ts"
+import { abortOn } from "../../task/internal/failures.ts"
 import {
   codecOr,
   combined,

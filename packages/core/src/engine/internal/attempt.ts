@@ -12,7 +12,7 @@ import { type Account, countRows, rowsOfBatch, settle, weighBatches, weighRows }
 import type { Book } from "../../task/internal/book.ts"
 import { addMetrics, makeMetrics, totals } from "../../task/internal/metrics.ts"
 import { EngineFailure, raceAbort, type TaskRuntime } from "../../task/internal/runtime.ts"
-import { unreadRows } from "../../plan/internal/wide.ts"
+import { type StageValue, unreadRows } from "../../task/internal/values.ts"
 import { type LetterFile, makeLetterWriter, shown } from "./letters.ts"
 
 // A failure on its way from a task to the caller of the action: what failed, and where. The user's own errors are `Failed`, so
@@ -29,7 +29,7 @@ export const passes = (failure: TaskFailure | ExecutorLost): boolean =>
   failure._tag === "Engine" && "isRetryable" in failure.reason && failure.reason.isRetryable
 
 /** A task's result and what comes with it once it counts. */
-export interface Done {
+export interface TaskResult {
   readonly value: unknown
   readonly metrics: TaskMetrics
   readonly effects: ReadonlyArray<() => void>
@@ -46,8 +46,8 @@ export interface Progress {
   /** The first rows that were set aside. */
   readonly firstLetters: Array<DeadLetter>
   /** What the tasks that count came to, by stage and partition: of several that ended well, the last. */
-  readonly done: Map<number, Map<number, Pick<Done, "account" | "letters">>>
-  readonly stageValues: Map<number, unknown>
+  readonly done: Map<number, Map<number, Pick<TaskResult, "account" | "letters">>>
+  readonly stageValues: Map<number, StageValue>
   /** The tasks that have been counted, by stage. */
   readonly counted: Map<number, Set<number>>
   tasksDone: number
@@ -80,10 +80,10 @@ const countersOf = (progress: Progress, metrics: TaskMetrics): void => {
  * What a task brought counts: called for one attempt at each, and again for one that is run again because what it wrote was lost. Then
  * only its request counters count, which are true whatever its end, and the account is that of the last.
  */
-export const count = (progress: Progress, stage: Stage, partition: number, done: Done): void => {
+export const count = (progress: Progress, stage: Stage, partition: number, done: TaskResult): void => {
   const ahead = stage.work?.ahead === true
   if (!ahead) {
-    const tasks = progress.done.get(stage.id) ?? new Map<number, Pick<Done, "account" | "letters">>()
+    const tasks = progress.done.get(stage.id) ?? new Map<number, Pick<TaskResult, "account" | "letters">>()
     progress.done.set(stage.id, tasks.set(partition, done))
   }
   const counted = progress.counted.get(stage.id) ?? new Set()
@@ -152,7 +152,7 @@ export const attempt = Effect.fnUntraced(function* (
   which: { readonly partition: number; readonly attempt: number; readonly locality: Locality },
   environment: Environment,
   work: Spec["task"]
-): Effect.fn.Return<Done, TaskFailure, unknown> {
+): Effect.fn.Return<TaskResult, TaskFailure, unknown> {
   const { attempt, locality, partition } = which
   const { info } = environment
   const split = input.split === undefined ? {} : { split: input.split.label }
@@ -166,7 +166,7 @@ export const attempt = Effect.fnUntraced(function* (
   const book: Book = { ahead, exchanged: 0, out: 0, unread: 0, reads: [] }
   const run = Effect.fnUntraced(function* (
     abort: TaskRuntime["abort"]
-  ): Effect.fn.Return<Pick<Done, "value" | "letters">, unknown, unknown> {
+  ): Effect.fn.Return<Pick<TaskResult, "value" | "letters">, unknown, unknown> {
     const writer =
       letters === undefined || ahead
         ? undefined
@@ -229,7 +229,7 @@ export const attempt = Effect.fnUntraced(function* (
     // Streams that were left early have been closed by now, and what they held is booked.
     Effect.flatMap(({ letters, value }) =>
       Result.match(settle(metrics, book), {
-        onSuccess: (account) => Effect.succeed<Done>({ value, metrics, effects, account, letters }),
+        onSuccess: (account) => Effect.succeed<TaskResult>({ value, metrics, effects, account, letters }),
         onFailure: (reason) => Effect.fail(new EngineFailure(reason))
       })
     ),

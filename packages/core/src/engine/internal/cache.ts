@@ -8,7 +8,7 @@ import { Failed } from "../../task/internal/failed.ts"
 import type { Rows } from "../../task/internal/rows.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
 import type { Cached } from "../../plan/internal/cached.ts"
-import { abortOn, shuffleFailed } from "../../plan/internal/wide.ts"
+import { abortOn, shuffleFailed } from "../../task/internal/failures.ts"
 
 type Arrays = ReadonlyArray<readonly [unknown, ...Array<unknown>]>
 

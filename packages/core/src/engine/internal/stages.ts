@@ -7,10 +7,10 @@ import type { Scheduler } from "../Scheduler.ts"
 import type { Shuffle } from "../../shuffle/Shuffle.ts"
 import type { Cache } from "./cache.ts"
 import { runOf, sameRows } from "../../plan/internal/run.ts"
-import { isMapOutput, shuffleId, writtenBytes } from "../../plan/internal/wide.ts"
+import { isMapOutput, shuffleId, type ValueOf, writtenBytes } from "../../task/internal/values.ts"
 import { mapArrays } from "../../task/internal/chain.ts"
 import { provideErased } from "../../task/internal/runtime.ts"
-import { attempt, count, type Done, type JobHead, passes, type TaskFailure } from "./attempt.ts"
+import { attempt, count, type TaskResult, type JobHead, passes, type TaskFailure } from "./attempt.ts"
 import { after, indeterminate, makeStageState, RolledBack, type StageState } from "./rollback.ts"
 
 // Times that the output of one map task may be lost, and that a stage may yield other rows than before: the last of them fails the job
@@ -67,7 +67,7 @@ export const makeStages = (
       states.set(id, state)
       return state
     }
-    const valueOf = (id: number): unknown => progress.stageValues.get(id)
+    const valueOf: ValueOf = (id) => progress.stageValues.get(id)
 
     const adapted = (stage: Stage.Stage): Effect.Effect<Stage.Stage> =>
       Effect.map(scheduler.slots, (slots) =>
@@ -83,7 +83,7 @@ export const makeStages = (
       firstAttempt: number
     ): Effect.Effect<void, TaskFailure> =>
       scheduler
-        .run<Done | undefined, TaskFailure, never>({
+        .run<TaskResult | undefined, TaskFailure, never>({
           jobId,
           stage: stage.id,
           passes: (failure) => options.retries && passes(failure),

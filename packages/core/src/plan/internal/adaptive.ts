@@ -4,9 +4,7 @@ import type { Partition } from "../Stage.ts"
 import { Current } from "../../task/TaskContext.ts"
 import { heaviestHosts } from "../../storage/internal/hosts.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
-
-/** What an earlier stage came to, by its number. */
-export type ValueOf = (stage: number) => unknown
+import type { ValueOf } from "../../task/internal/values.ts"
 
 /** What a stage is adapted by when the stages before it have run. */
 export type Limits = Pick<EngineConfig, "targetPartitionBytes" | "minPartitionBytes" | "skewFactor" | "skewBytes">

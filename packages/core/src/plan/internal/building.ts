@@ -1,5 +1,6 @@
 import type { Layer } from "effect"
 import type * as Partitioner from "../../shuffle/Partitioner.ts"
+import type { Resolved, Source } from "../../task/Format.ts"
 import type * as Plan from "../Plan.ts"
 import type { Kept, Partition, StageWork } from "../Stage.ts"
 import { provideLayer } from "../../task/internal/chain.ts"
@@ -8,13 +9,13 @@ import type { Limits, Measure } from "./adaptive.ts"
 import type { Cached } from "./cached.ts"
 
 // What the steps after a node mean for it.
-export interface After {
+export interface Downstream {
   /** What becomes of elements that fail. */
   readonly guard: Guard
   /** Layers provided to it, the nearest first. A stage that ends here has to provide them to itself. */
   readonly layers: ReadonlyArray<Layer.Layer<never, unknown, unknown>>
   /** How many partitions it has matters to them: it is not planned anew when the sizes of shuffles are known. */
-  readonly steady: boolean
+  readonly keepsPartitions: boolean
 }
 
 // The part of a stage that is planned so far.
@@ -52,8 +53,12 @@ export interface Options {
 /** What planning a node needs of the plan it is in. */
 export interface Planning {
   readonly options: Options
+  /** What the metadata of each source said. */
+  readonly metadata: ReadonlyMap<Source<unknown>, Resolved<unknown>>
+  /** Says that the plan cannot be run, and why; the first reason counts. */
+  readonly refuse: (operator: string, detail: string) => void
   /** Plans another node. */
-  readonly build: (node: Plan.Plan, after: After) => Building
+  readonly build: (node: Plan.Plan, downstream: Downstream) => Building
   /** Ends a stage, and yields its number. */
   readonly finish: (building: Building, why: string, work: StageWork | undefined, shuffles?: boolean) => number
   /** The plan is to be made anew when this stage has run: how much it writes decides. `false` where another is to run before. */
@@ -79,7 +84,7 @@ export const unskewed = (measure: Measure | undefined): Measure | undefined =>
   measure?.skew === undefined ? measure : { bytes: measure.bytes }
 
 /** With the layers of the steps after it: what a stage that ends here has to provide to itself. */
-export const provided = (building: Building, layers: After["layers"]): Building =>
+export const provided = (building: Building, layers: Downstream["layers"]): Building =>
   layers.length === 0
     ? building
     : {

@@ -4,11 +4,29 @@ import * as Partitioner from "../../shuffle/Partitioner.ts"
 import * as Plan from "../Plan.ts"
 import type { Partition } from "../Stage.ts"
 import { dropping } from "../../task/internal/account.ts"
+import {
+  divert,
+  exchanged,
+  readExchange,
+  readWhole,
+  type Side,
+  withFailed,
+  writeMap
+} from "../../task/internal/exchange.ts"
 import type { Failed } from "../../task/internal/failed.ts"
+import { separated } from "../../task/internal/failures.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
+import {
+  type Collected,
+  collectedOf,
+  combineMaps,
+  mapBytes,
+  partitionBytes,
+  samplesOf
+} from "../../task/internal/values.ts"
 import type { Measure } from "./adaptive.ts"
 import {
-  type After,
+  type Downstream,
   type Building,
   keptOf,
   inputSteps,
@@ -18,26 +36,13 @@ import {
   unskewed
 } from "./building.ts"
 import { indeterminateNote } from "./indeterminate.ts"
-import {
-  choose,
-  combineMaps,
-  divert,
-  exchanged,
-  withFailed,
-  mapBytes,
-  partitionBytes,
-  readExchange,
-  readWhole,
-  separated,
-  type Side,
-  writeMap
-} from "./wide.ts"
+import { choose } from "./partitioning.ts"
 
 /** An exchange that is being planned. */
-interface Site {
+interface OpenExchange {
   readonly planning: Planning
   readonly node: Plan.Exchange
-  readonly after: After
+  readonly downstream: Downstream
   readonly children: ReadonlyArray<Building>
   /** Where the rows go; `undefined` where it takes a sample to know. */
   readonly chosen: Partitioner.Partitioner<never> | undefined
@@ -55,7 +60,7 @@ interface Site {
 /** A way to bring the rows together, where it fits. */
 interface ExchangeRule {
   readonly name: string
-  readonly apply: (site: Site) => Building | undefined
+  readonly apply: (site: OpenExchange) => Building | undefined
 }
 
 /** A side of a join whose files are small goes to every task of the other. */
@@ -83,10 +88,10 @@ const skipShuffle: ExchangeRule = {
 }
 
 // Which input of a join might turn out to be small enough, once it is written: the one of which less is known against it.
-const broadcastCandidate = ({ after, children, inPlace, node, planning }: Site): 0 | 1 | undefined => {
+const broadcastCandidate = ({ downstream, children, inPlace, node, planning }: OpenExchange): 0 | 1 | undefined => {
   const { adaptive, broadcastBytes } = planning.options
   if (node.broadcast === undefined || adaptive === undefined || broadcastBytes === 0) return undefined
-  if (after.steady || inPlace.some(Boolean)) return undefined
+  if (downstream.keepsPartitions || inPlace.some(Boolean)) return undefined
   const [left, right] = node.broadcast.sides
   if (!left || !right) return right ? 1 : left ? 0 : undefined
   return (children[0]?.size ?? Infinity) < (children[1]?.size ?? Infinity) ? 0 : 1
@@ -112,7 +117,7 @@ const broadcastWritten: ExchangeRule = {
     }
     if (bytes === undefined || bytes > broadcastBytes) return undefined
     const read = readWhole(stage, partitions, (source) => broadcast.rows(small, source))
-    return broadcastJoin({ ...site, after: { ...site.after, layers: [] } }, broadcast, small, {
+    return broadcastJoin({ ...site, downstream: { ...site.downstream, layers: [] } }, broadcast, small, {
       partitions: [{ split: undefined, rows: undefined, bytes, hosts: [], read }],
       parents: [stage],
       steps: [`all that stage ${stage} wrote`]
@@ -124,7 +129,7 @@ const broadcastWritten: ExchangeRule = {
 const shuffle: ExchangeRule = {
   name: "shuffle",
   apply: (site) => {
-    const { after, children, chosen, inPlace, node, partitions, undecided, where, write } = site
+    const { downstream, children, chosen, inPlace, node, partitions, undecided, where, write } = site
     const sides = node.inputs.map((_, index): Side | undefined =>
       inPlace[index] ? undefined : { _tag: "Moved", stage: write(index) }
     )
@@ -144,7 +149,7 @@ const shuffle: ExchangeRule = {
               side ?? { _tag: "InPlace", read: children[input].partitions[index].read, input: node.inputs[input] }
           ),
           index,
-          after.guard
+          downstream.guard
         )
       })),
       parents: [...moved, ...parentsOf(placed).filter((stage) => !moved.includes(stage))],
@@ -163,8 +168,8 @@ const shuffle: ExchangeRule = {
 const exchangeRules: ReadonlyArray<ExchangeRule> = [broadcastSmallFiles, skipShuffle, broadcastWritten, shuffle]
 
 /** Plans an exchange. */
-export const planExchange = (planning: Planning, node: Plan.Exchange, after: After): Building => {
-  const site = siteOf(planning, node, after)
+export const planExchange = (planning: Planning, node: Plan.Exchange, downstream: Downstream): Building => {
+  const site = openExchange(planning, node, downstream)
   for (const rule of exchangeRules) {
     const building = rule.apply(site)
     if (building !== undefined) return building
@@ -172,8 +177,8 @@ export const planExchange = (planning: Planning, node: Plan.Exchange, after: Aft
   throw new Error(`no rule plans ${node.name}`)
 }
 
-const siteOf = (planning: Planning, node: Plan.Exchange, after: After): Site => {
-  const children = node.inputs.map((input) => planning.build(input.plan, after))
+const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downstream): OpenExchange => {
+  const children = node.inputs.map((input) => planning.build(input.plan, downstream))
   const { partitioning } = node
   const chosen = choose(
     partitioning,
@@ -195,18 +200,18 @@ const siteOf = (planning: Planning, node: Plan.Exchange, after: After): Site => 
       chosen !== undefined || partitioning._tag !== "Range"
         ? []
         : children.map((child) =>
-            planning.finish(provided(child, after.layers), `samples keys for ${node.name}`, {
+            planning.finish(provided(child, downstream.layers), `samples keys for ${node.name}`, {
               ahead: true,
               task: (rows, task) =>
-                separated(divert(rows, after.guard, [], task), task, (rows) => partitioning.sample(rows, task)),
-              combine: (results) => results
+                separated(divert(rows, downstream.guard, [], task), task, (rows) => partitioning.sample(rows, task)),
+              combine: (values) => ({ _tag: "Samples", values })
             })
           ))
   const partitionerOf = (task: TaskRuntime): Partitioner.Partitioner<never> =>
     chosen ??
     (partitioning._tag === "Range"
       ? partitioning.make(
-          sampled().flatMap((stage) => task.stageValue(stage) as ReadonlyArray<unknown>),
+          sampled().flatMap((stage) => samplesOf(task.stageValue(stage)).values),
           partitions
         )
       : Partitioner.roundRobin(partitions))
@@ -217,9 +222,9 @@ const siteOf = (planning: Planning, node: Plan.Exchange, after: After): Site => 
     if (known !== undefined) return known
     const parents = [...children[input].parents, ...sampled()]
     const stage = planning.finish(
-      provided({ ...children[input], parents }, after.layers),
+      provided({ ...children[input], parents }, downstream.layers),
       `writes for ${node.name} ${where}${node.detail === undefined ? "" : `, ${node.detail}`}`,
-      { task: writeMap(node.inputs[input], partitionerOf, after.guard), combine: combineMaps },
+      { task: writeMap(node.inputs[input], partitionerOf, downstream.guard), combine: combineMaps },
       true
     )
     written.set(input, stage)
@@ -229,7 +234,7 @@ const siteOf = (planning: Planning, node: Plan.Exchange, after: After): Site => 
   return {
     planning,
     node,
-    after,
+    downstream,
     children,
     chosen,
     inPlace: children.map(
@@ -277,37 +282,28 @@ const measureExchange = (
   }
 }
 
-// What a stage that broadcasts amounts to.
-interface Collected {
-  readonly blocks: ReadonlyArray<Uint8Array>
-  /** Elements that failed, on their way to a `Catch` after the join. */
-  readonly failed: ReadonlyArray<Failed>
-}
-
 // A join in which every task of one input gets all rows of the other, `whole`.
 const broadcastJoin = (
-  { after, children, node, planning }: Site,
+  { downstream, children, node, planning }: OpenExchange,
   broadcast: Plan.BroadcastPlan,
   small: 0 | 1,
   whole: Building
 ): Building => {
   const large = children[1 - small]
-  const stage = planning.finish(provided(whole, after.layers), `broadcasts for ${node.name}`, {
+  const stage = planning.finish(provided(whole, downstream.layers), `broadcasts for ${node.name}`, {
     task: (rows, task) =>
       Effect.suspend(() => {
         const failed: Array<Failed> = []
         return Effect.map(
-          separated(divert(rows, after.guard, failed, task), task, (rows) => broadcast.collect(small, rows)),
-          (blocks): Collected => ({ blocks, failed })
+          separated(divert(rows, downstream.guard, failed, task), task, (rows) => broadcast.collect(small, rows)),
+          (blocks): Collected => ({ _tag: "Collected", blocks, failed })
         )
       }),
-    combine: (results): Collected => {
-      const collected = results as ReadonlyArray<Collected>
-      return {
-        blocks: collected.flatMap(({ blocks }) => blocks),
-        failed: collected.flatMap(({ failed }) => failed)
-      }
-    }
+    combine: (collected: ReadonlyArray<Collected>) => ({
+      _tag: "Collected",
+      blocks: collected.flatMap(({ blocks }) => blocks),
+      failed: collected.flatMap(({ failed }) => failed)
+    })
   })
   return {
     partitions: large.partitions.map((partition, index) => ({
@@ -315,11 +311,11 @@ const broadcastJoin = (
       rows: undefined,
       read: (task) =>
         Stream.suspend(() => {
-          const collected = task.stageValue(stage) as Collected
+          const collected = collectedOf(task.stageValue(stage))
           const failed: Array<Failed> = []
           return Stream.concat(
             withFailed(
-              dropping([divert(partition.read(task), after.guard, failed, task)], task, ([rows]) =>
+              dropping([divert(partition.read(task), downstream.guard, failed, task)], task, ([rows]) =>
                 broadcast.probe(small, collected.blocks, rows, task)
               ),
               failed,

@@ -1,10 +1,8 @@
 /** What stages came to, in a form that can be compared: whether they yielded the same rows another time. */
 import { crc32 } from "node:zlib"
-import { Predicate } from "effect"
 import type { MapStatus } from "../../shuffle/Shuffle.ts"
 import type { Building } from "./building.ts"
-import type { ValueOf } from "./adaptive.ts"
-import type { MapOutputs } from "./wide.ts"
+import type { StageValue, ValueOf } from "../../task/internal/values.ts"
 
 /** The rows, bytes and checksums of what a map task wrote, by reduce partition: the same for the same rows in any order. */
 const writtenBy = (status: MapStatus): ReadonlyMap<number, readonly [rows: number, xor: number, sum: number]> => {
@@ -26,26 +24,32 @@ export const sameRows = (one: MapStatus, other: MapStatus): boolean => {
   return true
 }
 
-const isMapOutputs = (value: unknown): value is MapOutputs => Predicate.hasProperty(value, "statuses")
+const digests = new WeakMap<StageValue, string>()
 
-const digests = new WeakMap<object, string>()
-
-const digestOf = (value: unknown): string => {
-  if (typeof value !== "object" || value === null) return String(value)
+const digestOf = (value: StageValue): string => {
   const known = digests.get(value)
   if (known !== undefined) return known
   let crc = 0
   const add = (more: string | Uint8Array) => {
     crc = crc32(more, crc)
   }
-  if (isMapOutputs(value)) {
-    for (const [map, status] of value.statuses.entries()) {
-      const written = Array.from(writtenBy(status)).toSorted(([one], [other]) => one - other)
-      add(`${map}:${written.join(";")}\n`)
-    }
-  } else if (Predicate.hasProperty(value, "blocks") && Array.isArray(value.blocks)) {
-    for (const block of value.blocks) if (block instanceof Uint8Array) add(block)
-  } else if (Array.isArray(value)) add(value.map(String).join(" "))
+  switch (value._tag) {
+    case "MapOutputs":
+      for (const [map, status] of value.statuses.entries()) {
+        const written = Array.from(writtenBy(status)).toSorted(([one], [other]) => one - other)
+        add(`${map}:${written.join(";")}\n`)
+      }
+      break
+    case "Collected":
+      for (const block of value.blocks) add(block)
+      break
+    case "Samples":
+      add(value.values.map(String).join(" "))
+      break
+    case "Offsets":
+      add(value.offsets.join(" "))
+      break
+  }
   const digest = crc.toString(16).padStart(8, "0")
   digests.set(value, digest)
   return digest

@@ -2,6 +2,7 @@ import { Deferred, Effect, type Context, type Layer } from "effect"
 import type * as JobError from "../JobError.ts"
 import type { TaskContext } from "../TaskContext.ts"
 import type { Book, Weigh } from "./book.ts"
+import type { ValueOf } from "./values.ts"
 
 /**
  * A failure of the engine on its way out of a task. It does not travel through the error channel of the user's streams:
@@ -22,8 +23,8 @@ export interface TaskRuntime extends TaskContext {
   readonly services: (
     layer: Layer.Layer<never, unknown, unknown>
   ) => Effect.Effect<Context.Context<never>, unknown, unknown>
-  /** The value a parent stage produced, such as row offsets. */
-  readonly stageValue: (stage: number) => unknown
+  /** What a stage before this one came to. */
+  readonly stageValue: ValueOf
   /** Rows in an array of elements. */
   readonly weigh: Weigh
   /** Rows of one element, where not every element is one. */

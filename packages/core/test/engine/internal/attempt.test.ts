@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
-import { accountOf, count, type Done, lettersOf, makeProgress } from "../../../src/engine/internal/attempt.ts"
+import { accountOf, count, type TaskResult, lettersOf, makeProgress } from "../../../src/engine/internal/attempt.ts"
 import { makeMetrics } from "../../../src/task/internal/metrics.ts"
 import type { Stage } from "../../../src/plan/Stage.ts"
 
@@ -14,7 +14,10 @@ const stage = (id: number, kind: "result" | "inner" | "ahead"): Stage => ({
   partitions: [],
   adapt: undefined,
   steps: [],
-  work: kind === "result" ? undefined : { task: () => Effect.void, combine: () => undefined, ahead: kind === "ahead" }
+  work:
+    kind === "result"
+      ? undefined
+      : { task: () => Effect.void, combine: () => ({ _tag: "Offsets", offsets: [] }), ahead: kind === "ahead" }
 })
 
 interface Rows {
@@ -27,7 +30,7 @@ interface Rows {
 const none: Rows = { source: 0, out: 0, setAside: 0, cut: 0 }
 
 /** A task that ended well and came to so many rows; it asked for something once. */
-const done = (rows: Partial<Rows>, more: Partial<Done> = {}): Done => {
+const done = (rows: Partial<Rows>, more: Partial<TaskResult> = {}): TaskResult => {
   const account = { ...none, ...rows, in: rows.source ?? 0, filtered: 0, reads: [] }
   return {
     value: undefined,

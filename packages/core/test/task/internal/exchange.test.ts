@@ -1,24 +1,19 @@
 import { type JobError, Partitioner, Shuffle, Storage } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer, Stream } from "effect"
+import { divert, readExchange, withFailed } from "../../../src/task/internal/exchange.ts"
 import {
-  choose,
   combineMaps,
-  divert,
+  type MapOutput,
   mapBytes,
   partitionBytes,
-  readExchange,
   unreadRows,
-  withFailed,
   writtenBytes
-} from "../../../src/plan/internal/wide.ts"
+} from "../../../src/task/internal/values.ts"
 import type { Rows } from "../../../src/task/internal/rows.ts"
 import { Failed } from "../../../src/task/internal/failed.ts"
-import type { Exchange, Partitioning } from "../../../src/plan/Plan.ts"
+import type { Exchange } from "../../../src/plan/Plan.ts"
 import { taskOf } from "../../support/runtime.ts"
-
-type HashPartitioning = Extract<Partitioning, { readonly _tag: "Hash" }>
-type RangePartitioning = Extract<Partitioning, { readonly _tag: "Range" }>
 
 const status = (
   map: number,
@@ -36,61 +31,23 @@ const status = (
   checksums: segments.map(() => [0, 0] as const)
 })
 
-describe("where the rows of an exchange go", () => {
-  const hash: HashPartitioning = { _tag: "Hash", partitions: (upstream) => upstream, make: (n) => Partitioner.hash(n) }
-  const input = (partitions: number, partitioner?: Partitioner.Partitioner<never>) => ({ partitions, partitioner })
-  const [three, four, forty] = [3, 4, 40].map((n) => Partitioner.hash(n))
-
-  it("is as many partitions as the largest input has, one at least", () => {
-    assert.strictEqual(choose(hash, [input(3), input(8), input(5)])?.partitions, 8)
-    assert.strictEqual(choose(hash, [])?.partitions, 1)
-    assert.strictEqual(choose({ ...hash, partitions: () => 6 }, [input(3), input(8)])?.partitions, 6)
-  })
-
-  it("is like the input that has most partitions of those that are in place already", () => {
-    assert.strictEqual(choose(hash, [input(3, three), input(4, four)]), four)
-    assert.strictEqual(choose(hash, [input(4, four), input(3, three)]), four)
-    assert.strictEqual(choose(hash, [input(20), input(3, three)]), three, "a larger one moves")
-    assert.strictEqual(choose(hash, [input(29), input(3, three)]), three)
-    // Unless that are a tenth of the partitions or fewer, or a number was asked for.
-    assert.strictEqual(choose(hash, [input(30), input(3, three)])?.partitions, 30)
-    assert.strictEqual(choose({ ...hash, partitions: () => 5 }, [input(4, four)])?.partitions, 5)
-    assert.strictEqual(choose(hash, [input(40, forty), input(4)]), forty)
-  })
-
-  it("is not like an input that is partitioned in another way", () => {
-    const own = Partitioner.make<never>("own", 4, () => 0)
-    const chosen = choose(hash, [input(4, own), input(3, three)])
-    assert.strictEqual(chosen, three)
-    assert.strictEqual(choose(hash, [input(4, own)])?._tag, "Hash")
-  })
-
-  it("takes a sample by order, unless there is one partition", () => {
-    const range = (partitions: number): RangePartitioning => ({
-      _tag: "Range",
-      given: false,
-      partitions: () => partitions,
-      sample: () => Effect.void,
-      make: (_, n) => Partitioner.hash(n)
-    })
-    assert.isUndefined(choose(range(2), [input(4)]))
-    assert.strictEqual(choose(range(1), [input(4)])?.partitions, 1)
-    assert.strictEqual(choose({ _tag: "Fixed", partitioner: four! }, [input(9)]), four)
-  })
+const output = (status: Shuffle.MapStatus, failed: ReadonlyArray<Failed> = []): MapOutput => ({
+  _tag: "MapOutput",
+  status,
+  failed
 })
 
 describe("what a map stage wrote", () => {
   const outputs = combineMaps([
-    {
-      status: status(0, [
+    output(
+      status(0, [
         [1, 10],
         [4, 5],
         [1, 3]
-      ]),
-      failed: []
-    },
-    { status: status(1, []), failed: [] },
-    { status: status(2, [[4, 7]]), failed: [] }
+      ])
+    ),
+    output(status(1, [])),
+    output(status(2, [[4, 7]]))
   ])
 
   it("is known by partition, by map task and in all", () => {
@@ -106,15 +63,15 @@ describe("what a map stage wrote", () => {
 
   it("is unread where nobody began to read a partition, and the elements that failed where nobody began the first", () => {
     const some = combineMaps([
-      {
-        status: status(0, [
+      output(
+        status(0, [
           [0, 1],
           [3, 1],
           [3, 1]
         ]),
-        failed: [new Failed("lost", 5)]
-      },
-      { status: status(1, [[4, 1]]), failed: [new Failed("lost")] }
+        [new Failed("lost", 5)]
+      ),
+      output(status(1, [[4, 1]]), [new Failed("lost")])
     ])
     for (const [read, unread] of [
       [[], 10],
@@ -126,24 +83,25 @@ describe("what a map stage wrote", () => {
     ] as const) {
       assert.strictEqual(unreadRows(some, new Set<number | undefined>(read)), unread)
     }
-    assert.strictEqual(unreadRows("of another kind", new Set()), 0)
+    assert.strictEqual(unreadRows({ _tag: "Offsets", offsets: [1] }, new Set()), 0)
   })
 })
 
 describe("what a reduce task reads", () => {
   const failure = new Failed("lost")
   const stages = new Map([
-    [7, combineMaps([0, 1, 2].map((map) => ({ status: status(map, [[1, 10]]), failed: map === 1 ? [failure] : [] })))],
+    [7, combineMaps([0, 1, 2].map((map) => output(status(map, [[1, 10]]), map === 1 ? [failure] : [])))],
     [
       9,
       combineMaps(
-        [0, 1].map((map) => ({
-          status: status(map, [
-            [1, 10],
-            [0, 1]
-          ]),
-          failed: []
-        }))
+        [0, 1].map((map) =>
+          output(
+            status(map, [
+              [1, 10],
+              [0, 1]
+            ])
+          )
+        )
       )
     ]
   ])
