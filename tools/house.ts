@@ -41,7 +41,15 @@ if (option === "--settle") {
 } else {
   failed = fresh.length + stale.length > 0
 }
-if (failed && option !== "--all") for (const finding of fresh) print(finding)
+if (failed && option !== "--all") {
+  // Every file of a circle has a finding; the first one has the shortest way round.
+  const printed = new Set<string>()
+  for (const finding of fresh) {
+    if (finding.unit !== undefined && printed.has(finding.unit)) continue
+    if (finding.unit !== undefined) printed.add(finding.unit)
+    print(finding)
+  }
+}
 if (failed && stale.length > 0 && option === undefined) {
   for (const line of stale) console.log(line)
   console.log("There are fewer breaches than counted, or files have moved: npm run -s house -- --settle")

@@ -49,8 +49,10 @@ export const floorRule = (modules: ReadonlyMap<string, Module>): ReadonlyArray<F
   return findings
 }
 
+type Arrows = ReadonlyMap<string, ReadonlySet<string>>
+
 /** The groups of nodes that can reach each other: Tarjan's strongly connected components of more than one node. */
-const circlesOf = (arrows: ReadonlyMap<string, ReadonlySet<string>>): ReadonlyArray<ReadonlyArray<string>> => {
+const circlesOf = (arrows: Arrows): ReadonlyArray<ReadonlyArray<string>> => {
   const order = new Map<string, number>()
   const stack: Array<string> = []
   const onStack = new Set<string>()
@@ -76,6 +78,43 @@ const circlesOf = (arrows: ReadonlyMap<string, ReadonlySet<string>>): ReadonlyAr
   return circles
 }
 
+/** The shortest way from a node of a circle back to itself, without the node. */
+const wayBack = (arrows: Arrows, node: string, members: ReadonlySet<string>): ReadonlyArray<string> => {
+  const before = new Map<string, string>()
+  const queue = [node]
+  for (const at of queue) {
+    for (const next of arrows.get(at) ?? []) {
+      if (next === node) {
+        const way: Array<string> = []
+        for (let step: string | undefined = at; step !== undefined && step !== node; step = before.get(step)) {
+          way.unshift(step)
+        }
+        return way
+      }
+      if (!members.has(next) || before.has(next)) continue
+      before.set(next, at)
+      queue.push(next)
+    }
+  }
+  return []
+}
+
+/** A finding for each node of each circle, those with the shortest way back first. */
+const findCircles = (arrows: Arrows, rule: string): ReadonlyArray<Finding> =>
+  circlesOf(arrows).flatMap((circle) => {
+    const members = new Set(circle)
+    return circle
+      .map((file) => ({ file, way: wayBack(arrows, file, members) }))
+      .toSorted((a, b) => a.way.length - b.way.length)
+      .map(({ file, way }) => ({
+        rule,
+        file,
+        line: 1,
+        message: `imports itself by way of ${way.join(", ")}`,
+        unit: circle.join()
+      }))
+  })
+
 const addArrow = (arrows: Map<string, Set<string>>, from: string, to: string): void => {
   const targets = arrows.get(from)
   if (targets === undefined) arrows.set(from, new Set([to]))
@@ -95,20 +134,7 @@ export const circleRule = (modules: ReadonlyMap<string, Module>): ReadonlyArray<
       if (here !== undefined && there !== undefined && here !== there) addArrow(folders, here, there)
     }
   }
-  return [
-    ...circlesOf(files).flatMap((members) =>
-      members.map((file) => {
-        const message = `imports itself by way of ${members.filter((member) => member !== file).join(", ")}`
-        return { rule: "circles", file, line: 1, message, unit: members.join() }
-      })
-    ),
-    ...circlesOf(folders).flatMap((members) =>
-      members.map((folder) => {
-        const message = `this folder imports itself by way of ${members.filter((member) => member !== folder).join(", ")}`
-        return { rule: "folder circles", file: folder, line: 1, message, unit: members.join() }
-      })
-    )
-  ]
+  return [...findCircles(files, "circles"), ...findCircles(folders, "folder circles")]
 }
 
 /** Imports that do not use a package by its public paths, or use them inside the package. */

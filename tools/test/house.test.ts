@@ -100,10 +100,22 @@ describe("imports", () => {
       [`${core}/task/internal/c.ts`]: `export type { A } from "./a.ts"\n`,
       [`${core}/task/internal/d.ts`]: `import { a } from "./a.ts"\nexport const d = a\n`
     }
-    expect(found(files).map((line) => line.slice(0, line.indexOf(" imports")))).toEqual([
-      `${core}/task/internal/a.ts:1 circles:`,
-      `${core}/task/internal/b.ts:1 circles:`,
-      `${core}/task/internal/c.ts:1 circles:`
+    expect(found(files).map((line) => line.replaceAll(`${core}/task/internal/`, ""))).toEqual([
+      "a.ts:1 circles: imports itself by way of b.ts, c.ts",
+      "b.ts:1 circles: imports itself by way of c.ts, a.ts",
+      "c.ts:1 circles: imports itself by way of a.ts, b.ts"
+    ])
+  })
+
+  it("in a large circle are told by their shortest way round, the shortest of all first", () => {
+    const type = (from: string) => `export type { T } from "./${from}.ts"\n`
+    const files = { a: type("b"), b: type("c") + type("d"), c: type("a"), d: type("b") }
+    const paths = Object.entries(files).map(([name, text]) => [`${core}/task/internal/${name}.ts`, text])
+    expect(found(Object.fromEntries(paths)).map((line) => line.replaceAll(`${core}/task/internal/`, ""))).toEqual([
+      "b.ts:1 circles: imports itself by way of d.ts",
+      "d.ts:1 circles: imports itself by way of b.ts",
+      "a.ts:1 circles: imports itself by way of b.ts, c.ts",
+      "c.ts:1 circles: imports itself by way of a.ts, b.ts"
     ])
   })
 
@@ -125,8 +137,8 @@ describe("imports", () => {
         [`${core}/task/internal/d.ts`]: "export const d = 1\n"
       }).filter((line) => line.includes("circles"))
     ).toEqual([
-      "core/shuffle:1 folder circles: this folder imports itself by way of core/task",
-      "core/task:1 folder circles: this folder imports itself by way of core/shuffle"
+      "core/shuffle:1 folder circles: imports itself by way of core/task",
+      "core/task:1 folder circles: imports itself by way of core/shuffle"
     ])
   })
 
