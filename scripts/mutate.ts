@@ -19,9 +19,11 @@ import type { Ran, Request } from "./mutate/runner.ts"
 
 const modules = [
   "commit/Commit",
+  "commit/internal/drive",
   "task/Condition",
   "shuffle/Partitioner",
   "commit/internal/lease",
+  "commit/internal/partition",
   "commit/internal/publish",
   "commit/internal/recover",
   "engine/internal/attempt",
