@@ -23,6 +23,7 @@ const modules = [
   "task/Condition",
   "shuffle/Partitioner",
   "commit/internal/lease",
+  "commit/internal/manifest",
   "commit/internal/partition",
   "commit/internal/publish",
   "commit/internal/recover",

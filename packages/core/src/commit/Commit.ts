@@ -4,15 +4,15 @@
  * **Details**
  *
  * A task writes under `<parent>/_sluice/<name>/<job>/<partition>-<attempt>/`, beside the output `<parent>/<name>`, so that the
- * commit of the job is one rename of a directory, which file systems and HDFS do atomically: a reader, or a process killed at
- * any moment, leaves either the whole output with its `_SUCCESS` or nothing at the final name. `overwrite` moves the old output
- * aside first, and the next run puts it back if a kill came between the two renames. `append` renames file after file, after writing
- * down that it will, and its commit is the rename of the next `_SUCCESS` over the old one: a run that finds such a note of a dead job
- * takes back what came before that rename, so that running the dead job again doubles nothing. Where the output cannot be replaced
- * as a whole (a mount point, a parent that may not be written) all this is done in it, under `<name>/_sluice/`, file by file.
+ * commit of the job is one rename of a directory, which file systems and HDFS do atomically: whenever the process is killed, and
+ * whenever somebody reads, there is either the whole output with its `_SUCCESS` or nothing at the final name. `overwrite` moves the old
+ * output aside first, and the next run puts it back if a kill came between the two renames. `append` writes down what it will do and
+ * then renames file after file. Its commit is the rename of the next `_SUCCESS` over the old one: a run that finds such a note of a dead
+ * job takes back what came before that rename, so that running the dead job again doubles nothing. If the output cannot be replaced as
+ * a whole (it is a mount point, or its parent may not be written), all this is done inside it, under `<name>/_sluice/`, file by file.
  *
  * One job at a time writes an output. It takes a lease on it before its first row, renews it every 10 seconds, and loses it after 60
- * without renewal; see {@link WhenLeased}. What is committed is a success: an interrupt that comes while the files are renamed
+ * seconds without renewal; see {@link WhenLeased}. A committed output is a success: an interrupt that comes while the files are renamed
  * does not make the action fail.
  *
  * Rows can be put into `column=value` folders below the output, as Hive and Spark do ({@link PartitionBy}); the same rename moves
@@ -29,10 +29,17 @@ import type { Plan } from "../plan/Plan.ts"
 import { Storage } from "../storage/Storage.ts"
 import type { Writer } from "../task/Format.ts"
 import { InvalidPlan } from "../task/JobError.ts"
+import { layoutOfJob } from "./internal/claim.ts"
 import { drive } from "./internal/drive.ts"
 import { parentOf, readText, trim } from "./internal/layout.ts"
-import { type Manifest, ManifestJson, type OutputOptions, type PartitionBy } from "./internal/model.ts"
-import { stagingOf, writePartition } from "./internal/partition.ts"
+import {
+  type Manifest,
+  ManifestJson,
+  type OutputOptions,
+  type PartitionBy,
+  type WriteRequest
+} from "./internal/model.ts"
+import { writePartition } from "./internal/partition.ts"
 import { toReason } from "./internal/reasons.ts"
 
 export {
@@ -73,6 +80,7 @@ export const write = <A, E, R>(
   const waits = (options?.whenLeased ?? (mode === "append" ? "wait" : "refuse")) === "wait"
   const leaseWait = Duration.fromInput(options?.leaseWait ?? "10 minutes")
   const waitMillis = waits ? Option.match(leaseWait, { onNone: () => 0, onSome: Duration.toMillis }) : 0
+  const request: WriteRequest<A> = { path: output, writer, name, mode, waitMillis, partitionBy: options?.partitionBy }
   const names = options?.partitionBy?.columns.map((column) => column.name) ?? []
   const twice = names.find((name, index) => names.indexOf(name) < index)
   const invalid =
@@ -87,18 +95,16 @@ export const write = <A, E, R>(
             optional(options?.partitionBy?.bufferBytes, (size) => bytes("partitionBufferBytes", size)),
             writer.invalid
           )
+  const task = writePartition(request)
   return new Action({
     name,
     plan,
     // The rows are an `A` by the types of the dataset that holds the plan.
-    task: (rows, task) =>
-      writePartition(writer, output, options?.partitionBy)(rows as Stream.Stream<A, unknown, unknown>, task),
-    letters: (jobId) =>
-      Effect.mapBoth(stagingOf(output, jobId), { onFailure: toReason, onSuccess: (folder) => `${folder}/letters` }),
+    task: (rows, runtime) => task(rows as Stream.Stream<A, unknown, unknown>, runtime),
+    letters: (job) =>
+      Effect.mapBoth(layoutOfJob(output, job), { onFailure: toReason, onSuccess: ({ letters }) => letters }),
     drive:
-      invalid !== undefined
-        ? () => Effect.fail(new InvalidPlan({ operator: name, detail: invalid }))
-        : drive({ path: output, mode, writer, name, waitMillis, isPartitioned: options?.partitionBy !== undefined }),
+      invalid === undefined ? drive(request) : () => Effect.fail(new InvalidPlan({ operator: name, detail: invalid })),
     commits: true
   })
 }

@@ -1,55 +1,69 @@
-/** Everything that has to be so before the first row is read: a place for the output, the lease on it, and nothing left of dead jobs. */
+/** What has to be true before the first row is read: a place for the output, the lease on it, and nothing left of dead jobs. */
 import { Clock, Effect, Result, type Schema } from "effect"
-import { InvalidOutput, type LeaseLost, OutputExists, OutputFailed, type OutputLeased } from "../../task/JobError.ts"
-import type { Backend } from "../../storage/Storage.ts"
+import { InvalidOutput, LeaseLost, OutputExists, type OutputFailed, type OutputLeased } from "../../task/JobError.ts"
+import { type Backend, Storage } from "../../storage/Storage.ts"
 import { StorageError } from "../../storage/StorageError.ts"
 import { self } from "../../storage/internal/identity.ts"
-import { besideOf, entriesOf, exists, insideOf, ownerOf, parentOf, probe, type There, writeText } from "./layout.ts"
+import {
+  entriesOf,
+  exists,
+  type Layout,
+  layoutOf,
+  nameOf,
+  parentOf,
+  type Place,
+  places,
+  probe,
+  stagingOf,
+  type There,
+  writeText
+} from "./layout.ts"
 import * as Lease from "./lease.ts"
+import type { WriteMode } from "./model.ts"
+import { outputFailed } from "./reasons.ts"
 import { settle } from "./recover.ts"
+
+/** A lease, and which of the two staging folders it is on. */
+interface PlacedLease extends Lease.Held {
+  readonly place: Place
+}
 
 /** An output that this job alone writes. */
 export interface Claim {
   /** As the program named it. */
   readonly path: string
-  /** Where it is. */
-  readonly output: string
-  /** The folder of the job. */
-  readonly folder: string
-  /** Whether the folder lies in the output, from where the output cannot be replaced as a whole. */
-  readonly isInside: boolean
-  readonly leases: ReadonlyArray<Lease.Held>
+  readonly mode: WriteMode
+  readonly layout: Layout
+  readonly leases: ReadonlyArray<PlacedLease>
   readonly there: There
 }
 
 export type ClaimError = OutputExists | OutputLeased | LeaseLost | InvalidOutput | OutputFailed
 
 export interface Options extends Lease.Request {
-  readonly mode: "error-if-exists" | "overwrite" | "append"
+  readonly mode: WriteMode
   /** The files the plan reads. */
   readonly inputs: ReadonlyArray<string>
 }
 
 type Restore = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
-const failed = (error: StorageError) => new OutputFailed({ error })
-
 const invalid = (path: string, detail: string) => new InvalidOutput({ path, detail })
 
 /** Where an output is, links followed. */
-export const realOutput = Effect.fnUntraced(function* (storage: Backend, path: string) {
+const realOutput = Effect.fnUntraced(function* (storage: Backend, path: string) {
   return yield* Effect.mapError(storage.realPath(path), (error) =>
-    error.reason._tag === "InvalidPath" ? invalid(path, error.reason.message) : failed(error)
+    error.reason._tag === "InvalidPath" ? invalid(path, error.reason.message) : outputFailed(error)
   )
 })
 
-// The old output goes with the commit, and what was read from it could not be read again by an attempt that comes later.
+// The old output goes with the commit, and an attempt that comes later could not read again what was read from it.
 const checkInputs = Effect.fnUntraced(function* (storage: Backend, output: string, { inputs, mode, path }: Options) {
   if (mode !== "overwrite") return
   yield* Effect.forEach(
     inputs,
     Effect.fnUntraced(function* (input) {
-      // What cannot be found is the reader's to tell.
+      // A path that is not found is left to the reader to report.
       const real = yield* Effect.orElseSucceed(storage.realPath(input), () => input)
       if (real === output || real.startsWith(`${output}/`)) {
         return yield* invalid(path, `has ${input} in it, which this job reads and the overwrite would delete`)
@@ -59,10 +73,9 @@ const checkInputs = Effect.fnUntraced(function* (storage: Backend, output: strin
   )
 })
 
-// Whether files of another folder can be renamed into the output: not where it is a mount point.
-const takesFiles = Effect.fnUntraced(function* (storage: Backend, output: string, staging: string, job: string) {
-  const from = `${staging}/.probe-${job}`
-  const to = `${insideOf(output)}/.probe-${job}`
+// Whether files of another folder can be renamed into the output: not if it is a mount point.
+const takesFiles = Effect.fnUntraced(function* (storage: Backend, output: string, job: string) {
+  const [from, to] = [`${stagingOf(output, "beside")}/.probe-${job}`, `${stagingOf(output, "inside")}/.probe-${job}`]
   yield* writeText(storage, from, "")
   return yield* storage.rename(from, to).pipe(
     Effect.as(true),
@@ -74,125 +87,166 @@ const takesFiles = Effect.fnUntraced(function* (storage: Backend, output: string
 const isDenied = (error: unknown): boolean =>
   error instanceof StorageError && (error.reason._tag === "PermissionDenied" || error.reason._tag === "Unsupported")
 
-/** Removes the folders of leases that were given back, as far as nothing else is in them. */
+const isRefused = (mode: WriteMode, there: There): boolean =>
+  there === "file" || (mode === "error-if-exists" && there === "present")
+
+/** Removes a staging folder if nothing is in it any more. */
 const removeStaging = Effect.fnUntraced(
-  function* (storage: Backend, output: string, staging: string) {
+  function* (storage: Backend, output: string, place: Place) {
+    const staging = stagingOf(output, place)
     yield* storage.delete(staging)
-    if (staging !== insideOf(output)) yield* storage.delete(parentOf(staging)[0])
+    if (place === "beside") yield* storage.delete(parentOf(staging)[0])
   },
   (effect) => Effect.ignore(effect)
 )
 
-/** Gives the leases back. */
-export const release = Effect.fnUntraced(function* (
-  storage: Backend,
-  output: string,
-  leases: ReadonlyArray<Lease.Held>
-) {
+const removeStagings = (storage: Backend, output: string) =>
+  Effect.andThen(removeStaging(storage, output, "inside"), removeStaging(storage, output, "beside"))
+
+/** Gives leases back. */
+const releaseAll = Effect.fnUntraced(function* (storage: Backend, output: string, leases: ReadonlyArray<PlacedLease>) {
   for (const held of leases) {
     yield* Lease.release(storage, held)
-    yield* removeStaging(storage, output, held.staging)
+    yield* removeStaging(storage, output, held.place)
   }
 })
 
+/** Gives the leases of a claim back. */
+export const release = (storage: Backend, { layout, leases }: Claim) => releaseAll(storage, layout.output, leases)
+
+/** A job that asks for an output. */
+interface Asking {
+  readonly storage: Backend
+  /** Where the output is. */
+  readonly output: string
+  readonly options: Options
+  /** Runs a part that can be interrupted. */
+  readonly restore: Restore
+}
+
+// What is at the output before the job asks for a lease. Fails if the job could not write there even with the lease.
+const lookBefore = Effect.fnUntraced(function* ({ options, output, restore, storage }: Asking) {
+  const before = yield* restore(Effect.mapError(probe(storage, output), outputFailed))
+  const taken = new OutputExists({ path: options.path })
+  if (before === "file") return yield* taken
+  if (!isRefused(options.mode, before)) return before
+  // What is staged may be of a job that died while it replaced the output.
+  const staged = Effect.forEach(places, (place) => entriesOf(storage, stagingOf(output, place)))
+  if ((yield* restore(Effect.mapError(staged, outputFailed))).flat().length > 0) return before
+  // A process that is killed at its very end leaves empty folders.
+  yield* removeStagings(storage, output)
+  return yield* taken
+})
+
+/** The leases of one job on an output, as it takes them. */
+const makeLeases = ({ options, output, restore, storage }: Asking) => {
+  const held: Array<PlacedLease> = []
+  return {
+    held,
+    take: Effect.fnUntraced(function* (place: Place, waitMillis: number) {
+      const lease = yield* Lease.acquire(storage, stagingOf(output, place), { ...options, waitMillis }, restore)
+      const placed = { ...lease, place }
+      held.push(placed)
+      return placed
+    }),
+    giveUp: Effect.suspend(() => {
+      const leases = held.splice(0)
+      return Effect.ensuring(Effect.ignore(releaseAll(storage, output, leases)), Lease.forget(leases))
+    }).pipe(
+      // Whoever asks a folder for the time may be the last one in it.
+      Effect.andThen(removeStagings(storage, output))
+    )
+  }
+}
+
+type Leases = ReturnType<typeof makeLeases>
+
+// Takes the lease on an output: both of them if others may have theirs inside. Gives the place in which the job stages its files.
+const takeLeases = Effect.fnUntraced(function* (
+  { options, output, restore, storage }: Asking,
+  leases: Leases,
+  before: There
+): Effect.fn.Return<Place, ClaimError | StorageError> {
+  const deadline = (yield* Clock.currentTimeMillis) + options.waitMillis
+  for (;;) {
+    const left = Math.max(0, deadline - (yield* Clock.currentTimeMillis))
+    const first = yield* Effect.result(leases.take("beside", left))
+    if (Result.isFailure(first)) {
+      // The parent may not be written. A directory that exists has room for everything.
+      if (!isDenied(first.failure) || before === "absent") return yield* Effect.fail(first.failure)
+      yield* leases.take("inside", left)
+      return "inside"
+    }
+    if ((yield* entriesOf(storage, stagingOf(output, "inside"))).length === 0) return "beside"
+    // Whoever cannot write beside the output has its lease inside. Waiting for one lease while holding another could last for ever.
+    const second = yield* Effect.result(leases.take("inside", 0))
+    if (Result.isSuccess(second)) return "beside"
+    if (second.failure._tag !== "OutputLeased" || left === 0) return yield* Effect.fail(second.failure)
+    yield* leases.giveUp
+    yield* restore(Effect.sleep(Math.min(left, 1000)))
+  }
+})
+
+// Takes everything away from the jobs before this one, and ends what they began.
+const recover = Effect.fnUntraced(function* (storage: Backend, output: string, held: PlacedLease) {
+  for (const folder of yield* Lease.fence(storage, held)) {
+    yield* settle(storage, layoutOf(output, held.place, nameOf(folder)))
+  }
+})
+
+// Makes the output this job's own, by the leases it takes.
+const claimWith = Effect.fnUntraced(function* (asking: Asking, leases: Leases, before: There) {
+  const { options, output, storage } = asking
+  const { job, mode, name, path } = options
+  let place = yield* takeLeases(asking, leases, before)
+  for (const held of leases.held) yield* recover(storage, output, held)
+  const there = yield* probe(storage, output)
+  if (isRefused(mode, there)) return yield* new OutputExists({ path })
+  if (place === "beside" && there !== "absent" && !(yield* takesFiles(storage, output, job))) {
+    place = "inside"
+    if (leases.held.length === 1) yield* recover(storage, output, yield* leases.take("inside", 0))
+  }
+  if (place === "beside") yield* Effect.ignore(storage.delete(stagingOf(output, "inside")))
+  const layout = layoutOf(output, place, job)
+  yield* writeText(storage, layout.owner, JSON.stringify({ job, name, process: self }))
+  return { path, mode, layout, leases: leases.held, there } satisfies Claim
+})
+
+const claimFailed = (path: string, error: ClaimError | StorageError | Schema.SchemaError): ClaimError =>
+  error._tag === "StorageError"
+    ? outputFailed(error)
+    : error._tag === "SchemaError"
+      ? invalid(path, `has an unfinished commit that cannot be read: ${error.message}`)
+      : error
+
 /**
- * Takes an output for a job. Run uninterruptibly: `restore`d parts alone can be interrupted.
+ * Takes an output for a job. Run it uninterruptibly: only the parts that it `restore`s can be interrupted.
  */
 export const claim = Effect.fnUntraced(function* (
   storage: Backend,
   options: Options,
   restore: Restore
 ): Effect.fn.Return<Claim, ClaimError> {
-  const { job, mode, path } = options
+  const { path } = options
   const output = yield* restore(realOutput(storage, path))
+  const asking: Asking = { storage, output, options, restore }
   yield* restore(checkInputs(storage, output, options))
-  const look = Effect.mapError(probe(storage, output), failed)
-  const refuses = (there: There) => there === "file" || (mode === "error-if-exists" && there === "present")
-  const taken = new OutputExists({ path })
-  const beside = besideOf(output)
-  const inside = insideOf(output)
-  const staged = Effect.map(
-    Effect.all([entriesOf(storage, beside), entriesOf(storage, inside)]),
-    (found) => found.flat().length > 0
-  )
-  const before = yield* restore(look)
-  if (before === "file") return yield* taken
-  // What is staged may be a job's that died while it replaced the output.
-  if (refuses(before) && !(yield* restore(Effect.mapError(staged, failed)))) {
-    // Folders that are empty are what a process killed at its very end leaves.
-    yield* Effect.andThen(removeStaging(storage, output, inside), removeStaging(storage, output, beside))
-    return yield* taken
-  }
-
-  const deadline = (yield* Clock.currentTimeMillis) + options.waitMillis
-  const leases: Array<Lease.Held> = []
-  const giveUp = Effect.suspend(() => {
-    const held = leases.splice(0)
-    return Effect.ensuring(Effect.ignore(release(storage, output, held)), Lease.forget(held))
-  }).pipe(
-    // Whoever asks a folder for the time may be the last one in it.
-    Effect.andThen(removeStaging(storage, output, inside)),
-    Effect.andThen(removeStaging(storage, output, beside))
-  )
-  const take = Effect.fnUntraced(function* (staging: string, waitMillis: number) {
-    const held = yield* Lease.acquire(storage, staging, { ...options, waitMillis }, restore)
-    leases.push(held)
-    return held
-  })
-  const recover = Effect.fnUntraced(function* (held: Lease.Held) {
-    for (const folder of yield* Lease.fence(storage, held)) yield* settle(storage, output, folder)
-  })
-
-  const work: Effect.Effect<Claim, ClaimError | StorageError | Schema.SchemaError> = Effect.gen(function* () {
-    let isInside = false
-    for (;;) {
-      const left = Math.max(0, deadline - (yield* Clock.currentTimeMillis))
-      const first = yield* Effect.result(take(beside, left))
-      if (Result.isFailure(first)) {
-        // The parent may not be written: all can be done in a directory that is there.
-        if (!isDenied(first.failure) || before === "absent") return yield* Effect.fail(first.failure)
-        isInside = true
-        yield* take(inside, left)
-        break
-      }
-      if ((yield* entriesOf(storage, inside)).length === 0) break
-      // Whoever cannot write beside the output has its lease inside. Waiting for one lease while holding another could last for ever.
-      const second = yield* Effect.result(take(inside, 0))
-      if (Result.isSuccess(second)) break
-      if (second.failure._tag !== "OutputLeased" || left === 0) return yield* Effect.fail(second.failure)
-      yield* giveUp
-      yield* restore(Effect.sleep(Math.min(left, 1000)))
-    }
-    for (const held of leases) yield* recover(held)
-    const there = yield* probe(storage, output)
-    if (refuses(there)) return yield* taken
-    if (!isInside && there !== "absent" && !(yield* takesFiles(storage, output, beside, job))) {
-      isInside = true
-      if (leases.length === 1) yield* recover(yield* take(inside, 0))
-    }
-    if (!isInside) yield* Effect.ignore(storage.delete(inside))
-    const folder = `${isInside ? inside : beside}/${job}`
-    yield* writeText(storage, ownerOf(folder), JSON.stringify({ job, name: options.name, process: self }))
-    return { path, output, folder, isInside, leases, there }
-  })
-  return yield* work.pipe(
-    Effect.catch((error) => Effect.suspend(() => Lease.orLost(storage, [...leases], path, error))),
-    Effect.mapError((error) =>
-      error._tag === "StorageError"
-        ? failed(error)
-        : error._tag === "SchemaError"
-          ? invalid(path, `has an unfinished commit that cannot be read: ${error.message}`)
-          : error
-    ),
-    Effect.onError(() => giveUp)
+  const before = yield* lookBefore(asking)
+  const leases = makeLeases(asking)
+  return yield* claimWith(asking, leases, before).pipe(
+    Effect.catch((error) => Effect.suspend(() => Lease.orLost(storage, [...leases.held], path, error))),
+    Effect.mapError((error) => claimFailed(path, error)),
+    Effect.onError(() => leases.giveUp)
   )
 })
 
-/** The folder of a running job, as its tasks find it; `undefined` once another job took it away. */
-export const folderOf = Effect.fnUntraced(function* (storage: Backend, output: string, job: string) {
-  for (const staging of [besideOf(output), insideOf(output)]) {
-    const folder = `${staging}/${job}`
-    if (yield* exists(storage, ownerOf(folder))) return folder
+/** The layout of a running job, as its tasks find it. Fails once another job has taken its folder away. */
+export const layoutOfJob = Effect.fnUntraced(function* (path: string, job: string) {
+  const storage = yield* Storage
+  const output = yield* realOutput(storage, path)
+  for (const place of places) {
+    const layout = layoutOf(output, place, job)
+    if (yield* exists(storage, layout.owner)) return layout
   }
-  return undefined
+  return yield* new LeaseLost({ path })
 })

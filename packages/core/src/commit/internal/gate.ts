@@ -1,13 +1,13 @@
 /**
- * Whether a commit of this process is under way. A signal that comes then has to wait: what is committed is a success, and a program
- * told that it was interrupted would be run again.
+ * Whether a commit of this process is under way. A signal that comes then has to wait: a committed output is a success, and a program
+ * that says it was interrupted would be run again.
  */
 import { Effect } from "effect"
 
 let commits = 0
 let waiting: Array<() => void> = []
 
-/** Holds signals back from here on. Gives what lets them come again. */
+/** Holds signals back from here on. Gives the effect that lets them through again. */
 export const hold: Effect.Effect<Effect.Effect<void>> = Effect.sync(() => {
   commits++
   return Effect.sync(() => {

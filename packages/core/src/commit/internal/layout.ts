@@ -1,4 +1,4 @@
-/** Where a write has its files before they are the output, and how they are looked at. */
+/** Where a write keeps its files before they are the output, and how it looks at them. */
 import { Effect, Option, Stream } from "effect"
 import type { Backend, FileStatus } from "../../storage/Storage.ts"
 import type { StorageError } from "../../storage/StorageError.ts"
@@ -13,42 +13,69 @@ export const parentOf = (path: string): readonly [parent: string, name: string] 
 
 export const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
 
-/** Beside the output: what lies there becomes the output by one rename. */
-export const besideOf = (output: string): string => {
+/**
+ * Where the jobs of an output stage their files. `beside` the output they can become it by one rename of a directory. `inside` is
+ * for an output that no directory can be renamed to: it is a mount point, or its parent may not be written.
+ */
+export type Place = "beside" | "inside"
+
+/** In the order in which a job asks for them. */
+export const places: ReadonlyArray<Place> = ["beside", "inside"]
+
+/** The staging folder of an output: it holds the leases, and a folder for each job. */
+export const stagingOf = (output: string, place: Place): string => {
+  if (place === "inside") return `${output}/_sluice`
   const [parent, name] = parentOf(output)
   return `${parent === "/" ? "" : parent}/_sluice/${name}`
 }
 
-/** In the output, where nothing can be renamed into its place: it is a mount point, or its parent may not be written. */
-export const insideOf = (output: string): string => `${output}/_sluice`
-
-/** A job's own folder says whose it is; that is also how tasks find which of the two places it is in. */
-export const ownerOf = (folder: string): string => `${folder}/_owner`
-
-/** What the commit of a job works with. All of it is in the job's folder, so that whoever takes that away stops the commit. */
-export interface CommitFolder {
-  readonly root: string
-  /** The files of the attempts that count, as they will be in the output. */
+/**
+ * An output and the folder of one job that writes it. All that a commit works with is in that folder, so that whoever takes the folder
+ * away stops the commit.
+ */
+export interface Layout {
+  readonly output: string
+  /** The manifest in the output. */
+  readonly success: string
+  readonly place: Place
+  /** The folder of the job. */
+  readonly folder: string
+  /** Says whose folder it is. Tasks find the folder by it. */
+  readonly owner: string
+  /** What tasks set aside. */
+  readonly letters: string
+  /** The files of the attempts that count, under the names they will have in the output. */
   readonly out: string
-  /** What they replace. */
+  /** The place for what the commit replaces. */
   readonly aside: string
+  /** The output as a whole, where a rename replaces it. */
   readonly old: string
-  /** The next `_SUCCESS`, and what was there when its rename was decided on. */
+  /** The next manifest, and what was in the output when its rename was decided on. */
   readonly manifest: string
   readonly intent: string
 }
 
-export const commitOf = (folder: string): CommitFolder => {
-  const root = `${folder}/commit`
+export const layoutOf = (output: string, place: Place, job: string): Layout => {
+  const folder = `${stagingOf(output, place)}/${job}`
+  const commit = `${folder}/commit`
   return {
-    root,
-    out: `${root}/out`,
-    aside: `${root}/aside`,
-    old: `${root}/aside/old`,
-    manifest: `${root}/_manifest`,
-    intent: `${root}/_intent`
+    output,
+    success: `${output}/_SUCCESS`,
+    place,
+    folder,
+    owner: `${folder}/_owner`,
+    letters: `${folder}/letters`,
+    out: `${commit}/out`,
+    aside: `${commit}/aside`,
+    old: `${commit}/aside/old`,
+    manifest: `${commit}/_manifest`,
+    intent: `${commit}/_intent`
   }
 }
+
+/** The folder of one attempt of a task. */
+export const attemptOf = ({ folder }: Layout, partition: number, attempt: number): string =>
+  `${folder}/${partition}-${attempt}`
 
 export const optional = <A>(effect: Effect.Effect<A, StorageError>): Effect.Effect<Option.Option<A>, StorageError> =>
   effect.pipe(
@@ -67,11 +94,11 @@ export const readText = (storage: Backend, path: string): Effect.Effect<string, 
 export const writeText = (storage: Backend, path: string, text: string, overwrite = true) =>
   storage.write(path, Stream.succeed<Uint8Array>(Buffer.from(text, "utf8")), { overwrite })
 
-/** The entries of a directory; none where there is no directory. */
+/** The entries of a directory; none if there is no directory. */
 export const entriesOf = (storage: Backend, path: string): Effect.Effect<ReadonlyArray<FileStatus>, StorageError> =>
   Effect.map(optional(Stream.runCollect(storage.list(path))), (found) => Option.getOrElse(found, () => []))
 
-/** What is at the output; a directory with nothing in it but a job's folders counts as empty. */
+/** What is at the output. A directory that holds nothing but the folders of jobs counts as empty. */
 export const probe = Effect.fnUntraced(function* (storage: Backend, output: string) {
   const status = yield* optional(storage.stat(output))
   if (Option.isNone(status)) return "absent" as const
@@ -86,8 +113,8 @@ export const probe = Effect.fnUntraced(function* (storage: Backend, output: stri
 export type There = Effect.Success<ReturnType<typeof probe>>
 
 /**
- * The files below an output but for its manifest, relative to it. A link to a directory is one of them, not what it leads to.
- * `output` is a real path.
+ * The files below an output except its manifest, relative to it. A link to a directory counts as a file, and what it leads to does
+ * not. `output` is a real path.
  */
 export const filesOf = Effect.fnUntraced(function* (storage: Backend, output: string) {
   const files: Array<string> = []
@@ -107,16 +134,16 @@ export const filesOf = Effect.fnUntraced(function* (storage: Backend, output: st
   return files
 })
 
-/** The folders that files lie in, the outermost first. */
+/** The folders that files lie in. */
 const foldersOf = (files: ReadonlyArray<string>): ReadonlyArray<string> => [
   ...new Set(files.filter((file) => file.includes("/")).map((file) => file.slice(0, file.lastIndexOf("/"))))
 ]
 
-/** The folders of files that lie in some, for renames. */
+/** Makes the folders of files, so that the files can be renamed into them. */
 export const makeFolders = (storage: Backend, root: string, files: ReadonlyArray<string>) =>
   Effect.forEach(foldersOf(files), (folder) => storage.mkdirs(below(root, folder)), { concurrency: 8, discard: true })
 
-/** Removes the folders that files lay in, as far as they are empty. */
+/** Removes the folders that files lay in if they are empty. */
 export const removeFolders = (storage: Backend, root: string, files: ReadonlyArray<string>) => {
   const folders = new Set<string>()
   for (let folder of foldersOf(files)) {

@@ -2,16 +2,16 @@
  * Who may write an output: one job at a time.
  *
  * A lease is a file `_lease-<n>` in the staging folder, created exclusively and never changed. Its holder renews it by writing
- * `_beat-<n>` beside it. Whoever finds leases none of which was renewed for a minute creates the next one, which names them all, and
- * looks again: unless it finds the very same leases beside its own it withdraws. Of two that looked again and stayed, one would have
- * been seen by the other; so at most one does, and only a lease that names its predecessor takes something away from it.
- * The new holder then renames the folders of all other jobs before it
- * looks at the output. Every step of a commit moves something out of or into the folder of its job, so that a job that slept through
- * the loss of its lease cannot commit any more, at whatever step it wakes up.
+ * `_beat-<n>` beside it. A job that finds only leases that nobody renewed for a minute creates the next one, which names them all, and
+ * looks again: unless it finds exactly the same leases beside its own, it withdraws. If two jobs looked again, one would have seen
+ * the other; so at most one stays, and only a lease that names its predecessor takes something away from it.
+ * The new holder then renames the folders of all other jobs before it looks at the output. Every step of a commit moves something out
+ * of or into the folder of its job, so that a job that slept through the loss of its lease cannot commit any more, whatever step it
+ * wakes up at.
  *
- * Two hosts' clocks are never compared: a minute is told by the modification times of the storage, of which the present is one
- * too (a file written for it), or by a clock of one's own on which nothing changed. That a holder is gone is known at once where it was
- * a process of this kernel and of this namespace of process numbers.
+ * The clocks of two hosts are never compared. A minute is measured by the modification times of the storage (a file written for the
+ * purpose tells the present), or by the job's own clock while nothing changes. If the holder was a process of this kernel and of this
+ * namespace of process numbers, it is known at once that it is gone.
  */
 import { randomUUID } from "node:crypto"
 import { Clock, Duration, Effect, Option, Schema } from "effect"
@@ -21,10 +21,10 @@ import type { StorageError } from "../../storage/StorageError.ts"
 import { Identity, isGone, self } from "../../storage/internal/identity.ts"
 import { entriesOf, nameOf, optional, readText, writeText } from "./layout.ts"
 
-/** Between two renewals. */
+/** How long a holder waits between two renewals. */
 const renewMillis = 10_000
 
-/** Without renewal. */
+/** How long a lease is in force without renewal. */
 const staleMillis = 60_000
 
 const Lease = Schema.Struct({
@@ -32,10 +32,10 @@ const Lease = Schema.Struct({
   id: Schema.String,
   job: Schema.String,
   name: Schema.String,
-  /** Milliseconds since 1970 UTC by the holder's clock, for people. */
+  /** Milliseconds since 1970 UTC by the clock of the holder, for people to read. */
   since: Schema.Number,
   process: Identity,
-  /** The leases that were there and not renewed when it was taken. */
+  /** The leases it found, which nobody had renewed. */
   after: Schema.Array(Schema.String)
 })
 
@@ -51,7 +51,7 @@ export interface Held {
   readonly text: string
 }
 
-// The jobs of this process that run.
+// The leases that running jobs of this process hold.
 const running = new Set<string>()
 
 const pad = (number: number): string => String(number).padStart(9, "0")
@@ -75,14 +75,14 @@ const leasesIn = Effect.fnUntraced(function* (storage: Backend, staging: string)
   for (const name of names.filter((name) => name.startsWith("_lease-"))) {
     const text = yield* optional(readText(storage, `${staging}/${name}`))
     const number = numberOf(name)
-    // Given back in between.
+    // It was given back in between.
     if (Option.isNone(text) || number === undefined) continue
     leases.push({ number, text: text.value, lease: yield* Effect.option(Schema.decodeEffect(LeaseJson)(text.value)) })
   }
   return leases.toSorted((left, right) => left.number - right.number)
 })
 
-/** What of a lease changes with a renewal, and when that was; none once it was given back. */
+/** The part of a lease that a renewal changes, and when it changed; none once the lease was given back. */
 const lifeOf = Effect.fnUntraced(function* (storage: Backend, staging: string, { number, text }: Seen) {
   const status = yield* optional(storage.stat(leaseOf(staging, number)))
   const beat = yield* optional(storage.stat(beatOf(staging, number)))
@@ -98,8 +98,8 @@ const isDead = ({ lease }: Seen): boolean =>
   (lease.value.process.id === self.id ? !running.has(lease.value.id) : isGone(lease.value.process))
 
 /**
- * The present by the clock that modification times are of; none where it could not be told, as a new holder swept the file away or
- * the last one removed the folder.
+ * The present by the clock of the modification times. None if it could not be told: a new holder swept the file away, or the last one
+ * removed the folder.
  */
 const storageNow = Effect.fnUntraced(function* (storage: Backend, staging: string) {
   const path = `${staging}/.clock-${randomUUID()}`
@@ -117,7 +117,7 @@ export const isHeld = Effect.fnUntraced(function* (storage: Backend, { id, numbe
   )
 })
 
-// Creates the lease after those that were seen. `undefined` where another was faster.
+// Creates the lease after those that were seen. `undefined` if another job was faster.
 const take = Effect.fnUntraced(function* (
   storage: Backend,
   staging: string,
@@ -150,17 +150,17 @@ const giveBack = Effect.fnUntraced(function* (storage: Backend, { number, stagin
   if (Option.isSome(now) && now.value === text) yield* storage.delete(leaseOf(staging, number))
 })
 
-/** Gives a lease back. Whatever the storage says, this process does not count as a holder any more. */
+/** Gives a lease back. Whatever the storage answers, this process no longer counts as a holder. */
 export const release = (storage: Backend, held: Held): Effect.Effect<void, StorageError> =>
   Effect.ensuring(giveBack(storage, held), forget([held]))
 
-/** This process does not count as a holder any more, and the next job of it need not wait. */
+/** From here on this process no longer counts as a holder, and its next job need not wait. */
 export const forget = (leases: ReadonlyArray<Held>): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const held of leases) running.delete(held.id)
   })
 
-/** Fails with what is at the bottom of a failure, where that is the loss of a lease. */
+/** Fails with the loss of a lease if that explains a failure, else with the failure itself. */
 export const orLost = Effect.fnUntraced(function* <E>(
   storage: Backend,
   leases: ReadonlyArray<Held>,
@@ -174,13 +174,13 @@ export const orLost = Effect.fnUntraced(function* <E>(
   return yield* Effect.fail(failure)
 })
 
-/** Writes that the holder is there. Fails once it is the holder no longer. */
+/** Writes that the holder is alive. Fails once it is no longer the holder. */
 const renew = Effect.fnUntraced(function* (storage: Backend, held: Held, count: number, path: string) {
   if (!(yield* isHeld(storage, held))) return yield* new LeaseLost({ path })
   yield* writeText(storage, beatOf(held.staging, held.number), String(count))
 })
 
-/** Renews a lease for ever. A storage that does not answer is asked again. */
+/** Renews leases for ever. A storage that does not answer is asked again. */
 export const renewals = Effect.fnUntraced(function* (storage: Backend, leases: ReadonlyArray<Held>, path: string) {
   for (let count = 1; ; count++) {
     yield* Effect.sleep(renewMillis)
@@ -198,7 +198,7 @@ export interface Request {
   readonly path: string
   readonly job: string
   readonly name: string
-  /** Milliseconds it waits at most; 0 to be refused at once. */
+  /** How long it waits at most, in milliseconds; 0 to be refused at once. */
   readonly waitMillis: number
 }
 
@@ -216,8 +216,8 @@ const refusal = (path: string, seen: Seen, idleMillis: number, now: number): Out
 }
 
 /**
- * Takes the lease of a staging folder, or waits for it. Run uninterruptibly: only `restore`d parts can be interrupted, in which nothing
- * is held.
+ * Takes the lease of a staging folder, or waits for it. Run it uninterruptibly: only the parts that it `restore`s can be interrupted,
+ * and in those nothing is held.
  */
 export const acquire = Effect.fnUntraced(function* (
   storage: Backend,
@@ -229,10 +229,10 @@ export const acquire = Effect.fnUntraced(function* (
   const watched = new Map<string, { readonly state: string; readonly since: number }>()
   let warned = false
   let pause = 250
-  // How often something went away while it was looked at or written. Not for ever: there are places where nothing can be made.
+  // How often a file went away while it was looked at or written. There is a limit, as in some places nothing can be created.
   let missing = 0
 
-  /** How long a lease was not renewed, in milliseconds; none where that changed in this moment. */
+  /** For how many milliseconds a lease was not renewed; none if that is changing at this moment. */
   const idleOf = Effect.fnUntraced(function* (one: Seen) {
     const life = yield* lifeOf(storage, staging, one)
     if (Option.isNone(life)) return Option.none()
@@ -240,7 +240,7 @@ export const acquire = Effect.fnUntraced(function* (
     const now = yield* Clock.currentTimeMillis
     let watch = watched.get(one.text)
     if (watch?.state !== state) {
-      // One's own clock serves while it watches; the storage's tells what was before.
+      // The job's own clock serves while it watches. Only the storage's clock tells what was before.
       const present = yield* storageNow(storage, staging)
       if (Option.isNone(present) && ++missing <= 20) return Option.none()
       watch = { state, since: now - Math.max(0, Option.getOrElse(present, () => modified) - modified) }
@@ -289,8 +289,8 @@ export const acquire = Effect.fnUntraced(function* (
 })
 
 /**
- * Takes everything in a staging folder away from whoever it was of, and gives what folders of jobs there were by their new names.
- * Only for the holder of its lease.
+ * Takes everything in a staging folder away from the jobs it belonged to, and gives the new names of the folders of those jobs. Only
+ * for the holder of the lease.
  */
 export const fence = Effect.fnUntraced(function* (storage: Backend, { number, staging }: Held) {
   const folders: Array<string> = []
@@ -302,7 +302,7 @@ export const fence = Effect.fnUntraced(function* (storage: Backend, { number, st
       // Its job may be deleting it.
       if (Option.isSome(yield* optional(storage.rename(path, lost)))) folders.push(lost)
     } else if ((numberOf(name) ?? 0) < number) {
-      // Leases before this one, and files that were being written when their writer was killed.
+      // Earlier leases, and files that were being written when their writer was killed.
       yield* storage.delete(path)
     }
   }

@@ -1,8 +1,9 @@
 /** What a write is asked for, and what it leaves behind: the public models of `Commit`. */
 import { type Duration, type Result, Schema } from "effect"
+import type { Writer } from "../../task/Format.ts"
 
 /**
- * What to do when the output is there already.
+ * What to do if the output already exists.
  *
  * @category models
  * @since 0.1.0
@@ -24,16 +25,16 @@ export type WhenLeased = "refuse" | "wait"
  * @since 0.1.0
  */
 export interface OutputOptions {
-  /** When the output is there already. Default `error-if-exists`. */
+  /** What to do if the output already exists. Default `error-if-exists`. */
   readonly mode?: WriteMode | undefined
-  /** While another job writes the output. Default `wait` for `append`, which loses nothing by it, else `refuse`. */
+  /** What to do while another job writes the output. Default `wait` for `append`, which loses nothing by it, else `refuse`. */
   readonly whenLeased?: WhenLeased | undefined
-  /** How long it waits at most, before `OutputLeased`. Default 10 minutes. */
+  /** How long it waits at most before it fails with `OutputLeased`. Default 10 minutes. */
   readonly leaseWait?: Duration.Input | undefined
 }
 
 /**
- * What `_SUCCESS` holds.
+ * The content of `_SUCCESS`.
  *
  * @category models
  * @since 0.1.0
@@ -56,7 +57,7 @@ export const Manifest = Schema.Struct({
     cut: Schema.Number,
     written: Schema.Number
   }),
-  /** Where this run put the rows it set aside, a line of JSON each. */
+  /** The files of the rows that this run set aside, one line of JSON per row. */
   deadLetters: Schema.Array(
     Schema.Struct({
       /** Relative to the output. */
@@ -84,7 +85,7 @@ export const Manifest = Schema.Struct({
 })
 
 /**
- * What `_SUCCESS` holds.
+ * The content of `_SUCCESS`.
  *
  * @category models
  * @since 0.1.0
@@ -95,7 +96,7 @@ export type Manifest = typeof Manifest.Type
 export const ManifestJson = Schema.fromJsonString(Manifest)
 
 /**
- * A column that rows are put into folders by. `encode` gives its value as text, `null` where there is none, or why there is no text.
+ * A column that decides the folder of a row. `encode` gives its value as text, `null` if it has none, or the reason why it has no text.
  *
  * @category models
  * @since 0.1.0
@@ -106,14 +107,26 @@ export interface PartitionColumn<in A> {
 }
 
 /**
- * How {@link write} puts rows into folders.
+ * How a write puts rows into folders.
  *
  * @category models
  * @since 0.1.0
  */
 export interface PartitionBy<in A> {
-  /** From the outermost folder to the innermost. The writer is to leave them out. */
+  /** From the outermost folder to the innermost. The writer has to leave them out of the files. */
   readonly columns: ReadonlyArray<PartitionColumn<A>>
-  /** Bytes of rows, as estimated, that a task holds at most while it sorts them into folders. Default 64 MiB. */
+  /** How many bytes of rows, as estimated, a task holds at most while it sorts them into folders. Default 64 MiB. */
   readonly bufferBytes?: number | undefined
+}
+
+/** A write as a program asked for it. */
+export interface WriteRequest<in A> {
+  readonly path: string
+  readonly writer: Writer<A>
+  /** The name of the action, for messages and the manifest. */
+  readonly name: string
+  readonly mode: WriteMode
+  /** How long it waits for another job's lease, in milliseconds; 0 to be refused at once. */
+  readonly waitMillis: number
+  readonly partitionBy: PartitionBy<A> | undefined
 }

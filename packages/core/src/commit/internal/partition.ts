@@ -1,4 +1,4 @@
-/** What a task writes: the rows of one partition, in one file or in files of folders by columns. */
+/** What a task writes: the rows of one partition, as one file or as files in folders by columns. */
 import { Effect, Option, Pull, Result, Stream } from "effect"
 import { crc32 } from "node:zlib"
 import { estimateBytes } from "../../codec/internal/estimate.ts"
@@ -8,101 +8,51 @@ import { type Backend, Storage } from "../../storage/Storage.ts"
 import type { Writer } from "../../task/Format.ts"
 import { rowsIn } from "../../task/internal/metrics.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
-import { LeaseLost } from "../../task/JobError.ts"
-import { folderOf, realOutput } from "./claim.ts"
-import type { PartitionBy } from "./model.ts"
+import { layoutOfJob } from "./claim.ts"
+import { attemptOf, type Layout } from "./layout.ts"
+import type { PartitionBy, PartitionColumn, WriteRequest } from "./model.ts"
 import { toReason } from "./reasons.ts"
 
+/** A file of an attempt. */
 export interface WrittenFile {
-  /** In the folder of the attempt, and relative to the output. */
   readonly path: string
+  /** Relative to the folder of the attempt, and later to the output. */
   readonly name: string
   readonly rows: number
   readonly bytes: number
   readonly checksum: string
 }
 
-/** What a task hands over: the files of one partition, none where there was no row. */
+/** What a task hands to the driver: the files of one partition, none if there was no row. */
 export interface Written {
   readonly files: ReadonlyArray<WrittenFile>
 }
 
-// An error of the user's own streams on its way through the writer and the storage, whose errors are the engine's.
-class Passing {
-  readonly error: unknown
-  constructor(error: unknown) {
-    this.error = error
-  }
+/** Whose files they are: the attempt of a task, or the driver. */
+interface Author<in A> {
+  readonly storage: Backend
+  readonly writer: Writer<A>
+  /** The folder of the attempt. */
+  readonly folder: string
+  readonly partition: number
+  readonly job: string
+  readonly onBytes?: ((count: number) => void) | undefined
 }
 
-// Sorts rows into folders. They are held until there are too many; then the folders that hold most write a file each, so that one
-// file is open at a time and folders with few rows still get few files.
-const intoFolders = Effect.fnUntraced(function* <A, E, R, E2, R2>(
-  rows: Stream.Stream<A, E, R>,
-  format: string,
-  { bufferBytes = 64 * 1024 * 1024, columns }: PartitionBy<A>,
-  put: (folder: string, number: number, rows: ReadonlyArray<A>) => Effect.Effect<unknown, E2, R2>
+interface NewFile<A, E, R> {
+  readonly rows: Stream.Stream<A, E, R>
+  /** The folder in the output, as one of several files in it; else the file lies in the output itself. */
+  readonly in?: { readonly folder: string; readonly number: number }
+}
+
+const writeFile = Effect.fnUntraced(function* <A, E, R>(
+  { folder, job, onBytes, partition, storage, writer }: Author<A>,
+  { in: inside, rows }: NewFile<A, E, R>
 ) {
-  const held = new Map<string, { rows: Array<A>; bytes: number }>()
-  const numbers = new Map<string, number>()
-  let bytes = 0
-  const flush = Effect.fnUntraced(function* (limit: number) {
-    for (const [folder, group] of [...held].toSorted(([, left], [, right]) => right.bytes - left.bytes)) {
-      if (bytes <= limit) return
-      const number = numbers.get(folder) ?? 0
-      numbers.set(folder, number + 1)
-      held.delete(folder)
-      bytes -= group.bytes
-      yield* put(folder, number, group.rows)
-    }
-  })
-  yield* Stream.runForEachArray(
-    rows,
-    Effect.fnUntraced(function* (values) {
-      const each = estimateBytes(values) / Math.max(1, values.length)
-      for (const row of values) {
-        const names: Array<string> = []
-        for (const column of columns) {
-          const value = column.encode(row)
-          if (Result.isFailure(value)) {
-            return yield* new FormatError({
-              format,
-              path: "",
-              reason: new Unencodable({ column: column.name, detail: value.failure })
-            })
-          }
-          names.push(folderName(column.name, value.success))
-        }
-        const folder = names.join("/")
-        let group = held.get(folder)
-        if (group === undefined) {
-          held.set(folder, (group = { rows: [], bytes: folderBytes }))
-          bytes += folderBytes
-        }
-        group.rows.push(row)
-        group.bytes += each
-        bytes += each
-      }
-      if (bytes > bufferBytes) yield* flush(bufferBytes / 2)
-    })
-  )
-  yield* flush(-1)
-})
-
-// What it takes to hold a folder, roughly.
-const folderBytes = 512
-
-export const partName = (writer: Writer<never>, partition: number, job: string, suffix = ""): string =>
-  `part-${String(partition).padStart(5, "0")}-${job}${suffix}${writer.extension}`
-
-export const putFile = Effect.fnUntraced(function* <A, E, R>(
-  writer: Writer<A>,
-  folder: string,
-  name: string,
-  rows: Stream.Stream<A, E, R>,
-  storage: Backend,
-  onBytes?: (count: number) => void
-) {
+  const [before, suffix] =
+    inside === undefined ? ["", ""] : [`${inside.folder}/`, `.c${String(inside.number).padStart(3, "0")}`]
+  const name = `${before}part-${String(partition).padStart(5, "0")}-${job}${suffix}${writer.extension}`
+  const path = below(folder, name)
   let checksum = 0
   let bytes = 0
   const body = writer.encode(rows).pipe(
@@ -113,64 +63,148 @@ export const putFile = Effect.fnUntraced(function* <A, E, R>(
       return piece
     })
   )
-  const path = below(folder, name)
   yield* storage.write(path, body)
   return { path, name, bytes, checksum: `crc32:${checksum.toString(16).padStart(8, "0")}` }
 })
 
-// Where a run keeps what its tasks write until it commits.
-export const stagingOf = Effect.fnUntraced(function* (path: string, job: string) {
-  const storage = yield* Storage
-  const folder = yield* folderOf(storage, yield* realOutput(storage, path), job)
-  return folder === undefined ? yield* new LeaseLost({ path }) : folder
+// What it takes to hold a folder, roughly.
+const folderBytes = 512
+
+/** The rows that wait to be written, by folder. */
+export class Waiting<A> {
+  readonly #groups = new Map<string, { readonly rows: Array<A>; bytes: number }>()
+  readonly #numbers = new Map<string, number>()
+  #bytes = 0
+
+  /** How much they hold, as estimated. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  add(folder: string, row: A, bytes: number): void {
+    let group = this.#groups.get(folder)
+    if (group === undefined) {
+      this.#groups.set(folder, (group = { rows: [], bytes: folderBytes }))
+      this.#bytes += folderBytes
+    }
+    group.rows.push(row)
+    group.bytes += bytes
+    this.#bytes += bytes
+  }
+
+  /** Takes out the rows of one folder after another, the largest first, until no more than `limit` bytes wait; -1 for all. */
+  *take(limit: number): Generator<{ readonly folder: string; readonly number: number; readonly rows: Array<A> }> {
+    for (const [folder, { bytes, rows }] of [...this.#groups].toSorted(([, a], [, b]) => b.bytes - a.bytes)) {
+      if (this.#bytes <= limit) return
+      const number = this.#numbers.get(folder) ?? 0
+      this.#numbers.set(folder, number + 1)
+      this.#groups.delete(folder)
+      this.#bytes -= bytes
+      yield { folder, number, rows }
+    }
+  }
+}
+
+const folderFor = <A>(
+  row: A,
+  columns: ReadonlyArray<PartitionColumn<A>>,
+  format: string
+): Result.Result<string, FormatError> => {
+  const names: Array<string> = []
+  for (const { encode, name } of columns) {
+    const value = encode(row)
+    if (Result.isFailure(value)) {
+      const reason = new Unencodable({ column: name, detail: value.failure })
+      return Result.fail(new FormatError({ format, path: "", reason }))
+    }
+    names.push(folderName(name, value.success))
+  }
+  return Result.succeed(names.join("/"))
+}
+
+// Sorts rows into folders. They wait until there are too many; then the largest folders write a file each, so that one file is open at a
+// time and folders with few rows still get few files.
+const writeFolders = Effect.fnUntraced(function* <A, E, R>(
+  author: Author<A>,
+  rows: Stream.Stream<A, E, R>,
+  { bufferBytes = 64 * 1024 * 1024, columns }: PartitionBy<A>
+) {
+  const { format, rowsOf } = author.writer
+  const files: Array<WrittenFile> = []
+  const waiting = new Waiting<A>()
+  const write = Effect.fnUntraced(function* (limit: number) {
+    for (const { folder, number, rows } of waiting.take(limit)) {
+      const file = yield* writeFile(author, { rows: Stream.fromArray(rows), in: { folder, number } })
+      files.push({ ...file, rows: rowsIn(rows, rowsOf) })
+    }
+  })
+  yield* Stream.runForEachArray(
+    rows,
+    Effect.fnUntraced(function* (values) {
+      const each = estimateBytes(values) / Math.max(1, values.length)
+      for (const row of values) {
+        const folder = folderFor(row, columns, format)
+        if (Result.isFailure(folder)) return yield* folder.failure
+        waiting.add(folder.success, row, each)
+      }
+      if (waiting.bytes > bufferBytes) yield* write(bufferBytes / 2)
+    })
+  )
+  yield* write(-1)
+  return files
 })
 
-export const writePartition = <A>(writer: Writer<A>, path: string, partitionBy: PartitionBy<A> | undefined) =>
+const writeOne = Effect.fnUntraced(function* <A, E, R>(author: Author<A>, rows: Stream.Stream<A, E, R>) {
+  let taken = 0
+  const counted = Stream.mapArray(rows, (values) => {
+    taken += rowsIn(values, author.writer.rowsOf)
+    return values
+  })
+  // Pulled once before the file is begun: a partition without rows leaves no file, except for the first, whose empty file carries the
+  // columns.
+  const pull = yield* Stream.toPull(counted)
+  const head = yield* Pull.catchDone(Effect.map(pull, Option.some), () => Effect.succeedNone)
+  if (Option.isNone(head) && author.partition !== 0) return []
+  const file = yield* writeFile(author, {
+    rows: Option.isNone(head)
+      ? Stream.empty
+      : Stream.concat(Stream.fromArray(head.value), Stream.fromPull(Effect.succeed(pull)))
+  })
+  return [{ ...file, rows: taken }]
+})
+
+// An error of the rows on its way through the writer and the storage. Theirs are the engine's, this one is the program's.
+class RowsFailed {
+  readonly error: unknown
+  constructor(error: unknown) {
+    this.error = error
+  }
+}
+
+/** The task of a write. */
+export const writePartition = <A>({ partitionBy, path, writer }: WriteRequest<A>) =>
   Effect.fnUntraced(
     function* (rows: Stream.Stream<A, unknown, unknown>, task: TaskRuntime) {
+      const { attempt, jobId, metrics, partition } = task
+      const own = Stream.mapError(rows, (error) => new RowsFailed(error))
       const storage = yield* Storage
-      const { metrics } = task
-      let taken = 0
-      const counted = rows.pipe(
-        Stream.mapError((error) => new Passing(error)),
-        Stream.mapArray((values) => {
-          taken += rowsIn(values, writer.rowsOf)
-          return values
-        })
-      )
-      const done = (files: ReadonlyArray<WrittenFile>): Written => ({ files })
-      const attempt = `${yield* stagingOf(path, task.jobId)}/${task.partition}-${task.attempt}`
-      const put = <E, R>(name: string, rows: Stream.Stream<A, E, R>) =>
-        putFile(writer, attempt, name, rows, storage, (count) => (metrics.bytesWritten += count))
-      if (partitionBy !== undefined) {
-        const files: Array<WrittenFile> = []
-        yield* intoFolders(counted, writer.format, partitionBy, (folder, number, rows) =>
-          Effect.map(
-            put(
-              `${folder}/${partName(writer, task.partition, task.jobId, `.c${String(number).padStart(3, "0")}`)}`,
-              Stream.fromArray(rows)
-            ),
-            (file) => files.push({ ...file, rows: rowsIn(rows, writer.rowsOf) })
-          )
-        )
-        return done(files)
-      }
-      // Pulled once before the file is begun: a partition without rows leaves no file, but for the first, whose empty file carries
-      // the columns.
-      const pull = yield* Stream.toPull(counted)
-      const head = yield* Pull.catchDone(Effect.map(pull, Option.some), () => Effect.succeedNone)
-      if (Option.isNone(head) && task.partition !== 0) return done([])
-      const file = yield* put(
-        partName(writer, task.partition, task.jobId),
-        Option.isNone(head)
-          ? Stream.empty
-          : Stream.concat(Stream.fromArray(head.value), Stream.fromPull(Effect.succeed(pull)))
-      )
-      return done([{ ...file, rows: taken }])
+      const folder = attemptOf(yield* layoutOfJob(path, jobId), partition, attempt)
+      const onBytes = (count: number) => void (metrics.bytesWritten += count)
+      const author: Author<A> = { storage, writer, folder, partition, job: jobId, onBytes }
+      const files =
+        partitionBy === undefined ? yield* writeOne(author, own) : yield* writeFolders(author, own, partitionBy)
+      return { files } satisfies Written
     },
     Effect.scoped,
     (effect, _rows, task) =>
       Effect.catch(effect, (error) =>
-        error instanceof Passing ? Effect.fail(error.error) : task.abort(toReason(error))
+        error instanceof RowsFailed ? Effect.fail(error.error) : task.abort(toReason(error))
       )
+  )
+
+/** Writes a file without rows for an output that would have no file at all. */
+export const writeEmpty = <A>(storage: Backend, layout: Layout, { job, writer }: Pick<Author<A>, "job" | "writer">) =>
+  Effect.map(
+    writeFile({ storage, writer, folder: attemptOf(layout, 0, 0), partition: 0, job }, { rows: Stream.empty }),
+    (file): WrittenFile => ({ ...file, rows: 0 })
   )

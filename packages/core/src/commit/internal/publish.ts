@@ -4,7 +4,7 @@ import type { Backend } from "../../storage/Storage.ts"
 import { AlreadyExists, StorageError } from "../../storage/StorageError.ts"
 import { below } from "../../formats/internal/folderNames.ts"
 import type { Claim } from "./claim.ts"
-import { commitOf, exists, filesOf, makeFolders, optional, probe, readText, writeText } from "./layout.ts"
+import { exists, filesOf, makeFolders, optional, probe, readText, type There, writeText } from "./layout.ts"
 import { Intent, merge } from "./recover.ts"
 
 /** A file of an attempt that counts, and its name in the output. */
@@ -13,9 +13,9 @@ export interface Staged {
   readonly name: string
 }
 
-/** Brings together what will be the output. */
-export const stage = Effect.fnUntraced(function* (storage: Backend, claim: Claim, staged: ReadonlyArray<Staged>) {
-  const { aside, out } = commitOf(claim.folder)
+/** Collects what will be the output. */
+export const stage = Effect.fnUntraced(function* (storage: Backend, { layout }: Claim, staged: ReadonlyArray<Staged>) {
+  const { aside, out } = layout
   yield* storage.mkdirs(out)
   // Made here and nowhere else: a job whose folder was taken away cannot move anything into it.
   yield* storage.mkdirs(aside)
@@ -30,19 +30,26 @@ export const stage = Effect.fnUntraced(function* (storage: Backend, claim: Claim
   })
 })
 
-// Refused, as opposed to not answered: a mount point, a directory of another user's in a sticky one, a layer of an image.
+// Refused, as opposed to unanswered: a mount point, another user's directory in a sticky one, a layer of an image.
 const isRefused = (error: StorageError): boolean =>
   error.reason._tag === "Unsupported" || error.reason._tag === "PermissionDenied" || error.reason._tag === "NotEmpty"
 
-/** Puts the staged files in their place: as a whole where nothing is there that stays, else file by file. */
-export const publish = Effect.fnUntraced(function* (
-  storage: Backend,
-  { folder, isInside, output }: Claim,
-  appends: boolean,
-  files: ReadonlyArray<string>,
-  manifest: string
-) {
-  const commit = commitOf(folder)
+/** What a job puts into an output. */
+export interface Publication {
+  /** The names of the staged files in the output. */
+  readonly files: ReadonlyArray<string>
+  /** The text of the next `_SUCCESS`. */
+  readonly manifest: string
+}
+
+/** Whether the files have to come one by one: the output cannot be renamed, or keeps what is in it. */
+const isMerge = ({ layout, mode }: Claim, there: There): boolean =>
+  layout.place === "inside" || (mode === "append" && there === "present")
+
+/** Puts the staged files in their place: as a whole if no existing file stays, else file by file. */
+export const publish = Effect.fnUntraced(function* (storage: Backend, claim: Claim, { files, manifest }: Publication) {
+  const { layout, mode } = claim
+  const { output, success } = layout
   const there = yield* probe(storage, output)
 
   const mergeInto = Effect.gen(function* () {
@@ -56,41 +63,40 @@ export const publish = Effect.fnUntraced(function* (
         reason: new AlreadyExists()
       })
     }
-    const previous = yield* optional(readText(storage, `${output}/_SUCCESS`))
+    const previous = yield* optional(readText(storage, success))
     const intent: Intent = {
       files,
-      removed: appends ? [] : present,
+      removed: mode === "append" ? [] : present,
       previous: Option.getOrNull(previous)
     }
-    yield* writeText(storage, commit.manifest, manifest)
+    yield* writeText(storage, layout.manifest, manifest)
     // Encoding plain data cannot fail.
-    yield* writeText(storage, commit.intent, yield* Effect.orDie(Schema.encodeEffect(Intent)(intent)))
-    yield* merge(storage, output, folder, intent)
+    yield* writeText(storage, layout.intent, yield* Effect.orDie(Schema.encodeEffect(Intent)(intent)))
+    yield* merge(storage, layout, intent)
   })
 
-  if (isInside || (appends && there === "present")) return yield* mergeInto
-  yield* writeText(storage, `${commit.out}/_SUCCESS`, manifest)
+  if (isMerge(claim, there)) return yield* mergeInto
+  yield* writeText(storage, `${layout.out}/_SUCCESS`, manifest)
   const away =
     there === "empty"
       ? storage.delete(output)
       : there === "present"
-        ? storage.rename(output, commit.old, { parents: false })
+        ? storage.rename(output, layout.old, { parents: false })
         : Effect.void
   const isAway = yield* Effect.as(away, true).pipe(Effect.catchIf(isRefused, () => Effect.succeed(false)))
   if (!isAway) {
-    yield* storage.delete(`${commit.out}/_SUCCESS`)
+    yield* storage.delete(`${layout.out}/_SUCCESS`)
     return yield* mergeInto
   }
-  yield* storage.rename(commit.out, output, { parents: false })
+  yield* storage.rename(layout.out, output, { parents: false })
 })
 
 const Writer = Schema.fromJsonString(Schema.Struct({ job: Schema.String }))
 
-/** Whether a job's commit came to its end, as the output tells. */
-export const isCommitted = Effect.fnUntraced(function* (storage: Backend, { folder, output }: Claim, job: string) {
-  const commit = commitOf(folder)
-  if (yield* exists(storage, (yield* exists(storage, commit.intent)) ? commit.manifest : commit.out)) return false
-  const writer = yield* readText(storage, `${output}/_SUCCESS`).pipe(
+/** Whether the commit of a job came to its end, according to the output. */
+export const isCommitted = Effect.fnUntraced(function* (storage: Backend, { layout }: Claim, job: string) {
+  if (yield* exists(storage, (yield* exists(storage, layout.intent)) ? layout.manifest : layout.out)) return false
+  const writer = yield* readText(storage, layout.success).pipe(
     Effect.flatMap(Schema.decodeEffect(Writer)),
     Effect.option
   )

@@ -1,13 +1,12 @@
-/** Why a job fails whose output does. */
-import { Effect, Schema } from "effect"
+/** The reasons a job fails for when its output cannot be written. */
+import { Schema } from "effect"
 import type { FormatError } from "../../storage/FormatError.ts"
 import type { StorageError } from "../../storage/StorageError.ts"
 import { OutputFailed, Reason } from "../../task/JobError.ts"
 
-export const isReason = Schema.is(Reason)
+const isReason = Schema.is(Reason)
+
+export const outputFailed = (error: StorageError | FormatError): OutputFailed => new OutputFailed({ error })
 
 export const toReason = (error: Reason | StorageError | FormatError): Reason =>
-  isReason(error) ? error : new OutputFailed({ error })
-
-export const failOutput = <A, R>(effect: Effect.Effect<A, StorageError, R>): Effect.Effect<A, OutputFailed, R> =>
-  Effect.mapError(effect, (error) => new OutputFailed({ error }))
+  isReason(error) ? error : outputFailed(error)

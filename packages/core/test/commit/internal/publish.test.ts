@@ -4,19 +4,19 @@ import { FaultyStorage } from "@sluice/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import type { Claim } from "../../../src/commit/internal/claim.ts"
-import { readText, writeText } from "../../../src/commit/internal/layout.ts"
+import { layoutOf, readText, writeText } from "../../../src/commit/internal/layout.ts"
 import { isCommitted, publish, stage } from "../../../src/commit/internal/publish.ts"
 import { settle } from "../../../src/commit/internal/recover.ts"
 
 const output = "memory:///d/out"
+const layout = layoutOf(output, "beside", "job")
 const folder = "memory:///d/_sluice/out/job"
 const commit = `${folder}/commit`
 
 const claim = (more: Partial<Claim> = {}): Claim => ({
   path: output,
-  output,
-  folder,
-  isInside: false,
+  mode: "error-if-exists",
+  layout,
   leases: [],
   there: "absent",
   ...more
@@ -66,8 +66,8 @@ const staged = Effect.gen(function* () {
   return ["a", "k=1/b"] as const
 })
 
-const publishing = (more: Partial<Claim>, appends: boolean, files: ReadonlyArray<string>) =>
-  Effect.flatMap(Storage.Storage, (storage) => publish(storage, claim(more), appends, files, manifestOf("job")))
+const publishing = (more: Partial<Claim>, files: ReadonlyArray<string>) =>
+  Effect.flatMap(Storage.Storage, (storage) => publish(storage, claim(more), { files, manifest: manifestOf("job") }))
 
 const committed = (job = "job") => Effect.flatMap(Storage.Storage, (storage) => isCommitted(storage, claim(), job))
 
@@ -77,7 +77,7 @@ describe("a commit", () => {
       const files = yield* staged
       assert.deepStrictEqual(yield* tree, inFolder({ "out/a": "A", "out/k=1/b": "B" }))
       assert.isFalse(yield* committed())
-      yield* publishing({}, false, files)
+      yield* publishing({}, files)
       assert.deepStrictEqual(yield* tree, inOutput({ a: "A", "k=1/b": "B", _SUCCESS: manifestOf("job") }))
       assert.deepStrictEqual([yield* committed(), yield* committed("other")], [true, false])
     })
@@ -87,7 +87,7 @@ describe("a commit", () => {
     Effect.gen(function* () {
       yield* put(inOutput({ old: "O", _SUCCESS: manifestOf("before") }))
       const files = yield* staged
-      yield* publishing({ there: "present" }, false, files)
+      yield* publishing({ mode: "overwrite", there: "present" }, files)
       assert.deepStrictEqual(yield* tree, {
         ...inOutput({ a: "A", "k=1/b": "B", _SUCCESS: manifestOf("job") }),
         ...inFolder({ "aside/old/old": "O", "aside/old/_SUCCESS": manifestOf("before") })
@@ -96,10 +96,10 @@ describe("a commit", () => {
     })
   )
 
-  for (const [name, appends, isInside, refused] of [
-    ["an append", true, false, false],
-    ["an overwrite from inside", false, true, false],
-    ["an overwrite of what cannot be renamed", false, false, true]
+  for (const [name, mode, place, refused] of [
+    ["an append", "append", "beside", false],
+    ["an overwrite from inside", "overwrite", "inside", false],
+    ["an overwrite of what cannot be renamed", "overwrite", "beside", true]
   ] as const) {
     testing(`of ${name} is file by file, and the manifest decides`, () =>
       Effect.gen(function* () {
@@ -108,7 +108,7 @@ describe("a commit", () => {
         const files = yield* staged
         if (refused)
           yield* faulty.inject({ operation: "rename", path: (path) => path === output, reason: new NotEmpty() })
-        yield* publishing({ there: "present", isInside }, appends, files)
+        yield* publishing({ mode, there: "present", layout: { ...layout, place } }, files)
         const { "_sluice/out/job/commit/_intent": intent = "", ...rest } = yield* tree
         assert.deepStrictEqual(
           rest,
@@ -116,12 +116,12 @@ describe("a commit", () => {
         )
         assert.deepStrictEqual(JSON.parse(intent), {
           files,
-          removed: appends ? [] : ["old", "k=1/old"],
+          removed: mode === "append" ? [] : ["old", "k=1/old"],
           previous: manifestOf("before")
         })
         assert.deepStrictEqual([yield* committed(), yield* committed("other")], [true, false])
-        yield* settle(yield* Storage.Storage, output, folder)
-        const there = appends ? { old: "O", "k=1/old": "P" } : {}
+        yield* settle(yield* Storage.Storage, layout)
+        const there = mode === "append" ? { old: "O", "k=1/old": "P" } : {}
         assert.deepStrictEqual(yield* tree, inOutput({ a: "A", "k=1/b": "B", ...there, _SUCCESS: manifestOf("job") }))
       })
     )
@@ -132,7 +132,7 @@ describe("a commit", () => {
       yield* put(inOutput({ "k=1/b": "theirs", _SUCCESS: manifestOf("before") }))
       const files = yield* staged
       const before = yield* tree
-      const error = yield* Effect.flip(publishing({ there: "present" }, true, files))
+      const error = yield* Effect.flip(publishing({ mode: "append", there: "present" }, files))
       assert.deepStrictEqual(
         [error._tag === "StorageError" && error.reason._tag, error._tag === "StorageError" && error.path],
         ["AlreadyExists", `${output}/k=1/b`]
@@ -163,7 +163,7 @@ describe("a commit that did not get to its end", () => {
   const intent = (previous: string | null, removed: ReadonlyArray<string> = []) =>
     JSON.stringify({ files: ["a", "k=1/b"], removed, previous })
   const settling = Effect.gen(function* () {
-    yield* settle(yield* Storage.Storage, output, folder)
+    yield* settle(yield* Storage.Storage, layout)
     return yield* tree
   })
 
