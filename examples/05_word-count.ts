@@ -14,7 +14,7 @@ export const wordCount = Job.make("word-count", {
     Dataset.text(input).pipe(
       Dataset.flatMap((line) => line.split(" ")),
       Dataset.filter((word) => word !== ""),
-      Dataset.map((word) => [word, 1] as const),
+      Dataset.map((word) => [word, 1]),
       Dataset.reduceByKey((left: number, right: number) => left + right),
       Dataset.map(([word, count]) => `${word}\t${count}`),
       Dataset.writeText(output, { mode })

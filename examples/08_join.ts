@@ -27,7 +27,7 @@ export const join = Job.make("join", {
 const uses = (input: string) =>
   Dataset.text(input).pipe(
     Dataset.flatMap((line) => line.toUpperCase().match(/[A-Z][A-Z-]+/g) ?? []),
-    Dataset.map((word) => [word, 1] as const),
+    Dataset.map((word) => [word, 1]),
     Dataset.reduceByKey((left: number, right: number) => left + right)
   )
 

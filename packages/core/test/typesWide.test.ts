@@ -1,6 +1,6 @@
 import { type Action, Codec, Dataset, type Engine, type JobError, Partitioner } from "@sluice/core"
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, Data, type Effect, type HashMap, type Option, Order, Schema, type Stream } from "effect"
+import { Context, Data, type Effect, type HashMap, identity, Option, Order, Schema, type Stream } from "effect"
 
 class A extends Context.Service<A, number>()("typesWide/A") {}
 class B extends Context.Service<B, string>()("typesWide/B") {}
@@ -46,6 +46,8 @@ describe("types of wide operations", () => {
     ).toEqualTypeOf<Dataset.Dataset<[string, number]>>()
     expectTypeOf(Dataset.make([1, "a", true])).toEqualTypeOf<Dataset.Dataset<[number, string, boolean]>>()
     expectTypeOf(Dataset.make(["a", 1] as const)).toEqualTypeOf<Dataset.Dataset<readonly ["a", 1]>>()
+    expectTypeOf(Dataset.make(["a", 1], null)).toEqualTypeOf<Dataset.Dataset<[string, number] | null>>()
+    expectTypeOf(Dataset.fromIterable(["a", "b"])).toEqualTypeOf<Dataset.Dataset<string>>()
     expectTypeOf(Dataset.make(1, null)).toEqualTypeOf<Dataset.Dataset<number | null>>()
     expectTypeOf(Dataset.fromIterable([1, undefined])).toEqualTypeOf<Dataset.Dataset<number | undefined>>()
     type Made<V> = Dataset.Dataset<readonly [string, V]>
@@ -85,6 +87,94 @@ describe("types of wide operations", () => {
     expectTypeOf(() => Dataset.make(1, 2).pipe(Dataset.reduce((a, b) => a + b))).returns.toEqualTypeOf<
       Action.Action<Option.Option<number>>
     >()
+  })
+
+  it("a map that returns an array literal makes pairs, and keeps every other type", () => {
+    interface Sale {
+      readonly country: string
+      readonly amount: number
+      readonly tags: ReadonlyArray<string>
+    }
+    const sales: Dataset.Dataset<Sale, Bad, A> = Dataset.empty
+    type Sales<B> = Dataset.Dataset<B, Bad, A>
+    expectTypeOf(() =>
+      sales.pipe(
+        Dataset.map((s) => [s.country, s.amount]),
+        Dataset.reduceByKey((a, b) => a + b)
+      )
+    ).returns.toEqualTypeOf<Pairs<string, number>>()
+    expectTypeOf(() =>
+      Dataset.reduceByKey(
+        Dataset.map(sales, (s) => [s.country, s.amount]),
+        (a, b) => a + b
+      )
+    ).returns.toEqualTypeOf<Pairs<string, number>>()
+    expectTypeOf(() =>
+      sales.pipe(
+        Dataset.map((s) => [s.country, 1]),
+        Dataset.groupByKey
+      )
+    ).returns.toEqualTypeOf<Pairs<string, Stream.Stream<number>>>()
+    expectTypeOf(() => Dataset.map(sales, (s) => (s.amount > 1 ? [s.country, 1] : ["", 2]))).returns.toEqualTypeOf<
+      Sales<[string, number]>
+    >()
+    expectTypeOf(() =>
+      sales.pipe(
+        Dataset.map((s) => {
+          if (s.amount > 1) return [s.country, 1]
+          return ["", 2]
+        })
+      )
+    ).returns.toEqualTypeOf<Sales<[string, number]>>()
+    expectTypeOf(() => sales.pipe(Dataset.map((s) => [s.country, s.amount] as const))).returns.toEqualTypeOf<
+      Pairs<string, number>
+    >()
+    expectTypeOf(() => sales.pipe(Dataset.map((s): Array<number> => [s.amount, 1]))).returns.toEqualTypeOf<
+      Sales<Array<number>>
+    >()
+    expectTypeOf(() => sales.pipe(Dataset.map((s) => [...s.tags]))).returns.toEqualTypeOf<Sales<Array<string>>>()
+    expectTypeOf(() => sales.pipe(Dataset.map((s) => s.tags.map((tag) => [tag, 1])))).returns.toEqualTypeOf<
+      Sales<Array<Array<string | number>>>
+    >()
+    expectTypeOf(() => sales.pipe(Dataset.map((s) => s.tags))).returns.toEqualTypeOf<Sales<ReadonlyArray<string>>>()
+    expectTypeOf(() => sales.pipe(Dataset.map((s) => ({ ...s, tags: [1, 2] })))).returns.toEqualTypeOf<
+      Sales<{ tags: Array<number>; country: string; amount: number }>
+    >()
+    expectTypeOf(() => sales.pipe(Dataset.map((s) => (s.amount > 1 ? "a" : "b")))).returns.toEqualTypeOf<
+      Sales<"a" | "b">
+    >()
+    expectTypeOf(() => sales.pipe(Dataset.map(() => 1))).returns.toEqualTypeOf<Sales<number>>()
+    expectTypeOf(() => sales.pipe(Dataset.map(() => "x"))).returns.toEqualTypeOf<Sales<string>>()
+    expectTypeOf(() => sales.pipe(Dataset.map(() => "x" as const))).returns.toEqualTypeOf<Sales<"x">>()
+    expectTypeOf(() => sales.pipe(Dataset.map(() => null))).returns.toEqualTypeOf<Sales<null>>()
+    expectTypeOf(() => sales.pipe(Dataset.map(() => undefined))).returns.toEqualTypeOf<Sales<undefined>>()
+    expectTypeOf(() => sales.pipe(Dataset.map(() => {}))).returns.toEqualTypeOf<Sales<void>>()
+    expectTypeOf(() => sales.pipe(Dataset.map((s): unknown => s))).returns.toEqualTypeOf<Sales<unknown>>()
+    expectTypeOf(() =>
+      sales.pipe(
+        Dataset.map((s): never => {
+          throw s
+        })
+      )
+    ).returns.toEqualTypeOf<Sales<never>>()
+    expectTypeOf(() => sales.pipe(Dataset.map((s) => (s.amount > 1 ? s : undefined)))).returns.toEqualTypeOf<
+      Sales<Sale | undefined>
+    >()
+    expectTypeOf(() => sales.pipe(Dataset.map(String))).returns.toEqualTypeOf<Sales<string>>()
+    expectTypeOf(() => sales.pipe(Dataset.map(identity))).returns.toEqualTypeOf<Sales<Sale>>()
+    expectTypeOf(() => Dataset.map(sales, Option.some)).returns.toEqualTypeOf<Sales<Option.Option<Sale>>>()
+    expectTypeOf(<X, Y>(f: (x: X) => Y) => Dataset.map(f)).toEqualTypeOf<
+      <X, Y>(f: (x: X) => Y) => <E, R>(self: Dataset.Dataset<X, E, R>) => Dataset.Dataset<Y, E, R>
+    >()
+    expectTypeOf(<X, Y>(self: Dataset.Dataset<X>, f: (x: X) => Y) => Dataset.map(self, f)).toEqualTypeOf<
+      <X, Y>(self: Dataset.Dataset<X>, f: (x: X) => Y) => Dataset.Dataset<Y>
+    >()
+    expectTypeOf(Dataset.map<number, string>(String)).toEqualTypeOf<
+      <E, R>(self: Dataset.Dataset<number, E, R>) => Dataset.Dataset<string, E, R>
+    >()
+    const lists = Dataset.map(sales, (s): Array<number> => [s.amount, 1])
+    // @ts-expect-error: no pairs
+    void (() => Dataset.reduceByKey(lists, (a) => a))
   })
 
   it("aggregations", () => {

@@ -190,7 +190,7 @@ export const combineByKey: {
  *
  * const counts = Dataset.make("to be", "or not to be").pipe(
  *   Dataset.flatMap((line) => line.split(" ")),
- *   Dataset.map((word): readonly [string, number] => [word, 1]),
+ *   Dataset.map((word) => [word, 1]),
  *   Dataset.reduceByKey((a, b) => a + b),
  *   Dataset.sortByKey(Order.String),
  *   Dataset.collect

@@ -45,3 +45,9 @@ export const fromPlan = <A, E, R>(plan: Plan.Plan): Dataset<A, E, R> => Object.a
 
 export const narrow = <A, E, R>(self: Dataset<unknown, unknown, unknown>, operator: Operator): Dataset<A, E, R> =>
   fromPlan({ _tag: "Narrow", child: self.plan, operator })
+
+/**
+ * The constraint of a type parameter that any type meets. It names a tuple, and so an array literal is inferred as one: `["a", 1]`
+ * is a `[string, number]`. `const` would do the same, but keeps the literal types: no function of numbers takes a `1`.
+ */
+export type Tupled = {} | null | undefined | void | readonly []

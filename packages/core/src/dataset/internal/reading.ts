@@ -7,7 +7,7 @@ import * as Parquet from "../../formats/Parquet.ts"
 import * as Text from "../../formats/Text.ts"
 import type { PartitionedReadOptions, Resolved, Source, Split } from "../../task/Format.ts"
 import { checked } from "./checked.ts"
-import { type Dataset, fromPlan } from "./model.ts"
+import { type Dataset, fromPlan, type Tupled } from "./model.ts"
 import { mapPartitions } from "./partitions.ts"
 
 /**
@@ -60,10 +60,6 @@ const memorySource = <A>(
     Effect.sync((): Resolved<A> => ({ splits: Array.from({ length: partitions }, (_, index) => split(index)) }))
 })
 
-// Naming the tuple makes tuples of array literals. `const` would as well, but keep the types `1` and `2` of the numbers: no
-// function of numbers takes what is inferred from them.
-type Tuples = {} | readonly []
-
 /**
  * The elements of an iterable, cut into runs of equal size in order (as Spark's `parallelize`). The iterable is read once, at
  * the first action.
@@ -82,10 +78,7 @@ type Tuples = {} | readonly []
  * @category constructors
  * @since 0.1.0
  */
-export const fromIterable: {
-  <A extends Tuples>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A>
-  <A>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A>
-} = <A>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A> => {
+export const fromIterable = <A extends Tupled>(iterable: Iterable<A>, options?: PartitionOptions): Dataset<A> => {
   const partitions = options?.partitions ?? 1
   let values: ReadonlyArray<A> | undefined
   const all = () => (values ??= Array.isArray(iterable) ? iterable : Array.from(iterable))
@@ -108,10 +101,8 @@ export const fromIterable: {
  * @category constructors
  * @since 0.1.0
  */
-export const make: {
-  <As extends ReadonlyArray<Tuples>>(...values: As): Dataset<As[number]>
-  <As extends ReadonlyArray<unknown>>(...values: As): Dataset<As[number]>
-} = <As extends ReadonlyArray<unknown>>(...values: As): Dataset<As[number]> => fromIterable<As[number]>(values)
+export const make = <As extends ReadonlyArray<Tupled>>(...values: As): Dataset<As[number]> =>
+  fromIterable<As[number]>(values)
 
 /**
  * A dataset without elements, in one partition.

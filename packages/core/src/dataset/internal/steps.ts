@@ -3,17 +3,38 @@ import { dual } from "effect/Function"
 import * as Condition from "../../task/Condition.ts"
 import { optional, type Problem, whole } from "../../codec/internal/checks.ts"
 import { checked } from "./checked.ts"
-import { type Dataset, isDataset, narrow } from "./model.ts"
+import { type Dataset, isDataset, narrow, type Tupled } from "./model.ts"
 
 /**
  * Applies a pure function to every element.
+ *
+ * **Details**
+ *
+ * An array literal that the function returns is a tuple, so pairs need no annotation. For an array of any length, annotate the
+ * function (`(row): Array<number> => ...`) or spread an array.
+ *
+ * **Example** (Pairs for `reduceByKey`)
+ *
+ * ```ts import.meta.vitest
+ * import { Dataset, Engine } from "@sluice/core"
+ * import { Effect } from "effect"
+ *
+ * const sales = Dataset.make({ country: "AT", amount: 2 }, { country: "AT", amount: 3 })
+ * const sums = sales.pipe(
+ *   Dataset.map((sale) => [sale.country, sale.amount]),
+ *   Dataset.reduceByKey((a, b) => a + b),
+ *   Dataset.collect
+ * )
+ *
+ * await Effect.runPromise(Effect.provide(sums, Engine.layer)) // => [["AT", 5]]
+ * ```
  *
  * @category transforming
  * @since 0.1.0
  */
 export const map: {
-  <A, B>(f: (value: A) => B): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
-  <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => B): Dataset<B, E, R>
+  <A, B extends Tupled>(f: (value: A) => B): <E, R>(self: Dataset<A, E, R>) => Dataset<B, E, R>
+  <A, E, R, B extends Tupled>(self: Dataset<A, E, R>, f: (value: A) => B): Dataset<B, E, R>
 } = dual(2, <A, E, R, B>(self: Dataset<A, E, R>, f: (value: A) => B): Dataset<B, E, R> =>
   narrow(self, { _tag: "Map", f })
 )
