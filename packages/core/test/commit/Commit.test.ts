@@ -1,72 +1,16 @@
-import { Commit, Dataset, Engine, Events, Executor, JobError, Storage } from "@sluice/core"
+import { Commit, Dataset, Events, JobError } from "@sluice/core"
 import { FaultyStorage } from "@sluice/core/testing"
 import { NoSpace, Unavailable, Unsupported } from "@sluice/core/StorageError"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { Deferred, Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
-import * as Path from "node:path"
-import { crc32 } from "node:zlib"
-
-const storage = FaultyStorage.layer(Storage.layer)
-
-const engine = Engine.layerNoDeps.pipe(
-  Layer.provide(Executor.layerLocal({ executors: [{ slots: 2 }] })),
-  Layer.provideMerge(Layer.mergeAll(storage, Events.layer))
-)
-
-const temporary = Effect.acquireRelease(
-  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice commit-"))),
-  (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
-)
-
-type Services = Engine.Engine | Storage.Storage | FaultyStorage.FaultyStorage
-
-const test = (name: string, body: (root: string) => Effect.Effect<unknown, unknown, Services>) =>
-  it.live(name, () => Effect.scoped(Effect.flatMap(temporary, body)).pipe(Effect.provide(engine)))
-
-const names = (path: string) => (Fs.existsSync(path) ? Fs.readdirSync(path).toSorted() : undefined)
-
-/** Nothing but what is named is left beside the output. */
-const onlyThere = (root: string, ...entries: ReadonlyArray<string>) => assert.deepStrictEqual(names(root), entries)
-
-/** The lines of an output that is whole: every file of the manifest is there with its bytes and checksum, and no other. */
-const wholeOutput = Effect.fnUntraced(function* (path: string) {
-  const manifest = yield* Commit.readManifest(path)
-  assert.deepStrictEqual(
-    names(path)?.filter((name) => !name.startsWith("_")),
-    manifest.files.map((file) => file.path).toSorted()
-  )
-  const lines: Array<string> = []
-  let rows = 0
-  for (const file of manifest.files) {
-    const bytes = Fs.readFileSync(`${path}/${file.path}`)
-    assert.strictEqual(file.bytes, bytes.length)
-    assert.strictEqual(file.checksum, `crc32:${crc32(bytes).toString(16).padStart(8, "0")}`)
-    const own = bytes.toString("utf8").split("\n").slice(0, -1)
-    assert.strictEqual(file.rows, own.length)
-    rows += own.length
-    lines.push(...own)
-  }
-  assert.strictEqual(manifest.rows, rows)
-  return lines
-})
-
-const lines = (n: number, prefix = "line") =>
-  Dataset.range(0, n, { partitions: 4 }).pipe(Dataset.map((i) => `${prefix} ${i}`))
-
-const expected = (n: number, prefix = "line") => Array.from({ length: n }, (_, i) => `${prefix} ${i}`)
-
-const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.map(Effect.flip(effect), (error) => {
-    if (error instanceof JobError.JobError) return error
-    throw new Error("not a JobError", { cause: error })
-  })
+import { engine, expected, failure, lines, names, onlyThere, temporary, test, wholeOutput } from "../support/outputs.ts"
 
 describe("write", () => {
   test(
-    "a directory with a file a partition and a manifest, and nothing else (TestFileOutputCommitter: testCommitter)",
+    "a directory with one file per partition and a manifest, and nothing else (TestFileOutputCommitter: testCommitter)",
     Effect.fnUntraced(function* (root) {
       const manifest = yield* Dataset.writeText(
         Dataset.filter(lines(10), (line) => line !== "line 3"),
@@ -148,7 +92,7 @@ describe("write", () => {
   )
 
   test(
-    "an empty directory is no output, a file is",
+    "an empty directory does not count as an output, a file does",
     Effect.fnUntraced(function* (root) {
       Fs.mkdirSync(`${root}/out`)
       yield* Dataset.writeText(lines(4), `${root}/out`)
@@ -503,150 +447,6 @@ describe("two writers of one output", () => {
       assert.strictEqual(names(root)?.length, 8)
     })
   )
-})
-
-describe("what a dead job left", () => {
-  /** A folder of a job nobody holds a lease for. */
-  const jobOf = (path: string) => {
-    Fs.mkdirSync(path, { recursive: true })
-    Fs.writeFileSync(`${path}/_owner`, "{}")
-    return path
-  }
-
-  test(
-    "is swept by the next run, from beside the output and from inside (TestFileOutputCommitter: testRecovery)",
-    Effect.fnUntraced(function* (root) {
-      for (const staging of [`${root}/_sluice/out`, `${root}/out/_sluice`]) {
-        const job = jobOf(`${staging}/dead`)
-        Fs.mkdirSync(`${job}/0-0`)
-        Fs.writeFileSync(`${job}/0-0/part-00000-dead.txt`, "half")
-        Fs.writeFileSync(`${job}/0-0/.part-00000-dead.txt.12345678._COPYING_`, "half")
-        // A lease that was being written, and a job that died before it wrote its name down.
-        Fs.writeFileSync(`${staging}/._lease-000000001.12345678._COPYING_`, "{")
-        Fs.mkdirSync(`${staging}/nameless`)
-      }
-      yield* Dataset.writeText(lines(4), `${root}/out`)
-      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
-      onlyThere(root, "out")
-      assert.isFalse(Fs.existsSync(`${root}/out/_sluice`))
-    })
-  )
-
-  for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
-    test(
-      `${mode}: the old output of an overwrite killed between its renames is put back`,
-      Effect.fnUntraced(function* (root) {
-        yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-        const job = jobOf(`${root}/_sluice/out/dead`)
-        Fs.mkdirSync(`${job}/commit/aside`, { recursive: true })
-        Fs.mkdirSync(`${job}/commit/out`)
-        Fs.renameSync(`${root}/out`, `${job}/commit/aside/old`)
-        if (mode === "error-if-exists") {
-          assert.strictEqual((yield* failure(Dataset.writeText(lines(4), `${root}/out`))).reason._tag, "OutputExists")
-        } else {
-          yield* Dataset.writeText(lines(4), `${root}/out`, { mode })
-        }
-        assert.deepStrictEqual(
-          yield* wholeOutput(`${root}/out`),
-          mode === "append"
-            ? [...expected(4, "old"), ...expected(4)]
-            : mode === "overwrite"
-              ? expected(4)
-              : expected(4, "old")
-        )
-        onlyThere(root, "out")
-      })
-    )
-
-    for (const decided of [false, true]) {
-      test(
-        `${mode}: an append killed ${decided ? "after" : "before"} the rename of its manifest is ${decided ? "finished" : "undone"}`,
-        Effect.fnUntraced(function* (root) {
-          yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-          // As far as an append gets: its files are staged and written down, one is renamed, and one is at both names.
-          yield* Dataset.writeText(lines(8, "dead"), `${root}/other`)
-          const old = yield* Commit.readManifest(`${root}/out`)
-          const other = yield* Commit.readManifest(`${root}/other`)
-          const job = jobOf(`${root}/_sluice/out/dead`)
-          Fs.mkdirSync(`${job}/commit/aside`, { recursive: true })
-          Fs.renameSync(`${root}/other`, `${job}/commit/out`)
-          Fs.rmSync(`${job}/commit/out/_SUCCESS`)
-          const files = other.files.map((file) => file.path)
-          const [first, second] = files
-          Fs.renameSync(`${job}/commit/out/${first}`, `${root}/out/${first}`)
-          Fs.linkSync(`${job}/commit/out/${second}`, `${root}/out/${second}`)
-          const intent = { files, removed: [], previous: Fs.readFileSync(`${root}/out/_SUCCESS`, "utf8") }
-          Fs.writeFileSync(`${job}/commit/_intent`, JSON.stringify(intent))
-          const manifest = JSON.stringify({
-            ...other,
-            rows: 12,
-            bytes: old.bytes + other.bytes,
-            files: [...old.files, ...other.files]
-          })
-          if (decided) {
-            for (const file of files.slice(1)) Fs.renameSync(`${job}/commit/out/${file}`, `${root}/out/${file}`)
-            Fs.writeFileSync(`${root}/out/_SUCCESS`, manifest)
-          } else {
-            Fs.writeFileSync(`${job}/commit/_manifest`, manifest)
-          }
-          if (mode === "error-if-exists") {
-            assert.strictEqual((yield* failure(Dataset.writeText(lines(4), `${root}/out`))).reason._tag, "OutputExists")
-          } else {
-            yield* Dataset.writeText(lines(4), `${root}/out`, { mode })
-          }
-          const before = [...expected(4, "old"), ...(decided ? expected(8, "dead") : [])]
-          assert.deepStrictEqual(
-            yield* wholeOutput(`${root}/out`),
-            mode === "append" ? [...before, ...expected(4)] : mode === "overwrite" ? expected(4) : before
-          )
-          onlyThere(root, "out")
-        })
-      )
-    }
-  }
-
-  test(
-    "an unfinished commit whose note cannot be read stops the next run, and is kept",
-    Effect.fnUntraced(function* (root) {
-      yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-      const job = jobOf(`${root}/_sluice/out/dead`)
-      Fs.mkdirSync(`${job}/commit`)
-      Fs.writeFileSync(`${job}/commit/_intent`, "{")
-      const error = yield* failure(Dataset.writeText(lines(4), `${root}/out`, { mode: "append" }))
-      assert.strictEqual(error.reason._tag, "InvalidOutput")
-      assert.include(error.message, "an unfinished commit that cannot be read")
-      assert.strictEqual(names(`${root}/_sluice/out`)?.length, 1)
-      assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"))
-    })
-  )
-})
-
-describe("append to what has no manifest that can be read", () => {
-  for (const [what, text, words] of [
-    ["cut off", '{"version": 1, "jo', "is not a manifest of this version"],
-    ["of another version", '{"version":2,"files":[]}', "is not a manifest of this version"],
-    ["empty, as Spark's", "", "is empty, as other systems write it"],
-    ["missing", undefined, "is missing, though part-00000"]
-  ] as const) {
-    test(
-      `${what}: is refused before the first row`,
-      Effect.fnUntraced(function* (root) {
-        yield* Dataset.writeText(lines(4), `${root}/out`)
-        if (text === undefined) Fs.rmSync(`${root}/out/_SUCCESS`)
-        else Fs.writeFileSync(`${root}/out/_SUCCESS`, text)
-        const before = names(`${root}/out`)
-        let rows = 0
-        const more = Dataset.map(lines(4), (line) => `${line}${rows++}`)
-        const error = yield* failure(Dataset.writeText(more, `${root}/out`, { mode: "append" }))
-        assert.strictEqual(error.reason._tag, "InvalidManifest")
-        assert.include(error.message, words)
-        assert.include(error.message, "restore _SUCCESS")
-        assert.strictEqual(rows, 0)
-        assert.deepStrictEqual(names(`${root}/out`), before)
-        onlyThere(root, "out")
-      })
-    )
-  }
 })
 
 describe("an output that", () => {

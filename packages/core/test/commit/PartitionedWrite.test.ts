@@ -1,27 +1,12 @@
-import { Commit, Dataset, Engine, Events, Executor, JobError, Storage } from "@sluice/core"
+import { Commit, Dataset } from "@sluice/core"
 import { NoSpace } from "@sluice/core/StorageError"
 import { FaultyStorage } from "@sluice/core/testing"
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema, Stream } from "effect"
+import { assert, describe } from "@effect/vitest"
+import { Effect, Schema, Stream } from "effect"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { crc32 } from "node:zlib"
-
-const engine = Engine.layerNoDeps.pipe(
-  Layer.provide(Executor.layerLocal({ executors: [{ slots: 2 }] })),
-  Layer.provideMerge(Layer.mergeAll(FaultyStorage.layer(Storage.layer), Events.layer))
-)
-
-const temporary = Effect.acquireRelease(
-  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice partitioned-"))),
-  (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
-)
-
-type Services = Engine.Engine | Storage.Storage | FaultyStorage.FaultyStorage
-
-const test = (name: string, body: (root: string) => Effect.Effect<unknown, unknown, Services>) =>
-  it.live(name, () => Effect.scoped(Effect.flatMap(temporary, body)).pipe(Effect.provide(engine)))
+import { failure, test } from "../support/outputs.ts"
 
 const Row = Schema.Struct({ id: Schema.Number, country: Schema.NullOr(Schema.String), year: Schema.Number })
 const Others = Schema.Struct({ id: Schema.Number })
@@ -63,12 +48,6 @@ const ids = <E, R>(dataset: Dataset.Dataset<{ readonly id: number }, E, R>) =>
   Effect.map(Dataset.collect(dataset), (rows) => rows.map((row) => row.id).toSorted((a, b) => a - b))
 
 const all = (n: number) => Array.from({ length: n }, (_, i) => i)
-
-const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.map(Effect.flip(effect), (error) => {
-    if (error instanceof JobError.JobError) return error
-    throw new Error("not a JobError", { cause: error })
-  })
 
 describe("partitionBy", () => {
   test(

@@ -109,7 +109,7 @@ describe("a lease", () => {
       const failed = yield* taking(21)
       assert.strictEqual(Result.isFailure(failed) ? reasonOf(failed.failure) : "none", "StorageError")
       assert.strictEqual((yield* operations).write, 21)
-      // What is not there is one thing; what cannot be asked is another.
+      // A lease that is gone is one thing; a storage that cannot be asked is another.
       yield* reset
       yield* inject({ operation: "write", path: isLease, reason: gone })
       assert.strictEqual(reasonOf(yield* Effect.flip(acquire())), "StorageError")

@@ -7,7 +7,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { crc32 } from "node:zlib"
 
-// Starting a process is dear, so each writes several outputs at once, which a kill meets at as many moments.
+// Starting a process is expensive, so each writes several outputs at once, which a kill meets at as many moments.
 // `SLUICE_KILLS` makes the loop longer.
 const kills = Number(process.env["SLUICE_KILLS"] ?? 9)
 const lanes = 7
