@@ -246,6 +246,50 @@ describe("types of wide operations", () => {
     void (() => Dataset.takeOrdered(numbers, 1, Order.String))
   })
 
+  it("options are of two types, with the parts that an operation has a use for", () => {
+    const text = Codec.fromSchema(Schema.String)
+    const number = Codec.fromSchema(Schema.Number)
+    const date = Codec.fromSchema(Schema.Date)
+    const options: Dataset.KeyOptions<string, number> = { partitions: 2, key: text, value: number }
+    const joining: Dataset.JoinOptions<string, number, Date> = { partitions: 2, key: text, left: number, right: date }
+    expectTypeOf(() => Dataset.reduceByKey(pairs, (a, b) => a + b, options)).returns.toEqualTypeOf<typeof pairs>()
+    expectTypeOf(() => Dataset.sortByKey(pairs, Order.String, options)).returns.toEqualTypeOf<typeof pairs>()
+    expectTypeOf(() => Dataset.partitionBy(pairs, Partitioner.hash<string>(2), options)).returns.toEqualTypeOf<
+      typeof pairs
+    >()
+    expectTypeOf(() => Dataset.join(pairs, dates, joining)).returns.toEqualTypeOf<
+      Both<string, readonly [number, Date]>
+    >()
+    expectTypeOf(() => Dataset.countByKey(pairs, { partitions: 2, key: text })).returns.toEqualTypeOf<
+      Action.Action<HashMap.HashMap<string, number>, Bad, A>
+    >()
+    expectTypeOf(() =>
+      Dataset.aggregateByKey(
+        pairs,
+        () => "",
+        (s, n) => s + n,
+        (a, b) => a + b,
+        { value: text }
+      )
+    ).returns.toEqualTypeOf<Pairs<string, string>>()
+    expectTypeOf(() => Dataset.repartition(numbers, 2, { value: number })).returns.toEqualTypeOf<typeof numbers>()
+    expectTypeOf(() => pairs.pipe(Dataset.join(dates, { key: text, right: date }))).returns.toEqualTypeOf<
+      Both<string, readonly [number, Date]>
+    >()
+    const first = () => 0
+    const add = (state: number, n: number) => state + n
+    // @ts-expect-error: what is combined to is a number
+    void (() => Dataset.aggregateByKey(pairs, first, add, add, { value: text }))
+    // @ts-expect-error: a sort makes its own ranges
+    void (() => Dataset.sortByKey(pairs, Order.String, { partitioner: Partitioner.hash<string>(2) }))
+    // @ts-expect-error: the partitioner has the number of partitions
+    void (() => Dataset.partitionBy(pairs, Partitioner.hash<string>(2), { partitions: 2 }))
+    // @ts-expect-error: only elements are moved, and no values
+    void (() => Dataset.distinct(numbers, { value: number }))
+    // @ts-expect-error: the values of the first dataset are not known here
+    void (() => pairs.pipe(Dataset.join(dates, { left: number })))
+  })
+
   it("partitions, sets and zips", () => {
     expectTypeOf(() => pairs.pipe(Dataset.partitionBy(Partitioner.hash<string>(2)))).returns.toEqualTypeOf<
       Pairs<string, number>

@@ -11,28 +11,23 @@ import { checked } from "./checked.ts"
 import { type Dataset, fromPlan } from "./model.ts"
 
 /**
- * How the rows of a keyed operation are moved.
+ * How an operation moves its rows: to which partitions, and with which codecs for their keys and values. Operations that have no
+ * use for an option leave it out, or have `never` for its values.
  *
  * @category models
  * @since 0.1.0
  */
-export interface KeyOptions<in out K> {
-  /** Partitions of the result. Default: as many as the input with most has, or as one that is partitioned by key already. */
+export interface KeyOptions<in out K, in out V = never> {
+  /**
+   * Partitions of the result. Default: the number that the input with most of them has, or that of an input which is partitioned by
+   * key already.
+   */
   readonly partitions?: number | undefined
-  /** Which partition a key goes to; before `partitions`. Default by hash. */
+  /** Which partition a key goes to; takes precedence over `partitions`. Default by hash. */
   readonly partitioner?: Partitioner.Partitioner<K> | undefined
   /** Encodes the keys. Default `Codec.plain`. */
   readonly key?: Codec.Codec<K> | undefined
-}
-
-/**
- * {@link KeyOptions}, and how the values are encoded.
- *
- * @category models
- * @since 0.1.0
- */
-export interface PairOptions<in out K, in out V> extends KeyOptions<K> {
-  /** Encodes the values. Default `Codec.plain`. */
+  /** Encodes what is moved with a key: its values, or what they are combined to before they move. Default `Codec.plain`. */
   readonly value?: Codec.Codec<V> | undefined
 }
 
@@ -41,7 +36,10 @@ export const codecOr = <A>(codec: Codec.Codec<A> | undefined): Codec.Codec<A> =>
   codec ?? (Codec.plain as Codec.Codec<unknown> as Codec.Codec<A>)
 
 /** Where the rows of an operation on keys go. */
-export const partitioningOf = <K>(options: KeyOptions<K> | undefined, codec: Codec.Codec<K>): Partitioning => {
+export const partitioningOf = <K>(
+  options: Pick<KeyOptions<K>, "partitions" | "partitioner"> | undefined,
+  codec: Codec.Codec<K>
+): Partitioning => {
   if (options?.partitioner !== undefined) return { _tag: "Fixed", partitioner: options.partitioner }
   if (options?.partitions !== undefined) {
     return { _tag: "Fixed", partitioner: Partitioner.hash(options.partitions, { codec }) }

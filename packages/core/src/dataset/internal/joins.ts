@@ -23,25 +23,16 @@ import {
 import { type Dataset, isDataset } from "./model.ts"
 
 /**
- * How a join moves its rows.
+ * How a join moves its rows, with a codec for the values of either dataset.
  *
  * @category models
  * @since 0.1.0
  */
-export interface RightOptions<in out K, in out W> extends KeyOptions<K> {
-  /** Encodes the values of the other dataset. Default `Codec.plain`. */
-  readonly right?: Codec.Codec<W> | undefined
-}
-
-/**
- * {@link RightOptions}, and how the values of the first dataset are encoded.
- *
- * @category models
- * @since 0.1.0
- */
-export interface JoinOptions<in out K, in out V, in out W> extends RightOptions<K, W> {
+export interface JoinOptions<in out K, in out V, in out W> extends Omit<KeyOptions<K>, "value"> {
   /** Encodes the values of the first dataset. Default `Codec.plain`. */
   readonly left?: Codec.Codec<V> | undefined
+  /** Encodes the values of the other dataset. Default `Codec.plain`. */
+  readonly right?: Codec.Codec<W> | undefined
 }
 
 // The rows a join makes of a key: of one from either side, and of one that the other side has nothing for.
@@ -403,7 +394,7 @@ const grouped = <K, T, S, B>(
 export const join: {
   <K, W, E2, R2>(
     that: Dataset<readonly [K, W], E2, R2>,
-    options?: RightOptions<K, W>
+    options?: JoinOptions<K, never, W>
   ): <A, E, R>(self: Dataset<readonly [K, A], E, R>) => Dataset<readonly [K, readonly [A, W]], E | E2, R | R2>
   <K, V, E, R, W, E2, R2>(
     self: Dataset<readonly [K, V], E, R>,
@@ -440,7 +431,7 @@ export const join: {
 export const leftJoin: {
   <K, W, E2, R2>(
     that: Dataset<readonly [K, W], E2, R2>,
-    options?: RightOptions<K, W>
+    options?: JoinOptions<K, never, W>
   ): <A, E, R>(
     self: Dataset<readonly [K, A], E, R>
   ) => Dataset<readonly [K, readonly [A, Option.Option<W>]], E | E2, R | R2>
@@ -479,7 +470,7 @@ export const leftJoin: {
 export const rightJoin: {
   <K, W, E2, R2>(
     that: Dataset<readonly [K, W], E2, R2>,
-    options?: RightOptions<K, W>
+    options?: JoinOptions<K, never, W>
   ): <A, E, R>(
     self: Dataset<readonly [K, A], E, R>
   ) => Dataset<readonly [K, readonly [Option.Option<A>, W]], E | E2, R | R2>
@@ -518,7 +509,7 @@ export const rightJoin: {
 export const fullJoin: {
   <K, W, E2, R2>(
     that: Dataset<readonly [K, W], E2, R2>,
-    options?: RightOptions<K, W>
+    options?: JoinOptions<K, never, W>
   ): <A, E, R>(
     self: Dataset<readonly [K, A], E, R>
   ) => Dataset<readonly [K, readonly [Option.Option<A>, Option.Option<W>]], E | E2, R | R2>
@@ -557,7 +548,7 @@ export const fullJoin: {
 export const subtractByKey: {
   <K, W, E2, R2>(
     that: Dataset<readonly [K, W], E2, R2>,
-    options?: RightOptions<K, W>
+    options?: JoinOptions<K, never, W>
   ): <A, E, R>(self: Dataset<readonly [K, A], E, R>) => Dataset<readonly [K, A], E | E2, R | R2>
   <K, V, E, R, W, E2, R2>(
     self: Dataset<readonly [K, V], E, R>,
@@ -600,33 +591,18 @@ export type Groups<V, Others extends ReadonlyArray<Dataset<unknown, unknown, unk
   ...{ readonly [I in keyof Others]: Stream.Stream<ValueOf<Others[I]>> }
 ]
 
-/**
- * How a {@link cogroup} moves its rows.
- *
- * @category models
- * @since 0.1.0
- */
-export interface OthersOptions<in out K, Others extends ReadonlyArray<unknown>> extends KeyOptions<K> {
-  /** Encode the values of the other datasets, in their order. Default `Codec.plain`. */
+// As many codecs as other datasets, in their order.
+type CogroupOptions<K, V, Others extends ReadonlyArray<unknown>> = Omit<JoinOptions<K, V, never>, "right"> & {
   readonly others?: { readonly [I in keyof Others]: Codec.Codec<ValueOf<Others[I]>> | undefined } | undefined
 }
 
 /**
- * {@link OthersOptions}, and how the values of the first dataset are encoded.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CogroupOptions<in out K, in out V, Others extends ReadonlyArray<unknown>> extends OthersOptions<
-  K,
-  Others
-> {
-  /** Encodes the values of the first dataset. Default `Codec.plain`. */
-  readonly left?: Codec.Codec<V> | undefined
-}
-
-/**
  * Every key of any of the datasets, with a stream of the values each has for it.
+ *
+ * **Details**
+ *
+ * The options are those of a {@link join}, but for the codecs of the other datasets: `others` has one for each, in their order, or
+ * `undefined` for `Codec.plain`.
  *
  * **Gotchas**
  *
@@ -639,7 +615,7 @@ export interface CogroupOptions<in out K, in out V, Others extends ReadonlyArray
 export const cogroup: {
   <K, const Others extends ReadonlyArray<Dataset<readonly [K, unknown], unknown, unknown>>>(
     others: Others,
-    options?: OthersOptions<K, NoInfer<Others>>
+    options?: CogroupOptions<K, never, NoInfer<Others>>
   ): <V, E, R>(
     self: Dataset<readonly [K, V], E, R>
   ) => Dataset<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>>

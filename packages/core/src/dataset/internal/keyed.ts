@@ -1,19 +1,8 @@
 import { Stream } from "effect"
 import { dual } from "effect/Function"
-import type * as Codec from "../../codec/Codec.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
 import { abortOn } from "../../task/internal/failures.ts"
-import {
-  codecOr,
-  combined,
-  exchange,
-  type KeyOptions,
-  type PairOptions,
-  pairSide,
-  partitioningOf,
-  wireOf,
-  written
-} from "./exchange.ts"
+import { codecOr, combined, exchange, type KeyOptions, pairSide, partitioningOf, wireOf, written } from "./exchange.ts"
 import { type Dataset, isDataset, narrow } from "./model.ts"
 
 /**
@@ -88,23 +77,12 @@ export const keys = <K, V, E, R>(self: Dataset<readonly [K, V], E, R>): Dataset<
 export const values = <K, V, E, R>(self: Dataset<readonly [K, V], E, R>): Dataset<V, E, R> =>
   narrow(self, { _tag: "Map", f: (pair: readonly [K, V]) => pair[1] })
 
-/**
- * What {@link combineByKey} and {@link aggregateByKey} take: how values and what they are combined to are encoded.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CombineOptions<in out K, in out C> extends KeyOptions<K> {
-  /** Encodes what the values of a key are combined to. Default `Codec.plain`. */
-  readonly combined?: Codec.Codec<C> | undefined
-}
-
 const combineWith = <K, V, C, E, R>(
   name: string,
   self: Dataset<readonly [K, V], E, R>,
   functions: ReadonlyArray<unknown>,
   aggregator: Shuffle.Aggregator<V, C>,
-  options: KeyOptions<K> | undefined
+  options: KeyOptions<K, C> | undefined
 ): Dataset<readonly [K, C], E, R> => {
   const key = codecOr(options?.key)
   const side = pairSide(name, key, codecOr<V>(undefined))
@@ -139,7 +117,7 @@ export const combineByKey: {
       readonly add: (state: C, value: V) => C
       readonly merge: (left: C, right: C) => C
     },
-    options?: CombineOptions<K, C>
+    options?: KeyOptions<K, C>
   ): <E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, C], E, R>
   <K, V, E, R, C>(
     self: Dataset<readonly [K, V], E, R>,
@@ -148,7 +126,7 @@ export const combineByKey: {
       readonly add: (state: C, value: V) => C
       readonly merge: (left: C, right: C) => C
     },
-    options?: CombineOptions<K, C>
+    options?: KeyOptions<K, C>
   ): Dataset<readonly [K, C], E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -163,7 +141,7 @@ export const combineByKey: {
       readonly add: (state: C, value: V) => C
       readonly merge: (left: C, right: C) => C
     },
-    options?: CombineOptions<K, C>
+    options?: KeyOptions<K, C>
   ): Dataset<readonly [K, C], E, R> =>
     combineWith(
       "combineByKey",
@@ -173,7 +151,7 @@ export const combineByKey: {
         create,
         mergeValue: add,
         mergeCombiners: merge,
-        codec: codecOr(options?.combined)
+        codec: codecOr(options?.value)
       },
       options
     )
@@ -205,19 +183,19 @@ export const combineByKey: {
 export const reduceByKey: {
   <V, K>(
     f: (left: NoInfer<V>, right: NoInfer<V>) => V,
-    options?: PairOptions<K, V>
+    options?: KeyOptions<K, V>
   ): <E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     f: (left: V, right: V) => V,
-    options?: PairOptions<K, V>
+    options?: KeyOptions<K, V>
   ): Dataset<readonly [K, V], E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     f: (left: V, right: V) => V,
-    options?: PairOptions<K, V>
+    options?: KeyOptions<K, V>
   ): Dataset<readonly [K, V], E, R> =>
     combineWith(
       "reduceByKey",
@@ -243,13 +221,13 @@ export const foldByKey: {
   <V, K>(
     zero: () => V,
     f: (left: V, right: V) => V,
-    options?: PairOptions<K, V>
+    options?: KeyOptions<K, V>
   ): <E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     zero: () => V,
     f: (left: V, right: V) => V,
-    options?: PairOptions<K, V>
+    options?: KeyOptions<K, V>
   ): Dataset<readonly [K, V], E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -257,7 +235,7 @@ export const foldByKey: {
     self: Dataset<readonly [K, V], E, R>,
     zero: () => V,
     f: (left: V, right: V) => V,
-    options?: PairOptions<K, V>
+    options?: KeyOptions<K, V>
   ): Dataset<readonly [K, V], E, R> =>
     combineWith(
       "foldByKey",
@@ -284,14 +262,14 @@ export const aggregateByKey: {
     zero: () => C,
     add: (state: C, value: V) => C,
     merge: (left: C, right: C) => C,
-    options?: CombineOptions<K, C>
+    options?: KeyOptions<K, C>
   ): <E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, C], E, R>
   <K, V, E, R, C>(
     self: Dataset<readonly [K, V], E, R>,
     zero: () => C,
     add: (state: C, value: V) => C,
     merge: (left: C, right: C) => C,
-    options?: CombineOptions<K, C>
+    options?: KeyOptions<K, C>
   ): Dataset<readonly [K, C], E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -300,7 +278,7 @@ export const aggregateByKey: {
     zero: () => C,
     add: (state: C, value: V) => C,
     merge: (left: C, right: C) => C,
-    options?: CombineOptions<K, C>
+    options?: KeyOptions<K, C>
   ): Dataset<readonly [K, C], E, R> =>
     combineWith(
       "aggregateByKey",
@@ -310,7 +288,7 @@ export const aggregateByKey: {
         create: (value) => add(zero(), value),
         mergeValue: add,
         mergeCombiners: merge,
-        codec: codecOr(options?.combined)
+        codec: codecOr(options?.value)
       },
       options
     )
@@ -350,7 +328,7 @@ export const aggregateByKey: {
  */
 export const groupByKey = <K, V, E, R>(
   self: Dataset<readonly [K, V], E, R>,
-  options?: PairOptions<K, V>
+  options?: KeyOptions<K, V>
 ): Dataset<readonly [K, Stream.Stream<V>], E, R> => {
   const key = codecOr(options?.key)
   const side = pairSide("groupByKey", key, codecOr(options?.value))
@@ -378,18 +356,18 @@ export const groupByKey = <K, V, E, R>(
 export const groupBy: {
   <A, K>(
     f: (value: A) => K,
-    options?: PairOptions<K, A>
+    options?: KeyOptions<K, A>
   ): <E, R>(self: Dataset<A, E, R>) => Dataset<readonly [K, Stream.Stream<A>], E, R>
   <A, E, R, K>(
     self: Dataset<A, E, R>,
     f: (value: A) => K,
-    options?: PairOptions<K, A>
+    options?: KeyOptions<K, A>
   ): Dataset<readonly [K, Stream.Stream<A>], E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <A, E, R, K>(
     self: Dataset<A, E, R>,
     f: (value: A) => K,
-    options?: PairOptions<K, A>
+    options?: KeyOptions<K, A>
   ): Dataset<readonly [K, Stream.Stream<A>], E, R> => groupByKey(keyBy(self, f), options)
 )

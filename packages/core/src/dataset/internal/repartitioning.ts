@@ -4,30 +4,8 @@ import { dual } from "effect/Function"
 import * as Codec from "../../codec/Codec.ts"
 import * as Partitioner from "../../shuffle/Partitioner.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
-import { codecOr, exchange, pairSide, type Side, wireOf, written } from "./exchange.ts"
+import { codecOr, exchange, type KeyOptions, pairSide, type Side, wireOf, written } from "./exchange.ts"
 import { type Dataset, isDataset } from "./model.ts"
-
-/**
- * How the keys of pairs are encoded.
- *
- * @category models
- * @since 0.1.0
- */
-export interface KeyEncodeOptions<in out K> {
-  /** Default `Codec.plain`. */
-  readonly key?: Codec.Codec<K> | undefined
-}
-
-/**
- * {@link KeyEncodeOptions}, and how the values are.
- *
- * @category models
- * @since 0.1.0
- */
-export interface EncodeOptions<in out K, in out V> extends KeyEncodeOptions<K> {
-  /** Default `Codec.plain`. */
-  readonly value?: Codec.Codec<V> | undefined
-}
 
 /**
  * Moves every pair to the partition its key belongs to. What is partitioned so already stays where it is.
@@ -38,19 +16,19 @@ export interface EncodeOptions<in out K, in out V> extends KeyEncodeOptions<K> {
 export const partitionBy: {
   <K>(
     partitioner: Partitioner.Partitioner<K>,
-    options?: KeyEncodeOptions<K>
+    options?: Pick<KeyOptions<K>, "key">
   ): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     partitioner: Partitioner.Partitioner<K>,
-    options?: EncodeOptions<K, V>
+    options?: Pick<KeyOptions<K, V>, "key" | "value">
   ): Dataset<readonly [K, V], E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     partitioner: Partitioner.Partitioner<K>,
-    options?: EncodeOptions<K, V>
+    options?: Pick<KeyOptions<K, V>, "key" | "value">
   ): Dataset<readonly [K, V], E, R> => {
     const side = pairSide("partitionBy", codecOr(options?.key), codecOr(options?.value))
     return exchange({
@@ -77,19 +55,15 @@ export const partitionBy: {
 export const repartition: {
   <A>(
     partitions: number,
-    options?: { readonly value?: Codec.Codec<A> | undefined }
+    options?: Pick<KeyOptions<never, A>, "value">
   ): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
-  <A, E, R>(
-    self: Dataset<A, E, R>,
-    partitions: number,
-    options?: { readonly value?: Codec.Codec<A> | undefined }
-  ): Dataset<A, E, R>
+  <A, E, R>(self: Dataset<A, E, R>, partitions: number, options?: Pick<KeyOptions<never, A>, "value">): Dataset<A, E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <A, E, R>(
     self: Dataset<A, E, R>,
     partitions: number,
-    options?: { readonly value?: Codec.Codec<A> | undefined }
+    options?: Pick<KeyOptions<never, A>, "value">
   ): Dataset<A, E, R> => {
     const side: Side<A, undefined, A> = {
       operator: "repartition",
@@ -120,13 +94,13 @@ export const repartitionAndSortWithinPartitions: {
   <K>(
     partitioner: Partitioner.Partitioner<K>,
     order: Order.Order<K>,
-    options?: KeyEncodeOptions<K>
+    options?: Pick<KeyOptions<K>, "key">
   ): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     partitioner: Partitioner.Partitioner<K>,
     order: Order.Order<K>,
-    options?: EncodeOptions<K, V>
+    options?: Pick<KeyOptions<K, V>, "key" | "value">
   ): Dataset<readonly [K, V], E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -134,7 +108,7 @@ export const repartitionAndSortWithinPartitions: {
     self: Dataset<readonly [K, V], E, R>,
     partitioner: Partitioner.Partitioner<K>,
     order: Order.Order<K>,
-    options?: EncodeOptions<K, V>
+    options?: Pick<KeyOptions<K, V>, "key" | "value">
   ): Dataset<readonly [K, V], E, R> => {
     const side = pairSide("repartitionAndSortWithinPartitions", codecOr(options?.key), codecOr(options?.value))
     return exchange({

@@ -5,7 +5,7 @@ import * as Shuffle from "../../shuffle/Shuffle.ts"
 import { number } from "../../codec/internal/checks.ts"
 import { poisson, uniform } from "../../task/internal/sampler.ts"
 import { checked } from "./checked.ts"
-import { codecOr, exchange, type PairOptions, pairSide, partitioningOf, wireOf, written } from "./exchange.ts"
+import { codecOr, exchange, type KeyOptions, pairSide, partitioningOf, wireOf, written } from "./exchange.ts"
 import { type Dataset, narrow } from "./model.ts"
 
 /**
@@ -46,7 +46,7 @@ export interface SampleOptions {
 }
 
 /**
- * What {@link sampleByKey} takes besides the fractions.
+ * What {@link sampleByKey} and {@link sampleByKeyExact} take besides the fractions.
  *
  * @category models
  * @since 0.1.0
@@ -109,14 +109,6 @@ const partOf =
   }
 
 /**
- * What {@link sampleByKeyExact} takes besides the fractions.
- *
- * @category models
- * @since 0.1.0
- */
-export interface SampleByKeyExactOptions<in out K, in out V> extends SampleByKeyOptions, PairOptions<K, V> {}
-
-/**
  * As {@link sampleByKey}, but exactly the fraction of the pairs of each key, rounded up, is taken.
  *
  * **Details**
@@ -130,19 +122,19 @@ export interface SampleByKeyExactOptions<in out K, in out V> extends SampleByKey
 export const sampleByKeyExact: {
   <K, V>(
     fraction: (key: K) => number,
-    options: SampleByKeyExactOptions<K, V>
+    options: SampleByKeyOptions & KeyOptions<K, V>
   ): <E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     fraction: (key: K) => number,
-    options: SampleByKeyExactOptions<K, V>
+    options: SampleByKeyOptions & KeyOptions<K, V>
   ): Dataset<readonly [K, V], E, R>
 } = dual(
   3,
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     fraction: (key: K) => number,
-    options: SampleByKeyExactOptions<K, V>
+    options: SampleByKeyOptions & KeyOptions<K, V>
   ): Dataset<readonly [K, V], E, R> => {
     const key = codecOr(options.key)
     const side = pairSide("sampleByKeyExact", key, codecOr(options.value))

@@ -6,7 +6,17 @@ import type { Partitioning } from "../../plan/Plan.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
 import { optional, whole } from "../../codec/internal/checks.ts"
 import { uniform } from "../../task/internal/sampler.ts"
-import { codecOr, decodeMany, encodeMany, exchange, pairSide, type Side, wireOf, written } from "./exchange.ts"
+import {
+  codecOr,
+  decodeMany,
+  encodeMany,
+  exchange,
+  type KeyOptions,
+  pairSide,
+  type Side,
+  wireOf,
+  written
+} from "./exchange.ts"
 import { type Dataset, isDataset } from "./model.ts"
 
 // Keys of a partition, drawn at random, and of how many.
@@ -71,35 +81,11 @@ const rangePartitioning = <A, K>(
   }
 })
 
-/**
- * How many partitions a sorted dataset has, and how what it is sorted by is encoded.
- *
- * @category models
- * @since 0.1.0
- */
-export interface SortKeyOptions<in out K> {
-  /** At most this many, fewer where there are fewer different keys. Default: as many as there are. */
-  readonly partitions?: number | undefined
-  /** Default `Codec.plain`. */
-  readonly key?: Codec.Codec<K> | undefined
-}
-
-/**
- * {@link SortKeyOptions}, and how the rows or values are encoded.
- *
- * @category models
- * @since 0.1.0
- */
-export interface SortOptions<in out K, in out V> extends SortKeyOptions<K> {
-  /** Default `Codec.plain`. */
-  readonly value?: Codec.Codec<V> | undefined
-}
-
 const sortWith = <A, E, R, K, V>(
   self: Dataset<A, E, R>,
   side: Side<A, K, V>,
   order: Order.Order<K>,
-  options: { readonly partitions?: number | undefined } | undefined,
+  options: Pick<KeyOptions<K>, "partitions"> | undefined,
   make: (key: K, value: V) => A,
   functions: ReadonlyArray<unknown>
 ): Dataset<A, E, R> =>
@@ -120,6 +106,7 @@ const sortWith = <A, E, R, K, V>(
  *
  * **Details**
  *
+ * The result has at most `partitions` partitions, fewer where there are fewer different keys. Default: the number of the input.
  * Several keys are one tuple with the order of a tuple. A stage that samples the keys runs first, so the steps before run twice.
  *
  * **Example** (By length, then by letters)
@@ -143,13 +130,13 @@ export const sortBy: {
   <A, K>(
     f: (value: A) => K,
     order: Order.Order<K>,
-    options?: SortOptions<K, A>
+    options?: Omit<KeyOptions<K, A>, "partitioner">
   ): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
   <A, E, R, K>(
     self: Dataset<A, E, R>,
     f: (value: A) => K,
     order: Order.Order<K>,
-    options?: SortOptions<K, A>
+    options?: Omit<KeyOptions<K, A>, "partitioner">
   ): Dataset<A, E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -157,7 +144,7 @@ export const sortBy: {
     self: Dataset<A, E, R>,
     f: (value: A) => K,
     order: Order.Order<K>,
-    options?: SortOptions<K, A>
+    options?: Omit<KeyOptions<K, A>, "partitioner">
   ): Dataset<A, E, R> =>
     sortWith(
       self,
@@ -176,17 +163,28 @@ export const sortBy: {
 )
 
 /**
- * Sorts the elements themselves, over all partitions.
+ * Sorts the elements themselves, over all partitions; `partitions` as in {@link sortBy}.
  *
  * @category shuffling
  * @since 0.1.0
  */
 export const sort: {
-  <A>(order: Order.Order<A>, options?: SortKeyOptions<A>): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
-  <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>, options?: SortKeyOptions<A>): Dataset<A, E, R>
+  <A>(
+    order: Order.Order<A>,
+    options?: Omit<KeyOptions<A>, "partitioner">
+  ): <E, R>(self: Dataset<A, E, R>) => Dataset<A, E, R>
+  <A, E, R>(
+    self: Dataset<A, E, R>,
+    order: Order.Order<A>,
+    options?: Omit<KeyOptions<A>, "partitioner">
+  ): Dataset<A, E, R>
 } = dual(
   (args) => isDataset(args[0]),
-  <A, E, R>(self: Dataset<A, E, R>, order: Order.Order<A>, options?: SortKeyOptions<A>): Dataset<A, E, R> =>
+  <A, E, R>(
+    self: Dataset<A, E, R>,
+    order: Order.Order<A>,
+    options?: Omit<KeyOptions<A>, "partitioner">
+  ): Dataset<A, E, R> =>
     sortWith(
       self,
       {
@@ -204,7 +202,7 @@ export const sort: {
 )
 
 /**
- * Sorts pairs by their keys, over all partitions. Equal keys keep their order.
+ * Sorts pairs by their keys, over all partitions. Equal keys keep their order; `partitions` as in {@link sortBy}.
  *
  * @category shuffling
  * @since 0.1.0
@@ -212,19 +210,19 @@ export const sort: {
 export const sortByKey: {
   <K>(
     order: Order.Order<K>,
-    options?: SortKeyOptions<K>
+    options?: Omit<KeyOptions<K>, "partitioner">
   ): <V, E, R>(self: Dataset<readonly [K, V], E, R>) => Dataset<readonly [K, V], E, R>
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     order: Order.Order<K>,
-    options?: SortOptions<K, V>
+    options?: Omit<KeyOptions<K, V>, "partitioner">
   ): Dataset<readonly [K, V], E, R>
 } = dual(
   (args) => isDataset(args[0]),
   <K, V, E, R>(
     self: Dataset<readonly [K, V], E, R>,
     order: Order.Order<K>,
-    options?: SortOptions<K, V>
+    options?: Omit<KeyOptions<K, V>, "partitioner">
   ): Dataset<readonly [K, V], E, R> =>
     sortWith(
       self,

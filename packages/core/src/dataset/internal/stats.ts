@@ -528,7 +528,7 @@ const counts = <K, E, R>(
   options: KeyOptions<K> | undefined
 ): Action<HashMap.HashMap<K, number>, E, R> =>
   folded(
-    reduceByKey(self, (left: number, right: number) => left + right, options),
+    reduceByKey(self, (left: number, right: number) => left + right, { ...options, value: undefined }),
     {
       name,
       zero: (): Array<readonly [K, number]> => [],
