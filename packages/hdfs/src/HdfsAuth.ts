@@ -15,22 +15,12 @@ import * as Os from "node:os"
 import { HdfsConfig } from "./HdfsConfig.ts"
 import type { HdfsError } from "./HdfsError.ts"
 import { connections } from "./internal/connections.ts"
+import type { Auth, Credentials } from "./internal/credentials.ts"
 import { failure, kerberosTickets } from "./internal/kerberos.ts"
 import { parseTokenFile } from "./internal/tokenFile.ts"
 import * as WebHdfs from "./internal/webhdfs.ts"
 
-/**
- * What is added to a request.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Credentials {
-  /** Query parameters: `user.name`, `doas`, `delegation`. */
-  readonly params: Readonly<Record<string, string | Redacted.Redacted>>
-  /** Headers: `authorization`, `cookie`. */
-  readonly headers: Readonly<Record<string, string | Redacted.Redacted>>
-}
+export type { Credentials } from "./internal/credentials.ts"
 
 /**
  * Service that gives credentials.
@@ -38,18 +28,7 @@ export interface Credentials {
  * @category services
  * @since 0.1.0
  */
-export class HdfsAuth extends Context.Service<
-  HdfsAuth,
-  {
-    /** The credentials for a request to this NameNode or gateway. */
-    readonly credentials: (nameNode: URL) => Effect.Effect<Credentials, HdfsError>
-    /**
-     * Forgets what was got until `askedAt` (milliseconds since 1970), after the server refused a request of that time: what is
-     * newer has not been refused yet. `false` when there is nothing else to try.
-     */
-    readonly refresh: (askedAt: number) => Effect.Effect<boolean>
-  }
->()("@sluice/hdfs/HdfsAuth") {}
+export class HdfsAuth extends Context.Service<HdfsAuth, Auth>()("@sluice/hdfs/HdfsAuth") {}
 
 /**
  * Options all ways have.

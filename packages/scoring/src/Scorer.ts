@@ -15,7 +15,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Batch from "./Batch.ts"
 import { reasonOf, wrongContent } from "./internal/http.ts"
-import { Meter } from "./internal/meter.ts"
+import { Meter, type Stats } from "./internal/meter.ts"
 import { rowsAtFault, wrongScores } from "./internal/scores.ts"
 import * as Words from "./internal/words.ts"
 import type { Model } from "./Model.ts"
@@ -37,37 +37,7 @@ import {
   VectorLength
 } from "./ScoreError.ts"
 
-/**
- * What a scorer did since it was built. Times are in milliseconds, sizes in bytes.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Stats {
-  /** Requests sent, repeated ones included. */
-  readonly requests: number
-  readonly retries: number
-  /** Batches that were given up. */
-  readonly failures: number
-  readonly rows: number
-  readonly bodyBytesOut: number
-  readonly bodyBytesIn: number
-  /** Bodies and heads; heads are computed, not measured. */
-  readonly bytesOut: number
-  readonly bytesIn: number
-  /** `bodyBytesOut / bytesOut`, 0..1. */
-  readonly payloadEfficiency: number
-  readonly inFlight: number
-  readonly maxInFlight: number
-  /** From the start of the first request to the end of the last one. */
-  readonly windowMillis: number
-  /** Time of the window in which at least one request was in flight. */
-  readonly busyMillis: number
-  /** Share of the permitted requests in flight that was used over the window, 0..1. */
-  readonly occupancy: number
-  /** Of single requests, without waits for a permit or a retry. Percentiles are at most 9 % too high. */
-  readonly latencyMillis: { readonly mean: number; readonly p50: number; readonly p99: number; readonly max: number }
-}
+export type { Stats } from "./internal/meter.ts"
 
 /**
  * The service that turns matrices into scores.

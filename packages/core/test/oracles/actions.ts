@@ -3,8 +3,8 @@ import { Commit, Dataset, type Engine, JobError, Storage } from "@sluice/core"
 import { Effect, HashMap, Option, Order, Result, Schema, Stream } from "effect"
 import { parquetReadObjects } from "hyparquet"
 import { compressors } from "hyparquet-compressors"
-import { failedOf, groups, isClean, type Model, type Row, rowsOf, textOf, wrap } from "./model.ts"
-import { Bad, type Env, type Facts, Odd, type Rows } from "./operators.ts"
+import { Bad, failedOf, groups, isClean, type Model, Odd, type Row, type Rows, rowsOf, textOf, wrap } from "./model.ts"
+import type { Env, Facts } from "./operators.ts"
 
 /** What is wrong with a result; `undefined` where nothing is. */
 type Verdict = string | undefined

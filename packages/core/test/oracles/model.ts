@@ -1,6 +1,14 @@
-/** What a pipeline should yield, worked out on plain arrays. */
+/** The rows and errors of random pipelines, and what a pipeline should yield, worked out on plain arrays. */
+import type { Dataset } from "@sluice/core"
+import { Data } from "effect"
 
 export type Row = readonly [key: unknown, value: number]
+
+export class Bad extends Data.TaggedError("Bad")<{ readonly value: number }> {}
+export class Odd extends Data.TaggedError("Odd")<{ readonly value: number }> {}
+
+/** The dataset that the steps of a pipeline make. */
+export type Rows = Dataset.Dataset<Row, Bad | Odd>
 
 /** A row whose step failed, on its way to a handler. */
 export class Failed {

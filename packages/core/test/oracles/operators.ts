@@ -1,8 +1,9 @@
 /** The operators of random pipelines: each as a step of a `Dataset`, and as what it should do to arrays. */
 import { Condition, Dataset, type Engine, Partitioner, type Storage, type TaskContext } from "@sluice/core"
-import { Context, Data, Effect, Option, Order, Result, Stream } from "effect"
+import { Context, Effect, Option, Order, Result, Stream } from "effect"
 import { poisson, uniform } from "../../src/task/internal/sampler.ts"
 import {
+  Bad,
   eachItem,
   eachRow,
   Failed,
@@ -12,10 +13,12 @@ import {
   type Item,
   type Model,
   need,
+  Odd,
   ofItems,
   ofParts,
   partsInOrder,
   type Row,
+  type Rows,
   rowsOf,
   textOf,
   unique,
@@ -23,11 +26,6 @@ import {
 } from "./model.ts"
 import { setAside } from "./sources.ts"
 import type { Op, Pipe, Source } from "./spec.ts"
-
-export class Bad extends Data.TaggedError("Bad")<{ readonly value: number }> {}
-export class Odd extends Data.TaggedError("Odd")<{ readonly value: number }> {}
-
-export type Rows = Dataset.Dataset<Row, Bad | Odd>
 
 /** What steps need of the run they are in. */
 export interface Env {

@@ -6,8 +6,8 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { actions, isPromised } from "./actions.ts"
-import { Inapplicable, isClean, type Model, need } from "./model.ts"
-import { type Env, factsOf, isBinary, operators, type Rows } from "./operators.ts"
+import { Inapplicable, isClean, type Model, need, type Rows } from "./model.ts"
+import { type Env, factsOf, isBinary, operators } from "./operators.ts"
 import { datasetOf, modelOf } from "./sources.ts"
 import {
   type Act,

@@ -2,8 +2,7 @@
 import { Condition, Dataset, Storage } from "@sluice/core"
 import { Effect, Schema, Stream } from "effect"
 import { parquetWriteBuffer } from "hyparquet-writer"
-import { type Model, ofItems, ofParts, type Row } from "./model.ts"
-import type { Rows } from "./operators.ts"
+import { type Model, ofItems, ofParts, type Row, type Rows } from "./model.ts"
 import type { Source } from "./spec.ts"
 
 /** Keys of every kind; within a pool no two are equal. */

@@ -1,9 +1,9 @@
 import { Effect, Stream } from "effect"
-import type { OpenOptions, RangeOptions } from "../HdfsClient.ts"
 import type { HdfsConfig } from "../HdfsConfig.ts"
 import * as E from "../HdfsError.ts"
 import type * as M from "../HdfsModel.ts"
 import type { Blocks } from "./blocks.ts"
+import type { OpenOptions, RangeOptions } from "./contract.ts"
 import type * as WebHdfs from "./webhdfs.ts"
 
 /** What reading asks the NameNode. */

@@ -1,7 +1,7 @@
 import { Clock, Duration, Effect, Option, Random, Redacted } from "effect"
-import type { HdfsAuth } from "../HdfsAuth.ts"
 import type { HdfsConfig } from "../HdfsConfig.ts"
 import * as E from "../HdfsError.ts"
+import type { Auth } from "./credentials.ts"
 import { badPath, encodePath } from "./path.ts"
 import type * as Http from "./http.ts"
 import * as Transport from "./transport.ts"
@@ -61,7 +61,7 @@ const prefixOf = (nameNode: URL): string => {
   return `${url.href.replace(/\/+$/, "")}/webhdfs/v1`
 }
 
-export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: HdfsAuth["Service"]): WebHdfs => {
+export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: Auth): WebHdfs => {
   const transport = Transport.make(http, config)
   const nameNodes = config.nameNodes.map((each) => new URL(each))
   const prefixes = new Map(nameNodes.map((each) => [each, prefixOf(each)]))

@@ -1,8 +1,8 @@
 import { Cause, Clock, Duration, Effect, Option, Random, type Stream } from "effect"
-import type { CreateOptions, RenameMode } from "../HdfsClient.ts"
 import type { HdfsConfig } from "../HdfsConfig.ts"
 import * as E from "../HdfsError.ts"
 import type * as M from "../HdfsModel.ts"
+import type { CreateOptions, RenameMode } from "./contract.ts"
 import * as Path from "./path.ts"
 import type * as WebHdfs from "./webhdfs.ts"
 

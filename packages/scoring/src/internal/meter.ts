@@ -1,6 +1,37 @@
 import type { TaskContext } from "@sluice/core/TaskContext"
-import type { Stats } from "../Scorer.ts"
 import { bucketOf, Histogram, latencyCounter } from "./histogram.ts"
+
+/**
+ * What a scorer did since it was built. Times are in milliseconds, sizes in bytes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats {
+  /** Requests sent, repeated ones included. */
+  readonly requests: number
+  readonly retries: number
+  /** Batches that were given up. */
+  readonly failures: number
+  readonly rows: number
+  readonly bodyBytesOut: number
+  readonly bodyBytesIn: number
+  /** Bodies and heads; heads are computed, not measured. */
+  readonly bytesOut: number
+  readonly bytesIn: number
+  /** `bodyBytesOut / bytesOut`, 0..1. */
+  readonly payloadEfficiency: number
+  readonly inFlight: number
+  readonly maxInFlight: number
+  /** From the start of the first request to the end of the last one. */
+  readonly windowMillis: number
+  /** Time of the window in which at least one request was in flight. */
+  readonly busyMillis: number
+  /** Share of the permitted requests in flight that was used over the window, 0..1. */
+  readonly occupancy: number
+  /** Of single requests, without waits for a permit or a retry. Percentiles are at most 9 % too high. */
+  readonly latencyMillis: { readonly mean: number; readonly p50: number; readonly p99: number; readonly max: number }
+}
 
 const add = (numbers: Map<string, number>, name: string, n: number) => numbers.set(name, (numbers.get(name) ?? 0) + n)
 
