@@ -216,7 +216,7 @@ for (const [kind, scoring] of Object.entries(jobs)) {
         yield* nothingIsLeft(root, server)
         assert.strictEqual(error.reason._tag, "OutputFailed")
         assert.include(error.message, "no space left")
-        assert.include(error.hint, "free space")
+        assert.include(error.hint, "free some space")
       })
     )
 

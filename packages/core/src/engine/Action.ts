@@ -119,7 +119,7 @@ export interface Spec {
   readonly leaves?: boolean | undefined
   /** The folder that tasks of the run write the rows they set aside to; without it they are counted only. */
   readonly letters?: ((jobId: string) => Effect.Effect<string, Reason, Storage>) | undefined
-  /** Run anew from its start where the results it was handed turn out to be void. */
+  /** Runs again from its start when the results it was handed turn out to be void. */
   readonly drive: (run: Run) => Effect.Effect<unknown, unknown, unknown>
   /** Called when a run ends, before it hands its result over. */
   readonly onEnd?: ((summary: Summary) => void) | undefined

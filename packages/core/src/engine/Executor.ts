@@ -66,7 +66,7 @@ export class Executor extends Context.Service<
     readonly release: (jobId: string) => Effect.Effect<void>
     /** Attempts at a task before its failure is the job's. 1 in process (as Spark's `local[N]`), where a second try meets the same program. */
     readonly maxAttempts: number
-    /** What of its settings cannot be, such as a number of slots that is none: every job fails with it. */
+    /** Which of its settings is impossible, such as a negative number of slots: every job fails with it. */
     readonly invalid?: string | undefined
   }
 >()("@sluice/core/Executor") {}

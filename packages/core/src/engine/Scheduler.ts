@@ -138,7 +138,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     const services = yield* Effect.context<R>()
     // Results are handed over one at a time, in the order they arrive.
     const turn = yield* Semaphore.make(1)
-    // Of an attempt on an executor that was given up and the attempt in its place only the first result counts.
+    // An attempt on an executor that was given up may still succeed: only the first result counts, its own or that of its replacement.
     const handedOver = new Set<number>()
     const scope = yield* Scope.make()
     const passes = (cause: Cause.Cause<E | ExecutorLost>): boolean => {

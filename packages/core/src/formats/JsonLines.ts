@@ -30,7 +30,7 @@ const format = "jsonLines"
  * @since 0.1.0
  */
 export interface JsonLinesOptions extends VerifyOptions {
-  /** A line that is no JSON or does not decode fails the task (`"fail"`, default) or is set aside (`"deadLetter"`). */
+  /** A line that is not JSON or does not decode fails the task (`"fail"`, default) or is set aside (`"deadLetter"`). */
   readonly onInvalidRow?: "fail" | "deadLetter" | undefined
   /** Longest line in bytes. Default 64 MiB. */
   readonly maxLineBytes?: number | undefined
@@ -105,7 +105,7 @@ interface Line {
   readonly isText: boolean
 }
 
-// What JSON takes for white space; other characters that look so are a line that is no JSON.
+// What JSON takes for white space; a line of other characters that look like it is not JSON.
 const isBlank = (line: string): boolean => /^[ \t]*$/.test(line)
 
 const withoutBlank = ({ isBad, lines, ...place }: Lines): RawRows<Line> => {
@@ -128,7 +128,7 @@ const decoderOf = <A, I>(schema: Schema.Codec<A, I>): ((line: string) => Result.
     try {
       json = JSON.parse(line)
     } catch (error) {
-      return Result.fail(`is no JSON: ${messageOf(error)}`)
+      return Result.fail(`is not JSON: ${messageOf(error)}`)
     }
     return Result.mapError(decode(json), (error) => error.message)
   }
@@ -186,7 +186,7 @@ export const writer = <A, I>(schema: Schema.Codec<A, I>, options?: JsonLinesWrit
     invalid: badCompression(options?.compression),
     encode: <E, R>(rows: Stream.Stream<A, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> =>
       // JSON escapes half a surrogate pair, so that no text of it is ill-formed.
-      encodeRows(format, rows, encode, (row) => ({ detail: "is no Unicode", value: row })).pipe(
+      encodeRows(format, rows, encode, (row) => ({ detail: "is not valid Unicode", value: row })).pipe(
         compress(options?.compression)
       )
   }

@@ -1,5 +1,5 @@
 /**
- * Text files: one row a line.
+ * Text files: one row per line.
  *
  * Lines end at LF, CRLF or a lone CR, as Hadoop and Spark read them; a last line needs no break. Files are UTF-8, with or
  * without a byte order mark. Big files are cut into splits anywhere, even inside a character, and each line is read once;
@@ -82,7 +82,7 @@ const illFormed = "has half a surrogate pair in it, which UTF-8 has no bytes for
 const mark = "\uFEFF"
 
 /**
- * Writes one line a row, each ended by LF. A row with a line break or half a surrogate pair in it fails with `Unencodable`. Where the first
+ * Writes one line per row, each ended by LF. A row with a line break or half a surrogate pair in it fails with `Unencodable`. Where the first
  * row begins with a byte order mark there is one more before it: readers take the first one for the file's.
  *
  * @category constructors

@@ -137,7 +137,7 @@ export const layer: Layer.Layer<Events> = Layer.effect(
   Events,
   Effect.gen(function* () {
     const pubsub = yield* Effect.acquireRelease(PubSub.sliding<Event>(10_000), PubSub.shutdown)
-    // Two events a task are a fifth of what a small task costs; without a listener they are for nobody.
+    // Two events per task are a fifth of what a small task costs; without a listener they serve nobody.
     let listeners = 0
     const listening = Effect.acquireRelease(
       Effect.sync(() => listeners++),

@@ -88,7 +88,7 @@ const line = (job: Job, event: Extract<Event, { readonly _tag: "Progress" }>): s
     `${job.name}: ${String(Math.floor(done * 100)).padStart(3)} %`,
     `${count(totals.rowsRead)}${job.rows === undefined ? "" : `/${count(job.rows)}`} rows`,
     `${count(Math.round(rate))} rows/s`,
-    // A guess from less than a second or one percent is no ETA.
+    // Less than a second or one percent is too little to guess an ETA from.
     ...(done >= 0.01 && done < 1 && seconds >= 1 ? [`ETA ${formatSeconds((seconds * (1 - done)) / done)}`] : []),
     ...(inFlight === undefined ? [] : [`${inFlight} in flight`]),
     ...(retries === undefined || retries === 0 ? [] : [`${retries} retries`]),
@@ -160,7 +160,7 @@ export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Even
             const { deadLettered, rowsOut, rowsRead } = event.totals
             const aside = deadLettered === 0 ? "" : `, ${count(deadLettered)} set aside`
             const time = formatSeconds(event.millis / 1000)
-            // Totals are those of tasks that ended well: after a failure they would say less than was shown before.
+            // Totals are those of tasks that succeeded: after a failure they would say less than was shown before.
             output.write(
               event.outcome === "success"
                 ? `${event.name}: done in ${time}, ${count(rowsRead)} rows read, ${count(rowsOut)} out${aside}\n`

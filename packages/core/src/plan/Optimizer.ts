@@ -65,7 +65,7 @@ export const pruneColumns: Rule = {
 }
 
 /**
- * Of two `Select`s in a row only the later one matters.
+ * Where two `Select`s follow each other, only the later one matters.
  *
  * @category combinators
  * @since 0.1.0

@@ -351,7 +351,7 @@ const ownIdentity = (plan: Plan): string => {
 
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex")
 
-// A hash a node, of its own text and its inputs' hashes.
+// One hash per node, of its own text and its inputs' hashes.
 const identity = (plan: Plan): string =>
   fold<string>(plan, (node, child) => hash(`${ownIdentity(node)} (${inputs(node).map(child).join(" ")})`))
 

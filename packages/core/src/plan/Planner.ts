@@ -77,7 +77,7 @@ export const plan = (
   // A node that is an input of several others is planned once, unless they mean different things for it.
   const built = new Map<Plan.Plan, Array<{ readonly downstream: Downstream; readonly building: Building }>>()
   const open = new Map<Plan.Plan, boolean>()
-  // Whether its plan may hang on what is written at run time.
+  // Whether its plan may depend on what is written at run time.
   const isOpen = (node: Plan.Plan): boolean => {
     const known = open.get(node)
     if (known !== undefined) return known

@@ -58,7 +58,7 @@ export interface Stage {
   readonly why: string
   readonly partitions: ReadonlyArray<Partition>
   /**
-   * What its tasks read instead of one partition each, once the stages before it have run and so many slots are there. Missing where
+   * What its tasks read instead of one partition each, once the stages before it have run, for a number of slots. Missing where
    * the plan says how many partitions there are to be.
    */
   readonly adapt: ((valueOf: ValueOf, slots: number) => ReadonlyArray<Partition>) | undefined

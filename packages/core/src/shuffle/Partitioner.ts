@@ -1,5 +1,5 @@
 /**
- * Which partition of a shuffle a key goes to.
+ * Where the keys of a shuffle go: each to one partition.
  *
  * Keys are compared as Effect's `Equal` compares plain data, by what they encode to: structs by their fields in any order, dates
  * by time, tuples by element; `NaN` equals `NaN`, `-0` equals `0` (and comes out as `0`), and `1`, `1n` and `"1"` differ. The

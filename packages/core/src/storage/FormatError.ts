@@ -34,7 +34,7 @@ export class SchemaMismatch extends Schema.TaggedError<SchemaMismatch>("@sluice/
     expected: Schema.String,
     /** The type the file has, or nothing where the file has no such column. */
     found: Schema.optional(Schema.String),
-    /** The columns that are there, each `name: type`. */
+    /** The columns of the file, each `name: type`. */
     available: Schema.Array(Schema.String)
   }
 ) {
@@ -89,7 +89,7 @@ export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/FormatErr
 }
 
 /**
- * The file is not the one that was there when the job was planned: it has become longer or shorter, was written again, or is gone.
+ * The file has changed since the job was planned: it is longer or shorter, was written again, or is gone.
  *
  * @category errors
  * @since 0.1.0

@@ -41,7 +41,7 @@ export type Tree = glob.Tree
 
 /**
  * The names of the path of a URI (`/a/b%20c`): percent escapes are decoded, `.` and `..` resolved. What was escaped passes through
- * `literal`, by default as it is; with `Glob.escape` no glob is seen in it. `InvalidPath` for an escape that is no UTF-8 or a slash, and
+ * `literal`, by default as it is; with `Glob.escape` no glob is seen in it. `InvalidPath` for an escape that is not UTF-8 or stands for a slash, and
  * for `..` above the root.
  *
  * @category codecs
@@ -83,7 +83,7 @@ export const list = glob.list
 export const compare = path.compareCodePoints
 
 /**
- * Where a range begins and ends in a file of so many bytes. `EndOfFile` where it lies outside.
+ * Where a range begins and ends in a file of that length. `EndOfFile` where it lies outside.
  *
  * @category getters
  * @since 0.1.0

@@ -15,7 +15,7 @@ import { bytes, firstOf, number, type Problem, whole } from "../codec/internal/c
  */
 export interface MaxDeadLetters {
   readonly rows?: number | undefined
-  /** Of the rows read: 0.01 for one in a hundred. */
+  /** A fraction of the rows read: 0.01 for one in a hundred. */
   readonly ratio?: number | undefined
 }
 
@@ -124,7 +124,7 @@ const rules: { readonly [K in keyof Numbers]: (name: string, value: number) => P
 }
 
 /**
- * What of the settings cannot be, such as a number of bytes that is none; `undefined` where all can. An engine with such settings fails every
+ * Which of the settings is impossible, such as a negative number of bytes; `undefined` where none is. An engine with such settings fails every
  * action with a `JobError` of reason `InvalidPlan`.
  *
  * @category getters

@@ -2,7 +2,7 @@
  * What a file format gives the engine: a {@link Source} that plans splits from metadata and reads one split as a stream
  * of arrays of rows, and a {@link Writer} that encodes a stream of rows as bytes.
  *
- * The formats themselves are in `formats/`. A source that is no file at all (a range, an array) is a `Source` too.
+ * The formats themselves are in `formats/`. A source without files (a range, an array) is a `Source` too.
  *
  * @since 0.1.0
  */
@@ -51,7 +51,7 @@ export interface VerifyOptions {
    * `"manifest"` reads exactly the files that `_SUCCESS` of each directory names: others that lie there are not read, and one that is
    * missing or has another length fails the job before its first row. Its checksum is compared by the task that reads the first part of a
    * file, which for this reads the whole of it once more. Other tasks go on meanwhile: what a job has written is committed only if all
-   * agree, what `Dataset.toStream` has handed over is not taken back. Default: the files that are there, as Spark.
+   * agree, what `Dataset.toStream` has handed over is not taken back. Default: the files that exist, as Spark.
    */
   readonly verify?: "manifest" | undefined
 }
@@ -121,7 +121,7 @@ export interface Source<out A> {
   readonly partitions: number | undefined
   /** The columns a row has, where known. */
   readonly columns: ReadonlyArray<string> | undefined
-  /** Why it cannot be used as it was made, such as an option that is none: actions fail with `InvalidPlan`, and it is not resolved. */
+  /** Why it cannot be used as it was made, such as an invalid option: actions fail with `InvalidPlan`, and it is not resolved. */
   readonly invalid?: string | undefined
   /**
    * Lists files, reads footers, checks the asked-for types against the files' own and plans the splits. Reads no row.
@@ -145,7 +145,7 @@ export interface Writer<in A> {
   readonly format: string
   /** With the dot: `.parquet`, `.csv.gz`. */
   readonly extension: string
-  /** Why it cannot be used as it was made, such as an option that is none: actions fail with `InvalidPlan`. */
+  /** Why it cannot be used as it was made, such as an invalid option: actions fail with `InvalidPlan`. */
   readonly invalid?: string | undefined
   /** Rows of one element, where an element is a batch. Default 1. */
   readonly rowsOf?: ((element: A) => number) | undefined

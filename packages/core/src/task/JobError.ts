@@ -34,13 +34,13 @@ export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/J
       case "ManifestMismatch":
         return "write it again with the job that wrote it, or read it as it is, without verify"
       case "SchemaMismatch":
-        return "name a column that is there, or change the schema of the dataset to the type of the file"
+        return "name one of the file's columns, or change the schema of the dataset to the type of the file"
       case "InvalidRow":
-        return 'mend the row, or read with onInvalidRow: "deadLetter" to set such rows aside'
+        return 'fix the row, or read with onInvalidRow: "deadLetter" to set such rows aside'
       case "InputChanged":
         return "run again once nobody writes to the input any more"
       case "Corrupt":
-        return "mend the file, for example write it anew if it was cut off while written, or leave it out"
+        return "repair the file, for example by writing it again if it was cut off, or leave it out"
       default:
         return "check that the storage answers and that you may read the path"
     }
@@ -68,8 +68,8 @@ export class OutputFailed extends Schema.TaggedError<OutputFailed>("@sluice/core
   }
   get hint(): string {
     return this.error._tag === "FormatError" && this.error.reason._tag === "Unencodable"
-      ? "nothing was left at the final names; write it with a schema that takes the value, or mend the rows, then run again"
-      : "nothing was left at the final names; free space or mend the permission, then run again"
+      ? "nothing was left at the final names; write with a schema that takes the value, or fix the rows, then run again"
+      : "nothing was left at the final names; free some space or fix the permissions, then run again"
   }
 }
 
@@ -271,7 +271,7 @@ export class RowsNotConserved extends Schema.TaggedError<RowsNotConserved>("@slu
 }
 
 /**
- * The stream of a whole partition failed with something that `Dataset.catch` is to handle. There are no rows after the failure of a
+ * The stream of a whole partition failed with something that `Dataset.catch` would handle. There are no rows after the failure of a
  * stream, so nothing can take their place.
  *
  * @category errors
@@ -311,7 +311,7 @@ export class TooManyDeadLetters extends Schema.TaggedError<TooManyDeadLetters>(
   deadLettered: Schema.Number,
   /** Rows read when the limit was passed. */
   read: Schema.Number,
-  /** Rows that may be set aside of so many. */
+  /** How many of them may be set aside. */
   limit: Schema.Number,
   /** The first of them. */
   first: Schema.Array(
@@ -447,7 +447,7 @@ export class ShuffleFailed extends Schema.TaggedError<ShuffleFailed>("@sluice/co
     detail: Schema.String,
     /** The map task whose output is lost: it is run again, and only when that does not help does the job fail. */
     lost: Schema.optional(Schema.Struct({ shuffle: Schema.String, map: Schema.Number, attempt: Schema.Number })),
-    /** What the attempt itself had put aside is damaged: another attempt writes it anew. */
+    /** What the attempt itself had spilled is damaged: another attempt writes it again. */
     isRetryable: Schema.Boolean
   }
 ) {

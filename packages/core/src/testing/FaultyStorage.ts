@@ -82,7 +82,7 @@ export class FaultyStorage extends Context.Service<
   FaultyStorage,
   {
     readonly counts: Effect.Effect<Counts>
-    /** Adds a fault. Of those that hit a call the one injected first is taken. */
+    /** Adds a fault. Where several hit a call, the one injected first is taken. */
     readonly inject: (fault: Fault) => Effect.Effect<void>
     /** Removes the faults and zeroes the counts, but for `open`. */
     readonly reset: Effect.Effect<void>

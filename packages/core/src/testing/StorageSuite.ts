@@ -599,7 +599,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Storage, E>, options: 
       // Rename
 
       test(
-        "rename a file, into a directory that is not there yet",
+        "rename a file, into a directory that does not exist yet",
         Effect.fnUntraced(function* (storage, root) {
           yield* storage.write(`${root}/from`, text("x"))
           yield* storage.rename(`${root}/from`, `${root}/new/deep/to`)

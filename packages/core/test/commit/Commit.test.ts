@@ -281,7 +281,7 @@ describe("a write that fails", () => {
       assert.strictEqual(error.reason._tag, "OutputFailed")
       assert.include(error.message, "no space left: disk full")
       assert.include(error.message, "part-00002")
-      assert.include(error.hint, "free space")
+      assert.include(error.hint, "free some space")
       assert.strictEqual(error.at.partition, 2)
       onlyThere(root)
       yield* faulty.reset

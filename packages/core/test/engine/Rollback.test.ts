@@ -123,7 +123,7 @@ describe("a stage that yields other rows when it is run again", () => {
     })
   )
 
-  it.live("is known where a step hangs on an order that is another each time", () =>
+  it.live("is known where a step depends on an order that changes from run to run", () =>
     Effect.gen(function* () {
       const numbers = Dataset.range(0, 9)
       const unordered = Dataset.mapEffect(numbers, Effect.succeed, { concurrency: 2, unordered: true })
@@ -150,7 +150,8 @@ describe("a stage that yields other rows when it is run again", () => {
       for (const [explained, expected] of texts) {
         const text = yield* explained
         if (expected === undefined) assert.notInclude(text, "indeterminate")
-        else assert.include(text, `indeterminate: hangs on the order of rows, which is another each time ${expected}`)
+        else
+          assert.include(text, `indeterminate: depends on the order of rows, which changes from run to run ${expected}`)
       }
     }).pipe(Effect.provide(over({ opened: 0, lost: () => false })))
   )

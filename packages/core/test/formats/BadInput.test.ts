@@ -111,7 +111,7 @@ describe("input", () => {
       yield* fails(root, count(Dataset.parquet(`${root}/in`, Schema.Struct({ idd: Schema.Number }))), {
         tag: "SchemaMismatch",
         says: ['no column "idd"', "id: ", "text: "],
-        hint: "name a column that is there"
+        hint: "name one of the file's columns"
       })
       yield* fails(root, count(Dataset.parquet(`${root}/in`, Schema.Struct({ text: Schema.Number }))), {
         tag: "SchemaMismatch",
@@ -203,7 +203,7 @@ describe("output", () => {
     Effect.fnUntraced(function* (root) {
       const faulty = yield* FaultyStorage.FaultyStorage
       yield* faulty.inject({ operation: "write", reason: new PermissionDenied({ detail: "EACCES" }) })
-      yield* fails(root, lines, { tag: "OutputFailed", says: ["permission denied"], hint: "mend the permission" })
+      yield* fails(root, lines, { tag: "OutputFailed", says: ["permission denied"], hint: "fix the permissions" })
     })
   )
 
@@ -217,7 +217,7 @@ describe("output", () => {
         afterBytes: 100_000,
         reason: new NoSpace({ detail: "ENOSPC" })
       })
-      yield* fails(root, lines, { tag: "OutputFailed", says: ["no space left"], hint: "free space" })
+      yield* fails(root, lines, { tag: "OutputFailed", says: ["no space left"], hint: "free some space" })
     })
   )
 
@@ -232,7 +232,7 @@ describe("output", () => {
           Effect.sync(() => spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", root])),
           () => Effect.sync(() => spawnSync("umount", [root]))
         )
-        yield* fails(root, lines, { tag: "OutputFailed", says: ["no space left"], hint: "free space" })
+        yield* fails(root, lines, { tag: "OutputFailed", says: ["no space left"], hint: "free some space" })
       }).pipe(Effect.scoped, Effect.provide(engine))
   )
 })

@@ -82,7 +82,7 @@ describe("JsonLines", () => {
       })
     )
 
-    it.effect("names the line that is no JSON", () =>
+    it.effect("names the line that is not JSON", () =>
       Effect.gen(function* () {
         yield* put("memory:///b.jsonl", '{"a":1}\n{oops\n')
         const source = JsonLines.source("memory:///b.jsonl", Schema.Struct({ a: Schema.Number }))

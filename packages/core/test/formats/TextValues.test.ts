@@ -236,11 +236,11 @@ describe("what is no text", () => {
       )
     }))
 
-  test("a line that only looks blank is no JSON", () =>
+  test("a line that only looks blank is not JSON", () =>
     Effect.gen(function* () {
       yield* put("memory:///a.jsonl", '{"n":1}\n\u00a0\n')
       const error = yield* Effect.flip(readAll(JsonLines.source("memory:///a.jsonl", Numbers)))
-      assert.match(error.message, /line 2: is no JSON/)
+      assert.match(error.message, /line 2: is not JSON/)
     }))
 })
 

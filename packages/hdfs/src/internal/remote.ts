@@ -33,10 +33,10 @@ export const reasonOfResponse = (operation: string, status: number, body: string
   return new E.Protocol({ detail: `status ${status} without a RemoteException${excerpt(body)}` })
 }
 
-/** What of a body that is no JSON may come into a message. */
+/** What of a body that is not JSON may come into a message. */
 const maxBody = 16 * 1024
 
-/** The start of a body that is no JSON, without tags, for a message. */
+/** The start of a body that is not JSON, without tags, for a message. */
 export const excerpt = (body: string): string => {
   const text = withoutTags(body.slice(0, maxBody)).replace(/\s+/g, " ").trim()
   return text === "" ? "" : `: ${text.slice(0, 120)}`

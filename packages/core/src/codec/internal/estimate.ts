@@ -1,4 +1,4 @@
-// V8 keeps a string of Latin-1 in one byte a character, any other in two. The beginning tells.
+// V8 stores a Latin-1 string in one byte per character, any other in two. The first characters tell which.
 const beyondLatin1 = /[\u0100-\uffff]/
 
 // Bytes a value takes on the V8 heap, roughly: what matters is the order of magnitude, and that it is cheap.

@@ -9,7 +9,7 @@ const TRUE = 3
 /** A whole number below 2^31 in size, zigzag. */
 const INT = 4
 const FLOAT = 5
-/** One byte a character. */
+/** One byte per character. */
 const ASCII = 6
 const UTF8 = 7
 /** A string with lone surrogates, which UTF-8 cannot hold. */

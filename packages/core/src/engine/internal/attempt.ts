@@ -40,12 +40,12 @@ export interface TaskResult {
 
 /** What a run has come to so far. */
 export interface Progress {
-  /** Of tasks that ended well. */
+  /** The sums of tasks that succeeded. */
   readonly finished: TaskMetrics
   readonly running: Set<TaskMetrics>
   /** The first rows that were set aside. */
   readonly firstLetters: Array<DeadLetter>
-  /** What the tasks that count came to, by stage and partition: of several that ended well, the last. */
+  /** What the tasks that count came to, by stage and partition; where several attempts succeeded, the last. */
   readonly done: Map<number, Map<number, Pick<TaskResult, "account" | "letters">>>
   readonly stageValues: Map<number, StageValue>
   /** The tasks that have been counted, by stage. */

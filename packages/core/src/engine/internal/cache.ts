@@ -86,7 +86,7 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
       return entry._tag === "Disk" ? shuffle.store.discard(entry.status) : Effect.void
     })
 
-  // One that is there already, of the same run, stays: it may be read at this moment.
+  // An entry of the same run stays: somebody may be reading it at this moment.
   const keep = (entry: Entry): Effect.Effect<boolean> =>
     Effect.suspend(() => {
       const key = keyOf(entry.handle.id, entry.partition)
@@ -196,7 +196,7 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
         }
         const take = (values: readonly [unknown, ...Array<unknown>]): Effect.Effect<void, unknown, unknown> => {
           if (filling.dropped) return Effect.void
-          // Elements that failed are no rows: they go on to their `Catch`, and a partition that has some is not kept.
+          // Elements that failed are not rows: they go on to their `Catch`, and a partition that has some is not kept.
           if (values.some((value) => value instanceof Failed)) return giveUp
           // Later steps may write into the array.
           const copy = values.slice() as unknown as readonly [unknown, ...Array<unknown>]

@@ -2,7 +2,7 @@
 import { Indeterminate } from "../../task/JobError.ts"
 import type { Stage } from "../../plan/Stage.ts"
 
-/** Tells whoever runs a stage that what it has come to is void: it, and what it reads, is to be run anew. */
+/** Tells whoever runs a stage that what it has come to is void: it, and what it reads, has to run again. */
 export class RolledBack {
   readonly _tag = "RolledBack"
 }
@@ -12,7 +12,7 @@ export interface StageState {
   /** As it is run: adapted to what the stages before it wrote, once for all attempts. */
   stage: Stage | undefined
   results: Array<unknown>
-  /** All of its tasks have ended well, on rows that still hold. */
+  /** All of its tasks have succeeded, on rows that still hold. */
   done: boolean
   /** How often it was rolled back. */
   generation: number

@@ -26,7 +26,7 @@ type OnResult = (task: number, result: unknown, attempt: number) => Effect.Effec
 export interface Stages {
   /** Runs what the result stage reads, and says what tasks the result stage has. */
   readonly result: Effect.Effect<ResultTasks, TaskFailure>
-  /** Runs tasks of the result stage. Where what it has handed over turns out to be void, the driver side is to begin anew. */
+  /** Runs tasks of the result stage. Where what it has handed over turns out to be void, the driver side has to begin again. */
   readonly run: (
     tasks: ReadonlyArray<number>,
     work: Spec["task"],
@@ -40,7 +40,7 @@ export interface Stages {
   readonly clean: Effect.Effect<void>
 }
 
-/** Takes the stages of a plan, and the plan itself where it hangs on what the first of them write. */
+/** Takes the stages of a plan, and the plan itself where it depends on what the first of them write. */
 export const makeStages = (
   job: JobHead,
   options: {
@@ -96,7 +96,7 @@ export const makeStages = (
                 reason,
                 at: { stage: stage.id, partition, attempt }
               }),
-              // Here and not at the end of the attempt: of two that ended well only one gets here.
+              // Here and not at the end of the attempt: only one of two successful attempts gets here.
               onSuccess: () => {
                 if (done !== undefined) count(progress, stage, partition, done)
               }

@@ -5,7 +5,7 @@ import { type FileStatus, Storage } from "../../storage/Storage.ts"
 import type { StorageError } from "../../storage/StorageError.ts"
 import { fail, storageFailed } from "./inputs.ts"
 
-/** What the storage says of a file that was there when the job was planned. */
+/** What the storage says of a file that existed when the job was planned. */
 export const readFailed =
   (format: string, path: string) =>
   (error: StorageError): FormatError => {

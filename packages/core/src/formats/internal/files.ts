@@ -76,7 +76,7 @@ const planByBytes = Effect.fnUntraced(function* (
 
 const headBytes = 64
 
-// What cannot be read as text may be no text at all, which a split behind the beginning of the file does not see.
+// What cannot be read as text may not be text at all, which a split behind the beginning of the file does not see.
 const explain = (format: string, file: FileStatus, error: FormatError): Effect.Effect<never, FormatError, Storage> => {
   const { _tag } = error.reason
   if (_tag !== "Corrupt" && _tag !== "InvalidRow" && _tag !== "SchemaMismatch") return Effect.fail(error)

@@ -12,7 +12,7 @@ const escape = (name: string): string =>
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`
   )
 
-// As Spark's `unescapePathName`: what is no escape stays as it is.
+// As Spark's `unescapePathName`: what is not an escape stays as it is.
 const unescape = (name: string): string =>
   name.replace(/%([0-9A-Fa-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
 

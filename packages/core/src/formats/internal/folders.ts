@@ -14,7 +14,7 @@ type Values = Readonly<Record<string, unknown>>
 export interface Folders<out A> {
   /** What is left for the files. */
   readonly others: Columns
-  /** Of these files those whose rows may meet the conditions. All of them have to have the columns. */
+  /** Selects the files whose rows may meet the conditions. All files must have the columns. */
   readonly select: (files: ReadonlyArray<FileStatus>) => Effect.Effect<ReadonlyArray<FileStatus>, FormatError>
   /** What `explain` says of the last selection. */
   readonly note: () => string | undefined

@@ -34,7 +34,7 @@ const EmptyManifest = Schema.fromJsonString(
 
 /**
  * The data files of a path: the file itself; of a directory its files and those of its `key=value` folders; of a glob the
- * same for each match. Names that begin with `_` or `.` are no data.
+ * same for each match. Names that begin with `_` or `.` are not data.
  */
 export const expand = Effect.fn("Format.expand")(function* (format: string, paths: ReadonlyArray<string>) {
   const storage = yield* Storage

@@ -1,4 +1,4 @@
-/** What a file is that is no text. */
+/** What a file is when it is not text. */
 
 const startsWith = (bytes: Uint8Array, magic: string | ReadonlyArray<number>): boolean => {
   const expected = typeof magic === "string" ? Buffer.from(magic, "latin1") : magic
@@ -8,7 +8,7 @@ const startsWith = (bytes: Uint8Array, magic: string | ReadonlyArray<number>): b
 // Letters alone may be the beginning of a text; what follows them in such a file is none.
 const hasControl = (bytes: Uint8Array): boolean => bytes.subarray(0, 64).some((byte) => byte < 9)
 
-/** What the first bytes of a file say it is, and what to do, where that is no text in UTF-8. */
+/** What the first bytes of a file say it is, and what to do, where it is not UTF-8 text. */
 export const sniff = (bytes: Uint8Array): string | undefined => {
   if (startsWith(bytes, [0x1f, 0x8b, 8])) return "a gzip file; give it a name that ends with .gz"
   if (startsWith(bytes, [0x50, 0x4b, 3, 4])) return "a zip file; unpack it"

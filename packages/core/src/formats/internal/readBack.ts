@@ -105,7 +105,7 @@ const isEqual = <A>(schema: Schema.Schema<A>): ((left: A, right: A) => boolean) 
 }
 
 /**
- * Checks a value against what reading its encoding gives; `undefined` for a type all of whose values are read back as they are.
+ * Checks a value against what reading its encoding gives; `undefined` for a type whose values are all read back unchanged.
  * What the check yields is why a value is not.
  */
 export const readBack = <A>(

@@ -34,7 +34,7 @@ const maxReason = 4096
 // A part of a string keeps the whole of it in memory, which here is all that was read at once.
 const copyOf = (text: string, length: number): string => Buffer.from(text.slice(0, length), "utf8").toString("utf8")
 
-/** Decodes rows; what is no row fails, or is set aside. */
+/** Decodes rows; what does not decode fails, or is set aside. */
 export const decodeRows = Effect.fnUntraced(function* <Raw, A>(
   format: string,
   { afterByte, firstLine, lines, path, rows: raws }: RawRows<Raw>,

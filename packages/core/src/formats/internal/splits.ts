@@ -39,7 +39,7 @@ export const cut = (
   return units.length === 0 ? [{ file, offset: 0, length: 0, blocks }] : units
 }
 
-// The bytes of each block that the units read: a block beside them is no reason to run there.
+// The bytes of each block that the units read: a block beside them does not matter.
 const hostsOf = (units: ReadonlyArray<Unit>): ReadonlyArray<string> =>
   heaviestHosts(
     units.flatMap((unit) =>

@@ -14,7 +14,7 @@ export interface Downstream {
   readonly guard: Guard
   /** Layers provided to it, the nearest first. A stage that ends here has to provide them to itself. */
   readonly layers: ReadonlyArray<Layer.Layer<never, unknown, unknown>>
-  /** How many partitions it has matters to them: it is not planned anew when the sizes of shuffles are known. */
+  /** How many partitions it has matters to them: it is not planned again when the sizes of shuffles are known. */
   readonly keepsPartitions: boolean
 }
 
@@ -61,11 +61,11 @@ export interface Planning {
   readonly build: (node: Plan.Plan, downstream: Downstream) => Building
   /** Ends a stage, and yields its number. */
   readonly finish: (building: Building, why: string, work: StageWork | undefined, shuffles?: boolean) => number
-  /** The plan is to be made anew when this stage has run: how much it writes decides. `false` where another is to run before. */
+  /** The plan has to be made again when this stage has run: how much it writes decides. `false` where another is to run before. */
   readonly decideBy: (stage: number) => boolean
 }
 
-// The steps of several inputs, indented. One that was there before is named only: a plan is a graph, its print is not to explode.
+// The steps of several inputs, indented. An input seen before is only named: a plan is a graph, and its print must not explode.
 export const inputSteps = (inputs: ReadonlyArray<Building>): ReadonlyArray<string> =>
   inputs.flatMap((input, index) =>
     inputs.indexOf(input) < index ? [`  ${input.steps[0] ?? ""} (again)`] : input.steps.map((step) => `  ${step}`)

@@ -31,12 +31,13 @@ const depends = (node: Plan.Plan): boolean =>
     node.partitioning._tag === "Fixed" &&
     node.partitioning.partitioner._tag === "RoundRobin")
 
-/** What `explain` adds to a step that hangs on the order of its rows where that is not the same each time. */
+/** What `explain` adds to a step that depends on the order of its rows where that changes from run to run. */
 export const indeterminateNote = (node: Plan.Plan): string => {
   if (!depends(node)) return ""
   for (const input of Plan.inputs(node)) {
     const by = unorderedBy(input)
-    if (by !== undefined) return `; indeterminate: hangs on the order of rows, which is another each time after ${by}`
+    if (by !== undefined)
+      return `; indeterminate: depends on the order of rows, which changes from run to run after ${by}`
   }
   return ""
 }

@@ -72,7 +72,7 @@ export class Output {
     if (writer.bytes.length !== capacity) this.held += writer.bytes.length - capacity
     if (writer.position < this.blockBytes) return
     bucket.sealed.push({ bytes: writer.take(), rows: bucket.rows })
-    // A row reserves three bytes a character before it knows.
+    // A row reserves three bytes per character before it knows.
     bucket.writer = new Writer(this.blockBytes + 4096)
     bucket.rows = 0
     this.held += bucket.writer.bytes.length

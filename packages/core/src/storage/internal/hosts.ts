@@ -1,6 +1,6 @@
 /** Where a task would best run that reads bytes from several hosts. */
 
-// As Spark's `FilePartition.preferredLocations`: a host that has a hundredth of the bytes is as good as any other.
+// As Spark's `FilePartition.preferredLocations`: a host that has a hundredth of the bytes is not worth preferring.
 const mostHosts = 3
 
 /** The hosts with the most bytes, most first; names break ties, so that a plan is stable. */

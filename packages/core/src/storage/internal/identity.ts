@@ -53,7 +53,7 @@ export const isGone = (other: Identity): boolean => {
   try {
     process.kill(other.pid, 0)
   } catch (error) {
-    // Any other answer is of a process that is there.
+    // Any other answer means that the process exists.
     return error instanceof Error && "code" in error && error.code === "ESRCH"
   }
   const started = startOf(other.pid)

@@ -58,7 +58,7 @@ const toReason = (cause: unknown): StorageError.Reason => {
       return new StorageError.InvalidPath({ detail })
     case "EXDEV":
       return new StorageError.Unsupported({
-        detail: "lies on another file system, where a rename cannot be atomic; write it anew and delete the source"
+        detail: "lies on another file system, where a rename cannot be atomic; write it again and delete the source"
       })
     // A directory something is mounted on, most of all.
     case "EBUSY":
@@ -188,7 +188,7 @@ const readRange: Backend["readRange"] = Effect.fn("Storage.readRange")(function*
 
 /**
  * Creates a directory and its parents. Node's own recursive `mkdir` never returns in /proc, where a new directory is ENOENT below
- * a parent that is there, and calls a read-only file system ENOENT.
+ * an existing parent, and calls a read-only file system ENOENT.
  */
 const makeDirectories = async (path: string, tries = 20): Promise<void> => {
   try {

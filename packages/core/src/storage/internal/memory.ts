@@ -38,7 +38,7 @@ const status = (segments: Segments, node: Node): FileStatus => ({
   modified: node.modified
 })
 
-/** A store of its own on every run. Each change is one synchronous step, hence atomic. */
+/** A store of its own on every run. Each change is one synchronous step, and so atomic. */
 export const make: Effect.Effect<Backend> = Effect.map(Clock.currentTimeMillis, (now): Backend => {
   const root: Directory = { _tag: "Directory", children: new Map(), modified: now }
 

@@ -49,7 +49,7 @@ export interface ByteRange {
  * @since 0.1.0
  */
 export interface RenameOptions {
-  /** Whether a file takes the place of a file that is there, in one step where the scheme can. Default `false`. */
+  /** Whether a file replaces an existing one, in one step where the scheme can. Default `false`. */
   readonly overwrite?: boolean | undefined
   /** Whether the parents of the target are created. Default `true`. */
   readonly parents?: boolean | undefined

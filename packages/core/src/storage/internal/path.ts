@@ -83,7 +83,7 @@ export const decodeSegments = (
           uri,
           new StorageError.InvalidPath({
             detail:
-              "the URI has a percent escape that is no UTF-8 or stands for a slash or NUL; write a percent sign as %25"
+              "the URI has a percent escape that is not UTF-8 or stands for a slash or NUL; write a percent sign as %25"
           })
         )
     }),

@@ -31,7 +31,7 @@ export interface TaskRuntime extends TaskContext {
   readonly rowsOf: ((value: unknown) => number) | undefined
   /** What the account of the task has beside its metrics. */
   readonly book: Book
-  /** Of a partition that is read in parts: the map tasks `[from, to)` of a stage that this part is of. */
+  /** Where a partition is read in parts: the map tasks `[from, to)` of a stage whose rows this part has. */
   readonly maps?: ReadonlyMap<number, readonly [from: number, to: number]> | undefined
 }
 

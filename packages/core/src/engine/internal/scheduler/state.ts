@@ -209,7 +209,7 @@ const schedule = (state: State, now: number, commands: Array<Command>): void => 
   for (const set of state.sets.values()) {
     if (state.free.size === 0) break
     if (set.stopping) continue
-    // Looking at every executor is dear; only a launch changes the answer.
+    // Looking at every executor is expensive; only a launch changes the answer.
     let known: boolean | undefined
     const reachable = () => (known ??= anyReachable(state, set))
     // Round robin over the executors, so that the tasks of a small set spread.
@@ -260,7 +260,7 @@ export const step = (state: State, event: Event, now: number): ReadonlyArray<Com
   const commands: Array<Command> = []
   switch (event._tag) {
     case "Joined": {
-      // One that is there already has started anew: what ran on it is lost.
+      // An executor that joins twice has restarted: what ran on it is lost.
       leave(state, event.id)
       const executor = { id: event.id, host: event.host, slots: event.slots, free: event.slots }
       state.executors.set(event.id, executor)

@@ -28,7 +28,7 @@ export interface TextField {
 
 const isNone = (ast: SchemaAST.AST): boolean => ast._tag === "Null" || ast._tag === "Undefined"
 
-// Of a type that may be `null` or `undefined` the others: nothing is the empty text, and the text "null" is none.
+// The members of a union other than `null` and `undefined`: those are the empty text, and the text "null" is not one of them.
 const present = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
   ast._tag === "Union" && ast.encoding === undefined ? ast.types.flatMap(present) : isNone(ast) ? [] : [ast]
 
@@ -47,7 +47,7 @@ const noneOf = (name: string, own: Schema.Constraint) => {
   const optional = SchemaAST.isOptional(encoded)
   // A key that every object inherits is not missing of one made by a literal.
   const nothing: Readonly<Record<string, unknown>> = Object.create(null)
-  // Of several ways to have nothing the empty text means one.
+  // The empty text means one of several ways to have nothing.
   const stands = types.some((type) => type._tag === "Null")
     ? { [name]: null }
     : optional
@@ -139,7 +139,8 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
           const result = encodeText(value)
           if (Result.isFailure(result)) return Result.fail(result.failure.message)
           const encoded = result.success
-          if (typeof encoded !== "string") return Result.fail("is no single value, and a text holds no other")
+          if (typeof encoded !== "string")
+            return Result.fail("is not a single value, and a text field cannot hold anything else")
           if (checked !== undefined) {
             const right = checked(value)
             if (Result.isFailure(right)) return Result.fail(right.failure.message)

@@ -32,7 +32,7 @@ export interface CutOptions {
   readonly maxBytes: number
   /** The byte whose pairs enclose line breaks that do not end a record; default none. */
   readonly quote?: number | undefined
-  /** Whether files that are no text are read all the same. */
+  /** Whether files that are not text are read all the same. */
   readonly binary?: boolean | undefined
 }
 
