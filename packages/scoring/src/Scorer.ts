@@ -7,35 +7,22 @@
  * @since 0.1.0
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Current, ExecutorInfo, type TaskContext } from "@sluice/core/TaskContext"
-import { Clock, Context, Duration, Effect, Layer, Random, Redacted, Result, type Scope, Semaphore } from "effect"
+import { Current, ExecutorInfo } from "@sluice/core/TaskContext"
+import { Clock, Context, Duration, Effect, Layer, Redacted, type Scope } from "effect"
 import * as Headers from "effect/http/Headers"
-import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as Batch from "./Batch.ts"
-import { reasonOf, wrongContent } from "./internal/http.ts"
-import { Meter, type Stats } from "./internal/meter.ts"
+import type * as Batch from "./Batch.ts"
+import * as Endpoints from "./internal/endpoints.ts"
+import { Meter, millisOf, type Stats } from "./internal/meter.ts"
+import * as Requests from "./internal/requests.ts"
 import { rowsAtFault, wrongScores } from "./internal/scores.ts"
+import { Expectation, positive, setupError } from "./internal/setup.ts"
 import * as Words from "./internal/words.ts"
+import { Limiter } from "./Limiter.ts"
 import type { Model } from "./Model.ts"
 import * as Protocol from "./Protocol.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
-import {
-  BadAnswer,
-  BadSetup,
-  brief,
-  type Earlier,
-  NotAVector,
-  Overloaded,
-  type Reason,
-  Rejected,
-  retries,
-  ScoreError,
-  ServerFailed,
-  TimedOut,
-  VectorLength
-} from "./ScoreError.ts"
+import { ScoreError } from "./ScoreError.ts"
 
 export type { Stats } from "./internal/meter.ts"
 
@@ -110,64 +97,6 @@ export interface ChooseOptions extends Options {
   readonly choose: (executor: ExecutorInfo["Service"], endpoints: ReadonlyArray<URL>) => URL | ReadonlyArray<URL>
 }
 
-interface Endpoint {
-  readonly url: URL
-  readonly name: string
-  /** All but the body. */
-  readonly request: HttpClientRequest.HttpClientRequest
-  inFlight: number
-  /** Whether there ever was an answer: then the name and the address are right. */
-  answered: boolean
-}
-
-// A job that waits for its service says so, after a second and then not more often than this.
-const warnAfterMillis = 1000
-const warnEveryMillis = 10_000
-
-const nameOf = (url: URL): string => url.origin + url.pathname
-
-type Mutable<A> = { -readonly [K in keyof A]: A[K] }
-
-// A name that nobody knows is a typing error, unless there was an answer under it: then its server is being replaced.
-const retriesAt = (endpoint: Endpoint, reason: Reason): ReturnType<typeof retries> =>
-  endpoint.answered && reason._tag === "Unreachable" && reason.code === "ENOTFOUND" ? "timed" : retries(reason)
-
-const setupError = (detail: string): ScoreError =>
-  new ScoreError({ endpoint: "scorer", attempt: 0, rows: [], reason: new BadSetup({ detail }) })
-
-const parseEndpoint = (input: string | URL): Effect.Effect<URL, ScoreError> => {
-  const text = String(input)
-  const url = URL.parse(text)
-  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    // What stands before an @ may be a password, and the text need not parse as far as to tell.
-    const shown = text.includes("@") ? `...${text.slice(text.lastIndexOf("@"))}` : text
-    return Effect.fail(setupError(`the endpoint "${shown}" is no URL such as http://host:8080/score`))
-  }
-  return url.username === "" && url.password === ""
-    ? Effect.succeed(url)
-    : Effect.fail(
-        setupError(`${nameOf(url)}: credentials do not belong in the URL, put them in \`headers\` as Redacted`)
-      )
-}
-
-const positive = (name: string, value: number): Effect.Effect<number, ScoreError> =>
-  Number.isInteger(value) && value > 0
-    ? Effect.succeed(value)
-    : Effect.fail(setupError(`${name} must be a whole number above 0, got ${value}`))
-
-// Checks lengths where the scorer knows or learns the length of a row.
-const expectations = (declared: number | undefined) => {
-  let expected = declared
-  return {
-    features: () => expected,
-    check: (batch: Batch.Batch): Reason | undefined => {
-      if (batch.features === 0) return new NotAVector({ detail: "the vector is empty" })
-      expected ??= batch.features
-      return batch.features === expected ? undefined : new VectorLength({ expected, found: batch.features })
-    }
-  }
-}
-
 /**
  * A scorer that sends every matrix to a model service over HTTP. {@link layer} is the usual way to have one.
  *
@@ -182,229 +111,77 @@ export function make(
   return makeHttp(options)
 }
 
-const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOptions) {
-  const all = yield* Effect.forEach(options.endpoints, parseEndpoint)
+/** The URLs that this executor uses. */
+const urlsOf = Effect.fnUntraced(function* (options: Options | ChooseOptions) {
+  const all = yield* Effect.forEach(options.endpoints, Endpoints.parseEndpoint)
   const chosen = "choose" in options ? [options.choose(yield* ExecutorInfo, all)].flat() : all
-  if (chosen.length === 0) return yield* setupError("no endpoint: give at least one URL in `endpoints`")
+  return chosen.length === 0 ? yield* setupError("no endpoint: give at least one URL in `endpoints`") : chosen
+})
+
+const retryOf = Effect.fnUntraced(function* (options: Options) {
+  const retry: RetryPolicy.RetryPolicy = { ...RetryPolicy.defaults, ...options.retry }
+  if (retry.maxAttempts !== Infinity) yield* positive("retry.maxAttempts", retry.maxAttempts)
+  if (!(retry.factor >= 1)) return yield* setupError(`retry.factor must be 1 or more, got ${retry.factor}`)
+  return retry
+})
+
+const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOptions) {
+  const urls = yield* urlsOf(options)
   const concurrency = yield* positive("concurrency", options.concurrency ?? 8)
   if (options.features !== undefined) yield* positive("features", options.features)
   const protocol = options.protocol ?? Protocol.rawFloat32
   const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
-  const timeoutMillis = Duration.toMillis(timeout)
-  const retry: RetryPolicy.RetryPolicy = { ...RetryPolicy.defaults, ...options.retry }
-  if (retry.maxAttempts !== Infinity) yield* positive("retry.maxAttempts", retry.maxAttempts)
-  if (!(retry.factor >= 1)) return yield* setupError(`retry.factor must be 1 or more, got ${retry.factor}`)
+  const retry = yield* retryOf(options)
   const given = Object.entries({ ...protocol.headers, ...options.headers }).map(([name, value]) => ({
     name: name.toLowerCase(),
     secret: Redacted.isRedacted(value),
     value: Redacted.isRedacted(value) ? Redacted.value(value) : value
   }))
   const headers = Object.fromEntries(given.map(({ name, value }) => [name, value]))
-  const words = Words.make(Words.secretsOf(given, chosen))
   const secretNames = [
     ...(yield* Headers.CurrentRedactedNames),
     ...given.filter(({ secret }) => secret).map(({ name }) => name)
   ]
-  const contentType = headers["content-type"] ?? "application/octet-stream"
 
   const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
     connections: concurrency,
     pipelining: 1,
     maxResponseSize: 64 * 1024 * 1024,
-    connect: { timeout: Math.min(timeoutMillis, 10_000) }
+    connect: { timeout: Math.min(Duration.toMillis(timeout), 10_000) }
   })
-  const client = yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher)
-  const tracerDisabled = options.tracing !== true
-
-  const endpoints = chosen.map((url): Endpoint => ({
-    url,
-    name: nameOf(url),
-    request: HttpClientRequest.make(protocol.method)(url.href, { headers }),
-    inFlight: 0,
-    answered: false
-  }))
-  const headBytes = endpoints.reduce((most, { url }) => Math.max(most, headSize(protocol.method, url, headers)), 0)
-  let turn = 0
-  const pick = (except: Endpoint | undefined): Endpoint | undefined => {
-    let best: Endpoint | undefined
-    turn++
-    for (let i = 0; i < endpoints.length; i++) {
-      const endpoint = endpoints[(turn + i) % endpoints.length]
-      if (endpoint === undefined || (endpoint === except && endpoints.length > 1)) continue
-      if (best === undefined || endpoint.inFlight < best.inFlight) best = endpoint
-    }
-    return best
-  }
-
-  const semaphore = yield* Semaphore.make(concurrency)
   const meter = new Meter(concurrency)
-  const expectation = expectations(options.features)
-
-  const request = Effect.fnUntraced(function* (
-    endpoint: Endpoint,
-    batch: Batch.Batch,
-    task: TaskContext | undefined
-  ): Effect.fn.Return<Float32Array, Reason> {
-    let phase: "answer" | "body" = "answer"
-    const exchange = client
-      .execute(HttpClientRequest.setBody(endpoint.request, HttpBody.uint8Array(protocol.encode(batch), contentType)))
-      .pipe(
-        Effect.flatMap((response) => {
-          phase = "body"
-          return Effect.map(response.arrayBuffer, (body) => ({
-            status: response.status,
-            headers: response.headers,
-            body
-          }))
-        }),
-        Effect.mapError((error) => reasonOf(error, timeoutMillis, words)),
-        Effect.timeoutOrElse({
-          duration: timeout,
-          orElse: () => Effect.fail(new TimedOut({ phase, millis: timeoutMillis }))
-        })
-      )
-    const answer = yield* exchange
-    meter.answered(task, answerHeadSize(answer.headers), answer.body.byteLength)
-    endpoint.answered = true
-    const { body, status } = answer
-    if (status >= 200 && status < 300) {
-      const content = wrongContent(answer.headers, protocol.accepts, words)
-      if (content !== undefined) {
-        const said = words(body)
-        return yield* new BadAnswer({ detail: `${content}; it begins: ${said}`, body: said, row: undefined })
-      }
-      const decoded = protocol.decode(body, batch.rows)
-      if (Result.isFailure(decoded)) {
-        return yield* new BadAnswer({ detail: words(decoded.failure), body: words(body), row: undefined })
-      }
-      const wrong = wrongScores(decoded.success, batch.rows)
-      return wrong === undefined ? decoded.success : yield* wrong
-    }
-    const text = words(body)
-    if (status === 429 || status === 503) {
-      const now = yield* Clock.currentTimeMillis
-      const retryAfter = RetryPolicy.parseRetryAfter(answer.headers["retry-after"], now)
-      return yield* new Overloaded({ status, body: text, retryAfter })
-    }
-    if (status >= 500) return yield* new ServerFailed({ status, body: text })
-    const location = status < 400 ? answer.headers["location"] : undefined
-    return yield* new Rejected({ status, body: text, location: location === undefined ? undefined : words(location) })
+  const endpoints = Endpoints.make(urls, protocol.method, headers)
+  const send = Requests.make({
+    client: yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher),
+    endpoints,
+    protocol,
+    contentType: headers["content-type"] ?? "application/octet-stream",
+    timeout,
+    retry,
+    words: Words.make(Words.secretsOf(given, urls)),
+    meter
   })
-
-  let warned = -Infinity
-  // Jobs stand still while their service is gone: whoever looks shall see why.
-  const warn = (now: number, waited: number, endpoint: string, attempt: number, reason: Reason) => {
-    if (waited < warnAfterMillis || now - warned < warnEveryMillis) return Effect.void
-    warned = now
-    const since = Duration.format(Duration.millis(Math.round(waited)))
-    const left = Duration.format(Duration.fromInputUnsafe(retry.retryFor))
-    return Effect.logWarning(
-      `${endpoint}: ${brief(reason)}, attempt ${attempt}, for ${since} now; tried again for up to ${left}`
-    )
-  }
-
-  const attempts = Effect.fnUntraced(function* (batch: Batch.Batch): Effect.fn.Return<Float32Array, ScoreError> {
-    const task = yield* Current
-    const clock = yield* Clock.Clock
-    const mismatch = expectation.check(batch)
-    if (mismatch !== undefined) {
-      return yield* new ScoreError({
-        endpoint: describe,
-        attempt: 0,
-        rows: Batch.rangeAt(batch.spans, 0),
-        reason: mismatch
-      })
-    }
-    const bodyBytes = batch.values.byteLength
-    const first = clock.currentTimeMillisUnsafe()
-    let endpoint: Endpoint | undefined
-    let failedAt: number | undefined
-    // Whether a request has failed in a way that is tried again once.
-    let spent = false
-    const failures = new Map<string, Mutable<Earlier>>()
-    for (let attempt = 1; ; attempt++) {
-      const target = pick(endpoint)
-      if (target === undefined) return yield* setupError("no endpoint")
-      endpoint = target
-      const started = now(clock)
-      meter.started(task, started, attempt > 1, headBytes, bodyBytes)
-      target.inFlight++
-      const result = yield* request(target, batch, task).pipe(
-        Effect.result,
-        Effect.onExit(() =>
-          Effect.sync(() => {
-            target.inFlight--
-            meter.ended(task, now(clock), started)
-          })
-        )
-      )
-      if (Result.isSuccess(result)) {
-        meter.scored(task, batch.rows)
-        return result.success
-      }
-      const reason = result.failure
-      const failed = clock.currentTimeMillisUnsafe()
-      failedAt ??= failed
-      const kind = retriesAt(target, reason)
-      const again = kind === "timed" || (kind === "once" && !spent)
-      if (kind === "once") spent = true
-      const wait = again
-        ? RetryPolicy.delay(retry, {
-            attempt,
-            elapsed: failed - failedAt,
-            random: yield* Random.next,
-            retryAfter: reason._tag === "Overloaded" ? reason.retryAfter : undefined
-          })
-        : undefined
-      if (wait === undefined) {
-        meter.failed()
-        return yield* new ScoreError({
-          endpoint: target.name,
-          attempt,
-          rows: rowsAtFault(reason, batch),
-          reason,
-          elapsedMillis: failed - first,
-          earlier: [...failures.values()]
-        })
-      }
-      const failure = brief(reason)
-      const key = `${target.name} ${failure}`
-      const same = failures.get(key)
-      if (same === undefined) failures.set(key, { endpoint: target.name, failure, requests: 1 })
-      else same.requests++
-      yield* warn(failed, failed - failedAt, target.name, attempt, reason)
-      yield* Effect.sleep(wait)
-    }
-  })
-
-  const describe = `${protocol.method} ${endpoints.map(({ name }) => name).join(", ")} (${protocol.name})`
+  const permits = yield* (yield* Limiter).permits(concurrency)
+  const expectation = new Expectation(options.features)
+  const describe = `${protocol.method} ${endpoints.names} (${protocol.name})`
   return Scorer.of({
     describe,
     features: expectation.features,
     concurrency,
     score: (batch) => {
+      const sent = Effect.suspend(() => Effect.andThen(expectation.check(batch, describe), send(batch)))
       // The request that waited for the permit goes out before this answer is made into rows: the service waits less.
-      const scored = Effect.tap(semaphore.withPermit(attempts(batch)), Effect.yieldNowWith(1))
-      return tracerDisabled
-        ? Effect.provideService(scored, HttpClient.TracerDisabledWhen, () => true)
-        : Effect.provideService(scored, Headers.CurrentRedactedNames, secretNames)
+      const scored = Effect.tap(permits.withPermit(sent), Effect.yieldNowWith(1))
+      return options.tracing === true
+        ? Effect.provideService(scored, Headers.CurrentRedactedNames, secretNames)
+        : Effect.provideService(scored, HttpClient.TracerDisabledWhen, () => true)
     },
-    stats: Effect.clockWith((clock) => Effect.sync(() => meter.stats(now(clock))))
+    stats: statsOf(meter)
   })
 })
 
-const now = (clock: Clock.Clock): number => Number(clock.currentTimeNanosUnsafe()) / 1e6
-
-// `PUT /score HTTP/1.1`, `host`, `connection`, `content-length` and the given ones.
-const headSize = (method: string, url: URL, headers: Readonly<Record<string, string>>): number =>
-  `${method} ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\nconnection: keep-alive\r\ncontent-length: 400000\r\n\r\n`
-    .length + Object.entries(headers).reduce((n, [name, value]) => n + name.length + value.length + 4, 0)
-
-const answerHeadSize = (headers: Readonly<Record<string, string>>): number =>
-  Object.entries(headers).reduce(
-    (n, [name, value]) => n + name.length + value.length + 4,
-    "HTTP/1.1 200 OK\r\n\r\n".length
-  )
+const statsOf = (meter: Meter): Effect.Effect<Stats> =>
+  Effect.clockWith((clock) => Effect.sync(() => meter.stats(millisOf(clock))))
 
 /**
  * A scorer that sends every matrix to a model service over HTTP.
@@ -437,7 +214,7 @@ export function layer(options: Options | ChooseOptions): Layer.Layer<Scorer, Sco
 export const layerModel = (model: Model): Layer.Layer<Scorer> =>
   Layer.sync(Scorer, () => {
     const meter = new Meter(1)
-    const expectation = expectations(model.features)
+    const expectation = new Expectation(model.features)
     return Scorer.of({
       describe: model.name,
       features: expectation.features,
@@ -445,22 +222,14 @@ export const layerModel = (model: Model): Layer.Layer<Scorer> =>
       score: Effect.fnUntraced(function* (batch): Effect.fn.Return<Float32Array, ScoreError> {
         const task = yield* Current
         const clock = yield* Clock.Clock
-        const mismatch = expectation.check(batch)
-        if (mismatch !== undefined) {
-          return yield* new ScoreError({
-            endpoint: model.name,
-            attempt: 0,
-            rows: Batch.rangeAt(batch.spans, 0),
-            reason: mismatch
-          })
-        }
-        const started = now(clock)
+        yield* expectation.check(batch, model.name)
+        const started = millisOf(clock)
         meter.started(task, started, false, 0, 0)
         let scores: Float32Array
         try {
           scores = model.score(batch.values, batch.rows)
         } finally {
-          meter.ended(task, now(clock), started)
+          meter.ended(task, millisOf(clock), started)
         }
         const wrong = wrongScores(scores, batch.rows)
         if (wrong !== undefined) {
@@ -470,12 +239,12 @@ export const layerModel = (model: Model): Layer.Layer<Scorer> =>
             attempt: 1,
             rows: rowsAtFault(wrong, batch),
             reason: wrong,
-            elapsedMillis: now(clock) - started
+            elapsedMillis: millisOf(clock) - started
           })
         }
         meter.scored(task, batch.rows)
         return scores
       }),
-      stats: Effect.clockWith((clock) => Effect.sync(() => meter.stats(now(clock))))
+      stats: statsOf(meter)
     })
   })

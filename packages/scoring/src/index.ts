@@ -6,6 +6,8 @@
 
 /** Matrices of feature vectors. */
 export * as Batch from "./Batch.ts"
+/** How many requests may be in flight. */
+export * as Limiter from "./Limiter.ts"
 /** Models that run in this process. */
 export * as Model from "./Model.ts"
 /** Codecs between matrices and HTTP bodies. */

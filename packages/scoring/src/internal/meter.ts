@@ -1,5 +1,9 @@
 import type { TaskContext } from "@sluice/core/TaskContext"
+import type { Clock } from "effect"
 import { bucketOf, Histogram, latencyCounter } from "./histogram.ts"
+
+/** Milliseconds of a clock that only runs forward, with their fractions. */
+export const millisOf = (clock: Clock.Clock): number => Number(clock.currentTimeNanosUnsafe()) / 1e6
 
 /**
  * What a scorer did since it was built. Times are in milliseconds, sizes in bytes.
