@@ -88,6 +88,54 @@ describe("caching", () => {
     }).pipe(Effect.provide(engine(1 << 20)))
   )
 
+  it.live("failures of elements are not replayed: their partition is computed again, and the handler is asked again", () =>
+    Effect.gen(function* () {
+      const seen = { computed: 0, handled: 0 }
+      const cached = Dataset.range(0, 20, { partitions: 2 }).pipe(
+        Dataset.mapEffect((n) => {
+          seen.computed++
+          return n === 3 ? Effect.fail("three") : Effect.succeed(n)
+        }),
+        (self) => Dataset.cache(self)
+      )
+      const handled = Dataset.catch(cached, () => {
+        seen.handled++
+        return Effect.succeed(-1)
+      })
+      for (const [computed, times] of [
+        [20, 1],
+        // The partition with the failure again; the other one is kept.
+        [30, 2],
+        [40, 3]
+      ] as const) {
+        assert.strictEqual(yield* Dataset.sum(handled), 190 - 3 - 1)
+        assert.deepStrictEqual(seen, { computed, handled: times })
+      }
+    }).pipe(Effect.provide(engine(1 << 20)))
+  )
+
+  it.live("what several steps read is written once for all of them", () =>
+    Effect.gen(function* () {
+      const { dataset, runs } = counted(4)
+      const sums = dataset.pipe(
+        Dataset.map((n): [number, number] => [n % 10, n]),
+        (self) => Dataset.reduceByKey(self, (a, b) => a + b)
+      )
+      // Both sides of the join, and another join with it, are the same exchange.
+      const twice = Dataset.join(sums, sums)
+      const thrice = Dataset.join(twice, Dataset.mapValues(sums, (n) => -n))
+      const rows = yield* Dataset.collect(thrice)
+      assert.lengthOf(rows, 10)
+      for (const [, [[left, right], negative]] of rows) assert.deepStrictEqual([left, right], [-negative, -negative])
+      assert.strictEqual(runs.count, 4)
+      // Two that are alike, but not the same, are two.
+      const [one, other] = [counted(4), counted(4)]
+      const pairs = (self: Dataset.Dataset<number>) => Dataset.map(self, (n): [number, number] => [n, n])
+      assert.lengthOf(yield* Dataset.collect(Dataset.join(pairs(one.dataset), pairs(other.dataset))), 100)
+      assert.deepStrictEqual([one.runs.count, other.runs.count], [4, 4])
+    }).pipe(Effect.provide(engine(1 << 20)))
+  )
+
   it.live("a checkpoint is read instead of what made it, and its damage is noticed", () =>
     Effect.gen(function* () {
       const root = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-checkpoint-"))
