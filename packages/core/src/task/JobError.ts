@@ -82,14 +82,18 @@ export class OutputFailed extends Schema.TaggedError<OutputFailed>("@sluice/core
 export class OutputExists extends Schema.TaggedError<OutputExists>("@sluice/core/JobError/OutputExists")(
   "OutputExists",
   {
-    path: Schema.String
+    path: Schema.String,
+    /** Whether it is a single file, which no mode replaces. Missing for a folder. */
+    isFile: Schema.optionalKey(Schema.Boolean)
   }
 ) {
   override get message(): string {
-    return `output ${this.path} exists already`
+    return this.isFile === true ? `output ${this.path} is a file` : `output ${this.path} exists already`
   }
   get hint(): string {
-    return 'choose another path, or pass mode: "overwrite" or mode: "append"'
+    return this.isFile === true
+      ? "an output is a folder of files: choose another path, or move the file away"
+      : 'choose another path, or pass mode: "overwrite" or mode: "append"'
   }
 }
 

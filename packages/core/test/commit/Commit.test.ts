@@ -101,6 +101,9 @@ describe("write", () => {
       for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
         const error = yield* failure(Dataset.writeText(lines(4), `${root}/file`, { mode }))
         assert.strictEqual(error.reason._tag, "OutputExists")
+        assert.include(error.message, "file is a file")
+        // No mode would help.
+        assert.notInclude(error.hint, "mode:")
       }
       assert.strictEqual(Fs.readFileSync(`${root}/file`, "utf8"), "mine")
       onlyThere(root, "file", "out")

@@ -88,30 +88,32 @@ describe("caching", () => {
     }).pipe(Effect.provide(engine(1 << 20)))
   )
 
-  it.live("failures of elements are not replayed: their partition is computed again, and the handler is asked again", () =>
-    Effect.gen(function* () {
-      const seen = { computed: 0, handled: 0 }
-      const cached = Dataset.range(0, 20, { partitions: 2 }).pipe(
-        Dataset.mapEffect((n) => {
-          seen.computed++
-          return n === 3 ? Effect.fail("three") : Effect.succeed(n)
-        }),
-        (self) => Dataset.cache(self)
-      )
-      const handled = Dataset.catch(cached, () => {
-        seen.handled++
-        return Effect.succeed(-1)
-      })
-      for (const [computed, times] of [
-        [20, 1],
-        // The partition with the failure again; the other one is kept.
-        [30, 2],
-        [40, 3]
-      ] as const) {
-        assert.strictEqual(yield* Dataset.sum(handled), 190 - 3 - 1)
-        assert.deepStrictEqual(seen, { computed, handled: times })
-      }
-    }).pipe(Effect.provide(engine(1 << 20)))
+  it.live(
+    "failures of elements are not replayed: their partition is computed again, and the handler is asked again",
+    () =>
+      Effect.gen(function* () {
+        const seen = { computed: 0, handled: 0 }
+        const cached = Dataset.range(0, 20, { partitions: 2 }).pipe(
+          Dataset.mapEffect((n) => {
+            seen.computed++
+            return n === 3 ? Effect.fail("three") : Effect.succeed(n)
+          }),
+          (self) => Dataset.cache(self)
+        )
+        const handled = Dataset.catch(cached, () => {
+          seen.handled++
+          return Effect.succeed(-1)
+        })
+        for (const [computed, times] of [
+          [20, 1],
+          // The partition with the failure again; the other one is kept.
+          [30, 2],
+          [40, 3]
+        ] as const) {
+          assert.strictEqual(yield* Dataset.sum(handled), 190 - 3 - 1)
+          assert.deepStrictEqual(seen, { computed, handled: times })
+        }
+      }).pipe(Effect.provide(engine(1 << 20)))
   )
 
   it.live("what several steps read is written once for all of them", () =>
@@ -123,7 +125,10 @@ describe("caching", () => {
       )
       // Both sides of the join, and another join with it, are the same exchange.
       const twice = Dataset.join(sums, sums)
-      const thrice = Dataset.join(twice, Dataset.mapValues(sums, (n) => -n))
+      const thrice = Dataset.join(
+        twice,
+        Dataset.mapValues(sums, (n) => -n)
+      )
       const rows = yield* Dataset.collect(thrice)
       assert.lengthOf(rows, 10)
       for (const [, [[left, right], negative]] of rows) assert.deepStrictEqual([left, right], [-negative, -negative])

@@ -128,7 +128,7 @@ interface Asking {
 const lookBefore = Effect.fnUntraced(function* ({ options, output, restore, storage }: Asking) {
   const before = yield* restore(Effect.mapError(probe(storage, output), outputFailed))
   const taken = new OutputExists({ path: options.path })
-  if (before === "file") return yield* taken
+  if (before === "file") return yield* new OutputExists({ path: options.path, isFile: true })
   if (!isRefused(options.mode, before)) return before
   // What is staged may be of a job that died while it replaced the output.
   const staged = Effect.forEach(places, (place) => entriesOf(storage, stagingOf(output, place)))
@@ -201,7 +201,7 @@ const claimWith = Effect.fnUntraced(function* (asking: Asking, leases: Leases, b
   let place = yield* takeLeases(asking, leases, before)
   for (const held of leases.held) yield* recover(storage, output, held)
   const there = yield* probe(storage, output)
-  if (isRefused(mode, there)) return yield* new OutputExists({ path })
+  if (isRefused(mode, there)) return yield* new OutputExists(there === "file" ? { path, isFile: true } : { path })
   if (place === "beside" && there !== "absent" && !(yield* takesFiles(storage, output, job))) {
     place = "inside"
     if (leases.held.length === 1) yield* recover(storage, output, yield* leases.take("inside", 0))
