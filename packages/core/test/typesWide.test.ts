@@ -1,6 +1,6 @@
 import { type Action, Codec, Dataset, type Engine, type JobError, Partitioner } from "@sluice/core"
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, Data, type Effect, type HashMap, identity, Option, Order, Schema, type Stream } from "effect"
+import { Context, Data, type Effect, flow, type HashMap, identity, Option, Order, Schema, type Stream } from "effect"
 
 class A extends Context.Service<A, number>()("typesWide/A") {}
 class B extends Context.Service<B, string>()("typesWide/B") {}
@@ -314,6 +314,66 @@ describe("types of wide operations", () => {
     const odd = Partitioner.make("odd", 2, (key: number) => key)
     // @ts-expect-error: a partitioner of other keys
     void (() => Dataset.partitionBy(pairs, odd))
+  })
+
+  it("groupByKey, distinct and cache take options in a pipe, and stand there without", () => {
+    const text = Codec.fromSchema(Schema.String)
+    expectTypeOf(() => numbers.pipe(Dataset.cache({ storage: "disk" }))).returns.toEqualTypeOf<typeof numbers>()
+    expectTypeOf(() => numbers.pipe(Dataset.cache, Dataset.distinct)).returns.toEqualTypeOf<typeof numbers>()
+    expectTypeOf(() => Dataset.cache(numbers, { storage: "disk" })).returns.toEqualTypeOf<typeof numbers>()
+    expectTypeOf(() => numbers.pipe(Dataset.distinct({ partitions: 2 }))).returns.toEqualTypeOf<typeof numbers>()
+    expectTypeOf(() => Dataset.distinct(numbers, { partitions: 2 })).returns.toEqualTypeOf<typeof numbers>()
+    expectTypeOf(() => pairs.pipe(Dataset.groupByKey({ partitions: 2, key: text }))).returns.toEqualTypeOf<
+      Pairs<string, Stream.Stream<number>>
+    >()
+    expectTypeOf(() => Dataset.groupByKey(pairs, { partitions: 2, key: text })).returns.toEqualTypeOf<
+      Pairs<string, Stream.Stream<number>>
+    >()
+    // A codec yields what it is made for, whatever more is known of what it was given.
+    const letters: Dataset.Dataset<readonly ["a" | "b", number]> = Dataset.empty
+    expectTypeOf(() => letters.pipe(Dataset.groupByKey({ key: text }), Dataset.keys)).returns.toEqualTypeOf<
+      Dataset.Dataset<string>
+    >()
+    expectTypeOf(<X, E, R>(self: Dataset.Dataset<X, E, R>, options?: Dataset.KeyOptions<X>) =>
+      Dataset.cache(
+        Dataset.distinct(
+          Dataset.filter(self, () => true),
+          options
+        )
+      )
+    ).returns.toExtend<Dataset.Dataset<unknown, unknown, unknown>>()
+    const generic = <X, K, E, R>(
+      self: Dataset.Dataset<X, E, R>,
+      f: (value: X) => K,
+      options?: Dataset.KeyOptions<K, X>
+    ): Dataset.Dataset<readonly [K, Stream.Stream<X>], E, R> => Dataset.groupByKey(Dataset.keyBy(self, f), options)
+    void generic
+    const positive = flow(
+      Dataset.filter((n: number) => n > 0),
+      Dataset.cache
+    )
+    expectTypeOf(() => positive(numbers)).returns.toEqualTypeOf<typeof numbers>()
+    // @ts-expect-error: no such storage
+    void (() => numbers.pipe(Dataset.cache({ storage: "tape" })))
+    // @ts-expect-error: no such storage
+    void (() => Dataset.cache(numbers, { storage: "tape" }))
+    // @ts-expect-error: a codec of other elements
+    void (() => numbers.pipe(Dataset.cache({ codec: text })))
+    // @ts-expect-error: a codec of other elements
+    void (() => numbers.pipe(Dataset.distinct({ key: text })))
+    // @ts-expect-error: a partitioner of other keys
+    void (() => numbers.pipe(Dataset.distinct({ partitioner: Partitioner.hash<string>(2) })))
+    // @ts-expect-error: a codec of other values
+    void (() => pairs.pipe(Dataset.groupByKey({ value: text })))
+    // @ts-expect-error: no pairs
+    void (() => numbers.pipe(Dataset.groupByKey))
+    // @ts-expect-error: no pairs
+    void (() => numbers.pipe(Dataset.groupByKey({ partitions: 2 })))
+    // @ts-expect-error: no option
+    void (() => numbers.pipe(Dataset.distinct({ partition: 2 })))
+    const options: Dataset.KeyOptions<string> | undefined = undefined as Dataset.KeyOptions<string> | undefined
+    // @ts-expect-error: options, or a dataset
+    void (() => Dataset.distinct(options))
   })
 
   it("actions", () => {

@@ -115,6 +115,35 @@ describe("keyed operations", () => {
     60_000
   )
 
+  on("groupByKey, distinct and cache take their options in a pipe as after the dataset", () =>
+    Effect.gen(function* () {
+      const rows = pairsOf<string, number>([
+        ["a", 1],
+        ["b", 2],
+        ["a", 1]
+      ])
+      const partitions = <A, E, R>(self: Dataset.Dataset<A, E, R>) =>
+        Effect.map(Dataset.collect(Dataset.glom(self)), (all) => all.length)
+      sameElements(yield* lists(rows.pipe(Dataset.groupByKey({ partitions: 5 }))), [
+        ["a", [1, 1]],
+        ["b", [2]]
+      ])
+      const grouped = [Dataset.groupByKey(rows, { partitions: 5 }), rows.pipe(Dataset.groupByKey({ partitions: 5 }))]
+      for (const groups of grouped) assert.strictEqual(yield* partitions(Dataset.keys(groups)), 5)
+      for (const once of [Dataset.distinct(rows, { partitions: 5 }), rows.pipe(Dataset.distinct({ partitions: 5 }))]) {
+        assert.strictEqual(yield* partitions(once), 5)
+        sameElements(yield* Dataset.collect(once), [
+          ["a", 1],
+          ["b", 2]
+        ])
+      }
+      for (const cached of [Dataset.cache(rows, { storage: "disk" }), rows.pipe(Dataset.cache({ storage: "disk" }))]) {
+        assert.include(yield* Dataset.explain(cached), "disk")
+        assert.strictEqual(yield* Dataset.count(cached), 3)
+      }
+    })
+  )
+
   on("PairRDDFunctionsSuite: groupByKey with duplicates", () =>
     Effect.gen(function* () {
       const groups = yield* lists(

@@ -31,6 +31,41 @@ export interface KeyOptions<in out K, in out V = never> {
   readonly value?: Codec.Codec<V> | undefined
 }
 
+// What codecs of all types are: no value is written, and any is read.
+type AnyCodec = Pick<Codec.Codec<never>, "id" | "write"> & Pick<Codec.Codec<unknown>, "read">
+
+/** Options with these codecs among them, for elements of any type. */
+export type AnyCodecs<Name extends string> = { readonly [N in Name]?: AnyCodec | undefined }
+
+/** {@link KeyOptions} for keys and values of any type. */
+export type AnyKeyOptions<Name extends "key" | "value"> = AnyCodecs<Name> &
+  Pick<KeyOptions<never>, "partitions" | "partitioner">
+
+declare const dataset: unique symbol
+
+/**
+ * Stands for the options where a dataset is given, in the signature of a function that takes either. Two signatures would not do: an
+ * overloaded function named in a `pipe` loses its types.
+ */
+export interface ADataset {
+  readonly [dataset]: never
+}
+
+/** The type that a codec among options is for; `unknown` where there is none. */
+export type CodedBy<Options, Name extends string> = Options extends {
+  readonly [N in Name]?: Codec.Codec<infer A> | undefined
+}
+  ? A
+  : unknown
+
+/** The type of the keys that options are for. */
+export type KeyedBy<Options> = CodedBy<Options, "key"> &
+  (Options extends { readonly partitioner?: Partitioner.Partitioner<infer K> | undefined } ? K : unknown)
+
+/** What elements of type `A` are after a codec among options has read them. */
+export type Decoded<Options, Name extends string, A> =
+  unknown extends CodedBy<Options, Name> ? A : CodedBy<Options, Name>
+
 /** The codec given, or the one for plain data: what it does not take it refuses at run time, so it may stand for any type. */
 export const codecOr = <A>(codec: Codec.Codec<A> | undefined): Codec.Codec<A> =>
   codec ?? (Codec.plain as Codec.Codec<unknown> as Codec.Codec<A>)

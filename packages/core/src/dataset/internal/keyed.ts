@@ -2,7 +2,21 @@ import { Stream } from "effect"
 import { dual } from "effect/Function"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
 import { abortOn } from "../../task/internal/failures.ts"
-import { codecOr, combined, exchange, type KeyOptions, pairSide, partitioningOf, wireOf, written } from "./exchange.ts"
+import {
+  type ADataset,
+  type AnyKeyOptions,
+  type CodedBy,
+  type Decoded,
+  type KeyedBy,
+  codecOr,
+  combined,
+  exchange,
+  type KeyOptions,
+  pairSide,
+  partitioningOf,
+  wireOf,
+  written
+} from "./exchange.ts"
 import { type Dataset, isDataset, narrow } from "./model.ts"
 
 /**
@@ -326,26 +340,36 @@ export const aggregateByKey: {
  * @category shuffling
  * @since 0.1.0
  */
-export const groupByKey = <K, V, E, R>(
-  self: Dataset<readonly [K, V], E, R>,
+export const groupByKey: <K, V, E, R, O extends AnyKeyOptions<"key" | "value"> | ADataset>(
+  self: Dataset<readonly [K, V], E, R> | O,
   options?: KeyOptions<K, V>
-): Dataset<readonly [K, Stream.Stream<V>], E, R> => {
-  const key = codecOr(options?.key)
-  const side = pairSide("groupByKey", key, codecOr(options?.value))
-  return exchange({
-    name: "groupByKey",
-    inputs: [written(self, side, true)],
-    partitioning: partitioningOf(options, key),
-    keyed: true,
-    read: ([source], task) =>
-      source === undefined
-        ? Stream.empty
-        : Stream.map(
-            Shuffle.group(wireOf(side, source), source.slice),
-            ([k, values]): readonly [K, Stream.Stream<V>] => [k, abortOn(values, task)]
-          )
-  })
-}
+) => [ADataset] extends [O]
+  ? Dataset<readonly [K, Stream.Stream<V>], E, R>
+  : <K extends KeyedBy<O>, V extends CodedBy<O, "value">, E, R>(
+      self: Dataset<readonly [K, V], E, R>
+    ) => Dataset<readonly [Decoded<O, "key", K>, Stream.Stream<Decoded<O, "value", V>>], E, R> = dual(
+  (args) => isDataset(args[0]),
+  <K, V, E, R>(
+    self: Dataset<readonly [K, V], E, R>,
+    options?: KeyOptions<K, V>
+  ): Dataset<readonly [K, Stream.Stream<V>], E, R> => {
+    const key = codecOr(options?.key)
+    const side = pairSide("groupByKey", key, codecOr(options?.value))
+    return exchange({
+      name: "groupByKey",
+      inputs: [written(self, side, true)],
+      partitioning: partitioningOf(options, key),
+      keyed: true,
+      read: ([source], task) =>
+        source === undefined
+          ? Stream.empty
+          : Stream.map(
+              Shuffle.group(wireOf(side, source), source.slice),
+              ([k, values]): readonly [K, Stream.Stream<V>] => [k, abortOn(values, task)]
+            )
+    })
+  }
+)
 
 /**
  * The elements of each key a function gives, as {@link groupByKey}.

@@ -2,7 +2,20 @@ import { Effect, Stream } from "effect"
 import { dual } from "effect/Function"
 import * as Codec from "../../codec/Codec.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
-import { codecOr, combined, exchange, type KeyOptions, partitioningOf, type Side, wireOf, written } from "./exchange.ts"
+import {
+  type ADataset,
+  type AnyKeyOptions,
+  type Decoded,
+  type KeyedBy,
+  codecOr,
+  combined,
+  exchange,
+  type KeyOptions,
+  partitioningOf,
+  type Side,
+  wireOf,
+  written
+} from "./exchange.ts"
 import { type Dataset, isDataset } from "./model.ts"
 
 /**
@@ -11,33 +24,41 @@ import { type Dataset, isDataset } from "./model.ts"
  * @category shuffling
  * @since 0.1.0
  */
-export const distinct = <A, E, R>(self: Dataset<A, E, R>, options?: KeyOptions<A>): Dataset<A, E, R> => {
-  const key = codecOr(options?.key)
-  const side: Side<A, A, undefined> = {
-    operator: "distinct",
-    key,
-    value: Codec.none,
-    keyOf: (row) => row,
-    valueOf: () => undefined
+export const distinct: <A, E, R, O extends AnyKeyOptions<"key"> | ADataset>(
+  self: Dataset<A, E, R> | O,
+  options?: KeyOptions<A>
+) => [ADataset] extends [O]
+  ? Dataset<A, E, R>
+  : <A extends KeyedBy<O>, E, R>(self: Dataset<A, E, R>) => Dataset<Decoded<O, "key", A>, E, R> = dual(
+  (args) => isDataset(args[0]),
+  <A, E, R>(self: Dataset<A, E, R>, options?: KeyOptions<A>): Dataset<A, E, R> => {
+    const key = codecOr(options?.key)
+    const side: Side<A, A, undefined> = {
+      operator: "distinct",
+      key,
+      value: Codec.none,
+      keyOf: (row) => row,
+      valueOf: () => undefined
+    }
+    const nothing: Shuffle.Aggregator<undefined, undefined> = {
+      create: () => undefined,
+      mergeValue: () => undefined,
+      mergeCombiners: () => undefined,
+      codec: Codec.none
+    }
+    return exchange({
+      name: "distinct",
+      detail: "combined before",
+      inputs: [combined(self, side, nothing, false)],
+      partitioning: partitioningOf(options, key),
+      keyed: false,
+      read: ([source]) =>
+        source === undefined
+          ? Stream.empty
+          : Shuffle.aggregate(wireOf(side, source), nothing, source.slice, { combined: true, make: (row) => row })
+    })
   }
-  const nothing: Shuffle.Aggregator<undefined, undefined> = {
-    create: () => undefined,
-    mergeValue: () => undefined,
-    mergeCombiners: () => undefined,
-    codec: Codec.none
-  }
-  return exchange({
-    name: "distinct",
-    detail: "combined before",
-    inputs: [combined(self, side, nothing, false)],
-    partitioning: partitioningOf(options, key),
-    keyed: false,
-    read: ([source]) =>
-      source === undefined
-        ? Stream.empty
-        : Shuffle.aggregate(wireOf(side, source), nothing, source.slice, { combined: true, make: (row) => row })
-  })
-}
+)
 
 const setOf = <A, E, R, B, E2, R2>(
   name: string,
