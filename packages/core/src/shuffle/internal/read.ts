@@ -6,7 +6,7 @@ import { type Block, Blocks, trapMalformed } from "./blocks.ts"
 import { byHash, byOrder, type Kind, type Layout } from "./keys.ts"
 import { type Aggregator, type MapStatus, Shuffle, type Slice, type Store, type Wire } from "./model.ts"
 import { type Cursor, Key, type Merge, Sorter } from "./sorter.ts"
-import { claimed, encoding, guarded, measured, unique } from "./spilling.ts"
+import { BoundedTable, type Claimed, claimed, encoding, unique } from "./spilling.ts"
 import { Table } from "./table.ts"
 
 // Rows a stream gives at once.
@@ -211,6 +211,93 @@ export const sort = <K, V, B>(
     })
   )
 
+// Where the entries of a table go that outgrows its budget: blocks of encoded entries, in runs sorted by hash.
+const entrySorter = Effect.fnUntraced(function* <K, V, C>(
+  wire: Wire<K, V>,
+  codec: Codec<C>,
+  { memory, spill, store }: Claimed
+) {
+  const { blockBytes } = memory
+  const sorter = new Sorter({
+    kind: byHash,
+    layout: layoutOf(wire.key, [codec]),
+    // The table has the budget; its entries pass through the sorter on their way to the disk.
+    claim: { resize: () => true, release: () => {} },
+    store,
+    blockBytes,
+    create: spill(wire.id, `run-${(yield* unique).toString(16)}`)
+  })
+  let writer: Writer | undefined
+  let rows = 0
+  return {
+    sorter,
+    /** Adds an entry; `true` when the block is full. */
+    put: (key: K, combined: C): boolean => {
+      writer ??= new Writer(blockBytes + 4096)
+      writer.canonical = true
+      writer.depth = 0
+      wire.key.write(key, writer)
+      writer.canonical = false
+      codec.write(combined, writer)
+      rows++
+      return writer.position >= blockBytes
+    },
+    /** Passes the block on. */
+    flush: Effect.suspend(() => {
+      if (writer === undefined) return Effect.void
+      const block = { bytes: writer.take(), rows }
+      writer = undefined
+      rows = 0
+      return sorter.add(block, 0, wire.id)
+    })
+  }
+})
+
+// The rows of a table that never outgrew its budget.
+const tableRows = <K, V, C, B>(table: Table<K, V, C>, make: (key: K, combined: C) => B) => {
+  let i = 0
+  return Effect.sync((): ReadonlyArray<B> | undefined => {
+    if (i >= table.size) return undefined
+    const rows: Array<B> = []
+    for (const end = Math.min(table.size, i + CHUNK); i < end; i++) rows.push(make(table.keys[i], table.values[i]))
+    return rows
+  })
+}
+
+// The rows of a merge, in which the entries of a key follow each other.
+const mergedRows = <K, V, C, B>(
+  wire: Wire<K, V>,
+  aggregator: Aggregator<V, C>,
+  merge: Merge,
+  make: (key: K, combined: C) => B
+): Effect.Effect<ReadonlyArray<B> | undefined, Reason> => {
+  const reader = new Reader(Buffer.alloc(0))
+  let open: { readonly key: K; combined: C; readonly at: Key } | undefined
+  const next = drained<B>(
+    merge,
+    (cursor, rows) => {
+      reader.bytes = cursor.bytes
+      reader.end = cursor.end
+      if (open !== undefined && open.at.equals(cursor)) {
+        reader.position = cursor.keyEnd
+        open.combined = aggregator.mergeCombiners(open.combined, aggregator.codec.read(reader))
+        return
+      }
+      if (open !== undefined) rows.push(make(open.key, open.combined))
+      reader.position = cursor.start
+      const key = wire.key.read(reader)
+      open = { key, combined: aggregator.codec.read(reader), at: new Key(cursor) }
+    },
+    wire.id
+  )
+  return Effect.map(next, (rows) => {
+    if (rows !== undefined || open === undefined) return rows
+    const last = make(open.key, open.combined)
+    open = undefined
+    return [last]
+  })
+}
+
 /**
  * One row for every key. With `combined`, of what {@link writeCombined} wrote; otherwise of what {@link write} wrote.
  *
@@ -225,113 +312,35 @@ export const aggregate = <K, V, C, B>(
 ): Stream.Stream<B, ShuffleError, Shuffle> =>
   pulling(
     Effect.gen(function* () {
-      const { claim, fail, memory, spill, store } = yield* claimed(wire.operator)
-      const table = new Table<K, V, C>(wire.key, aggregator)
-      const measure = measured(memory, claim)
-      const sorter = new Sorter({
-        kind: byHash,
-        layout: layoutOf(wire.key, [aggregator.codec]),
-        // The table has the budget; its entries pass through the sorter on their way to the disk.
-        claim: { resize: () => true, release: () => {} },
-        store,
-        blockBytes: memory.blockBytes,
-        create: spill(wire.id, `run-${(yield* unique).toString(16)}`)
-      })
-      const toSorter = Effect.suspend(() => {
-        let i = 0
-        const some: Effect.Effect<void, Reason> = Effect.suspend(() => {
-          const writer = new Writer(memory.blockBytes + 4096)
-          let rows = 0
-          const encoded = guarded(() =>
-            encoding(
-              () => [table.keys[i], table.values[i]],
-              () => {
-                while (i < table.size && writer.position < memory.blockBytes) {
-                  writer.canonical = true
-                  writer.depth = 0
-                  wire.key.write(table.keys[i] as K, writer)
-                  writer.canonical = false
-                  aggregator.codec.write(table.values[i], writer)
-                  i++
-                  rows++
-                }
-              }
-            )
-          )
-          return Effect.flatMap(encoded, () =>
-            rows === 0 ? Effect.void : Effect.andThen(sorter.add({ bytes: writer.take(), rows }, 0, wire.id), some)
-          )
-        })
-        return Effect.andThen(
-          some,
-          Effect.sync(() => {
-            table.clear()
-            measure.clear()
-          })
-        )
-      })
-      yield* Effect.mapError(
-        forEachBlock(store, slice, (block, file) =>
-          Effect.suspend(() => {
+      const held = yield* claimed(wire.operator)
+      const { claim, fail, memory, store } = held
+      const entries = new Table<K, V, C>(wire.key, aggregator)
+      const table = new BoundedTable(entries, memory, claim)
+      const { flush, put, sorter } = yield* entrySorter(wire, aggregator.codec, held)
+      const spillTable = Effect.andThen(table.drain(put, flush), sorter.spill)
+      const take = (block: Block, file: string): Effect.Effect<void, Reason> =>
+        encoding(
+          () => entries.values,
+          () => {
             const reader = new Reader(block.bytes)
             const fault = trapMalformed(() => {
               for (let i = 0; i < block.rows; i++) {
                 const key = wire.key.read(reader)
-                if (options.combined) table.mergeCombined(key, aggregator.codec.read(reader), i)
-                else table.mergeValue(key, wire.value.read(reader), i)
+                if (options.combined) entries.mergeCombined(key, aggregator.codec.read(reader), i)
+                else entries.mergeValue(key, wire.value.read(reader), i)
               }
             }, file)
-            if (fault !== undefined) return Effect.fail<Reason>(fault)
-            return Effect.flatMap(
-              guarded(() =>
-                encoding(
-                  () => table.values,
-                  () => measure.full(table, block.rows)
-                )
-              ),
-              (full) => (full ? Effect.andThen(toSorter, sorter.spill) : Effect.void)
-            )
-          })
-        ),
-        (failure) => (isLost(failure) ? lostError(wire.operator, failure) : fail(failure))
-      )
-      if (sorter.runs.length === 0) {
-        let i = 0
-        return Effect.sync((): ReadonlyArray<B> | undefined => {
-          if (i >= table.size) return undefined
-          const rows: Array<B> = []
-          for (const end = Math.min(table.size, i + CHUNK); i < end; i++)
-            rows.push(options.make(table.keys[i] as K, table.values[i]))
-          return rows
-        })
-      }
-      yield* Effect.mapError(Effect.andThen(toSorter, sorter.spill), fail)
-      const merge = yield* Effect.mapError(sorter.merged, fail)
-      const reader = new Reader(Buffer.alloc(0))
-      let open: { readonly key: K; combined: C; readonly at: Key } | undefined
-      const next = drained<B>(
-        merge,
-        (cursor, rows) => {
-          reader.bytes = cursor.bytes
-          reader.end = cursor.end
-          if (open !== undefined && open.at.equals(cursor)) {
-            reader.position = cursor.keyEnd
-            open.combined = aggregator.mergeCombiners(open.combined, aggregator.codec.read(reader))
-            return
+            if (fault !== undefined) return Effect.fail(fault)
+            return table.full(block.rows) ? spillTable : Effect.void
           }
-          if (open !== undefined) rows.push(options.make(open.key, open.combined))
-          reader.position = cursor.start
-          const key = wire.key.read(reader)
-          open = { key, combined: aggregator.codec.read(reader), at: new Key(cursor) }
-        },
-        wire.id
+        )
+      yield* Effect.mapError(forEachBlock(store, slice, take), (failure) =>
+        isLost(failure) ? lostError(wire.operator, failure) : fail(failure)
       )
-      return Effect.map(Effect.mapError(next, fail), (rows) => {
-        if (rows !== undefined || open === undefined) return rows
-        const last = options.make(open.key, open.combined)
-        open = undefined
-        return [last]
-      })
+      if (sorter.runs.length === 0) return tableRows(entries, options.make)
+      yield* Effect.mapError(spillTable, fail)
+      const merge = yield* Effect.mapError(sorter.merged, fail)
+      return Effect.mapError(mergedRows(wire, aggregator, merge, options.make), fail)
     })
   )
 

@@ -2,10 +2,25 @@ import { Effect, Random, Scope } from "effect"
 import { Refused } from "../../codec/internal/bytes.ts"
 import { refusal } from "../../codec/internal/plain.ts"
 import { CodecFailed, type Reason, ShuffleError } from "../ShuffleError.ts"
-import { type Claim, type Memory, Shuffle } from "./model.ts"
+import { type Claim, type Memory, Shuffle, type SpillFile, type Store } from "./model.ts"
+import type { Table } from "./table.ts"
 
-// Puts what an operator needs around its work: an exclusive claim on memory, released with the scope, and errors with a name.
-export const claimed = Effect.fnUntraced(function* (operator: string) {
+/** What an operator needs for its work. */
+export interface Claimed {
+  readonly memory: Memory
+  readonly store: Store
+  /** A claim of its own on the memory, released with the scope. */
+  readonly claim: Claim
+  /** Makes a file that is deleted with the scope unless kept. */
+  readonly spill: (shuffle: string, name: string) => Effect.Effect<SpillFile, Reason>
+  /** Names the operator. */
+  readonly fail: (reason: Reason) => ShuffleError
+}
+
+/** Claims memory for an operator until the scope closes. */
+export const claimed = Effect.fnUntraced(function* (
+  operator: string
+): Effect.fn.Return<Claimed, never, Shuffle | Scope.Scope> {
   const { memory, store } = yield* Shuffle
   const claim = yield* Effect.acquireRelease(
     Effect.sync(() => memory.claim()),
@@ -16,58 +31,88 @@ export const claimed = Effect.fnUntraced(function* (operator: string) {
   return { memory, store, claim, spill, fail: (reason: Reason) => new ShuffleError({ operator, reason }) }
 })
 
-// Rows that a codec refuses fail with where in the row the fault lies.
-export const encoding = <A>(row: () => unknown, write: () => A): A => {
-  try {
-    return write()
-  } catch (thrown) {
-    if (thrown instanceof Refused) throw new RowRefused(new CodecFailed(refusal(thrown, row())))
-    throw thrown
-  }
-}
-
-class RowRefused {
-  readonly reason: CodecFailed
-  constructor(reason: CodecFailed) {
-    this.reason = reason
-  }
-}
-
-export const guarded = <A>(run: () => A): Effect.Effect<A, CodecFailed> =>
+/** Runs what encodes. A value that its codec refuses fails with where it lies in `item`. */
+export const encoding = (item: () => unknown, run: () => Effect.Effect<void, Reason>): Effect.Effect<void, Reason> =>
   Effect.suspend(() => {
     try {
-      return Effect.succeed(run())
+      return run()
     } catch (thrown) {
-      if (thrown instanceof RowRefused) return Effect.fail(thrown.reason)
+      if (thrown instanceof Refused) return Effect.fail(new CodecFailed(refusal(thrown, item())))
       throw thrown
     }
   })
 
+/**
+ * The one loop of whatever spills: takes the items in order, spills each time `take` says that it is full now, and goes on with the
+ * next item. What is left at the end is not spilled.
+ */
+export const takeAll = (options: {
+  readonly count: number
+  readonly item: (index: number) => unknown
+  readonly take: (index: number) => boolean
+  readonly spill: Effect.Effect<void, Reason>
+}): Effect.Effect<void, Reason> => {
+  const { count, item, spill, take } = options
+  let next = 0
+  const rest: Effect.Effect<void, Reason> = encoding(
+    () => item(next - 1),
+    () => {
+      while (next < count) if (take(next++)) return Effect.andThen(spill, rest)
+      return Effect.void
+    }
+  )
+  return rest
+}
+
+/** Tells the files of attempts apart that run at the same time. */
 export const unique = Random.nextIntBetween(0, 0xffffffff)
 
 // Rows between two measurements of a table at first, and the share by which they grow.
 const MEASURE = { every: 1024, share: 0.25 }
 
-// A budget that a thousand rows may exceed is looked after row by row.
-export const rowsBetween = (memory: Memory): number => (memory.total < 1024 * 1024 ? 1 : MEASURE.every)
+/** A table that is emptied before it outgrows its claim on memory. */
+export class BoundedTable<K, V, C> {
+  readonly entries: Table<K, V, C>
+  private readonly claim: Claim
+  private readonly every: number
+  private seen = 0
+  private next: number
 
-export const measured = (memory: Memory, claim: Claim) => {
-  const every = rowsBetween(memory)
-  let seen = 0
-  let next = every
-  return {
-    /** Whether the table is too large, looked at now and then. */
-    full: (table: { readonly held: () => number; readonly size: number }, rows: number): boolean => {
-      seen += rows
-      if (seen < next) return false
-      next = seen + Math.max(every, Math.floor(seen * MEASURE.share))
-      // The growth until the next measurement is asked for as well.
-      return table.size > 0 && !claim.resize(table.held() * (1 + MEASURE.share))
-    },
-    clear: (): void => {
-      seen = 0
-      next = every
-      claim.resize(0)
-    }
+  constructor(entries: Table<K, V, C>, memory: Memory, claim: Claim) {
+    this.entries = entries
+    this.claim = claim
+    // A budget that a thousand rows may exceed is looked after row by row.
+    this.every = memory.total < 1024 * 1024 ? 1 : MEASURE.every
+    this.next = this.every
+  }
+
+  /** Whether the table is too large after this many rows more. It is measured now and then. */
+  full(rows: number): boolean {
+    this.seen += rows
+    if (this.seen < this.next) return false
+    this.next = this.seen + Math.max(this.every, Math.floor(this.seen * MEASURE.share))
+    // The growth until the next measurement is asked for as well.
+    return this.entries.size > 0 && !this.claim.resize(this.entries.held() * (1 + MEASURE.share))
+  }
+
+  /** Gives all entries to `put`, which says whether what it writes to is full, and leaves the table empty. */
+  drain(put: (key: K, combined: C) => boolean, spill: Effect.Effect<void, Reason>): Effect.Effect<void, Reason> {
+    return Effect.suspend(() => {
+      const { keys, size, values } = this.entries
+      return takeAll({
+        count: size,
+        item: (i) => [keys[i], values[i]],
+        take: (i) => put(keys[i], values[i]),
+        spill
+      })
+    }).pipe(
+      Effect.andThen(spill),
+      Effect.map(() => {
+        this.entries.clear()
+        this.seen = 0
+        this.next = this.every
+        this.claim.resize(0)
+      })
+    )
   }
 }

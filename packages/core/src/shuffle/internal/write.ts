@@ -3,10 +3,10 @@ import type { Codec } from "../../codec/Codec.ts"
 import { Writer } from "../../codec/internal/bytes.ts"
 import { hashBytes, hashWritten, prefix } from "../../codec/internal/plain.ts"
 import type { Partitioner } from "../Partitioner.ts"
-import type { Reason, ShuffleError } from "../ShuffleError.ts"
+import type { ShuffleError } from "../ShuffleError.ts"
 import type { Aggregator, Exchange, MapStatus, Shuffle } from "./model.ts"
 import { Allowance, Output } from "./output.ts"
-import { claimed, encoding, guarded, measured, rowsBetween, unique } from "./spilling.ts"
+import { BoundedTable, claimed, takeAll, unique } from "./spilling.ts"
 import { Table } from "./table.ts"
 
 // Appends records to the buckets of an output.
@@ -79,36 +79,19 @@ export const write = <Row, K, V, E, R>(
       const allowance = new Allowance(claim, memory.total)
       const record = recorder(output, exchange, exchange.value, task.map)
       const { keyOf, valueOf } = exchange
-      const take = (chunk: ReadonlyArray<Row>, from: number): number => {
-        let i = from
-        return encoding(
-          () => chunk[i],
-          () => {
-            while (i < chunk.length) {
-              const row = chunk[i]
-              record(keyOf(row), valueOf(row))
-              i++
-              if (!allowance.allows(output.held)) break
-            }
-            return i
-          }
-        )
-      }
-      const takeAll = (chunk: ReadonlyArray<Row>, from: number): Effect.Effect<void, Reason> =>
-        Effect.flatMap(
-          guarded(() => take(chunk, from)),
-          (next) => {
-            if (next === chunk.length && allowance.allows(output.held)) return Effect.void
-            return Effect.andThen(
-              output.pass,
-              Effect.suspend(() => {
-                allowance.clear()
-                return next === chunk.length ? Effect.void : takeAll(chunk, next)
-              })
-            )
-          }
-        )
-      yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeAll(chunk, 0), fail))
+      const spilled = Effect.map(output.pass, () => allowance.clear())
+      const takeChunk = (chunk: ReadonlyArray<Row>) =>
+        takeAll({
+          count: chunk.length,
+          item: (i) => chunk[i],
+          take: (i) => {
+            const row = chunk[i]
+            record(keyOf(row), valueOf(row))
+            return !allowance.allows(output.held)
+          },
+          spill: spilled
+        })
+      yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeChunk(chunk), fail))
       return yield* Effect.mapError(output.finish(exchange.id, task), fail)
     })
   )
@@ -132,65 +115,26 @@ export const writeCombined = <Row, K, V, C, E, R>(
       const name = outputName(task, yield* unique)
       const output = new Output(memory.blockBytes, store, spill(exchange.id, name))
       const record = recorder(output, exchange, aggregator.codec, task.map)
-      const table = new Table<K, V, C>(exchange.key, aggregator)
-      const measure = measured(memory, claim)
+      const table = new BoundedTable(new Table<K, V, C>(exchange.key, aggregator), memory, claim)
       const { keyOf, valueOf } = exchange
-      const every = rowsBetween(memory)
       // Where the table is full it goes out as it is: the reduce side merges what it finds more than once.
-      const drain = Effect.suspend(() => {
-        let i = 0
-        const some: Effect.Effect<void, Reason> = Effect.suspend(() =>
-          Effect.flatMap(
-            guarded(() => {
-              encoding(
-                () => [table.keys[i], table.values[i]],
-                () => {
-                  while (i < table.size && output.held < memory.total) {
-                    record(table.keys[i] as K, table.values[i])
-                    i++
-                  }
-                }
-              )
-            }),
-            () => (i < table.size ? Effect.andThen(output.pass, some) : output.pass)
-          )
-        )
-        return Effect.andThen(
-          some,
-          Effect.sync(() => {
-            table.clear()
-            measure.clear()
-          })
-        )
-      })
-      const take = (chunk: ReadonlyArray<Row>, from: number): { readonly next: number; readonly full: boolean } => {
-        let i = from
-        return encoding(
-          () => chunk[i],
-          () => {
-            while (i < chunk.length) {
-              const start = i
-              const end = Math.min(chunk.length, i + every)
-              while (i < end) {
-                const row = chunk[i]
-                table.mergeValue(keyOf(row), valueOf(row), i)
-                i++
-              }
-              if (measure.full(table, end - start)) return { next: i, full: true }
-            }
-            return { next: i, full: false }
-          }
-        )
-      }
-      const takeAll = (chunk: ReadonlyArray<Row>, from: number): Effect.Effect<void, Reason> =>
-        Effect.flatMap(
-          guarded(() => take(chunk, from)),
-          ({ full, next }) => {
-            if (!full) return Effect.void
-            return next === chunk.length ? drain : Effect.andThen(drain, takeAll(chunk, next))
-          }
-        )
-      yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeAll(chunk, 0), fail))
+      const drain = table.drain((key, combined) => {
+        record(key, combined)
+        return output.held >= memory.total
+      }, output.pass)
+      const { entries } = table
+      const takeChunk = (chunk: ReadonlyArray<Row>) =>
+        takeAll({
+          count: chunk.length,
+          item: (i) => chunk[i],
+          take: (i) => {
+            const row = chunk[i]
+            entries.mergeValue(keyOf(row), valueOf(row), i)
+            return table.full(1)
+          },
+          spill: drain
+        })
+      yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeChunk(chunk), fail))
       yield* Effect.mapError(drain, fail)
       return yield* Effect.mapError(output.finish(exchange.id, task), fail)
     })

@@ -1,0 +1,153 @@
+import { Codec } from "@sluice/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as fc from "fast-check"
+import { Writer } from "../../../src/codec/internal/bytes.ts"
+import * as memoryBudget from "../../../src/shuffle/internal/memory.ts"
+import { BoundedTable, takeAll } from "../../../src/shuffle/internal/spilling.ts"
+import { Table } from "../../../src/shuffle/internal/table.ts"
+import { NoSpace } from "../../../src/shuffle/ShuffleError.ts"
+
+describe("the loop of whatever spills", () => {
+  it("takes every item once, in order, and spills right after each that made it full", () => {
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { maxLength: 40 }), (full) => {
+        const did: Array<number | "spill"> = []
+        const items = takeAll({
+          count: full.length,
+          item: (i) => i,
+          take: (i) => {
+            did.push(i)
+            return full[i]!
+          },
+          spill: Effect.sync(() => {
+            did.push("spill")
+          })
+        })
+        Effect.runSync(items)
+        assert.deepStrictEqual(
+          did,
+          full.flatMap((isFull, i) => (isFull ? [i, "spill" as const] : [i]))
+        )
+      })
+    )
+  })
+
+  it("ends with the first spill that fails: nothing is taken after it", () => {
+    fc.assert(
+      fc.property(fc.nat({ max: 20 }), fc.nat({ max: 20 }), (at, more) => {
+        const taken: Array<number> = []
+        const items = takeAll({
+          count: at + 1 + more,
+          item: (i) => i,
+          take: (i) => {
+            taken.push(i)
+            return i === at
+          },
+          spill: Effect.fail(new NoSpace({ file: "run-1", detail: "the disk is full" }))
+        })
+        assert.strictEqual(Effect.runSync(Effect.flip(items))._tag, "NoSpace")
+        assert.deepStrictEqual(
+          taken,
+          Array.from({ length: at + 1 }, (_, i) => i)
+        )
+      })
+    )
+  })
+
+  it.effect("spills after every one of many items without a deeper stack", () =>
+    Effect.gen(function* () {
+      let spills = 0
+      yield* takeAll({
+        count: 100_000,
+        item: (i) => i,
+        take: () => true,
+        spill: Effect.sync(() => {
+          spills++
+        })
+      })
+      assert.strictEqual(spills, 100_000)
+    })
+  )
+
+  it("names the place in the item that its codec refused, also after a spill", () => {
+    fc.assert(
+      fc.property(fc.nat({ max: 10 }), fc.nat({ max: 10 }), fc.nat({ max: 3 }), (before, after, every) => {
+        const rows: ReadonlyArray<unknown> = [
+          ...Array.from({ length: before }, (_, id) => ({ id, user: { name: "a" } })),
+          { id: before, user: { name: () => {} } },
+          ...Array.from({ length: after }, (_, id) => ({ id, other: { name: () => {} } }))
+        ]
+        const items = takeAll({
+          count: rows.length,
+          item: (i) => rows[i],
+          take: (i) => {
+            Codec.plain.write(rows[i], new Writer(16))
+            return i % (every + 1) === 0
+          },
+          spill: Effect.void
+        })
+        const error = Effect.runSync(Effect.flip(items))
+        assert.strictEqual(error.message, "row.user.name: a function cannot be encoded")
+      })
+    )
+  })
+
+  it("does not take what is thrown otherwise for a refused row", () => {
+    const thrown = new Error("of the program")
+    const items = takeAll({
+      count: 1,
+      item: (i) => i,
+      take: () => {
+        throw thrown
+      },
+      spill: Effect.void
+    })
+    assert.throws(() => Effect.runSync(items), "of the program")
+  })
+})
+
+describe("a bounded table", () => {
+  const sum = {
+    create: (n: number) => n,
+    mergeValue: (a: number, b: number) => a + b,
+    mergeCombiners: (a: number, b: number) => a + b,
+    codec: Codec.plain as Codec.Codec<number>
+  }
+
+  it("gives each entry once, spills what is left, and is empty with its memory given back", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat({ max: 30 }), { maxLength: 60 }),
+        fc.integer({ min: 1, max: 5 }),
+        (keys, capacity) => {
+          const memory = memoryBudget.make({ total: 1024 * 1024, blockBytes: 1024 })
+          const claim = memory.claim()
+          const entries = new Table<number, number, number>(Codec.plain as Codec.Codec<number>, sum)
+          const table = new BoundedTable(entries, memory, claim)
+          for (const [turn, key] of keys.entries()) entries.mergeValue(key, 1, turn)
+          assert.isFalse(table.full(2048))
+          const spilled: Array<ReadonlyArray<readonly [number, number]>> = []
+          let block: Array<readonly [number, number]> = []
+          Effect.runSync(
+            table.drain(
+              (key, count) => block.push([key, count]) === capacity,
+              Effect.sync(() => {
+                if (block.length > 0) spilled.push(block)
+                block = []
+              })
+            )
+          )
+          const counts = new Map<number, number>()
+          for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1)
+          assert.deepStrictEqual(new Map(spilled.flat()), counts)
+          assert.strictEqual(spilled.flat().length, counts.size)
+          for (const full of spilled.slice(0, -1)) assert.lengthOf(full, capacity)
+          assert.strictEqual(entries.size, 0)
+          // All of the budget can be claimed by another again, but for the share of this one.
+          assert.isTrue(memory.claim().resize(memory.total / 2))
+        }
+      )
+    )
+  })
+})
