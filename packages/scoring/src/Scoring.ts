@@ -65,8 +65,8 @@ export interface Options {
   /** Name of the score. Default `score`. */
   readonly as?: string | undefined
   readonly batch?: BatchOptions | undefined
-  /** Keep the order of the rows. `false` gives results as they arrive. Default `true`. */
-  readonly ordered?: boolean | undefined
+  /** Emit results as they arrive. Default `false`: in the order of the rows. */
+  readonly unordered?: boolean | undefined
   /** Adds `class`: whether the score is at least this. */
   readonly threshold?: number | undefined
 }
@@ -333,7 +333,7 @@ export const score: {
                     : Effect.fail(error)
               })
             },
-            { concurrency: scorer.concurrency, unordered: options.ordered === false }
+            { concurrency: scorer.concurrency, unordered: options.unordered ?? false }
           ).pipe(flatten)
         })
       )
@@ -396,7 +396,7 @@ export const scoreBatches: {
     options: Options & { readonly vector: string }
   ): Dataset.Dataset<RecordBatch, E | ScoreError, R | Scorer> => {
     const as = options.as ?? "score"
-    const ordered = options.ordered !== false
+    const unordered = options.unordered ?? false
     const added = options.threshold === undefined ? [as] : [as, "class"]
 
     // What is wrong with the first vector of a segment that cannot be sent.
@@ -530,7 +530,7 @@ export const scoreBatches: {
           }
           const scored = Stream.mapEffect(groups, ({ segments }) => Effect.as(scoreGroup(segments), segments), {
             concurrency: scorer.concurrency,
-            unordered: !ordered
+            unordered
           })
           return flatten(Stream.map(scored, done))
         })

@@ -168,7 +168,7 @@ describe("each row is scored or handled exactly once", () => {
     batch: fc.integer({ min: 1, max: 9 }),
     concurrency: fc.integer({ min: 1, max: 4 }),
     endpoints: fc.integer({ min: 1, max: 2 }),
-    ordered: fc.boolean(),
+    unordered: fc.boolean(),
     refused: fc.uniqueArray(fc.integer({ min: 0, max: 59 }), { maxLength: 4 }),
     wrong: fc.uniqueArray(fc.integer({ min: 1, max: 59 }), { maxLength: 3 }),
     fault: fc.constantFrom<Act>(
@@ -203,7 +203,7 @@ describe("each row is scored or handled exactly once", () => {
           Scoring.score(Dataset.fromIterable(rows, { partitions: run.partitions }), {
             vector: "features",
             batch: { rows: run.batch },
-            ordered: run.ordered
+            unordered: run.unordered
           }),
           ({ id, score }) => ({ id, score })
         )
@@ -241,7 +241,7 @@ describe("each row is scored or handled exactly once", () => {
           run.kind === "count away" ? [] : run.kind === "filter" ? all.filter((id) => !failed.has(id)) : all
         assert.deepStrictEqual(ids(out.map(({ id }) => id)), expected, what)
         for (const { id, score } of out) assert.strictEqual(score, failed.has(id) ? -1 : id, what)
-        if (run.ordered)
+        if (!run.unordered)
           assert.deepStrictEqual(
             out.map(({ id }) => id),
             expected,
@@ -283,7 +283,7 @@ describe("record batches", () => {
     sizes: fc.array(fc.integer({ min: 0, max: 25 }), { minLength: 1, maxLength: 6 }),
     batch: fc.integer({ min: 1, max: 30 }),
     concurrency: fc.integer({ min: 1, max: 4 }),
-    ordered: fc.boolean(),
+    unordered: fc.boolean(),
     refused: fc.uniqueArray(fc.integer({ min: 0, max: 99 }), { maxLength: 3 }),
     wrong: fc.uniqueArray(fc.integer({ min: 1, max: 99 }), { maxLength: 2 })
   })
@@ -307,7 +307,7 @@ describe("record batches", () => {
         const asked: Array<ScoreError.ScoreError> = []
         const out: Array<Arrow.RecordBatch | ScoreError.ScoreError> = []
         yield* Dataset.fromIterable(records).pipe(
-          Scoring.scoreBatches({ vector: "features", batch: { rows: run.batch }, ordered: run.ordered }),
+          Scoring.scoreBatches({ vector: "features", batch: { rows: run.batch }, unordered: run.unordered }),
           Dataset.catchTag("ScoreError", (error) =>
             Effect.sync(() => {
               asked.push(error)
@@ -326,7 +326,7 @@ describe("record batches", () => {
             assert.isFalse(refused.has(row["id"]) || run.wrong.includes(row["id"]), what)
           }
         }
-        if (run.ordered) {
+        if (!run.unordered) {
           // The sizes of what came out whole are those of the input, in its order.
           let at = 0
           for (const element of out) {

@@ -36,7 +36,7 @@ const tick = turns()
 describe("Scoring.score", () => {
   for (const ordered of [true, false]) {
     describe(ordered ? "ordered" : "unordered", () => {
-      const score = { vector: "features", ordered, batch: { rows: 2 } } as const
+      const score = { vector: "features", unordered: !ordered, batch: { rows: 2 } } as const
 
       it.live("gives every row its own score, exactly once", () =>
         Effect.gen(function* () {
@@ -482,7 +482,7 @@ describe("Scoring.scoreBatches", () => {
             first += size
             return record
           })
-          const scored = yield* run(server.url, records, { threshold: 20, ordered })
+          const scored = yield* run(server.url, records, { threshold: 20, unordered: !ordered })
           assert.strictEqual(server.requests.length, 5)
           const sorted = ordered ? scored : scored.toSorted((a, b) => a.numRows - b.numRows)
           assert.deepStrictEqual(
