@@ -1,6 +1,8 @@
 import { Commit, Dataset } from "@sluice/core"
+import { Unavailable } from "@sluice/core/StorageError"
+import { FaultyStorage } from "@sluice/core/testing"
 import { assert, describe } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Logger, References } from "effect"
 import * as Fs from "node:fs"
 import { expected, failure, lines, names, onlyThere, test, wholeOutput } from "../support/outputs.ts"
 
@@ -118,6 +120,43 @@ describe("what a dead job left", () => {
       assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"))
     })
   )
+})
+
+describe("a job folder that cannot be removed", () => {
+  for (const outcome of ["success", "failure"] as const) {
+    test(
+      `is a warning that tells of the job's ${outcome}, and the next job removes it`,
+      Effect.fnUntraced(function* (root) {
+        const faulty = yield* FaultyStorage.FaultyStorage
+        const warnings: Array<readonly [message: string, outcome: unknown]> = []
+        const logger = Logger.make(({ fiber, logLevel, message }) => {
+          if (logLevel === "Warn")
+            warnings.push([String(message), fiber.getRef(References.CurrentLogAnnotations)["outcome"]])
+        })
+        yield* faulty.inject({
+          operation: "delete",
+          path: (path) => /_sluice\/out\/[0-9a-f]{8}$/.test(path),
+          reason: new Unavailable({ detail: "gone" }),
+          times: 1
+        })
+        const bad = outcome === "failure" ? Dataset.mapEffect(() => Effect.fail("no" as const)) : Dataset.map(String)
+        const result = yield* Effect.result(
+          Effect.provide(Dataset.writeText(bad(lines(4)), `${root}/out`), Logger.layer([logger]))
+        )
+        assert.strictEqual(
+          result._tag === "Success" ? "success" : result.failure,
+          outcome === "success" ? "success" : "no"
+        )
+        assert.strictEqual(warnings.length, 1)
+        assert.match(warnings[0]?.[0] ?? "", /^could not remove \S*\/_sluice\/out\/[0-9a-f]{8}: delete .*gone/)
+        assert.strictEqual(warnings[0]?.[1], outcome)
+        // Its lease is given back all the same.
+        yield* Dataset.writeText(lines(4), `${root}/out`, { mode: "overwrite" })
+        assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
+        onlyThere(root, "out")
+      })
+    )
+  }
 })
 
 describe("append to what has no manifest that can be read", () => {

@@ -48,6 +48,10 @@ export const wholeOutput = Effect.fnUntraced(function* (path: string) {
     lines.push(...own)
   }
   assert.strictEqual(manifest.rows, rows)
+  assert.strictEqual(
+    manifest.bytes,
+    manifest.files.reduce((sum, file) => sum + file.bytes, 0)
+  )
   return lines
 })
 
