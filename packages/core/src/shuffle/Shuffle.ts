@@ -15,7 +15,7 @@ import { Shuffle, type Store } from "./internal/model.ts"
 import * as stores from "./internal/store.ts"
 import { type Reason, ShuffleError } from "./ShuffleError.ts"
 
-export { cogroup, group, type Input } from "./internal/group.ts"
+export { cogroup, type Cogrouped, group, type Input } from "./internal/group.ts"
 export {
   type Aggregator,
   type Claim,

@@ -183,7 +183,7 @@ describe("Shuffle", () => {
         const groups: Array<readonly [unknown, unknown]> = []
         yield* Stream.runForEach(
           Shuffle.cogroup([yield* input(left, maps.slice(0, half)), yield* input(right, maps.slice(half))]),
-          ([key, [a, b]]) =>
+          ({ key, values: [a, b] }) =>
             Effect.gen(function* () {
               groups.push([key, [...(yield* Stream.runCollect(a)), "|", ...(yield* Stream.runCollect(b))]])
             })

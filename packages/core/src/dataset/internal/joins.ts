@@ -177,10 +177,10 @@ const joinOf = <K, V, W, B, E, R, E2, R2>(
         const two = { wire: ofRight, slice: second.slice }
         // Of a side that yields no row it only counts whether it has the key.
         return (rows.both === undefined ? rows.left === undefined : sizes[0] < sizes[1])
-          ? Stream.flatMap(Shuffle.cogroup<K, readonly [V, W]>([one, two]), ([k, [vs, ws], large]) =>
+          ? Stream.flatMap(Shuffle.cogroup<K, readonly [V, W]>([one, two]), ({ key: k, large, values: [vs, ws] }) =>
               large ? grouped(k, vs, ws, buildLeft, ofLeft) : collected(k, vs, ws, buildLeft)
             )
-          : Stream.flatMap(Shuffle.cogroup<K, readonly [W, V]>([two, one]), ([k, [ws, vs], large]) =>
+          : Stream.flatMap(Shuffle.cogroup<K, readonly [W, V]>([two, one]), ({ key: k, large, values: [ws, vs] }) =>
               large ? grouped(k, ws, vs, buildRight, ofRight) : collected(k, ws, vs, buildRight)
             )
       })
@@ -649,7 +649,7 @@ export const cogroup: {
             sources.map((source, index) => ({ wire: wireOf(sideOf(index), source), slice: source.slice }))
           ),
           // As many streams as datasets, in their order.
-          ([k, groups]) =>
+          ({ key: k, values: groups }) =>
             [k, groups.map((values) => abortOn(values, task)) as ReadonlyArray<unknown> as Groups<V, Others>] as const
         )
     })

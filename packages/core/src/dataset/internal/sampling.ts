@@ -153,15 +153,17 @@ export const sampleByKeyExact: {
         if (source === undefined) return Stream.empty
         // The values of a key twice: they are counted, then drawn from.
         const input = { wire: wireOf(side, source), slice: source.slice }
-        return Stream.flatMap(Shuffle.cogroup<K, readonly [V, V]>([input, input]), ([k, [all, values]]) =>
-          Stream.unwrap(
-            Effect.map(Stream.runCount(all), (count) => {
-              const times = draw(uniform(options.seed, stream.partition(k)), count, Math.ceil(count * part(k)))
-              return Stream.flattenIterable(
-                Stream.map(values, (value) => Array.from({ length: times() }, (): readonly [K, V] => [k, value]))
-              )
-            })
-          )
+        return Stream.flatMap(
+          Shuffle.cogroup<K, readonly [V, V]>([input, input]),
+          ({ key: k, values: [all, values] }) =>
+            Stream.unwrap(
+              Effect.map(Stream.runCount(all), (count) => {
+                const times = draw(uniform(options.seed, stream.partition(k)), count, Math.ceil(count * part(k)))
+                return Stream.flattenIterable(
+                  Stream.map(values, (value) => Array.from({ length: times() }, (): readonly [K, V] => [k, value]))
+                )
+              })
+            )
         )
       }
     })

@@ -88,7 +88,7 @@ const setOf = <A, E, R, B, E2, R2>(
               { wire: wireOf(side, first), slice: first.slice },
               { wire: wireOf(side, second), slice: second.slice }
             ]),
-            ([row, [left, right]]) =>
+            ({ key: row, values: [left, right] }) =>
               Stream.unwrap(
                 Effect.map(Effect.all([Stream.runCount(left), Stream.runCount(right)]), ([l, r]) =>
                   // Counted from the first dataset, whose type it has.

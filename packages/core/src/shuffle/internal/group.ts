@@ -9,18 +9,8 @@ import { CHUNK, layoutOf, loaded, pulling } from "./read.ts"
 import type { Rows } from "./rows.ts"
 import { type Cursor, Key, type Merge } from "./sorter.ts"
 
-/**
- * The keys with a stream of their values, which may be larger than memory. Values come in the order of the map tasks. A group that
- * is not read is skipped; one larger than memory can be read once, and has to be begun before the next is taken (others at any time).
- *
- * @category shuffling
- * @since 0.1.0
- */
-export const group = <K, V>(
-  wire: Wire<K, V>,
-  slice: Slice
-): Stream.Stream<readonly [K, Stream.Stream<V, ShuffleError>], ShuffleError, Shuffle> =>
-  Stream.map(cogroup<K, readonly [V]>([{ wire, slice }]), ([key, [values]]) => [key, values] as const)
+type Values = Stream.Stream<unknown, ShuffleError>
+
 /**
  * One of the inputs of a {@link cogroup}.
  *
@@ -33,28 +23,53 @@ export interface Input<in out K, in out V> {
 }
 
 /**
- * The keys of several inputs, partitioned alike, with a stream of the values of each, and whether they are many: the values of
- * other keys are few enough to be held. As {@link group} otherwise; the streams of a large group are read in the order of the inputs.
+ * A key of a {@link cogroup}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cogrouped<out K, out Values extends ReadonlyArray<unknown>> {
+  readonly key: K
+  /** The values of each input, in the order of the inputs. */
+  readonly values: { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }
+  /** Whether it has too many values to collect. If not, they can be read at any time, and more than once. */
+  readonly large: boolean
+}
+
+type Group<K> = Cogrouped<K, ReadonlyArray<unknown>>
+
+/**
+ * The keys with a stream of their values, which may be larger than memory. Values come in the order of the map tasks. A group that
+ * is not read is skipped; one larger than memory can be read once, and has to be begun before the next is taken (others at any time).
+ *
+ * @category shuffling
+ * @since 0.1.0
+ */
+export const group = <K, V>(
+  wire: Wire<K, V>,
+  slice: Slice
+): Stream.Stream<readonly [K, Stream.Stream<V, ShuffleError>], ShuffleError, Shuffle> =>
+  Stream.map(cogroup<K, readonly [V]>([{ wire, slice }]), ({ key, values }) => [key, values[0]] as const)
+
+/**
+ * The keys of several inputs, partitioned alike, with a stream of the values of each. As {@link group} otherwise; the streams of a
+ * large group are read in the order of the inputs.
  *
  * @category shuffling
  * @since 0.1.0
  */
 export const cogroup = <K, const Values extends ReadonlyArray<unknown>>(inputs: {
   readonly [I in keyof Values]: Input<K, Values[I]>
-}): Stream.Stream<
-  readonly [K, { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }, boolean],
-  ShuffleError,
-  Shuffle
-> => {
+}): Stream.Stream<Cogrouped<K, Values>, ShuffleError, Shuffle> => {
   const all: ReadonlyArray<Input<K, unknown>> = inputs
-  // One stream for each input, in their order: what the mapped type says.
-  type Group = readonly [K, { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }, boolean]
   return pulling(
-    Effect.map(groups(all), (next) => next as Effect.Effect<ReadonlyArray<Group> | undefined, ShuffleError>)
+    Effect.map(
+      groups(all),
+      // One stream for each input, in their order: what the mapped type says.
+      (next) => next as Effect.Effect<ReadonlyArray<Cogrouped<K, Values>> | undefined, ShuffleError>
+    )
   )
 }
-
-type Values = Stream.Stream<unknown, ShuffleError>
 
 // An array made when the stream runs. There is one for every group, so what it costs to make one counts (`Stream.suspend` keeps
 // each in a weak map).
@@ -138,7 +153,7 @@ const groupsInMemory = <K>(
   let at = 0
   return Effect.sync(() => {
     if (at >= starts.length) return undefined
-    const chunk: Array<readonly [K, ReadonlyArray<Values>, boolean]> = []
+    const chunk: Array<Group<K>> = []
     for (const stop = Math.min(starts.length, at + CHUNK); at < stop; at++) {
       const start = starts[at]
       const end = at + 1 < starts.length ? starts[at + 1] : order.length
@@ -152,7 +167,11 @@ const groupsInMemory = <K>(
         from = to
       }
       streams.push(values(wires[wires.length - 1], from, end))
-      chunk.push([keyAt(rows.blocks[rows.where[leader]], rows.offset[leader]), streams, end - start > CHUNK])
+      chunk.push({
+        key: keyAt(rows.blocks[rows.where[leader]], rows.offset[leader]),
+        values: streams,
+        large: end - start > CHUNK
+      })
     }
     return chunk
   })
@@ -160,15 +179,73 @@ const groupsInMemory = <K>(
 
 // A group too large to be gathered: its values are read from the merge itself.
 class Large {
-  readonly key: Key
-  passed = false
-  /** The inputs whose streams have begun. */
-  readonly begun = new Set<number>()
-  /** Done when the stream that reads now has ended. */
-  reading: Deferred.Deferred<void> | undefined
-  constructor(key: Key) {
+  private readonly merge: Merge
+  private readonly key: Key
+  private readonly fail: (reason: Reason) => ShuffleError
+  private passed = false
+  // The inputs whose streams have begun.
+  private readonly begun = new Set<number>()
+  // Done when the stream that reads now has ended.
+  private reading: Deferred.Deferred<void> | undefined
+
+  constructor(merge: Merge, key: Key, fail: (reason: Reason) => ShuffleError) {
+    this.merge = merge
     this.key = key
+    this.fail = fail
   }
+
+  /** The values of an input: those that were gathered, and then the rest. */
+  values(input: number, codec: Codec<unknown>, gathered: Values): Values {
+    const rest = this.rest(input, codec)
+    return Stream.unwrap(
+      Effect.gen({ self: this }, function* () {
+        if (this.passed || this.reading !== undefined || [...this.begun].some((begun) => begun >= input)) {
+          return yield* this.fail(new GroupPassed({}))
+        }
+        this.begun.add(input)
+        const done = (this.reading = yield* Deferred.make<void>())
+        yield* Effect.addFinalizer(() =>
+          Effect.suspend(() => {
+            this.reading = undefined
+            return Deferred.succeed(done, undefined)
+          })
+        )
+        return Stream.concat(gathered, pulling(Effect.succeed(Effect.mapError(rest, this.fail))))
+      })
+    )
+  }
+
+  private rest(input: number, codec: Codec<unknown>): Effect.Effect<ReadonlyArray<unknown> | undefined, Reason> {
+    const { key, merge } = this
+    const reader = new Reader(Buffer.alloc(0))
+    const some: Effect.Effect<ReadonlyArray<unknown> | undefined, Reason> = Effect.suspend(() => {
+      const items: Array<unknown> = []
+      for (let cursor = merge.current; items.length < CHUNK; cursor = merge.current) {
+        if (cursor === undefined || cursor.input > input || !key.equals(cursor)) break
+        if (cursor.input === input) {
+          reader.bytes = cursor.bytes
+          reader.position = cursor.keyEnd
+          reader.end = cursor.end
+          items.push(codec.read(reader))
+        }
+        if (!merge.step()) return Effect.andThen(merge.refill, items.length > 0 ? Effect.succeed(items) : some)
+      }
+      return Effect.succeed(items.length > 0 ? items : undefined)
+    })
+    return some
+  }
+
+  /** Moves on to the next key. */
+  readonly pass: Effect.Effect<void, Reason> = Effect.gen({ self: this }, function* () {
+    const { key, merge } = this
+    // Lets a fiber that was given the group begin with it.
+    yield* Effect.yieldNow
+    while (this.reading !== undefined) yield* Deferred.await(this.reading)
+    this.passed = true
+    while (merge.current !== undefined && key.equals(merge.current)) {
+      if (!merge.step()) yield* merge.refill
+    }
+  })
 }
 
 const groupsOnDisk = <K>(
@@ -177,70 +254,23 @@ const groupsOnDisk = <K>(
   keyAt: (bytes: Buffer, start: number) => K,
   limit: number,
   fail: (reason: Reason) => ShuffleError
-): Effect.Effect<ReadonlyArray<readonly [K, ReadonlyArray<Values>, boolean]> | undefined, Reason> => {
+): Effect.Effect<ReadonlyArray<Group<K>> | undefined, Reason> => {
   let large: Large | undefined
-
-  const live = (group: Large, input: number, gathered: Values): Values => {
-    const { value } = wires[input]
-    const reader = new Reader(Buffer.alloc(0))
-    const some: Effect.Effect<ReadonlyArray<unknown> | undefined, Reason> = Effect.suspend(() => {
-      const items: Array<unknown> = []
-      for (let cursor = merge.current; items.length < CHUNK; cursor = merge.current) {
-        if (cursor === undefined || cursor.input > input || !group.key.equals(cursor)) break
-        if (cursor.input === input) {
-          reader.bytes = cursor.bytes
-          reader.position = cursor.keyEnd
-          reader.end = cursor.end
-          items.push(value.read(reader))
-        }
-        if (!merge.step()) return Effect.andThen(merge.refill, items.length > 0 ? Effect.succeed(items) : some)
-      }
-      return Effect.succeed(items.length > 0 ? items : undefined)
-    })
-    return Stream.unwrap(
-      Effect.gen(function* () {
-        if (group.passed || group.reading !== undefined || [...group.begun].some((begun) => begun >= input)) {
-          return yield* fail(new GroupPassed({}))
-        }
-        group.begun.add(input)
-        const done = (group.reading = yield* Deferred.make<void>())
-        yield* Effect.addFinalizer(() =>
-          Effect.suspend(() => {
-            group.reading = undefined
-            return Deferred.succeed(done, undefined)
-          })
-        )
-        return Stream.concat(gathered, pulling(Effect.succeed(Effect.mapError(some, fail))))
-      })
-    )
-  }
-
-  const pass = (group: Large): Effect.Effect<void, Reason> =>
-    Effect.gen(function* () {
-      // Lets a fiber that was given the group begin with it.
-      yield* Effect.yieldNow
-      while (group.reading !== undefined) yield* Deferred.await(group.reading)
-      group.passed = true
-      while (merge.current !== undefined && group.key.equals(merge.current)) {
-        if (!merge.step()) yield* merge.refill
-      }
-    })
-
   return Effect.gen(function* () {
     if (large !== undefined) {
-      yield* pass(large)
+      yield* large.pass
       large = undefined
     }
-    const chunk: Array<readonly [K, ReadonlyArray<Values>, boolean]> = []
+    const chunk: Array<Group<K>> = []
     let total = 0
     while (merge.current !== undefined && chunk.length < CHUNK && total < limit) {
-      const key = new Key(merge.current)
-      const k = keyAt(merge.current.bytes, merge.current.start)
+      const at = new Key(merge.current)
+      const key = keyAt(merge.current.bytes, merge.current.start)
       const writers = wires.map(() => new Writer(64))
       const counts = wires.map(() => 0)
       let bytes = 0
       let last = 0
-      while (merge.current !== undefined && bytes < limit && key.equals(merge.current)) {
+      while (merge.current !== undefined && bytes < limit && at.equals(merge.current)) {
         const cursor: Cursor = merge.current
         last = cursor.input
         writers[last].copy(cursor.bytes, cursor.keyEnd, cursor.end)
@@ -250,12 +280,16 @@ const groupsOnDisk = <K>(
       }
       const gathered = wires.map(({ value }, input) => decoded(value, writers[input].take(), counts[input]))
       total += bytes
-      if (merge.current !== undefined && key.equals(merge.current)) {
-        const group = (large = new Large(key))
-        chunk.push([k, gathered.map((values, input) => (input < last ? values : live(group, input, values))), true])
-        break
+      if (merge.current === undefined || !at.equals(merge.current)) {
+        chunk.push({ key, values: gathered, large: false })
+        continue
       }
-      chunk.push([k, gathered, false])
+      const rest = (large = new Large(merge, at, fail))
+      const values = gathered.map((values, input) =>
+        input < last ? values : rest.values(input, wires[input].value, values)
+      )
+      chunk.push({ key, values, large: true })
+      break
     }
     return chunk.length === 0 ? undefined : chunk
   })
