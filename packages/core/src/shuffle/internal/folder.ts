@@ -73,7 +73,7 @@ export const makeFolder = Effect.fnUntraced(function* (parent: string = os.tmpdi
         fs.mkdirSync(own, { mode: 0o700 })
         fs.writeFileSync(owner, JSON.stringify(self), { flag: "wx", mode: 0o600 })
       },
-      catch: (error) => reason(own, error as NodeJS.ErrnoException)
+      catch: (error) => reason(own, error)
     }),
     () => Effect.sync(() => fs.rmSync(own, { recursive: true, force: true }))
   )

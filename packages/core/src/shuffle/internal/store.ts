@@ -8,8 +8,15 @@ import type { Source, SpillFile, Store } from "./model.ts"
 // Files that take a quarter of the memory there is are most likely still in the page cache.
 const CACHED = Math.min(os.totalmem(), process.constrainedMemory() || Infinity) / 4
 
+// A file in memory.
+interface Held {
+  readonly shuffle: string
+  readonly parts: Array<Uint8Array>
+  length: number
+}
+
 export const memory = (compression: "auto" | "zstd" | "none"): Store => {
-  const files = new Map<string, { readonly shuffle: string; readonly parts: Array<Uint8Array>; length: number }>()
+  const files = new Map<string, Held>()
   const source = (name: string): Source => ({
     file: name,
     read: (offset, length) => {
@@ -35,7 +42,7 @@ export const memory = (compression: "auto" | "zstd" | "none"): Store => {
       let kept = false
       return Effect.acquireRelease(
         Effect.sync((): SpillFile => {
-          const entry = { shuffle, parts: [] as Array<Uint8Array>, length: 0 }
+          const entry: Held = { shuffle, parts: [], length: 0 }
           files.set(file, entry)
           return {
             ...source(file),
@@ -65,15 +72,16 @@ export const memory = (compression: "auto" | "zstd" | "none"): Store => {
 }
 
 /** What a call of the system failed for. */
-export const reason = (file: string, error: NodeJS.ErrnoException): Reason => {
-  switch (error.code) {
+export const reason = (file: string, error: unknown): Reason => {
+  const detail = error instanceof Error ? error.message : String(error)
+  switch (error instanceof Error && "code" in error ? error.code : undefined) {
     case "ENOSPC":
     case "EDQUOT":
-      return new NoSpace({ file, detail: error.message })
+      return new NoSpace({ file, detail })
     case "ENOENT":
       return new Missing({ file })
     default:
-      return new Unavailable({ file, detail: error.message })
+      return new Unavailable({ file, detail })
   }
 }
 
@@ -123,7 +131,7 @@ const readAll = (
         ? call<number>(file, (resume) => fs.read(fd, bytes, done, length - done, offset + done, resume))
         : Effect.try({
             try: () => fs.readSync(fd, bytes, done, length - done, offset + done),
-            catch: (error) => reason(file, error as NodeJS.ErrnoException)
+            catch: (error) => reason(file, error)
           })
     return Effect.flatMap(read, (count) =>
       count === 0
@@ -146,7 +154,7 @@ export const disk = (directory: string, compression: "auto" | "zstd" | "none"): 
     Effect.acquireRelease(
       Effect.try({
         try: () => fs.openSync(file, flags, 0o600),
-        catch: (error) => reason(file, error as NodeJS.ErrnoException)
+        catch: (error) => reason(file, error)
       }),
       close
     )
@@ -158,7 +166,7 @@ export const disk = (directory: string, compression: "auto" | "zstd" | "none"): 
       let length = 0
       yield* Effect.try({
         try: () => fs.mkdirSync(folder, { recursive: true, mode: 0o700 }),
-        catch: (error) => reason(file, error as NodeJS.ErrnoException)
+        catch: (error) => reason(file, error)
       })
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {

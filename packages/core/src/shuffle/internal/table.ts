@@ -153,7 +153,7 @@ export class Table<K, V, C> {
     const { scratch } = this
     scratch.position = 0
     scratch.depth = 0
-    this.aggregator.codec.write(value as C, scratch)
+    this.aggregator.codec.write(value, scratch)
     return 2 * scratch.position + 32
   }
 
