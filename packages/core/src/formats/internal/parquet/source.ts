@@ -1,0 +1,294 @@
+/** Parquet files as sources of batches and of rows: their splits, what is read of each, and rows that a schema does not allow. */
+import type * as Arrow from "apache-arrow"
+import { Effect, Schema, Stream } from "effect"
+import type { Problem } from "../../../codec/internal/checks.ts"
+import { type FormatError, InvalidRow, SchemaMismatch } from "../../../storage/FormatError.ts"
+import { Storage } from "../../../storage/Storage.ts"
+import type { ColumnCondition } from "../../../task/Condition.ts"
+import type { FilePart, PartitionedReadOptions, Source, Split } from "../../../task/Format.ts"
+import * as Origin from "../../../task/Origin.ts"
+import * as TaskContext from "../../../task/TaskContext.ts"
+import { detail, fingerprint, toResolved } from "../files.ts"
+import { type Folders, foldersOf } from "../folders.ts"
+import { expand, fail, storageFailed } from "../inputs.ts"
+import { badOnInvalidRow } from "../rows.ts"
+import { pack, type Unit } from "../splits.ts"
+import { compileRows, describe, keepsValues, type RowReader } from "./arrowRows.ts"
+import { format, open, type OpenFile, unreadable } from "./file.ts"
+import * as Footer from "./footer.ts"
+import { assemble, batchesOf } from "./read.ts"
+import { type Libraries, load } from "./wasm.ts"
+import { compileWhere } from "./where.ts"
+
+const unitsOf = Effect.fnUntraced(function* (
+  file: OpenFile,
+  columns: ReadonlyArray<string> | undefined,
+  mayMatch: (group: Footer.RowGroup) => boolean
+) {
+  const storage = yield* Storage
+  const { path } = file.status
+  const blocks = yield* Effect.mapError(storage.blocks(path), storageFailed(format, path))
+  const wanted = columns === undefined ? undefined : new Set(columns)
+  return file.footer.rowGroups.flatMap((group, rowGroup): ReadonlyArray<Unit> => {
+    if (group.rows === 0 || !mayMatch(group)) return []
+    // What will be read, not what is there: a split of few columns spans more row groups.
+    const length = Footer.rangesOf(group, wanted).reduce((sum, range) => sum + range.length, 0)
+    return [{ file: file.status, offset: group.offset, length, rowGroup, rows: group.rows, blocks }]
+  })
+})
+
+const makeSource = <A>(options: {
+  readonly paths: ReadonlyArray<string>
+  readonly detail: string
+  readonly columns: ReadonlyArray<string> | undefined
+  readonly invalid?: Problem
+  readonly project: (columns: ReadonlyArray<string>) => Source<A>
+  readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
+  /** What rows have to meet, on columns whose values are the file's own. */
+  readonly where?: ReadonlyArray<ColumnCondition> | undefined
+  /** Which row groups may have such rows. */
+  readonly mayMatch?: ((libraries: Libraries, file: OpenFile) => (group: Footer.RowGroup) => boolean) | undefined
+  /** The columns that are in the paths. */
+  readonly folders?: Folders<A> | undefined
+  readonly rowsOf?: (element: A) => number
+  /** The element that has the columns, for files without rows; a row has none, its schema has them. */
+  readonly empty?: (libraries: Libraries, file: OpenFile) => A
+  readonly read: (
+    libraries: Libraries,
+    files: ReadonlyArray<OpenFile>
+  ) => Effect.Effect<
+    (file: OpenFile, part: FilePart) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>,
+    FormatError
+  >
+}): Source<A> => ({
+  name: format,
+  detail: options.detail,
+  partitions: undefined,
+  columns: options.columns,
+  invalid: options.invalid,
+  project: options.project,
+  ...(options.restrict === undefined ? {} : { restrict: options.restrict, restricted: options.where }),
+  resolve: Effect.fn("Parquet.resolve")(function* (split) {
+    const libraries = yield* load
+    const { folders } = options
+    const found = yield* expand(format, options.paths)
+    const statuses = folders === undefined ? found : yield* folders.select(found)
+    const opened = yield* Effect.forEach(statuses, (status) => open(libraries, status), { concurrency: 16 })
+    // A writer of batches that was given none knows no columns.
+    const some = opened.filter((file) => file.footer.rows > 0 || file.schema.fields.length > 0)
+    const files = some.length === 0 ? opened : some
+    for (const file of files) {
+      const error = unreadable(file, options.columns)
+      if (error !== undefined) return yield* error
+    }
+    const read = yield* options.read(libraries, files)
+    const units = yield* Effect.forEach(
+      files,
+      (file) => unitsOf(file, options.columns, options.mayMatch?.(libraries, file) ?? (() => true)),
+      {
+        concurrency: 16
+      }
+    )
+    const groups = files.reduce((sum, file) => sum + file.footer.rowGroups.length, 0)
+    const first = files[0]
+    if (units.every((some) => some.length === 0) && options.empty !== undefined && first?.schema.fields.length) {
+      return { splits: [emptySplit(files, options.empty(libraries, first), options.rowsOf)] }
+    }
+    const byPath = new Map(files.map((file) => [file.status.path, file]))
+    const resolved = toResolved(
+      pack(units.flat(), split),
+      (part) => {
+        const file = byPath.get(part.path)
+        if (file === undefined) return Stream.empty
+        const rows = read(file, part)
+        return folders === undefined ? rows : Stream.map(rows, (array) => folders.complete(part.path, array))
+      },
+      options.rowsOf
+    )
+    const selected = folders?.note()
+    const notes = [
+      ...(options.where === undefined ? [] : [`${units.flat().length} of ${groups} row groups`]),
+      ...(selected === undefined ? [] : [selected])
+    ]
+    return notes.length === 0 ? resolved : { ...resolved, note: notes.join(" in ") }
+  })
+})
+
+/** A split of no rows: its element tells those who write it on which columns there are. */
+const emptySplit = <A>(
+  files: ReadonlyArray<OpenFile>,
+  element: A,
+  rowsOf: ((element: A) => number) | undefined
+): Split<A> => ({
+  id: fingerprint(files.map(({ status: { length, modified, path } }) => [path, length, modified])),
+  label: "empty",
+  parts: [],
+  bytes: 0,
+  rows: 0,
+  hosts: [],
+  ...(rowsOf === undefined ? {} : { rowsOf }),
+  read: Stream.succeed(element)
+})
+
+const isVector = (arrow: typeof Arrow, type: Arrow.DataType | undefined): boolean => {
+  if (!(type instanceof arrow.List || type instanceof arrow.FixedSizeList)) return false
+  const element: unknown = type.children[0]?.type
+  return element instanceof arrow.Float && element.precision !== arrow.Precision.HALF
+}
+
+interface BatchSelection {
+  readonly columns?: ReadonlyArray<string> | undefined
+  readonly vectors?: ReadonlyArray<string> | undefined
+}
+
+export const batchSource = (
+  paths: ReadonlyArray<string>,
+  options: BatchSelection | undefined
+): Source<Arrow.RecordBatch> => {
+  const columns = options?.columns
+  return makeSource({
+    paths,
+    detail: detail(paths, { batches: true, columns }),
+    columns,
+    project: (columns) => batchSource(paths, { ...options, columns }),
+    rowsOf: (batch) => batch.numRows,
+    empty: (libraries, file) => {
+      const { arrow } = libraries
+      const asked = columns === undefined ? undefined : new Set(columns)
+      const fields = file.schema.fields.filter((field) => asked === undefined || asked.has(field.name))
+      const data = new Map(fields.map(({ name, type }) => [name, arrow.makeBuilder({ type }).finish().flush()]))
+      return assemble(libraries, file, fields, 0, (name) => data.get(name))
+    },
+    read: Effect.fnUntraced(function* (libraries, files) {
+      for (const { schema, status } of files) {
+        const mismatch = (column: string, expected: string, found?: string) =>
+          fail(format, status.path, new SchemaMismatch({ column, expected, found, available: describe(schema) }))
+        const missing = columns?.find((name) => !schema.fields.some((field) => field.name === name))
+        if (missing !== undefined) return yield* mismatch(missing, "a column")
+        for (const name of options?.vectors ?? []) {
+          const type = schema.fields.find((field) => field.name === name)?.type
+          if (!isVector(libraries.arrow, type)) {
+            return yield* mismatch(name, "a list of float or double", type === undefined ? undefined : String(type))
+          }
+        }
+      }
+      return (file: OpenFile, part: FilePart) => batchesOf(libraries, file, part, columns, false)
+    })
+  })
+}
+
+interface RowOptions<in out A> extends PartitionedReadOptions<A> {
+  readonly onInvalidRow?: "fail" | "deadLetter" | undefined
+}
+
+export const rowSource = <const Fields extends Schema.Struct.Fields>(
+  paths: ReadonlyArray<string>,
+  schema: Schema.Struct<Fields>,
+  columns: ReadonlyArray<string>,
+  options: RowOptions<Schema.Struct<Fields>["Type"]> | undefined,
+  where: ReadonlyArray<ColumnCondition> | undefined
+): Source<Schema.Struct<Fields>["Type"]> => {
+  type A = Schema.Struct<Fields>["Type"]
+  const names: ReadonlyArray<string> = options?.partitionColumns ?? []
+  const folders = foldersOf<A>(format, schema, { names, columns, where })
+  // Without the columns of the folders a row is not yet an `A`; `folders` completes it.
+  const own = folders === undefined ? schema : (folders.others as typeof schema)
+  const only = new Set(columns.filter((name) => !names.includes(name)))
+  // A column that the schema makes something else of says nothing of the values that are compared.
+  const kept = where?.filter(({ column }) => !names.includes(column) && keepsValues(schema, column))
+  return makeSource<A>({
+    paths,
+    detail: detail(paths, {
+      columns,
+      schema: fingerprint(Schema.toRepresentation(schema)),
+      onInvalidRow: options?.onInvalidRow,
+      partitionColumns: options?.partitionColumns
+    }),
+    columns,
+    invalid: badOnInvalidRow(options?.onInvalidRow),
+    folders,
+    project: (columns) => rowSource(paths, schema, columns, options, where),
+    restrict: (more) => rowSource(paths, schema, columns, options, [...(where ?? []), ...more]),
+    where: kept,
+    mayMatch: (libraries, { footer, schema: file }) => compileWhere(libraries, footer, file, own, kept ?? []),
+    read: Effect.fnUntraced(function* (libraries, files) {
+      const readers = new Map<OpenFile, RowReader<A>>()
+      for (const file of files) {
+        const reader = compileRows(own, file.schema, only)
+        if (reader instanceof SchemaMismatch) return yield* fail(format, file.status.path, reader)
+        readers.set(file, reader)
+      }
+      return (file: OpenFile, part: FilePart) => {
+        const reader = readers.get(file)
+        return reader === undefined
+          ? Stream.empty
+          : batchesOf(libraries, file, part, reader.columns, true).pipe(
+              Stream.flattenIterable,
+              Stream.rechunk(1),
+              Stream.flatMap((batch) => rowsOfBatch(reader, batch, options?.onInvalidRow ?? "fail"))
+            )
+      }
+    })
+  })
+}
+
+const starts = (rows: number, step: number): ReadonlyArray<number> =>
+  Array.from({ length: Math.ceil(rows / step) }, (_, i) => i * step)
+
+// Rows that live together: few enough to die young, enough to make the work for an array small.
+const chunkRows = 8192
+
+const rowsOfBatch = <A>(
+  reader: RowReader<A>,
+  batch: Arrow.RecordBatch,
+  onInvalidRow: "fail" | "deadLetter"
+): Stream.Stream<ReadonlyArray<A>, FormatError> =>
+  Stream.suspend(() => {
+    const read = reader.open(batch)
+    return Stream.mapEffect(Stream.fromIterable(starts(batch.numRows, chunkRows)).pipe(Stream.rechunk(1)), (from) =>
+      toRows(read, batch, from, onInvalidRow)
+    )
+  })
+
+const toRows = Effect.fnUntraced(function* <A>(
+  read: ReturnType<RowReader<A>["open"]>,
+  batch: Arrow.RecordBatch,
+  from: number,
+  onInvalidRow: "fail" | "deadLetter"
+) {
+  const to = Math.min(batch.numRows, from + chunkRows)
+  const bad: Array<readonly [index: number, detail: string]> = []
+  const rows = read(from, to, (index, detail) => {
+    bad.push([index, detail])
+  })
+  const its = Origin.of(batch)
+  const path = its?.path ?? ""
+  const batchRow = its?.firstRow ?? 0
+  const origin = its === undefined ? undefined : { ...its, firstRow: batchRow + from }
+  const first = bad[0]
+  if (first === undefined) return Origin.attach(rows, origin)
+  const context = yield* TaskContext.Current
+  if (onInvalidRow === "fail" || context === undefined) {
+    return yield* fail(
+      format,
+      path,
+      new InvalidRow({
+        ...(origin?.rowGroup === undefined ? {} : { rowGroup: origin.rowGroup }),
+        row: batchRow + first[0],
+        detail: first[1]
+      })
+    )
+  }
+  for (const [index, reason] of bad) {
+    yield* context.deadLetter({
+      path,
+      rowGroup: origin?.rowGroup,
+      row: batchRow + index,
+      reason,
+      value: String(batch.get(index))
+    })
+  }
+  const dropped = new Set(bad.map(([index]) => index))
+  const kept = Int32Array.from({ length: to - from }, (_, i) => i).filter((i) => !dropped.has(from + i))
+  return Origin.attach(rows, origin === undefined ? undefined : { ...origin, kept })
+})
