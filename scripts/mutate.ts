@@ -31,6 +31,7 @@ const modules = [
   "engine/internal/stages",
   "formats/internal/text/lines",
   "formats/internal/parquet/footer",
+  "formats/internal/parquet/plan",
   "formats/internal/parquet/where",
   "formats/internal/splits",
   "plan/internal/adaptive",

@@ -238,37 +238,9 @@ export interface Range {
   readonly length: number
 }
 
-// Reading on over a gap this small is cheaper than asking twice.
-const maxGap = 1024 * 1024
-
-/** The reads that bring the wanted columns of a row group. */
-export const rangesOf = (group: RowGroup, columns: ReadonlySet<string> | undefined): ReadonlyArray<Range> => {
-  const wanted = group.columns
-    .filter((column) => columns === undefined || columns.has(column.path[0] ?? ""))
-    .toSorted((a, b) => a.offset - b.offset)
-  const ranges: Array<Range> = []
-  for (const column of wanted) {
-    const last = ranges[ranges.length - 1]
-    const end = column.offset + column.length
-    if (last !== undefined && column.offset - (last.offset + last.length) <= maxGap) {
-      ranges[ranges.length - 1] = { offset: last.offset, length: Math.max(last.length, end - last.offset) }
-    } else {
-      ranges.push({ offset: column.offset, length: column.length })
-    }
-  }
-  return ranges
-}
-
 /** Whether a column has more or less than one value a row. */
 export const isRepeated = ({ schema }: Footer, { path }: ColumnChunk): boolean =>
   schema.leaves.some((leaf) => leaf.path === path && leaf.repeated)
-
-/** Bytes of the pages of the wanted columns of a row group before compression. */
-export const plainLength = (group: RowGroup, columns: ReadonlySet<string> | undefined): number =>
-  group.columns.reduce(
-    (sum, column) => (columns === undefined || columns.has(column.path[0] ?? "") ? sum + column.plainLength : sum),
-    1
-  )
 
 const shifted = (fields: Thrift.Struct, id: number, by: (offset: number) => number) => {
   const offset = Thrift.int(fields, id)
@@ -398,7 +370,7 @@ export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMess
 }
 
 /**
- * A file of one row group, from the bytes that {@link rangesOf} named: its pieces in order. `lengths` are those of the column
+ * A file of one row group, from its `ranges` of another and their bytes. `lengths` are those of the column
  * chunks, as their pages have it.
  */
 export const rowGroupFile = (

@@ -3,20 +3,16 @@
  */
 import type * as Arrow from "apache-arrow"
 import { Effect, Option, Stream } from "effect"
-import { Corrupt, type FormatError } from "../../../storage/FormatError.ts"
+import type { FormatError } from "../../../storage/FormatError.ts"
 import { Storage } from "../../../storage/Storage.ts"
 import type { FilePart } from "../../../task/Format.ts"
 import * as Origin from "../../../task/Origin.ts"
-import { fail, storageFailed } from "../inputs.ts"
+import { storageFailed } from "../inputs.ts"
 import { corrupt, format, type OpenFile, projected } from "./file.ts"
 import * as Footer from "./footer.ts"
+import * as Plan from "./plan.ts"
 import * as Vectors from "./vectors.ts"
 import type { Libraries } from "./wasm.ts"
-
-// A row group is one batch, but for those larger than this: pages before compression, which for plain encoded numbers is
-// what they take in memory. These are decoded in slices.
-const wholeBytes = 96 * 1024 * 1024
-const sliceBytes = 64 * 1024 * 1024
 
 // The input of the decoder, put together here again and again while it is small: new memory costs more than the copy.
 const maxScratch = 64 * 1024 * 1024
@@ -33,112 +29,155 @@ const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
   return scratch.subarray(0, length)
 }
 
-// Rows of the first slice of a row group that is read as rows: those who take a few wait for no more, and it shows how much
-// memory the others take.
-const firstRows = 8192
+/** Asks for the ranges of a row group, and cuts what comes into its column chunks. */
+const fetchChunks = Effect.fnUntraced(function* (path: string, ranges: ReadonlyArray<Plan.PlannedRange>) {
+  const storage = yield* Storage
+  const pieces = yield* Effect.forEach(
+    ranges,
+    (range) =>
+      Effect.map(storage.readRange(path, range.offset, range.length), (bytes) =>
+        range.chunks.map(({ at, column }) => [column, bytes.subarray(at, at + column.length)] as const)
+      ),
+    { concurrency: 4 }
+  ).pipe(Effect.mapError(storageFailed(format, path)))
+  const chunks: Chunks = new Map(pieces.flat())
+  return chunks
+})
 
-/**
- * The batches of a row group: those of each call of the decoder together, the rows of one with those before it. With `probe` the
- * first has only a few rows.
- */
+type Chunks = Map<Footer.ColumnChunk, Uint8Array>
+
+type NextVectors = (rows: number) => Arrow.Data | undefined
+
+/** Decodes a row group slice by slice, and lets go of its bytes with the last. */
+class RowGroupDecoder {
+  private readonly libraries: Libraries
+  private readonly file: OpenFile
+  private readonly plan: Plan.RowGroupPlan
+  private readonly fields: ReadonlyArray<Arrow.Field>
+  private readonly chunks: Chunks
+  private slices: ReadonlyArray<Plan.Slice>
+  private vectors: ReadonlyMap<string, NextVectors>
+  // The other columns of a row group that is read in slices, where they fit: the decoder starts from the top for each slice.
+  private others: Arrow.RecordBatch | undefined
+
+  constructor(
+    libraries: Libraries,
+    file: OpenFile,
+    plan: Plan.RowGroupPlan,
+    fields: ReadonlyArray<Arrow.Field>,
+    chunks: Chunks
+  ) {
+    this.libraries = libraries
+    this.file = file
+    this.plan = plan
+    this.fields = fields
+    this.chunks = chunks
+    this.slices = plan.slices
+    const [first] = plan.slices
+    this.vectors = vectorDecoders(libraries, file, plan.group, fields, chunks, first?.rows ?? 0)
+    if (first?.short === false && plan.slices.length > 1) {
+      const names = this.without(this.vectors)
+      if (names.size > 0 && Plan.fitsWhole(plan.group, names, Plan.limits)) this.others = this.decodeWhole(names)
+    }
+  }
+
+  /** Whether there is another slice. */
+  get more(): boolean {
+    return this.slices.length > 0
+  }
+
+  next(): Arrow.RecordBatch {
+    const [slice, ...later] = this.slices
+    if (slice === undefined) throw new Error(`row group ${this.plan.index} has no more slices`)
+    this.slices = later
+    const { rows } = slice
+    const found = new Map<string, Arrow.Data>()
+    for (const [name, next] of this.vectors) {
+      const data = next(rows)
+      if (data !== undefined) found.set(name, data)
+    }
+    const rest = this.decodeRest(found, slice)
+    if (slice.short && rest !== undefined) {
+      this.slices = Plan.slicesAfter(this.plan.group, slice, rest.data.byteLength, Plan.limits)
+    }
+    if (!this.more) this.free()
+    const batch =
+      found.size === 0 && rest !== undefined
+        ? rest
+        : assemble(
+            this.libraries,
+            this.file,
+            this.fields,
+            rows,
+            (name) => found.get(name) ?? rest?.getChild(name)?.data[0]
+          )
+    if (batch.numRows !== rows) throw new Error(`row group ${this.plan.index} has ${batch.numRows} rows, not ${rows}`)
+    return batch
+  }
+
+  /** The columns of a slice that were not found yet: out of those that were decoded for all slices, else by the decoder. */
+  private decodeRest(found: Map<string, Arrow.Data>, slice: Plan.Slice): Arrow.RecordBatch | undefined {
+    const missing = this.without(found)
+    if (missing.size === 0) return undefined
+    if (this.others === undefined) {
+      try {
+        return this.decode(missing, slice)
+      } catch (error) {
+        // Some encodings cannot be read from the middle on, which says nothing of the file.
+        if (slice.firstRow === 0) throw error
+        this.others = this.decodeWhole(this.without(this.vectors))
+      }
+    }
+    for (const name of missing) {
+      const data = this.others.getChild(name)?.data[0]?.slice(slice.firstRow, slice.rows)
+      if (data !== undefined) found.set(name, data)
+    }
+    const left = this.without(found)
+    // A vector that turned out to be none.
+    return left.size === 0 ? undefined : this.decode(left, slice)
+  }
+
+  private without(found: ReadonlyMap<string, unknown>): ReadonlySet<string> {
+    return new Set(this.fields.map(({ name }) => name).filter((name) => !found.has(name)))
+  }
+
+  private decodeWhole(names: ReadonlySet<string>): Arrow.RecordBatch {
+    return this.decode(names, { firstRow: 0, rows: this.plan.group.rows, short: false })
+  }
+
+  private decode(names: ReadonlySet<string>, slice: Plan.Slice): Arrow.RecordBatch {
+    return decode(this.libraries, this.file, this.plan, names, this.chunks, slice)
+  }
+
+  // The stream keeps this decoder until the last batch is done with.
+  private free(): void {
+    this.chunks.clear()
+    this.vectors = new Map()
+    this.others = undefined
+  }
+}
+
 const readRowGroup = Effect.fnUntraced(function* (
   libraries: Libraries,
   file: OpenFile,
-  index: number,
-  columns: ReadonlyArray<string> | undefined,
-  probe: boolean
+  plan: Plan.RowGroupPlan,
+  fields: ReadonlyArray<Arrow.Field>
 ) {
-  const storage = yield* Storage
   const { path } = file.status
-  const group = file.footer.rowGroups[index]
-  if (group === undefined)
-    return yield* fail(format, path, new Corrupt({ detail: `has no row group ${index} any more` }))
-  const asked = columns === undefined ? undefined : new Set(columns)
-  const fields = file.schema.fields.filter((field) => asked === undefined || asked.has(field.name))
-  const wanted = new Set(fields.map((field) => field.name))
-  const ranges = Footer.rangesOf(group, wanted)
-  let pieces = yield* Effect.forEach(
-    ranges,
-    (range) => Effect.mapError(storage.readRange(path, range.offset, range.length), storageFailed(format, path)),
-    { concurrency: 4 }
-  )
-  const bytes = Footer.plainLength(group, wanted)
-  let step = Math.max(1, Math.ceil(group.rows / (bytes > wholeBytes ? Math.ceil(bytes / sliceBytes) : 1)))
-  // Vectors of a row group lie in one piece, whatever is read of them.
-  const first =
-    probe && group.rows > 2 * firstRows && !fields.some((field) => file.vectors.has(field.name)) ? firstRows : step
-
-  let decoders: ReadonlyMap<string, (rows: number) => Arrow.Data | undefined> | undefined
-  // The other columns of a row group that is read in slices, where they fit: the decoder starts anew for each slice.
-  let others: Arrow.RecordBatch | undefined
-
-  const decodeRest = (names: ReadonlySet<string>, slice: Slice): Arrow.RecordBatch | undefined => {
-    try {
-      return decode(libraries, file, index, names, ranges, pieces, slice)
-    } catch (error) {
-      // Some encodings cannot be read from the middle on, which says nothing of the file.
-      if (slice.firstRow === 0) throw error
-      const all = { rows: group.rows, firstRow: 0 }
-      const batch = decode(libraries, file, index, new Set([...wanted].filter(isOther)), ranges, pieces, all)
-      others = batch
-      return undefined
-    }
-  }
-  const isOther = (name: string): boolean => decoders?.has(name) !== true
-
-  const slice = (firstRow: number): Effect.Effect<ReadonlyArray<Arrow.RecordBatch>, FormatError> =>
+  const chunks = yield* fetchChunks(path, plan.ranges)
+  const decoder = yield* Effect.try({
+    try: () => new RowGroupDecoder(libraries, file, plan, fields, chunks),
+    catch: corrupt(path)
+  })
+  return Stream.paginate(0, (firstRow) =>
     Effect.try({
       try: () => {
-        const rows = firstRow === 0 ? Math.min(first, group.rows) : Math.min(step, group.rows - firstRow)
-        if (decoders === undefined) {
-          decoders = vectorDecoders(libraries, file, group, fields, ranges, pieces, step)
-          const names = new Set([...wanted].filter(isOther))
-          if (first === step && rows < group.rows && names.size > 0 && Footer.plainLength(group, names) <= wholeBytes) {
-            others = decode(libraries, file, index, names, ranges, pieces, { rows: group.rows, firstRow })
-          }
-        }
-        const found = new Map<string, Arrow.Data>()
-        for (const { name } of fields) {
-          const data = decoders.get(name)?.(rows)
-          if (data !== undefined) found.set(name, data)
-        }
-        const missing = new Set([...wanted].filter((name) => !found.has(name)))
-        const short = first < step && firstRow === 0
-        let rest =
-          missing.size === 0 || others !== undefined ? undefined : decodeRest(missing, { rows, firstRow, short })
-        if (others !== undefined) {
-          for (const name of missing) {
-            const data = others.getChild(name)?.data[0]?.slice(firstRow, rows)
-            if (data !== undefined) found.set(name, data)
-          }
-          const left = new Set([...wanted].filter((name) => !found.has(name)))
-          // A vector that turned out to be none.
-          rest = left.size === 0 ? undefined : decode(libraries, file, index, left, ranges, pieces, { rows, firstRow })
-        }
-        if (short && rest !== undefined) {
-          const perRow = rest.data.byteLength / rows
-          const more = perRow * (group.rows - rows)
-          step = more > wholeBytes ? Math.max(firstRows, Math.ceil(sliceBytes / perRow)) : group.rows
-        }
-        // The stream keeps this function until the last batch is done with.
-        if (firstRow + rows === group.rows) {
-          pieces = []
-          decoders = undefined
-          others = undefined
-        }
-        const batch =
-          found.size === 0 && rest !== undefined
-            ? rest
-            : assemble(libraries, file, fields, rows, (name) => found.get(name) ?? rest?.getChild(name)?.data[0])
-        if (batch.numRows !== rows) throw new Error(`row group ${index} has ${batch.numRows} rows, not ${rows}`)
-        return [Origin.attach(batch, { path, rowGroup: index, firstRow, kept: undefined })]
+        const batch = decoder.next()
+        const next = decoder.more ? Option.some(firstRow + batch.numRows) : Option.none<number>()
+        const origin = { path, rowGroup: plan.index, firstRow, kept: undefined }
+        return [[[Origin.attach(batch, origin)]], next] as const
       },
       catch: corrupt(path)
-    })
-  return Stream.paginate(0, (firstRow) =>
-    Effect.map(slice(firstRow), (batches) => {
-      const next = batches.reduce((row, batch) => row + batch.numRows, firstRow)
-      return [[batches], next < group.rows ? Option.some(next) : Option.none()] as const
     })
   )
 })
@@ -149,19 +188,17 @@ const vectorDecoders = (
   file: OpenFile,
   group: Footer.RowGroup,
   fields: ReadonlyArray<Arrow.Field>,
-  ranges: ReadonlyArray<Footer.Range>,
-  pieces: ReadonlyArray<Uint8Array>,
+  chunks: Chunks,
   step: number
-): ReadonlyMap<string, (rows: number) => Arrow.Data | undefined> => {
-  const decoders = new Map<string, (rows: number) => Arrow.Data | undefined>()
+): ReadonlyMap<string, NextVectors> => {
+  const decoders = new Map<string, NextVectors>()
   for (const { name, type } of fields) {
     const shape = file.vectors.get(name)
     const column = group.columns.find((column) => column.path[0] === name)
     if (shape === undefined || column === undefined || !arrow.DataType.isList(type)) continue
     const item = type.children[0]?.type
     if (item === undefined || !arrow.DataType.isFloat(item)) continue
-    const chunk = Vectors.chunkOf(column, ranges, pieces)
-    const decoder = Vectors.makeVectorDecoder(chunk, column, shape, group.rows, step)
+    const decoder = Vectors.makeVectorDecoder(chunkOf(chunks, column), column, shape, group.rows, step)
     if (decoder === undefined) continue
     decoders.set(name, (rows) => {
       const vectors = decoder.next(rows)
@@ -174,33 +211,30 @@ const vectorDecoders = (
   return decoders
 }
 
-interface Slice {
-  readonly rows: number
-  readonly firstRow: number
-  /** Whether only the pages are looked at that the slice has its rows in. */
-  readonly short?: boolean
+const chunkOf = (chunks: Chunks, column: Footer.ColumnChunk): Uint8Array => {
+  const chunk = chunks.get(column)
+  if (chunk === undefined) throw new Error(`column "${column.path.join(".")}" was not read`)
+  return chunk
 }
 
 const decode = (
   libraries: Libraries,
   file: OpenFile,
-  index: number,
+  { group, index }: Plan.RowGroupPlan,
   names: ReadonlySet<string>,
-  read: ReadonlyArray<Footer.Range>,
-  bytes: ReadonlyArray<Uint8Array>,
-  { firstRow, rows, short = false }: Slice
+  chunks: Chunks,
+  { firstRow, rows, short }: Plan.Slice
 ): Arrow.RecordBatch => {
+  const columns = group.columns.filter((column) => names.has(column.path[0] ?? ""))
+  const pieces = columns.map((column) => {
+    const chunk = chunkOf(chunks, column)
+    // In lists a row has any number of values.
+    const enough = short && !Footer.isRepeated(file.footer, column) ? rows : undefined
+    return chunk.subarray(0, Vectors.verify(chunk, column, true, enough))
+  })
+  const lengths = pieces.map((piece) => piece.length)
+  const ranges = pieces.map(({ length }, i) => ({ offset: columns[i]?.offset ?? 0, length }))
   const footer = projected(libraries, file, names)
-  const columns = (footer.rowGroups[index]?.columns ?? []).filter((column) => names.has(column.path[0] ?? ""))
-  const chunks = columns.map((column) => Vectors.chunkOf(column, read, bytes))
-  // In lists a row has any number of values.
-  const enough = (column: Footer.ColumnChunk): number | undefined =>
-    short && !Footer.isRepeated(file.footer, column) ? rows : undefined
-  const lengths = columns.map((column, i) =>
-    Vectors.verify(chunks[i] ?? new Uint8Array(0), column, firstRow === 0 || !short, enough(column))
-  )
-  const ranges = columns.map(({ offset }, i) => ({ offset, length: lengths[i] ?? 0 }))
-  const pieces = chunks.map((chunk, i) => chunk.subarray(0, lengths[i]))
   const input = joined(Footer.rowGroupFile(footer, index, ranges, pieces, lengths))
   // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.
   const options = { batchSize: rows, limit: rows, offset: firstRow }
@@ -227,6 +261,7 @@ export const assemble = (
   return new arrow.RecordBatch(schema, arrow.makeData({ type, length, nullCount: 0, children }))
 }
 
+/** The batches of some row groups. With `probe` the first of each has only a few rows. */
 export const batchesOf = (
   libraries: Libraries,
   file: OpenFile,
@@ -234,7 +269,23 @@ export const batchesOf = (
   columns: ReadonlyArray<string> | undefined,
   probe: boolean
 ): Stream.Stream<ReadonlyArray<Arrow.RecordBatch>, FormatError, Storage> =>
-  Stream.fromIterable(part.rowGroups ?? []).pipe(
-    Stream.rechunk(1),
-    Stream.flatMap((index) => Stream.unwrap(readRowGroup(libraries, file, index, columns, probe)))
-  )
+  Stream.suspend(() => {
+    const asked = columns === undefined ? undefined : new Set(columns)
+    const fields = file.schema.fields.filter((field) => asked === undefined || asked.has(field.name))
+    const names = new Set(fields.map((field) => field.name))
+    // Vectors of a row group lie in one piece, whatever is read of them.
+    const probes = probe && !fields.some((field) => file.vectors.has(field.name))
+    return Effect.try({
+      try: () =>
+        Plan.plan(file.footer, names, probes ? { ...Plan.limits, firstRows } : Plan.limits, part.rowGroups ?? []),
+      catch: corrupt(file.status.path)
+    }).pipe(
+      Stream.fromIterableEffect,
+      Stream.rechunk(1),
+      Stream.flatMap((one) => Stream.unwrap(readRowGroup(libraries, file, one, fields)))
+    )
+  })
+
+// Rows of the first slice of a row group that is read as rows: those who take a few wait for no more, and it shows how much
+// memory the others take.
+const firstRows = 8192

@@ -15,7 +15,8 @@ import { badOnInvalidRow } from "../rows.ts"
 import { pack, type Unit } from "../splits.ts"
 import { compileRows, describe, keepsValues, type RowReader } from "./arrowRows.ts"
 import { format, open, type OpenFile, unreadable } from "./file.ts"
-import * as Footer from "./footer.ts"
+import type * as Footer from "./footer.ts"
+import * as Plan from "./plan.ts"
 import { assemble, batchesOf } from "./read.ts"
 import { type Libraries, load } from "./wasm.ts"
 import { compileWhere } from "./where.ts"
@@ -29,11 +30,11 @@ const unitsOf = Effect.fnUntraced(function* (
   const { path } = file.status
   const blocks = yield* Effect.mapError(storage.blocks(path), storageFailed(format, path))
   const wanted = columns === undefined ? undefined : new Set(columns)
-  return file.footer.rowGroups.flatMap((group, rowGroup): ReadonlyArray<Unit> => {
-    if (group.rows === 0 || !mayMatch(group)) return []
+  const asked = file.footer.rowGroups.flatMap((group, index) => (mayMatch(group) ? [index] : []))
+  return Plan.plan(file.footer, wanted, Plan.limits, asked).map(({ group, index, ranges }): Unit => {
     // What will be read, not what is there: a split of few columns spans more row groups.
-    const length = Footer.rangesOf(group, wanted).reduce((sum, range) => sum + range.length, 0)
-    return [{ file: file.status, offset: group.offset, length, rowGroup, rows: group.rows, blocks }]
+    const length = ranges.reduce((sum, range) => sum + range.length, 0)
+    return { file: file.status, offset: group.offset, length, rowGroup: index, rows: group.rows, blocks }
   })
 })
 

@@ -3,7 +3,7 @@
  * some runs of levels, so that a copy is all there is to do. What is not of this shape is left to the codec.
  */
 import * as zlib from "node:zlib"
-import type { ColumnChunk, Range } from "./footer.ts"
+import type { ColumnChunk } from "./footer.ts"
 import { schemaOf } from "./schema.ts"
 import * as Snappy from "./snappy.ts"
 import * as Thrift from "./thrift.ts"
@@ -377,17 +377,6 @@ export const verify = (chunk: Uint8Array, column: ColumnChunk, checksums: boolea
     const next = pages.next()
     if (next.done === true) return next.value
   }
-}
-
-/** The bytes of a column, or of some next to each other, in those that were read. */
-export const chunkOf = (column: Range, ranges: ReadonlyArray<Range>, pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const i = ranges.findIndex(
-    (range) => column.offset >= range.offset && column.offset + column.length <= range.offset + range.length
-  )
-  const range = ranges[i]
-  const piece = pieces[i]
-  if (range === undefined || piece === undefined) throw corrupt("was not read")
-  return piece.subarray(column.offset - range.offset, column.offset - range.offset + column.length)
 }
 
 /** Encoded vectors: the bytes of a column chunk and its metadata with the offset still to be set. */

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as Parquet from "../../../../src/formats/Parquet.ts"
 import * as Footer from "../../../../src/formats/internal/parquet/footer.ts"
+import * as Plan from "../../../../src/formats/internal/parquet/plan.ts"
 import * as Thrift from "../../../../src/formats/internal/parquet/thrift.ts"
 import { write } from "../../support.ts"
 
@@ -61,62 +62,11 @@ describe("the length of a footer", () => {
   })
 })
 
-describe("the reads of a row group", () => {
-  const column = (name: string, offset: number, length: number): Footer.ColumnChunk => ({
-    path: [name],
-    offset,
-    length,
-    plainLength: length * 2,
-    values: 1,
-    codec: 0,
-    nullCount: undefined,
-    min: undefined,
-    max: undefined
-  })
-  const MiB = 1024 * 1024
-  const group: Footer.RowGroup = {
-    rows: 1,
-    offset: 4,
-    length: 0,
-    columns: [
-      column("c", 3 * MiB + 200, 10),
-      column("a", 4, 96),
-      column("b", 100 + MiB, 100),
-      column("b", MiB + 50, 10)
-    ]
-  }
-  const ranges = (...columns: ReadonlyArray<string>) => Footer.rangesOf(group, new Set(columns))
-
-  it("go on over a mebibyte that is not wanted, and no further", () => {
-    assert.deepStrictEqual(ranges("a"), [{ offset: 4, length: 96 }])
-    // From 100 on a mebibyte less 50, then 40 bytes.
-    assert.deepStrictEqual(ranges("a", "b"), [{ offset: 4, length: MiB + 196 }])
-    assert.deepStrictEqual(ranges("b", "c"), [
-      { offset: MiB + 50, length: 150 },
-      { offset: 3 * MiB + 200, length: 10 }
-    ])
-    assert.deepStrictEqual(Footer.rangesOf(group, undefined), [
-      { offset: 4, length: MiB + 196 },
-      { offset: 3 * MiB + 200, length: 10 }
-    ])
-    const near = { ...group, columns: [column("a", 0, 10), column("b", 10 + MiB, 5), column("c", 16 + 2 * MiB, 1)] }
-    assert.deepStrictEqual(Footer.rangesOf(near, undefined), [
-      { offset: 0, length: 15 + MiB },
-      { offset: 16 + 2 * MiB, length: 1 }
-    ])
-    // One within another does not make it shorter.
-    const inside = { ...group, columns: [column("a", 0, 100), column("b", 10, 5)] }
-    assert.deepStrictEqual(Footer.rangesOf(inside, undefined), [{ offset: 0, length: 100 }])
-    assert.deepStrictEqual(ranges(), [])
-  })
-
-  it("are of so many bytes before compression", () => {
-    assert.strictEqual(Footer.plainLength(group, new Set(["a"])), 1 + 192)
-    assert.strictEqual(Footer.plainLength(group, new Set(["a", "b"])), 1 + 192 + 220)
-    assert.strictEqual(Footer.plainLength(group, undefined), 1 + 192 + 220 + 20)
-    assert.strictEqual(Footer.plainLength(group, new Set()), 1)
-  })
-})
+/** The reads of some columns of a row group. */
+const rangesOf = (footer: Footer.Footer, index: number, columns?: ReadonlySet<string>) =>
+  Plan.plan(footer, columns, Plan.limits, [index]).flatMap(({ ranges }) =>
+    ranges.map(({ length, offset }): Footer.Range => ({ offset, length }))
+  )
 
 describe("the place of a column", () => {
   it.effect("is that of its dictionary where that lies before its other pages, and there is none elsewhere", () =>
@@ -161,7 +111,7 @@ describe("a row group as a file of its own", () => {
       for (const index of [0, 1, 2]) {
         const before = chunksOf(footer.struct, index)
         for (const columns of [undefined, new Set(["s"])]) {
-          const ranges = Footer.rangesOf(footer.rowGroups[index]!, columns)
+          const ranges = rangesOf(footer, index, columns)
           const some = ranges.map(({ length, offset }) => bytes.subarray(offset, offset + length))
           const lengths = before.map((chunk) => Thrift.int(metaOf(chunk), 7)!)
           const file = Buffer.concat(Footer.rowGroupFile(footer, index, ranges, some, lengths))
@@ -189,7 +139,7 @@ describe("the columns of a row group", () => {
       const same = Thrift.write(struct)
       const footer = Footer.parse(same, at + same.length + Footer.trailerBytes)
       const [group, next] = footer.rowGroups
-      const ranges = Footer.rangesOf(group!, undefined)
+      const ranges = rangesOf(footer, 0)
       // From the first byte of the first column to the last of the last.
       assert.deepStrictEqual(ranges, [{ offset: group!.offset, length: group!.length }])
       assert.deepStrictEqual([group!.offset, group!.length], [4, next!.offset - 4])
@@ -214,7 +164,7 @@ describe("row groups put behind each other", () => {
       const same = Thrift.write(struct)
       const footer = Footer.parse(same, end + same.length + Footer.trailerBytes)
       const alone = (index: number) => {
-        const ranges = Footer.rangesOf(footer.rowGroups[index]!, undefined)
+        const ranges = rangesOf(footer, index)
         const some = ranges.map(({ length, offset }) => bytes.subarray(offset, offset + length))
         return Buffer.concat(Footer.rowGroupFile(footer, index, ranges, some, []))
       }
