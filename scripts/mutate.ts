@@ -49,6 +49,7 @@ const modules = [
   "shuffle/internal/keys",
   "shuffle/internal/rows",
   "shuffle/internal/sorter",
+  "shuffle/internal/spilling",
   "shuffle/internal/table",
   "task/internal/chain"
 ]

@@ -42,8 +42,8 @@ export const skip = (codec: Codec<unknown>, reader: Reader): void => {
   if (codec.id !== none.id) skipPlain(reader)
 }
 
-export const a = new Reader(Buffer.alloc(0))
-export const b = new Reader(Buffer.alloc(0))
+const a = new Reader(Buffer.alloc(0))
+const b = new Reader(Buffer.alloc(0))
 
 export const point = (reader: Reader, bytes: Buffer, position: number): void => {
   reader.bytes = bytes
@@ -52,8 +52,17 @@ export const point = (reader: Reader, bytes: Buffer, position: number): void => 
   reader.depth = 0
 }
 
-/** Compares keys whose prefixes are equal. `a` and `b` stand at the keys. */
-export const compareKeys = (kind: Kind, key: Codec<unknown>): number => {
+/** Compares the keys at a position of a buffer and at one of another, whose prefixes are equal. */
+export const compareKeys = (
+  kind: Kind,
+  key: Codec<unknown>,
+  bytes: Buffer,
+  position: number,
+  thatBytes: Buffer,
+  thatPosition: number
+): number => {
+  point(a, bytes, position)
+  point(b, thatBytes, thatPosition)
   switch (kind.name) {
     case "string":
       return compareStrings(a, b)
@@ -62,20 +71,16 @@ export const compareKeys = (kind: Kind, key: Codec<unknown>): number => {
     case "order":
       return kind.order(key.read(a), key.read(b))
     case "hash": {
-      const startA = a.position
-      const startB = b.position
       skip(key, a)
       skip(key, b)
-      const lengthA = a.position - startA
-      const lengthB = b.position - startB
-      const length = lengthA < lengthB ? lengthA : lengthB
-      const bytesA = a.bytes
-      const bytesB = b.bytes
+      const keyBytes = a.position - position
+      const thatKeyBytes = b.position - thatPosition
+      const length = keyBytes < thatKeyBytes ? keyBytes : thatKeyBytes
       for (let i = 0; i < length; i++) {
-        const difference = bytesA[startA + i] - bytesB[startB + i]
+        const difference = bytes[position + i] - thatBytes[thatPosition + i]
         if (difference !== 0) return difference
       }
-      return lengthA - lengthB
+      return keyBytes - thatKeyBytes
     }
   }
 }

@@ -2,7 +2,7 @@ import { none } from "../../codec/Codec.ts"
 import { Malformed, Reader } from "../../codec/internal/bytes.ts"
 import { asciiLength, hashBytes, prefix, skipPlain } from "../../codec/internal/plain.ts"
 import type { Block } from "./blocks.ts"
-import { a, b, compareKeys, type Kind, type Layout, point, prefixOf } from "./keys.ts"
+import { compareKeys, type Kind, type Layout, point, prefixOf } from "./keys.ts"
 
 const grow = (array: Uint32Array): Uint32Array<ArrayBuffer> => {
   const grown = new Uint32Array(array.length * 2)
@@ -167,9 +167,14 @@ export class Rows {
     if (lowI !== lowJ) return lowI < lowJ ? -1 : 1
     if (this.kind.name === "order") return this.kind.order(this.keys[i], this.keys[j])
     if (this.kind.name === "number") return 0
-    point(a, this.blocks[this.where[i]], this.offset[i])
-    point(b, this.blocks[this.where[j]], this.offset[j])
-    return compareKeys(this.kind, this.layout.key)
+    return compareKeys(
+      this.kind,
+      this.layout.key,
+      this.blocks[this.where[i]],
+      this.offset[i],
+      this.blocks[this.where[j]],
+      this.offset[j]
+    )
   }
 
   /** The records in order, equal keys as they came. */

@@ -3,7 +3,7 @@ import { Malformed, Reader, Writer } from "../../codec/internal/bytes.ts"
 import { prefix } from "../../codec/internal/plain.ts"
 import type { Reason } from "../ShuffleError.ts"
 import { type Block, Blocks, storeAll, storedLength, trapMalformed } from "./blocks.ts"
-import { a, b, compareKeys, type Kind, type Layout, point, prefixOf, skip } from "./keys.ts"
+import { compareKeys, type Kind, type Layout, point, prefixOf, skip } from "./keys.ts"
 import type { Claim, SpillFile, Store } from "./model.ts"
 import { Rows } from "./rows.ts"
 
@@ -104,9 +104,7 @@ export class Cursor {
     if (this.low !== that.low) return this.low < that.low ? -1 : 1
     if (this.kind.name === "order") return this.kind.order(this.key, that.key)
     if (this.kind.name === "number") return 0
-    point(a, this.bytes, this.start)
-    point(b, that.bytes, that.start)
-    return compareKeys(this.kind, this.layout.key)
+    return compareKeys(this.kind, this.layout.key, this.bytes, this.start, that.bytes, that.start)
   }
 }
 
