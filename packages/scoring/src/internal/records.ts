@@ -1,0 +1,169 @@
+/** Scoring Arrow record batches: a column of vectors is sent, a column of scores is added. */
+import * as Dataset from "@sluice/core/Dataset"
+import * as Origin from "@sluice/core/Origin"
+import type * as Arrow from "apache-arrow"
+import type { RecordBatch } from "apache-arrow"
+import { Effect, Stream } from "effect"
+import * as Batch from "../Batch.ts"
+import { BadSetup, NotAVector, type ScoreError, VectorLength } from "../ScoreError.ts"
+import type { Segment } from "./batcher.ts"
+import { type VectorColumn, vectorColumn, withScores } from "./columns.ts"
+import { partOf } from "./failures.ts"
+import type { Options } from "./options.ts"
+import { type Run, scored } from "./partition.ts"
+
+/** A record batch on its way. */
+interface Pending {
+  readonly record: RecordBatch
+  /** `undefined` where the record batch failed before any of its rows was sent. */
+  readonly column: VectorColumn | undefined
+  readonly scores: Float32Array
+  /** Rows that are not back yet. */
+  left: number
+  /** Why not all of its rows have scores. */
+  error: ScoreError | undefined
+}
+
+type Segments = ReadonlyArray<Segment<Pending>>
+
+/** Which column is sent, and which are added. */
+interface Columns {
+  readonly vector: string
+  readonly as: string
+  readonly threshold: number | undefined
+}
+
+const firstLength = ({ column }: Pending): number => {
+  for (let row = 0; column !== undefined && row < column.rows; row++) {
+    const length = column.lengthOf(row)
+    if (length > 0) return length
+  }
+  return 0
+}
+
+const open = (
+  run: Run,
+  arrow: typeof Arrow,
+  { as, threshold, vector }: Columns,
+  record: RecordBatch
+): Effect.Effect<Pending, ScoreError> => {
+  const column = vectorColumn(arrow, record, vector)
+  const added = threshold === undefined ? [as] : [as, "class"]
+  const taken = record.schema.fields.find((field) => added.includes(field.name))
+  if (typeof column !== "string" && taken === undefined) {
+    const scores = new Float32Array(record.numRows)
+    return Effect.succeed({ record, column, scores, left: record.numRows, error: undefined })
+  }
+  const span = run.span({ block: record, start: 0, count: record.numRows, position: 0 }, Origin.of(record))
+  const reason =
+    typeof column === "string"
+      ? new NotAVector({ detail: column })
+      : new BadSetup({ detail: `there is a column "${taken?.name}" already; name the score with \`as\`` })
+  const error = run.failure(Batch.ranges([span]), reason)
+  // Nothing of it is sent: for the batcher it has no rows.
+  return typeof column === "string" && run.handled(error)
+    ? Effect.succeed({ record, column: undefined, scores: new Float32Array(0), left: 0, error })
+    : Effect.fail(error)
+}
+
+const spanOf = (run: Run, segment: Segment<Pending>): Batch.Span => run.span(segment, Origin.of(segment.block.record))
+
+/** What is wrong with the first vector of a segment that cannot be sent. */
+const fault = (run: Run, segment: Segment<Pending>, expected: number, vector: string): ScoreError | undefined => {
+  const { block, count, start } = segment
+  for (let i = start; block.column !== undefined && i < start + count; i++) {
+    const found = block.column.lengthOf(i)
+    if (found === expected && found >= 0) continue
+    const reason =
+      found < 0 ? new NotAVector({ detail: `column "${vector}" is null` }) : new VectorLength({ expected, found })
+    return run.failure(Batch.rangeAt([spanOf(run, segment)], i - start), reason)
+  }
+  return undefined
+}
+
+const toBatch = (run: Run, segments: Segments, features: number): Batch.Batch => {
+  const spans = segments.map((segment) => spanOf(run, segment))
+  const rows = segments.reduce((sum, { count }) => sum + count, 0)
+  const [first] = segments
+  if (segments.length === 1 && first?.block.column !== undefined) {
+    return { rows, features, values: first.block.column.values(first.start, first.count, features), spans }
+  }
+  const values = new Float32Array(rows * features)
+  let at = 0
+  for (const { block, count, start } of segments) {
+    if (block.column !== undefined) values.set(block.column.values(start, count, features), at)
+    at += count * features
+  }
+  return { rows, features, values, spans }
+}
+
+/** Puts the scores of a batch, or why it has none, where its rows came from. */
+const put = (sent: Segments, spans: ReadonlyArray<Batch.Span>, answer: Float32Array | ScoreError): void => {
+  let at = 0
+  for (const { block, count, start } of sent) {
+    if (answer instanceof Float32Array) block.scores.set(answer.subarray(at, at + count), start)
+    else block.error ??= partOf(answer, spans, at, count)
+    at += count
+  }
+}
+
+const scoreGroup = (run: Run, segments: Segments, vector: string): Effect.Effect<void, ScoreError> => {
+  const full = segments.filter(({ block, count }) => count > 0 && block.error === undefined)
+  const [first] = full
+  if (first === undefined) return Effect.void
+  const features = run.scorer.features() ?? firstLength(first.block)
+  for (const segment of full) {
+    const error = fault(run, segment, features, vector)
+    if (error === undefined) continue
+    if (!run.handled(error)) return Effect.fail(error)
+    segment.block.error ??= error
+  }
+  const sent = full.filter(({ block }) => block.error === undefined)
+  if (sent.length === 0) return Effect.void
+  const batch = toBatch(run, sent, features)
+  return Effect.map(run.send(batch), (answer) => put(sent, batch.spans, answer))
+}
+
+/**
+ * The record batches whose last row is in these segments. In order, answers of later rows may be here before those of earlier
+ * ones, but they are passed on after them.
+ */
+const finish = (arrow: typeof Arrow, { as, threshold }: Columns, segments: Segments) => {
+  const finished: Array<RecordBatch | Dataset.FailedElement<ScoreError>> = []
+  for (const { block, count } of segments) {
+    block.left -= count
+    if (block.left > 0) continue
+    const { error, record, scores } = block
+    finished.push(
+      error === undefined
+        ? Origin.attach(withScores(arrow, record, scores, as, threshold), Origin.of(record))
+        : Dataset.failed(error, record.numRows)
+    )
+  }
+  return finished
+}
+
+export const scoreBatches = <E, R>(
+  self: Dataset.Dataset<RecordBatch, E, R>,
+  options: Options & { readonly vector: string }
+) => {
+  const columns: Columns = { vector: options.vector, as: options.as ?? "score", threshold: options.threshold }
+  return scored(self, "ScoreBatches", options, (run) =>
+    Effect.map(
+      Effect.promise(() => import("apache-arrow")),
+      (arrow) => ({
+        groups: <E2, R2>(records: Stream.Stream<RecordBatch, E2, R2>) =>
+          run.group(
+            Stream.mapEffect(records, (record) => open(run, arrow, columns, record)),
+            {
+              of: (values) => values,
+              size: (pending) => pending.left,
+              features: (pending) => run.scorer.features() ?? firstLength(pending)
+            }
+          ),
+        score: (segments: Segments) => Effect.as(scoreGroup(run, segments, columns.vector), segments),
+        finish: (segments: Segments) => finish(arrow, columns, segments)
+      })
+    )
+  )
+}
