@@ -9,7 +9,8 @@ import * as EngineConfigs from "../task/EngineConfig.ts"
 import { EngineConfig, mostCacheBytes } from "../task/EngineConfig.ts"
 import * as Events from "../observe/Events.ts"
 import * as Executor from "./Executor.ts"
-import { accountOf, isTaskFailure, lettersOf, makeProgress, snapshot } from "./internal/attempt.ts"
+import { isTaskFailure } from "../task/internal/run.ts"
+import { accountOf, lettersOf, makeProgress, recorderOf, snapshot } from "./internal/book.ts"
 import { checkLimit, type SetAside } from "./internal/letters.ts"
 import { RolledBack } from "./internal/rollback.ts"
 import { makeStages } from "./internal/stages.ts"
@@ -107,6 +108,7 @@ export const make: Effect.Effect<
       {
         jobId,
         progress,
+        recorder: recorderOf(progress),
         events,
         event,
         storage,

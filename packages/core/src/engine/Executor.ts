@@ -8,36 +8,19 @@ import { Context, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { availableParallelism, hostname } from "node:os"
 import { firstOf, whole } from "../codec/internal/checks.ts"
 import { ExecutorLost } from "../task/JobError.ts"
+import type { TaskFailure, TaskResult } from "../task/internal/run.ts"
+import type { Environment, Task } from "../task/Task.ts"
 import { ExecutorInfo } from "../task/TaskContext.ts"
 
-/**
- * What a task can use of the executor it runs on.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Environment {
-  readonly info: ExecutorInfo["Service"]
-  /** Services of a layer: built at the first use, once per executor, and released when no job that runs uses them any more. */
-  readonly services: (
-    layer: Layer.Layer<never, unknown, unknown>
-  ) => Effect.Effect<Context.Context<never>, unknown, unknown>
-}
+export type { Environment } from "../task/Task.ts"
 
 /**
- * One attempt at one partition of one stage.
+ * What a run does with its tasks. Executors of this process call it; those elsewhere have planned the run themselves.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Task<A, E, R> {
-  readonly jobId: string
-  readonly stage: number
-  readonly partition: number
-  /** 0 for the first attempt. */
-  readonly attempt: number
-  readonly run: (environment: Environment) => Effect.Effect<A, E, R>
-}
+export type Perform = (task: Task, environment: Environment) => Effect.Effect<TaskResult, TaskFailure>
 
 /**
  * An executor came or went.
@@ -60,10 +43,15 @@ export class Executor extends Context.Service<
   {
     /** The executors there are, each as `Joined`, and then every change. */
     readonly changes: Stream.Stream<Change>
-    /** Runs a task where it is told. Interrupting it interrupts the task, finalizers included. `ExecutorLost` when the executor goes. */
-    readonly run: <A, E, R>(executor: string, task: Task<A, E, R>) => Effect.Effect<A, E | ExecutorLost, R>
-    /** Releases what was built for a job that has ended, as far as no other that runs uses it. */
-    readonly release: (jobId: string) => Effect.Effect<void>
+    /** Opens a run: from now on its tasks can be run. */
+    readonly open: (run: string, perform: Perform) => Effect.Effect<void>
+    /**
+     * Runs a task of an open run where it is told. Interrupting it interrupts the task, finalizers included. `ExecutorLost` when the
+     * executor goes.
+     */
+    readonly run: (executor: string, task: Task) => Effect.Effect<TaskResult, TaskFailure | ExecutorLost>
+    /** Closes a run that has ended, and releases what was built for it, as far as no other run uses it. */
+    readonly release: (run: string) => Effect.Effect<void>
     /** Attempts at a task before its failure is the job's. 1 in process (as Spark's `local[N]`), where a second try meets the same program. */
     readonly maxAttempts: number
     /** Which of its settings is impossible, such as a negative number of slots: every job fails with it. */
@@ -96,6 +84,7 @@ export const makeLocal = Effect.fnUntraced(function* (
   executors: ReadonlyArray<LocalExecutor> = [{}]
 ): Effect.fn.Return<Executor["Service"], never, Scope.Scope> {
   const scope = yield* Effect.scope
+  const runs = new Map<string, Perform>()
   const environments = new Map<string, { readonly info: ExecutorInfo["Service"]; readonly services: Services }>()
   for (const [index, options] of executors.entries()) {
     const info = {
@@ -109,14 +98,20 @@ export const makeLocal = Effect.fnUntraced(function* (
   const joined = Array.from(environments.values(), ({ info }): Change => ({ _tag: "Joined", info }))
   return Executor.of({
     changes: Stream.concat(Stream.fromArray(joined), Stream.never),
+    open: (run, perform) => Effect.sync(() => void runs.set(run, perform)),
     run: (executor, task) => {
       const environment = environments.get(executor)
-      return environment === undefined
-        ? Effect.fail(new ExecutorLost({ executor }))
-        : task.run({ info: environment.info, services: environment.services.of(task.jobId) })
+      const perform = runs.get(task.run)
+      if (environment === undefined) return Effect.fail(new ExecutorLost({ executor }))
+      // The scheduler interrupts the tasks of a run before it closes it.
+      if (perform === undefined) return Effect.die(new Error(`run ${task.run} is not open on executor ${executor}`))
+      return perform(task, { info: environment.info, services: environment.services.of(task.run) })
     },
-    release: (jobId) =>
-      Effect.forEach(environments.values(), ({ services }) => services.release(jobId), { discard: true }),
+    release: (run) =>
+      Effect.suspend(() => {
+        runs.delete(run)
+        return Effect.forEach(environments.values(), ({ services }) => services.release(run), { discard: true })
+      }),
     maxAttempts: 1,
     invalid: firstOf(
       ...joined.map((change) => (change._tag === "Joined" ? whole("slots", change.info.slots) : undefined))

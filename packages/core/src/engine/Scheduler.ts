@@ -21,7 +21,8 @@ import {
   Stream
 } from "effect"
 import { EngineConfig } from "../task/EngineConfig.ts"
-import { type Environment, Executor } from "./Executor.ts"
+import type { TaskFailure, TaskResult } from "../task/internal/run.ts"
+import { Executor, type Perform } from "./Executor.ts"
 import * as State from "./internal/scheduler/state.ts"
 import type { ExecutorLost } from "../task/JobError.ts"
 
@@ -31,21 +32,18 @@ import type { ExecutorLost } from "../task/JobError.ts"
  * @category models
  * @since 0.1.0
  */
-export interface TaskSet<A, E, R> {
-  readonly jobId: string
+export interface TaskSet {
+  /** Id of the run, which the executors have open. */
+  readonly run: string
   readonly stage: number
+  /** The number of the first attempt: tasks of a stage may run again as a set of their own. Default 0. */
+  readonly firstAttempt?: number | undefined
   /** The partition each task works on, and the hosts it would best run on. */
   readonly tasks: ReadonlyArray<{ readonly partition: number; readonly hosts: ReadonlyArray<string> }>
-  readonly run: (
-    partition: number,
-    attempt: number,
-    locality: State.Locality,
-    environment: Environment
-  ) => Effect.Effect<A, E, R>
   /** Takes each result as it arrives, one at a time; its failure is the set's. */
-  readonly onResult: (partition: number, result: A, attempt: number) => Effect.Effect<void, E, R>
+  readonly onResult: (partition: number, result: TaskResult, attempt: number) => Effect.Effect<void, TaskFailure>
   /** Whether another attempt may not meet this failure: then there are `EngineConfig.taskAttempts`, whatever the executor allows. */
-  readonly passes?: ((failure: E | ExecutorLost) => boolean) | undefined
+  readonly passes?: ((failure: TaskFailure | ExecutorLost) => boolean) | undefined
 }
 
 /**
@@ -61,9 +59,11 @@ export class Scheduler extends Context.Service<
      * Runs every task of a set. The first failure that is final interrupts the other tasks; the effect ends when they have
      * ended, finalizers included.
      */
-    readonly run: <A, E, R>(set: TaskSet<A, E, R>) => Effect.Effect<void, E | ExecutorLost, R>
-    /** Releases what the executors have built for a job that has ended. */
-    readonly release: (jobId: string) => Effect.Effect<void>
+    readonly run: (set: TaskSet) => Effect.Effect<void, TaskFailure | ExecutorLost>
+    /** Opens a run on the executors. */
+    readonly open: (run: string, perform: Perform) => Effect.Effect<void>
+    /** Closes a run that has ended, and releases what the executors have built for it. */
+    readonly release: (run: string) => Effect.Effect<void>
     /** Tasks that can run at once on the executors there are. */
     readonly slots: Effect.Effect<number>
     /** What of the executors' settings cannot be: every job fails with it. */
@@ -129,62 +129,51 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     Effect.forkScoped
   )
 
-  const run = Effect.fnUntraced(function* <A, E, R>(
-    set: TaskSet<A, E, R>
-  ): Effect.fn.Return<void, E | ExecutorLost, R> {
+  const run = Effect.fnUntraced(function* (set: TaskSet): Effect.fn.Return<void, TaskFailure | ExecutorLost> {
     const id = nextSet++
-    const done = yield* Deferred.make<void, E | ExecutorLost>()
-    const failures = new Map<number, Cause.Cause<E | ExecutorLost>>()
-    const services = yield* Effect.context<R>()
+    const done = yield* Deferred.make<void, TaskFailure | ExecutorLost>()
+    const failures = new Map<number, Cause.Cause<TaskFailure | ExecutorLost>>()
     // Results are handed over one at a time, in the order they arrive.
     const turn = yield* Semaphore.make(1)
     // An attempt on an executor that was given up may still succeed: only the first result counts, its own or that of its replacement.
     const handedOver = new Set<number>()
     const scope = yield* Scope.make()
-    const passes = (cause: Cause.Cause<E | ExecutorLost>): boolean => {
+    const passes = (cause: Cause.Cause<TaskFailure | ExecutorLost>): boolean => {
       const error = Cause.findError(cause)
       return Result.isSuccess(error) && set.passes?.(error.success) === true
     }
 
     const launch: Running["launch"] = ({ attempt, executor: on, locality, task }) => {
       const { partition } = set.tasks[task]
-      return executor
-        .run(on, {
-          jobId: set.jobId,
-          stage: set.stage,
-          partition,
-          attempt,
-          run: (environment) => set.run(partition, attempt, locality, environment)
-        })
-        .pipe(
-          Effect.flatMap((result) =>
-            turn.withPermit(
-              Effect.suspend(() => {
-                if (handedOver.has(task)) return Effect.void
-                return Effect.onExit(set.onResult(partition, result, attempt), (exit) =>
-                  Effect.sync(() => {
-                    if (Exit.isSuccess(exit)) handedOver.add(task)
-                  })
-                )
-              })
-            )
-          ),
-          Effect.onExit((exit) => {
-            if (Exit.isSuccess(exit)) return Queue.offer(events, { _tag: "Succeeded", set: id, task, attempt })
-            failures.set(task, exit.cause)
-            return Queue.offer(events, {
-              _tag: "Failed",
-              set: id,
-              task,
-              attempt,
-              counts: !isLost(exit.cause),
-              attempts: passes(exit.cause) ? config.taskAttempts : undefined
+      const number = (set.firstAttempt ?? 0) + attempt
+      return executor.run(on, { run: set.run, stage: set.stage, partition, attempt: number, locality }).pipe(
+        Effect.flatMap((result) =>
+          turn.withPermit(
+            Effect.suspend(() => {
+              if (handedOver.has(task)) return Effect.void
+              return Effect.onExit(set.onResult(partition, result, number), (exit) =>
+                Effect.sync(() => {
+                  if (Exit.isSuccess(exit)) handedOver.add(task)
+                })
+              )
             })
-          }),
-          Effect.provideContext(services),
-          Effect.forkIn(scope),
-          Effect.asVoid
-        )
+          )
+        ),
+        Effect.onExit((exit) => {
+          if (Exit.isSuccess(exit)) return Queue.offer(events, { _tag: "Succeeded", set: id, task, attempt })
+          failures.set(task, exit.cause)
+          return Queue.offer(events, {
+            _tag: "Failed",
+            set: id,
+            task,
+            attempt,
+            counts: !isLost(exit.cause),
+            attempts: passes(exit.cause) ? config.taskAttempts : undefined
+          })
+        }),
+        Effect.forkIn(scope),
+        Effect.asVoid
+      )
     }
 
     running.set(id, {
@@ -215,7 +204,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     return sum
   })
 
-  return Scheduler.of({ run, release: executor.release, slots, invalid: executor.invalid })
+  return Scheduler.of({ run, open: executor.open, release: executor.release, slots, invalid: executor.invalid })
 })
 
 const isLost = (cause: Cause.Cause<unknown>): boolean =>

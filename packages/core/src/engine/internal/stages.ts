@@ -10,7 +10,8 @@ import { runOf, sameRows } from "../../plan/internal/run.ts"
 import { isMapOutput, shuffleId, type ValueOf, writtenBytes } from "../../task/internal/values.ts"
 import { mapArrays } from "../../task/internal/chain.ts"
 import { provideErased } from "../../task/internal/runtime.ts"
-import { attempt, count, type TaskResult, type JobHead, passes, type TaskFailure } from "./attempt.ts"
+import { attempt, type Input, passes, type RunHead, type TaskFailure } from "../../task/internal/run.ts"
+import { count, type Progress } from "./book.ts"
 import { after, indeterminate, makeStageState, RolledBack, type StageState } from "./rollback.ts"
 
 // Times that the output of one map task may be lost, and that a stage may yield other rows than before: the last of them fails the job
@@ -42,7 +43,7 @@ export interface Stages {
 
 /** Takes the stages of a plan, and the plan itself where it depends on what the first of them write. */
 export const makeStages = (
-  job: JobHead,
+  job: RunHead & { readonly jobId: string; readonly progress: Progress },
   options: {
     readonly graph: StageGraph
     readonly replan: (measured: ReadonlyMap<number, number>) => StageGraph
@@ -74,6 +75,28 @@ export const makeStages = (
         stage.adapt === undefined ? stage : { ...stage, partitions: stage.adapt(valueOf, slots) }
       )
 
+    // What runs, or ran last: where a task that is nothing but data finds its rows and its work.
+    const open = new Map<number, { readonly stage: Stage.Stage; readonly work: Spec["task"] }>()
+    const inputOf = (id: number, partition: number): Input | undefined => {
+      const { stage, work } = open.get(id) ?? {}
+      const input = stage?.partitions[partition]
+      if (stage === undefined || work === undefined || input === undefined) return undefined
+      return {
+        partitions: stage.partitions.length,
+        split: input.split,
+        ahead: stage.work?.ahead === true,
+        isResult: stage.work === undefined,
+        read: input.read,
+        work
+      }
+    }
+    yield* scheduler.open(jobId, (task, environment) => {
+      const input = inputOf(task.stage, task.partition)
+      return input === undefined
+        ? Effect.die(new Error(`run ${jobId} has no task ${task.partition} in stage ${task.stage}`))
+        : provideErased(services)(attempt(job, task, input, environment))
+    })
+
     // Stages before have run. Attempts are counted from `firstAttempt`.
     const runTasks = (
       stage: Stage.Stage,
@@ -81,33 +104,25 @@ export const makeStages = (
       work: Spec["task"],
       onResult: OnResult,
       firstAttempt: number
-    ): Effect.Effect<void, TaskFailure> =>
-      scheduler
-        .run<TaskResult | undefined, TaskFailure, never>({
-          jobId,
+    ): Effect.Effect<void, TaskFailure> => {
+      open.set(stage.id, { stage, work })
+      return scheduler
+        .run({
+          run: jobId,
           stage: stage.id,
+          firstAttempt,
           passes: (failure) => options.retries && passes(failure),
           tasks: tasks.map((partition) => ({ partition, hosts: stage.partitions[partition]?.hosts ?? [] })),
-          onResult: (partition, done, attemptOfSet) => {
-            const attempt = firstAttempt + attemptOfSet
-            return Effect.mapBoth(onResult(partition, done?.value, attempt), {
+          onResult: (partition, done, attempt) =>
+            Effect.mapBoth(onResult(partition, done.value, attempt), {
               onFailure: (reason): TaskFailure => ({
                 _tag: "Engine",
                 reason,
                 at: { stage: stage.id, partition, attempt }
               }),
               // Here and not at the end of the attempt: only one of two successful attempts gets here.
-              onSuccess: () => {
-                if (done !== undefined) count(progress, stage, partition, done)
-              }
+              onSuccess: () => count(progress, stage, partition, done)
             })
-          },
-          run: (partition, attemptOfSet, locality, environment) => {
-            const input = stage.partitions[partition]
-            if (input === undefined) return Effect.undefined
-            const which = { partition, attempt: firstAttempt + attemptOfSet, locality }
-            return provideErased(services)(attempt(job, stage, input, which, environment, work))
-          }
         })
         .pipe(
           Effect.catch((failure): Effect.Effect<never, TaskFailure> =>
@@ -116,6 +131,7 @@ export const makeStages = (
             )
           )
         )
+    }
 
     const inStage = <A, E>(stage: Stage.Stage, tasks: number, effect: Effect.Effect<A, E>) =>
       Effect.gen(function* () {

@@ -9,8 +9,7 @@
  *
  * Whoever adds a field to `TaskSet` or `State`: clear it in `remove`, and add it to `isIdle`, which every test ends with.
  */
-
-export type Locality = "node" | "any"
+import type { Locality } from "../../../task/Task.ts"
 
 interface ExecutorState {
   readonly id: string

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
-import { accountOf, count, type TaskResult, lettersOf, makeProgress } from "../../../src/engine/internal/attempt.ts"
+import { accountOf, count, lettersOf, makeProgress } from "../../../src/engine/internal/book.ts"
+import type { TaskResult } from "../../../src/task/internal/run.ts"
 import { makeMetrics } from "../../../src/task/internal/metrics.ts"
 import type { Stage } from "../../../src/plan/Stage.ts"
 
