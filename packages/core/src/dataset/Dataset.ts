@@ -22,7 +22,7 @@
  * @since 0.1.0
  */
 export { type Dataset, isDataset } from "./internal/model.ts"
-export type { KeyOptions } from "./internal/exchange.ts"
+export type { JoinOptions, KeyOptions } from "./internal/exchange.ts"
 
 // In the order of a program: what is read, the steps, the operations that move rows by key, the actions.
 export * from "./internal/reading.ts"

@@ -31,6 +31,19 @@ export interface KeyOptions<in out K, in out V = never> {
   readonly value?: Codec.Codec<V> | undefined
 }
 
+/**
+ * How a join moves its rows, with a codec for the values of either dataset.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface JoinOptions<in out K, in out V, in out W> extends Omit<KeyOptions<K>, "value"> {
+  /** Encodes the values of the first dataset. Default `Codec.plain`. */
+  readonly left?: Codec.Codec<V> | undefined
+  /** Encodes the values of the other dataset. Default `Codec.plain`. */
+  readonly right?: Codec.Codec<W> | undefined
+}
+
 // What codecs of all types are: no value is written, and any is read.
 type AnyCodec = Pick<Codec.Codec<never>, "id" | "write"> & Pick<Codec.Codec<unknown>, "read">
 

@@ -1,368 +1,11 @@
-import { Effect, Option, Pull, Scope, Stream } from "effect"
+import { Option, Stream } from "effect"
 import { dual } from "effect/Function"
-import * as Codec from "../../codec/Codec.ts"
-import * as Partitioner from "../../shuffle/Partitioner.ts"
-import type { BroadcastPlan } from "../../plan/Plan.ts"
+import type * as Codec from "../../codec/Codec.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
-import { estimateBytes } from "../../codec/internal/estimate.ts"
-import { abortOn, shuffleFailed } from "../../task/internal/failures.ts"
-import {
-  codecOr,
-  decodeMany,
-  encodeMany,
-  exchange,
-  KeyMap,
-  type KeyOptions,
-  pairOf,
-  pairSide,
-  partitioningOf,
-  refusing,
-  wireOf,
-  written
-} from "./exchange.ts"
+import { abortOn } from "../../task/internal/failures.ts"
+import { codecOr, exchange, type JoinOptions, pairSide, partitioningOf, wireOf, written } from "./exchange.ts"
+import { joinOf } from "./joining.ts"
 import { type Dataset, isDataset } from "./model.ts"
-
-/**
- * How a join moves its rows, with a codec for the values of either dataset.
- *
- * @category models
- * @since 0.1.0
- */
-export interface JoinOptions<in out K, in out V, in out W> extends Omit<KeyOptions<K>, "value"> {
-  /** Encodes the values of the first dataset. Default `Codec.plain`. */
-  readonly left?: Codec.Codec<V> | undefined
-  /** Encodes the values of the other dataset. Default `Codec.plain`. */
-  readonly right?: Codec.Codec<W> | undefined
-}
-
-// The rows a join makes of a key: of one from either side, and of one that the other side has nothing for.
-interface Rows<K, V, W, B> {
-  readonly both: ((key: K, left: V, right: W) => B) | undefined
-  readonly left: ((key: K, left: V) => B) | undefined
-  readonly right: ((key: K, right: W) => B) | undefined
-}
-
-// The same with one side built into a table and the other streamed.
-interface Probe<K, T, S, B> {
-  readonly both: ((key: K, built: T, streamed: S) => B) | undefined
-  readonly built: ((key: K, built: T) => B) | undefined
-  readonly streamed: ((key: K, streamed: S) => B) | undefined
-}
-
-interface Entry<K, T> {
-  readonly key: K
-  readonly values: Array<T>
-  matched: boolean
-}
-
-type Table<K, T> = KeyMap<K, Entry<K, T>>
-
-const insert = <K, T>(table: Table<K, T>, rows: ReadonlyArray<readonly [K, T]>): void => {
-  for (const [key, value] of rows) {
-    const entry = table.get(key)
-    if (entry === undefined) table.set(key, { key, values: [value], matched: false })
-    else entry.values.push(value)
-  }
-}
-
-// Rows a stream gives at once.
-const CHUNK = 4096
-
-const probeWith = <K, T, S, B, E, R>(
-  table: Pick<Table<K, T>, "get" | "values">,
-  probe: Probe<K, T, S, B>,
-  streamed: Stream.Stream<readonly [K, S], E, R>,
-  attempt: <A>(run: () => A, row: () => unknown) => Effect.Effect<A> = Effect.sync
-): Stream.Stream<B, E, R> => {
-  const { both, built } = probe
-  const matches = Stream.flatMap(Stream.chunks(streamed), (rows) => {
-    let row = 0
-    let next = 0
-    // A key may have so many values on both sides that the rows of one chunk are too many to be made at once.
-    const some = (): ReadonlyArray<B> => {
-      const out: Array<B> = []
-      for (; row < rows.length && out.length < CHUNK; row++) {
-        const [key, value] = rows[row]
-        const entry = table.get(key)
-        if (entry === undefined) {
-          if (probe.streamed !== undefined) out.push(probe.streamed(key, value))
-          continue
-        }
-        entry.matched = true
-        if (both === undefined) continue
-        const { values } = entry
-        while (next < values.length && out.length < CHUNK) out.push(both(key, values[next++], value))
-        if (next < values.length) break
-        next = 0
-      }
-      return out
-    }
-    return Stream.paginate(undefined, () =>
-      Effect.map(
-        attempt(some, () => rows[row]),
-        (out) => [out, row < rows.length ? Option.some(undefined) : Option.none<undefined>()] as const
-      )
-    )
-  })
-  if (built === undefined) return matches
-  return Stream.concat(
-    matches,
-    Stream.suspend(() =>
-      Stream.fromArray(
-        table.values().flatMap((entry) => (entry.matched ? [] : entry.values.map((value) => built(entry.key, value))))
-      )
-    )
-  )
-}
-
-const sizeOf = (slice: Shuffle.Slice): number =>
-  slice.statuses.reduce(
-    (sum, status) =>
-      sum +
-      status.partitions.reduce(
-        (bytes, partition, index) =>
-          partition < slice.from || partition >= slice.to ? bytes : bytes + (status.bytes[index] ?? 0),
-        0
-      ),
-    0
-  )
-
-// Decoded rows in a table take about this many times their bytes.
-const GROWTH = 4
-
-const joinOf = <K, V, W, B, E, R, E2, R2>(
-  name: string,
-  self: Dataset<readonly [K, V], E, R>,
-  that: Dataset<readonly [K, W], E2, R2>,
-  options: JoinOptions<K, V, W> | undefined,
-  rows: Rows<K, V, W, B>,
-  keyed: boolean
-): Dataset<B, E | E2, R | R2> => {
-  const key = codecOr(options?.key)
-  const left = pairSide(name, key, codecOr(options?.left))
-  const right = pairSide(name, key, codecOr(options?.right))
-  const buildLeft: Probe<K, V, W, B> = { both: rows.both, built: rows.left, streamed: rows.right }
-  const buildRight: Probe<K, W, V, B> = {
-    both: rows.both === undefined ? undefined : (k, w, v) => rows.both?.(k, v, w) as B,
-    built: rows.right,
-    streamed: rows.left
-  }
-  const pair = <X, Y>(k: X, v: Y) => [k, v] as const
-
-  const read = (sources: ReadonlyArray<{ readonly id: string; readonly slice: Shuffle.Slice }>) => {
-    const [first, second] = sources
-    if (first === undefined || second === undefined) return Stream.empty
-    const ofLeft = wireOf(left, first)
-    const ofRight = wireOf(right, second)
-    return Stream.unwrap(
-      Effect.gen(function* () {
-        const { memory } = yield* Shuffle.Shuffle
-        const sizes = [sizeOf(first.slice), sizeOf(second.slice)] as const
-        const claim = yield* Effect.acquireRelease(
-          Effect.sync(() => memory.claim()),
-          (claim) => Effect.sync(claim.release)
-        )
-        if (claim.resize(GROWTH * Math.min(...sizes))) {
-          return sizes[0] < sizes[1]
-            ? hashed(key, buildLeft, Shuffle.read(ofLeft, first.slice, pair), Shuffle.read(ofRight, second.slice, pair))
-            : hashed(
-                key,
-                buildRight,
-                Shuffle.read(ofRight, second.slice, pair),
-                Shuffle.read(ofLeft, first.slice, pair)
-              )
-        }
-        claim.release()
-        const one = { wire: ofLeft, slice: first.slice }
-        const two = { wire: ofRight, slice: second.slice }
-        // Of a side that yields no row it only counts whether it has the key.
-        return (rows.both === undefined ? rows.left === undefined : sizes[0] < sizes[1])
-          ? Stream.flatMap(Shuffle.cogroup<K, readonly [V, W]>([one, two]), ({ key: k, large, values: [vs, ws] }) =>
-              large ? grouped(k, vs, ws, buildLeft, ofLeft) : collected(k, vs, ws, buildLeft)
-            )
-          : Stream.flatMap(Shuffle.cogroup<K, readonly [W, V]>([two, one]), ({ key: k, large, values: [ws, vs] }) =>
-              large ? grouped(k, ws, vs, buildRight, ofRight) : collected(k, ws, vs, buildRight)
-            )
-      })
-    )
-  }
-
-  const broadcast: BroadcastPlan = {
-    sides: [rows.left === undefined, rows.right === undefined],
-    rows: (side, source) =>
-      side === 0
-        ? Shuffle.read(wireOf(left, source), source.slice, pair)
-        : Shuffle.read(wireOf(right, source), source.slice, pair),
-    collect: (side, small: Stream.Stream<readonly [K, V & W], unknown, unknown>) =>
-      Stream.runCollect(
-        Stream.mapEffect(Stream.chunks(small), (chunk) =>
-          side === 0
-            ? encodeMany(name, pairOf(key, left.value), chunk)
-            : encodeMany(name, pairOf(key, right.value), chunk)
-        )
-      ),
-    probe: (side, collected, large: Stream.Stream<readonly [K, V & W], unknown, unknown>, task) =>
-      Stream.suspend(() => {
-        // The keys of the large side have not been written anywhere: the codec sees them here first.
-        const attempt = <A>(run: () => A, row: () => unknown) =>
-          Effect.catch(refusing(name, run, row), (error) => task.abort(shuffleFailed(error)))
-        return side === 0
-          ? probeWith(tableOf(key, left.value, collected), buildLeft, large, attempt)
-          : probeWith(tableOf(key, right.value, collected), buildRight, large, attempt)
-      })
-  }
-
-  return exchange({
-    name,
-    inputs: [written(self, left, true), written(that, right, true)],
-    partitioning: partitioningOf(options, key),
-    keyed,
-    read: (sources) => read(sources),
-    ...(options?.partitioner === undefined && options?.partitions === undefined ? { broadcast } : {})
-  })
-}
-
-const hashed = <K, T, S, B>(
-  key: Codec.Codec<K>,
-  probe: Probe<K, T, S, B>,
-  built: Stream.Stream<readonly [K, T], Shuffle.ShuffleError, Shuffle.Shuffle>,
-  streamed: Stream.Stream<readonly [K, S], Shuffle.ShuffleError, Shuffle.Shuffle>
-) =>
-  Stream.unwrap(
-    Effect.suspend(() => {
-      const table: Table<K, T> = new KeyMap(key)
-      return Effect.as(
-        Stream.runForEachArray(built, (rows) => Effect.sync(() => insert(table, rows))),
-        probeWith(table, probe, streamed)
-      )
-    })
-  )
-
-// A table is built once for all the tasks of a process. No row of it is marked: these joins leave none over.
-const tables = new WeakMap<ReadonlyArray<Uint8Array>, unknown>()
-
-const tableOf = <K, T>(
-  key: Codec.Codec<K>,
-  value: Codec.Codec<T>,
-  collected: ReadonlyArray<Uint8Array>
-): Table<K, T> => {
-  const known = tables.get(collected)
-  if (known !== undefined) return known as Table<K, T>
-  const table: Table<K, T> = new KeyMap(key)
-  for (const bytes of collected) insert(table, decodeMany(pairOf(key, value), bytes))
-  tables.set(collected, table)
-  return table
-}
-
-// Values of a stream until it ends or they take more memory than there is.
-const gather = Effect.fnUntraced(function* <A, E, R>(
-  pull: Pull.Pull<ReadonlyArray<A>, E, unknown, R>,
-  claim: { readonly resize: (bytes: number) => boolean }
-) {
-  const values: Array<A> = []
-  for (let bytes = 0; claim.resize(bytes);) {
-    const more = yield* Pull.catchDone(pull, () => Effect.succeed(undefined))
-    if (more === undefined) return { values, ended: true }
-    for (const value of more) values.push(value)
-    bytes += estimateBytes(more)
-  }
-  return { values, ended: false }
-})
-
-const tableOfOne = <K, T>(key: K, values: Array<T>): Pick<Table<K, T>, "get" | "values"> => {
-  const entry: Entry<K, T> | undefined = values.length === 0 ? undefined : { key, values, matched: false }
-  return { get: () => entry, values: () => (entry === undefined ? [] : [entry]) }
-}
-
-const keyed = <K, A, E, R>(key: K, values: Stream.Stream<A, E, R>) =>
-  Stream.map(values, (value) => [key, value] as const)
-
-// One key with few values.
-const collected = <K, T, S, B>(
-  key: K,
-  built: Stream.Stream<T, Shuffle.ShuffleError>,
-  streamed: Stream.Stream<S, Shuffle.ShuffleError>,
-  probe: Probe<K, T, S, B>
-): Stream.Stream<B, Shuffle.ShuffleError> =>
-  Stream.unwrap(
-    Effect.map(Stream.runCollect(built), (values) => probeWith(tableOfOne(key, values), probe, keyed(key, streamed)))
-  )
-
-let kept = 0
-
-// One key where neither side of the partition fits into memory. The built values are held where they fit; where not they are put
-// aside as bytes, and read again for each part of the streamed ones that does.
-const grouped = <K, T, S, B>(
-  key: K,
-  built: Stream.Stream<T, Shuffle.ShuffleError>,
-  streamed: Stream.Stream<S, Shuffle.ShuffleError>,
-  probe: Probe<K, T, S, B>,
-  wire: Shuffle.Wire<K, T>
-): Stream.Stream<B, Shuffle.ShuffleError, Shuffle.Shuffle> => {
-  const { both, built: alone, streamed: without } = probe
-  if (both === undefined && alone === undefined) {
-    return Stream.unwrap(
-      Effect.map(Stream.runHead(built), (found) =>
-        Option.isSome(found) || without === undefined ? Stream.empty : Stream.map(streamed, (s) => without(key, s))
-      )
-    )
-  }
-  return Stream.unwrap(
-    Effect.gen(function* () {
-      const { memory, remove } = yield* Shuffle.Shuffle
-      const claim = yield* Effect.acquireRelease(
-        Effect.sync(() => memory.claim()),
-        (held) => Effect.sync(held.release)
-      )
-      const again = { ...wire, id: `${wire.id}-again-${kept++}`, key: Codec.none }
-      const scope = yield* Effect.scope
-      // The streams of a large group are read one after the other: the first one's scope ends here.
-      const first = yield* Effect.scoped(
-        Effect.gen(function* () {
-          const pull = yield* Stream.toPull(built)
-          const { ended, values } = yield* gather(pull, claim)
-          if (ended) return { values, status: undefined }
-          yield* Scope.addFinalizer(scope, remove(again.id))
-          const status = yield* Shuffle.write(
-            { ...again, partitioner: Partitioner.roundRobin(1), keyOf: () => undefined, valueOf: (value: T) => value },
-            { map: 0, attempt: 0 },
-            Stream.concat(Stream.fromArray(values), Stream.fromPull(Effect.succeed(pull)))
-          )
-          return { values: [], status }
-        })
-      )
-      if (first.status === undefined) return probeWith(tableOfOne(key, first.values), probe, keyed(key, streamed))
-      claim.resize(0)
-      const slice = { statuses: [first.status], from: 0, to: 1 }
-      const all = Shuffle.read(again, slice, (_, value) => value)
-      const pull = yield* Stream.toPull(streamed)
-      let matched = false
-      const blocks = Stream.paginate(undefined, () =>
-        Effect.map(gather(pull, claim), ({ ended, values }) => {
-          matched ||= values.length > 0
-          return [[values], ended ? Option.none<undefined>() : Option.some(undefined)] as const
-        })
-      )
-      const pairs =
-        both === undefined
-          ? Stream.flatMap(blocks, () => Stream.empty)
-          : Stream.flatMap(blocks, (values) =>
-              values.length === 0
-                ? Stream.empty
-                : probeWith<K, S, T, B, Shuffle.ShuffleError, Shuffle.Shuffle>(
-                    tableOfOne(key, values),
-                    { both: (k, s, t) => both(k, t, s), built: undefined, streamed: undefined },
-                    keyed(key, all)
-                  )
-            )
-      if (alone === undefined) return pairs
-      return Stream.concat(
-        pairs,
-        Stream.suspend(() => (matched ? Stream.empty : Stream.map(all, (value) => alone(key, value))))
-      )
-    })
-  )
-}
 
 /**
  * The pairs of values of keys that both datasets have.
@@ -408,18 +51,11 @@ export const join: {
     that: Dataset<readonly [K, W], E2, R2>,
     options?: JoinOptions<K, V, W>
   ): Dataset<readonly [K, readonly [V, W]], E | E2, R | R2> =>
-    joinOf(
-      "join",
-      self,
-      that,
-      options,
-      {
-        both: (key, left, right) => [key, [left, right]] as const,
-        left: undefined,
-        right: undefined
-      },
-      true
-    )
+    joinOf("join", self, that, options, {
+      both: (key, left, right) => [key, [left, right]] as const,
+      left: undefined,
+      right: undefined
+    })
 )
 
 /**
@@ -447,18 +83,11 @@ export const leftJoin: {
     that: Dataset<readonly [K, W], E2, R2>,
     options?: JoinOptions<K, V, W>
   ): Dataset<readonly [K, readonly [V, Option.Option<W>]], E | E2, R | R2> =>
-    joinOf(
-      "leftJoin",
-      self,
-      that,
-      options,
-      {
-        both: (key, left, right) => [key, [left, Option.some(right)]] as const,
-        left: (key, left) => [key, [left, Option.none()]] as const,
-        right: undefined
-      },
-      true
-    )
+    joinOf("leftJoin", self, that, options, {
+      both: (key, left, right) => [key, [left, Option.some(right)]] as const,
+      left: (key, left) => [key, [left, Option.none()]] as const,
+      right: undefined
+    })
 )
 
 /**
@@ -486,18 +115,11 @@ export const rightJoin: {
     that: Dataset<readonly [K, W], E2, R2>,
     options?: JoinOptions<K, V, W>
   ): Dataset<readonly [K, readonly [Option.Option<V>, W]], E | E2, R | R2> =>
-    joinOf(
-      "rightJoin",
-      self,
-      that,
-      options,
-      {
-        both: (key, left, right) => [key, [Option.some(left), right]] as const,
-        left: undefined,
-        right: (key, right) => [key, [Option.none(), right]] as const
-      },
-      true
-    )
+    joinOf("rightJoin", self, that, options, {
+      both: (key, left, right) => [key, [Option.some(left), right]] as const,
+      left: undefined,
+      right: (key, right) => [key, [Option.none(), right]] as const
+    })
 )
 
 /**
@@ -525,18 +147,11 @@ export const fullJoin: {
     that: Dataset<readonly [K, W], E2, R2>,
     options?: JoinOptions<K, V, W>
   ): Dataset<readonly [K, readonly [Option.Option<V>, Option.Option<W>]], E | E2, R | R2> =>
-    joinOf(
-      "fullJoin",
-      self,
-      that,
-      options,
-      {
-        both: (key, left, right) => [key, [Option.some(left), Option.some(right)]] as const,
-        left: (key, left) => [key, [Option.some(left), Option.none()]] as const,
-        right: (key, right) => [key, [Option.none(), Option.some(right)]] as const
-      },
-      true
-    )
+    joinOf("fullJoin", self, that, options, {
+      both: (key, left, right) => [key, [Option.some(left), Option.some(right)]] as const,
+      left: (key, left) => [key, [Option.some(left), Option.none()]] as const,
+      right: (key, right) => [key, [Option.none(), Option.some(right)]] as const
+    })
 )
 
 /**
@@ -562,18 +177,11 @@ export const subtractByKey: {
     that: Dataset<readonly [K, W], E2, R2>,
     options?: JoinOptions<K, V, W>
   ): Dataset<readonly [K, V], E | E2, R | R2> =>
-    joinOf(
-      "subtractByKey",
-      self,
-      that,
-      options,
-      {
-        both: undefined,
-        left: (key, left) => [key, left] as const,
-        right: undefined
-      },
-      true
-    )
+    joinOf("subtractByKey", self, that, options, {
+      both: undefined,
+      left: (key, left) => [key, left] as const,
+      right: undefined
+    })
 )
 
 type ValueOf<D> = D extends Dataset<readonly [infer _K, infer V], infer _E, infer _R> ? V : never
