@@ -316,7 +316,7 @@ describe("types of wide operations", () => {
     void (() => Dataset.partitionBy(pairs, odd))
   })
 
-  it("groupByKey, distinct and cache take options in a pipe, and stand there without", () => {
+  it("groupByKey, distinct, cache, collect and the counts take options in a pipe, and stand there without", () => {
     const text = Codec.fromSchema(Schema.String)
     expectTypeOf(() => numbers.pipe(Dataset.cache({ storage: "disk" }))).returns.toEqualTypeOf<typeof numbers>()
     expectTypeOf(() => numbers.pipe(Dataset.cache, Dataset.distinct)).returns.toEqualTypeOf<typeof numbers>()
@@ -328,6 +328,15 @@ describe("types of wide operations", () => {
     >()
     expectTypeOf(() => Dataset.groupByKey(pairs, { partitions: 2, key: text })).returns.toEqualTypeOf<
       Pairs<string, Stream.Stream<number>>
+    >()
+    expectTypeOf(() => numbers.pipe(Dataset.collect({ maxBytes: 1 }))).returns.toEqualTypeOf<
+      Action.Action<Array<number>, Bad, A>
+    >()
+    expectTypeOf(() => numbers.pipe(Dataset.countByValue({ partitions: 2 }))).returns.toEqualTypeOf<
+      Action.Action<HashMap.HashMap<number, number>, Bad, A>
+    >()
+    expectTypeOf(() => pairs.pipe(Dataset.countByKey({ partitions: 2, key: text }))).returns.toEqualTypeOf<
+      Action.Action<HashMap.HashMap<string, number>, Bad, A>
     >()
     // A codec yields what it is made for, whatever more is known of what it was given.
     const letters: Dataset.Dataset<readonly ["a" | "b", number]> = Dataset.empty

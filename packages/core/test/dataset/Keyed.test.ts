@@ -115,7 +115,7 @@ describe("keyed operations", () => {
     60_000
   )
 
-  on("groupByKey, distinct and cache take their options in a pipe as after the dataset", () =>
+  on("groupByKey, distinct, cache, collect and the counts take their options in a pipe as after the dataset", () =>
     Effect.gen(function* () {
       const rows = pairsOf<string, number>([
         ["a", 1],
@@ -141,6 +141,14 @@ describe("keyed operations", () => {
         assert.include(yield* Dataset.explain(cached), "disk")
         assert.strictEqual(yield* Dataset.count(cached), 3)
       }
+      const counted = HashMap.fromIterable<string, number>([
+        ["a", 2],
+        ["b", 1]
+      ])
+      assert.isTrue(Equal.equals(yield* rows.pipe(Dataset.countByKey({ partitions: 2 })), counted))
+      assert.isTrue(Equal.equals(yield* Dataset.keys(rows).pipe(Dataset.countByValue({ partitions: 2 })), counted))
+      const error = yield* Effect.flip(rows.pipe(Dataset.collect({ maxBytes: 1 })))
+      assert.strictEqual(error.reason._tag, "ResultTooLarge")
     })
   )
 

@@ -7,7 +7,8 @@ import { type JobError, ResultTooLarge } from "../../task/JobError.ts"
 import type { TaskContext } from "../../task/TaskContext.ts"
 import { action, all, eachArray, mapAction, type Rows } from "./action.ts"
 import { checkedAction } from "./checked.ts"
-import type { Dataset } from "./model.ts"
+import type { ADataset } from "./exchange.ts"
+import { type Dataset, isDataset } from "./model.ts"
 
 /**
  * All elements in the order of their partitions, in the driver's memory.
@@ -15,45 +16,52 @@ import type { Dataset } from "./model.ts"
  * **Details**
  *
  * Fails with a `JobError` of reason `ResultTooLarge` when the elements take more than `maxBytes` (default 256 MiB), as
- * estimated from a sample of each array. One signature, not two: an overloaded function named in a `pipe` loses its types.
+ * estimated from a sample of each array.
  *
  * @category actions
  * @since 0.1.0
  */
-export const collect = <A, E, R>(self: Dataset<A, E, R>, options?: CollectOptions): Action<Array<A>, E, R> => {
-  const limit = options?.maxBytes ?? 256 * 1024 * 1024
-  const collecting = action(self, {
-    name: "collect",
-    task: (rows, task) =>
-      Effect.suspend(() => {
-        const arrays: Array<ReadonlyArray<A>> = []
-        let size = 0
-        return Effect.map(
-          Stream.runForEachArray(rows, (values) =>
-            Effect.suspend(() => {
-              arrays.push(values)
-              size += estimateBytes(values)
-              return size > limit ? task.abort(new ResultTooLarge({ limit, size })) : Effect.void
-            })
-          ),
-          () => ({ arrays, size })
-        )
-      }),
-    drive: (run) => {
-      const results: Array<ReadonlyArray<ReadonlyArray<A>>> = []
-      let total = 0
-      return Effect.map(
-        run.tasks(all(run.partitions), (partition, { arrays, size }) => {
-          results[partition] = arrays
-          total += size
-          return total > limit ? Effect.fail(new ResultTooLarge({ limit, size: total })) : Effect.void
-        }),
-        () => results.flatMap((arrays) => arrays.flat())
-      )
+export const collect: <A, E, R, O extends CollectOptions | ADataset>(
+  self: Dataset<A, E, R> | O,
+  options?: CollectOptions
+) => [ADataset] extends [O] ? Action<Array<A>, E, R> : <A, E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R> =
+  dual(
+    (args) => isDataset(args[0]),
+    <A, E, R>(self: Dataset<A, E, R>, options?: CollectOptions): Action<Array<A>, E, R> => {
+      const limit = options?.maxBytes ?? 256 * 1024 * 1024
+      const collecting = action(self, {
+        name: "collect",
+        task: (rows, task) =>
+          Effect.suspend(() => {
+            const arrays: Array<ReadonlyArray<A>> = []
+            let size = 0
+            return Effect.map(
+              Stream.runForEachArray(rows, (values) =>
+                Effect.suspend(() => {
+                  arrays.push(values)
+                  size += estimateBytes(values)
+                  return size > limit ? task.abort(new ResultTooLarge({ limit, size })) : Effect.void
+                })
+              ),
+              () => ({ arrays, size })
+            )
+          }),
+        drive: (run) => {
+          const results: Array<ReadonlyArray<ReadonlyArray<A>>> = []
+          let total = 0
+          return Effect.map(
+            run.tasks(all(run.partitions), (partition, { arrays, size }) => {
+              results[partition] = arrays
+              total += size
+              return total > limit ? Effect.fail(new ResultTooLarge({ limit, size: total })) : Effect.void
+            }),
+            () => results.flatMap((arrays) => arrays.flat())
+          )
+        }
+      })
+      return checkedAction("collect", bytes("maxBytes", limit), collecting)
     }
-  })
-  return checkedAction("collect", bytes("maxBytes", limit), collecting)
-}
+  )
 
 /**
  * What {@link collect} takes.

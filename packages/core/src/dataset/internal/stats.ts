@@ -10,7 +10,15 @@ import { firstOf, number, optional, type Problem, whole } from "../../codec/inte
 import { uniform } from "../../task/internal/sampler.ts"
 import { action, all, eachArray } from "./action.ts"
 import { checkedAction } from "./checked.ts"
-import { codecOr, type KeyOptions, refusing } from "./exchange.ts"
+import {
+  type ADataset,
+  type AnyKeyOptions,
+  codecOr,
+  type Decoded,
+  type KeyedBy,
+  type KeyOptions,
+  refusing
+} from "./exchange.ts"
 import { reduceByKey } from "./keyed.ts"
 import { type Dataset, isDataset, narrow } from "./model.ts"
 import { repartition } from "./repartitioning.ts"
@@ -500,11 +508,18 @@ export const treeAggregate: {
  * @category actions
  * @since 0.1.0
  */
-export const countByValue = <A, E, R>(
-  self: Dataset<A, E, R>,
+export const countByValue: <A, E, R, O extends AnyKeyOptions<"key"> | ADataset>(
+  self: Dataset<A, E, R> | O,
   options?: KeyOptions<A>
-): Action<HashMap.HashMap<A, number>, E, R> =>
-  counts(narrow(self, { _tag: "Map", f: (value: A) => [value, 1] as const }), "countByValue", options)
+) => [ADataset] extends [O]
+  ? Action<HashMap.HashMap<A, number>, E, R>
+  : <A extends KeyedBy<O>, E, R>(
+      self: Dataset<A, E, R>
+    ) => Action<HashMap.HashMap<Decoded<O, "key", A>, number>, E, R> = dual(
+  (args) => isDataset(args[0]),
+  <A, E, R>(self: Dataset<A, E, R>, options?: KeyOptions<A>): Action<HashMap.HashMap<A, number>, E, R> =>
+    counts(narrow(self, { _tag: "Map", f: (value: A) => [value, 1] as const }), "countByValue", options)
+)
 
 /**
  * How many pairs each key has, in the driver's memory.
@@ -512,15 +527,25 @@ export const countByValue = <A, E, R>(
  * @category actions
  * @since 0.1.0
  */
-export const countByKey = <K, V, E, R>(
-  self: Dataset<readonly [K, V], E, R>,
+export const countByKey: <K, V, E, R, O extends AnyKeyOptions<"key"> | ADataset>(
+  self: Dataset<readonly [K, V], E, R> | O,
   options?: KeyOptions<K>
-): Action<HashMap.HashMap<K, number>, E, R> =>
-  counts(
-    narrow(self, { _tag: "Map", keyed: "MapValues", f: ([key]: readonly [K, V]) => [key, 1] as const }),
-    "countByKey",
-    options
-  )
+) => [ADataset] extends [O]
+  ? Action<HashMap.HashMap<K, number>, E, R>
+  : <K extends KeyedBy<O>, V, E, R>(
+      self: Dataset<readonly [K, V], E, R>
+    ) => Action<HashMap.HashMap<Decoded<O, "key", K>, number>, E, R> = dual(
+  (args) => isDataset(args[0]),
+  <K, V, E, R>(
+    self: Dataset<readonly [K, V], E, R>,
+    options?: KeyOptions<K>
+  ): Action<HashMap.HashMap<K, number>, E, R> =>
+    counts(
+      narrow(self, { _tag: "Map", keyed: "MapValues", f: ([key]: readonly [K, V]) => [key, 1] as const }),
+      "countByKey",
+      options
+    )
+)
 
 const counts = <K, E, R>(
   self: Dataset<readonly [K, number], E, R>,
