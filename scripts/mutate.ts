@@ -19,7 +19,9 @@ import type { Ran, Request } from "./mutate/runner.ts"
 
 const modules = [
   "commit/Commit",
+  "commit/internal/claim",
   "commit/internal/drive",
+  "commit/internal/layout",
   "task/Condition",
   "shuffle/Partitioner",
   "commit/internal/lease",
