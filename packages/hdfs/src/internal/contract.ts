@@ -93,7 +93,7 @@ export type RenameMode = "none" | "overwrite" | "legacy"
 export type Result<A> = Effect.Effect<A, HdfsError>
 
 /** Reading the bytes of files. */
-interface Reads {
+export interface Reads {
   /**
    * The bytes of a file, pulled: every one that was asked for, or a failure. Interrupting closes the connection; a broken one is
    * resumed from another DataNode.
@@ -110,7 +110,7 @@ interface Reads {
 }
 
 /** Writing the bytes of files. */
-interface Writes {
+export interface Writes {
   /** Writes a file under its own name, where others see it grow; yields the bytes written. Prefer `write`. */
   readonly create: <Err, R>(
     path: string,
@@ -140,7 +140,7 @@ interface Writes {
 }
 
 /** Names. */
-interface Names {
+export interface Names {
   /** `false` where there was nothing. */
   readonly delete: (path: string, options?: { readonly recursive?: boolean | undefined }) => Result<boolean>
   /** Moves a path to the user's trash, as `hdfs dfs -rm` does; yields where it is now. */
@@ -160,7 +160,7 @@ interface Names {
 }
 
 /** Status. */
-interface Status {
+export interface Status {
   readonly getFileStatus: (path: string) => Result<M.FileStatus>
   /** Like `getFileStatus`, of a symbolic link itself. */
   readonly getFileLinkStatus: (path: string) => Result<M.FileStatus>
@@ -193,7 +193,7 @@ interface Status {
 }
 
 /** Access control lists. */
-interface Acls {
+export interface Acls {
   readonly getAclStatus: (path: string) => Result<M.AclStatus>
   readonly setAcl: (path: string, entries: ReadonlyArray<string>) => Result<void>
   readonly modifyAclEntries: (path: string, entries: ReadonlyArray<string>) => Result<void>
@@ -204,7 +204,7 @@ interface Acls {
 }
 
 /** Extended attributes. */
-interface XAttrs {
+export interface XAttrs {
   /** All attributes the user may see, or those named. */
   readonly getXAttrs: (path: string, names?: ReadonlyArray<string>) => Result<ReadonlyMap<string, Uint8Array>>
   readonly listXAttrs: (path: string) => Result<ReadonlyArray<string>>
@@ -214,7 +214,7 @@ interface XAttrs {
 }
 
 /** Storage policies and erasure coding. */
-interface Policies {
+export interface Policies {
   readonly getAllStoragePolicies: Result<ReadonlyArray<M.StoragePolicy>>
   readonly getStoragePolicy: (path: string) => Result<M.StoragePolicy>
   readonly setStoragePolicy: (path: string, policy: string) => Result<void>
@@ -231,7 +231,7 @@ interface Policies {
 }
 
 /** Snapshots. */
-interface Snapshots {
+export interface Snapshots {
   readonly allowSnapshot: (path: string) => Result<void>
   readonly disallowSnapshot: (path: string) => Result<void>
   /** Yields the snapshot's path. The server makes a name where none is given. */
@@ -251,7 +251,7 @@ interface Snapshots {
 }
 
 /** Quotas. */
-interface Quotas {
+export interface Quotas {
   readonly getQuotaUsage: (path: string) => Result<M.QuotaUsage>
   /** What is left out stays; -1 lifts a limit. */
   readonly setQuota: (
@@ -262,7 +262,7 @@ interface Quotas {
 }
 
 /** The cluster and the user. */
-interface Cluster {
+export interface Cluster {
   readonly getHomeDirectory: Result<string>
   readonly getTrashRoot: (path: string) => Result<string>
   readonly getTrashRoots: (options?: { readonly allUsers?: boolean | undefined }) => Result<ReadonlyArray<M.TrashRoot>>

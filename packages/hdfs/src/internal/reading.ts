@@ -3,17 +3,11 @@ import type { HdfsConfig } from "../HdfsConfig.ts"
 import * as E from "../HdfsError.ts"
 import type * as M from "../HdfsModel.ts"
 import type { Blocks } from "./blocks.ts"
-import type { OpenOptions, RangeOptions } from "./contract.ts"
+import type { OpenOptions, RangeOptions, Reads, Status } from "./contract.ts"
 import type * as WebHdfs from "./webhdfs.ts"
 
 /** What reading asks the NameNode. */
-interface Asks {
-  readonly getFileStatus: (path: string) => Effect.Effect<M.FileStatus, E.HdfsError>
-  readonly getFileBlockLocations: (
-    path: string,
-    range?: { readonly offset: number; readonly length: number }
-  ) => Effect.Effect<ReadonlyArray<M.BlockLocation>, E.HdfsError>
-}
+type Asks = Pick<Status, "getFileStatus" | "getFileBlockLocations">
 
 /** A read, which ends at `end` with every byte before it, or fails. */
 interface Reading {
@@ -59,7 +53,7 @@ const elsewhere = (error: E.HdfsError): boolean => {
 const isCount = (value: number | undefined): boolean =>
   value === undefined || (Number.isSafeInteger(value) && value >= 0)
 
-export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], known: Blocks, asks: Asks) => {
+export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], known: Blocks, asks: Asks): Reads => {
   const call = (path: string): WebHdfs.Call => ({ method: "GET", operation: "OPEN", path })
 
   /** The next bytes that one server has, and whom not to ask for them, where a host is preferred. */
@@ -277,5 +271,17 @@ export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], known:
     return bytes
   })
 
-  return { open, readRange }
+  return {
+    open,
+    readRange,
+    readRanges: (path, ranges, options) => {
+      const concurrency = options?.concurrency ?? 8
+      return Number.isInteger(concurrency) && concurrency > 0
+        ? Effect.forEach(ranges, ({ length, offset }) => readRange(path, offset, length, options), { concurrency })
+        : web.fail(
+            { method: "GET", operation: "OPEN", path },
+            new E.InvalidArgument({ detail: `concurrency is ${concurrency}; it has to be a whole number above 0` })
+          )
+    }
+  }
 }

@@ -1,18 +1,18 @@
 import { Cause, Clock, Duration, Effect, Option, Random, type Stream } from "effect"
 import type { HdfsConfig } from "../HdfsConfig.ts"
 import * as E from "../HdfsError.ts"
-import type * as M from "../HdfsModel.ts"
-import type { CreateOptions, RenameMode } from "./contract.ts"
+import * as Answers from "./answers.ts"
+import { type Asking, nothing } from "./asking.ts"
+import type { CreateOptions, Names, Status, Writes } from "./contract.ts"
+import { find } from "./metadata.ts"
 import * as Path from "./path.ts"
 import type * as WebHdfs from "./webhdfs.ts"
 
 /** What writing asks the NameNode. */
-interface Asks {
-  readonly getFileStatus: (path: string) => Effect.Effect<M.FileStatus, E.HdfsError>
-  readonly status: (path: string) => Effect.Effect<Option.Option<M.FileStatus>, E.HdfsError>
-  readonly remove: (path: string) => Effect.Effect<boolean, E.HdfsError>
-  readonly rename: (from: string, to: string, mode?: RenameMode) => Effect.Effect<boolean, E.HdfsError>
-}
+type Asks = Pick<Status, "getFileStatus"> &
+  Pick<Names, "delete" | "rename"> & {
+    readonly renameThroughGateway: (from: string, to: string, overwrite: boolean) => Effect.Effect<boolean, E.HdfsError>
+  }
 
 /** Whether a server has said so, after which it does no more. */
 const isAnswer = ({ reason }: E.HdfsError): boolean => {
@@ -28,75 +28,81 @@ const isAnswer = ({ reason }: E.HdfsError): boolean => {
   }
 }
 
-export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], asks: Asks) => {
-  const send = Effect.fnUntraced(function* <Err, R>(
-    call: WebHdfs.Call,
-    bytes: Stream.Stream<Uint8Array, Err, R>,
-    status: 200 | 201,
-    length?: number
-  ) {
-    let started = false
-    for (let retries = 0; ; retries++) {
-      const exchange = yield* web.locate(call)
-      const result = yield* Effect.result(
-        web.transport.upload(exchange, bytes, length, status, () => {
-          started = true
-        })
+/** Sends bytes to a DataNode. */
+const send = Effect.fnUntraced(function* <Err, R>(
+  web: WebHdfs.WebHdfs,
+  maxRetries: number,
+  call: WebHdfs.Call,
+  bytes: Stream.Stream<Uint8Array, Err, R>,
+  status: 200 | 201,
+  length?: number
+) {
+  let started = false
+  for (let retries = 0; ; retries++) {
+    const exchange = yield* web.locate(call)
+    const result = yield* Effect.result(
+      web.transport.upload(exchange, bytes, length, status, () => {
+        started = true
+      })
+    )
+    if (result._tag === "Success") return result.success
+    const error = result.failure
+    // As long as nothing of the source was taken, another DataNode may be tried.
+    const again =
+      !started &&
+      error instanceof E.HdfsError &&
+      error.endpoint === exchange.url.host &&
+      (error.reason._tag === "Connection" || error.reason._tag === "Timeout") &&
+      retries < maxRetries
+    if (!again) return yield* Effect.fail(error)
+    yield* web.backoff(retries + 1)
+  }
+})
+
+const createParams = (options: CreateOptions | undefined) => ({
+  overwrite: options?.overwrite ?? false,
+  blocksize: options?.blockSize,
+  replication: options?.replication,
+  permission: options?.permission,
+  unmaskedpermission: options?.unmaskedPermission,
+  createparent: options?.createParent,
+  buffersize: options?.bufferSize,
+  ecpolicy: options?.ecPolicy,
+  storagepolicy: options?.storagePolicy
+})
+
+/**
+ * Removes a file that was not finished. A DataNode may still be opening it when the request is given up without an answer: then it
+ * is looked for more than once.
+ */
+const clean = Effect.fnUntraced(
+  function* (remove: Names["delete"], temporary: string, times: number) {
+    for (let attempts = 0; attempts < times; attempts++) {
+      const gone = yield* remove(temporary).pipe(
+        // Below a file nothing can have been written.
+        Effect.catchIf(
+          (error) => error.reason._tag === "NotADirectory",
+          () => Effect.succeed(true)
+        )
       )
-      if (result._tag === "Success") return result.success
-      const error = result.failure
-      // As long as nothing of the source was taken, another DataNode may be tried.
-      const again =
-        !started &&
-        error instanceof E.HdfsError &&
-        error.endpoint === exchange.url.host &&
-        (error.reason._tag === "Connection" || error.reason._tag === "Timeout") &&
-        retries < config.maxRetries
-      if (!again) return yield* Effect.fail(error)
-      yield* web.backoff(retries + 1)
+      if (gone) return
+      if (attempts + 1 < times) yield* Effect.sleep(Duration.millis(50 * 2 ** attempts))
     }
-  })
+  },
+  Effect.timeout("30 seconds"),
+  (removal, _remove, temporary) =>
+    Effect.catch(removal, (error) => Effect.logWarning(`${temporary} may be left: ${error.message}`))
+)
 
-  const createParams = (options: CreateOptions | undefined) => ({
-    overwrite: options?.overwrite ?? false,
-    blocksize: options?.blockSize,
-    replication: options?.replication,
-    permission: options?.permission,
-    unmaskedpermission: options?.unmaskedPermission,
-    createparent: options?.createParent,
-    buffersize: options?.bufferSize,
-    ecpolicy: options?.ecPolicy,
-    storagepolicy: options?.storagePolicy
-  })
-
-  const create = Effect.fn("HdfsClient.CREATE")(
-    <Err, R>(path: string, bytes: Stream.Stream<Uint8Array, Err, R>, options?: CreateOptions) =>
-      send({ method: "PUT", operation: "CREATE", path, params: createParams(options) }, bytes, 201, options?.length)
-  )
-
-  const append = Effect.fn("HdfsClient.APPEND")(
-    <Err, R>(
-      path: string,
-      bytes: Stream.Stream<Uint8Array, Err, R>,
-      options?: { readonly bufferSize?: number | undefined }
-    ) => send({ method: "POST", operation: "APPEND", path, params: { buffersize: options?.bufferSize } }, bytes, 200)
-  )
-
-  /** The rename of an HttpFS gateway, which can only look before it leaps. */
-  const renameThroughGateway = Effect.fnUntraced(function* (from: string, to: string, overwrite: boolean) {
-    const call: WebHdfs.Call = { method: "PUT", operation: "RENAME", path: from }
-    const there = yield* asks.status(to)
-    if (Option.isSome(there)) {
-      if (there.value.type === "DIRECTORY") {
-        return yield* web.fail(call, new E.IsADirectory({ detail: `${to} is a directory` }))
-      }
-      if (!overwrite) return yield* web.fail(call, new E.FileAlreadyExists({ detail: `${to} already exists` }))
-      yield* asks.remove(to)
-    }
-    if (!(yield* asks.rename(from, to, "legacy"))) {
-      return yield* web.fail(call, new E.FileAlreadyExists({ detail: `${to} already exists, or ${from} is gone` }))
-    }
-    return true
+export const make = (asking: Asking, config: HdfsConfig["Service"], asks: Asks): Writes => {
+  const { ask, web } = asking
+  const create = Effect.fn("HdfsClient.CREATE")(<Err, R>(
+    path: string,
+    bytes: Stream.Stream<Uint8Array, Err, R>,
+    options?: CreateOptions
+  ) => {
+    const call: WebHdfs.Call = { method: "PUT", operation: "CREATE", path, params: createParams(options) }
+    return send(web, config.maxRetries, call, bytes, 201, options?.length)
   })
 
   const write = Effect.fn("HdfsClient.write")(function* <Err, R>(
@@ -106,7 +112,7 @@ export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], asks: 
   ) {
     const call: WebHdfs.Call = { method: "PUT", operation: "CREATE", path }
     const overwrite = options?.overwrite ?? false
-    const there = yield* asks.status(path)
+    const there = yield* find(asks.getFileStatus, path)
     if (Option.isSome(there)) {
       if (there.value.type === "DIRECTORY") {
         return yield* web.fail(call, new E.IsADirectory({ detail: `${path} is a directory` }))
@@ -123,35 +129,44 @@ export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], asks: 
       if (length !== sent) {
         return yield* web.fail(call, new E.UnexpectedEnd({ position: length, expected: sent }))
       }
-      if (config.gateway) yield* renameThroughGateway(temporary, path, overwrite)
+      if (config.gateway) yield* asks.renameThroughGateway(temporary, path, overwrite)
       else yield* asks.rename(temporary, path, overwrite ? "overwrite" : "none")
       return sent
     })
-    // A DataNode may still be opening the file when the request is given up without an answer: then it is looked for more than once.
-    const clean = Effect.fnUntraced(
-      function* (times: number) {
-        for (let attempts = 0; attempts < times; attempts++) {
-          const gone = yield* asks.remove(temporary).pipe(
-            // Below a file nothing can have been written.
-            Effect.catchIf(
-              (error) => error.reason._tag === "NotADirectory",
-              () => Effect.succeed(true)
-            )
-          )
-          if (gone) return
-          if (attempts + 1 < times) yield* Effect.sleep(Duration.millis(50 * 2 ** attempts))
-        }
-      },
-      Effect.timeout("30 seconds"),
-      Effect.catch((error) => Effect.logWarning(`${temporary} may be left: ${error.message}`))
-    )
     return yield* Effect.onExit(work, (exit) => {
       if (exit._tag === "Success") return Effect.void
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
       // Not an error of the source, which may be another file of HDFS.
-      return clean(error instanceof E.HdfsError && error.path === temporary && isAnswer(error) ? 1 : 5)
+      return clean(
+        asks.delete,
+        temporary,
+        error instanceof E.HdfsError && error.path === temporary && isAnswer(error) ? 1 : 5
+      )
     })
   })
 
-  return { create, append, write, renameThroughGateway }
+  return {
+    create,
+    write,
+    append: Effect.fn("HdfsClient.APPEND")((path, bytes, options) => {
+      const call: WebHdfs.Call = {
+        method: "POST",
+        operation: "APPEND",
+        path,
+        params: { buffersize: options?.bufferSize }
+      }
+      return send(web, config.maxRetries, call, bytes, 200)
+    }),
+    concat: (path, sources) =>
+      ask({ method: "POST", operation: "CONCAT", path, params: { sources: sources.join(",") } }, nothing, "never"),
+    truncate: (path, newLength) =>
+      Effect.map(
+        ask(
+          { method: "POST", operation: "TRUNCATE", path, params: { newlength: newLength } },
+          Answers.BooleanAnswer,
+          "never"
+        ),
+        (answer) => answer.boolean
+      )
+  }
 }
