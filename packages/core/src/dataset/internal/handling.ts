@@ -99,8 +99,8 @@ export const failed = <E>(error: E, rows = 1): FailedElement<E> => new Failed(er
  *
  * **Gotchas**
  *
- * The failure of a partition's own stream (in `mapPartitions` or before it) is no element's, and there are no rows after it: instead of
- * going on without them the job fails, with a `JobError` of reason `PartitionFailed`. Handle such a failure inside `mapPartitions`, or
+ * The failure of a partition's own stream (in `mapPartitions` or before it) belongs to no element, and no rows come after it: instead
+ * of going on without them the job fails, with a `JobError` of reason `PartitionFailed`. Handle such a failure inside `mapPartitions`, or
  * use {@link mapPartitionsWithFailures}. Failures of the engine (unreadable input, lost executors) never come here.
  *
  * **Example** (Replacing what does not parse)

@@ -25,9 +25,9 @@ import { type Dataset, isDataset, narrow } from "./model.ts"
  * **Details**
  *
  * Keys, and the elements of `distinct` and the sets, are equal when Effect's `Equal` says so of plain data: structs, tuples, dates,
- * maps, sets, typed arrays and `Option`s by what they hold, in whatever order the fields are. `NaN` is equal to itself and `0` to `-0`, also within
- * them (of equal keys any may be yielded). `1`, `"1"`, `1n` and `true` differ, and so do `null`, `undefined` and a field that is not there. Class instances
- * need a codec (`KeyOptions`), and are equal when what it writes is.
+ * maps, sets, typed arrays and `Option`s by what they hold, in whatever order the fields are. `NaN` is equal to itself and `0` to
+ * `-0`, also within them; any of several equal keys may be yielded. `1`, `"1"`, `1n` and `true` differ, and so do `null`, `undefined`
+ * and a missing field. Class instances need a codec (`KeyOptions`), and are equal when the bytes it writes are.
  *
  * @category transforming
  * @since 0.1.0

@@ -29,8 +29,8 @@ const partitionOf = <K>(plan: Plan, key: K, partitions: number): number | undefi
 }
 
 /**
- * The values of a key, in the order they are in. Of a dataset that is partitioned by key (`partitionBy`, `reduceByKey` and their like, with steps after them
- * that keep the keys) only the partition of the key is read.
+ * The values of a key, in their order. Where the dataset is partitioned by key (by `partitionBy`, `reduceByKey` and the like, with
+ * only steps after them that keep the keys), only the partition of the key is read.
  *
  * @category actions
  * @since 0.1.0

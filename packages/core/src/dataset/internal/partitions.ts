@@ -100,9 +100,9 @@ export const zipWithIndex = <A, E, R>(self: Dataset<A, E, R>): Dataset<readonly 
   fromPlan({ _tag: "ZipWithIndex", child: self.plan })
 
 /**
- * Every pair of an element of the first dataset and one of the other. The partitions are every one of the first with every one of the
- * other, which is read anew for every array of rows of the first: `Dataset.cache` what is dear to make. An element that fails does so each
- * time it is read.
+ * Every pair of an element of the first dataset and one of the other. There is a partition for each pair of partitions. The other
+ * dataset is read again for every array of rows of the first: `Dataset.cache` it where it is expensive. An element that fails does so
+ * each time it is read.
  *
  * @category transforming
  * @since 0.1.0
@@ -216,7 +216,7 @@ export const zip: {
 )
 
 /**
- * Splits the elements at random, in proportion to the weights, into as many datasets. Each reads the input anew.
+ * Splits the elements at random into one dataset per weight, in proportion to the weights. Each reads the input again.
  *
  * @category transforming
  * @since 0.1.0

@@ -164,7 +164,7 @@ export const range = (
 }
 
 /**
- * One partition a stream. A stream is run anew for every action.
+ * One partition per stream. Every action runs the streams again.
  *
  * @category constructors
  * @since 0.1.0

@@ -207,9 +207,9 @@ export interface Stats {
   readonly max: number
   /** 0 without numbers, as in Spark. */
   readonly mean: number
-  /** Of the whole population; `NaN` without numbers. */
+  /** Taken over the whole population; `NaN` without numbers. */
   readonly variance: number
-  /** Of a sample (divided by n - 1); `NaN` for fewer than two numbers. */
+  /** Taken as that of a sample (divided by n - 1); `NaN` for fewer than two numbers. */
   readonly sampleVariance: number
   readonly stdev: number
   readonly sampleStdev: number
@@ -391,7 +391,7 @@ const evenBounds = <E, R>(self: Dataset<number, E, R>, buckets: number): Action<
  *
  * **Details**
  *
- * With a number of buckets the dataset is read twice, the first time for its extremes: `Dataset.cache` what is dear to make. There is
+ * With a number of buckets the dataset is read twice, the first time for its extremes: `Dataset.cache` what is expensive. There is
  * one bucket where all numbers are the same. Without numbers, with one that is `NaN` or infinite, and with less than one bucket it
  * fails with a `JobError` of reason `InvalidPlan`.
  *
@@ -691,7 +691,7 @@ export const countApproxDistinct: {
         return Math.round(estimate <= 2.5 * registers && empty > 0 ? registers * Math.log(registers / empty) : estimate)
       }
     })
-    // Zero is no error that can be had.
+    // An error of zero cannot be reached.
     const problem = optional(options?.relativeError, (error) => number("relativeError", error, Number.MIN_VALUE, 1))
     return checkedAction("countApproxDistinct", problem, approx)
   }

@@ -39,7 +39,7 @@ export interface PartitionedWriteOptions<in out A> extends WriteOptions {
 }
 
 /**
- * Writes the elements with a {@link Writer}, a file a partition, into a directory that appears at once with its `_SUCCESS` or not
+ * Writes the elements with a {@link Writer}, one file per partition, into a directory that appears at once with its `_SUCCESS` or not
  * at all (see `Commit`). Yields the manifest.
  *
  * @category actions
