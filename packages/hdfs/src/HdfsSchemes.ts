@@ -13,9 +13,9 @@
  *
  * @since 0.1.0
  */
-import { type Backend, makeLocal, makeMemory, makeSchemes, Storage } from "@sluice/core/Storage"
-import { InvalidPath, StorageError, Unsupported } from "@sluice/core/StorageError"
-import { Effect, Layer, Scope, Semaphore, Stream } from "effect"
+import { type Backend, makeLocal, makeMemory, makeSchemes, route, Storage } from "@sluice/core/Storage"
+import { InvalidPath, StorageError } from "@sluice/core/StorageError"
+import { Effect, Layer, Scope, Semaphore } from "effect"
 
 /**
  * Makes the backend, for `Storage.layerSchemes({ hdfs: HdfsSchemes.make, file: Storage.makeLocal })`. Connections end with the
@@ -58,30 +58,7 @@ export const make: Effect.Effect<Backend, never, Scope.Scope> = Effect.gen(funct
         )
     })
 
-  return {
-    list: (path) => Stream.unwrap(Effect.map(pick("list", path), (backend) => backend.list(path))),
-    stat: (path) => Effect.flatMap(pick("stat", path), (backend) => backend.stat(path)),
-    read: (path, range) => Stream.unwrap(Effect.map(pick("read", path), (backend) => backend.read(path, range))),
-    readRange: (path, offset, length) =>
-      Effect.flatMap(pick("readRange", path), (backend) => backend.readRange(path, offset, length)),
-    write: (path, bytes, options) =>
-      Effect.flatMap(pick("write", path), (backend) => backend.write(path, bytes, options)),
-    rename: Effect.fnUntraced(function* (from, to, options) {
-      const source = yield* pick("rename", from)
-      if (source === (yield* pick("rename", to))) return yield* source.rename(from, to, options)
-      return yield* new StorageError({
-        operation: "rename",
-        path: from,
-        reason: new Unsupported({
-          detail: `cannot be renamed to another cluster (${to}); write it there and delete the source`
-        })
-      })
-    }),
-    delete: (path, options) => Effect.flatMap(pick("delete", path), (backend) => backend.delete(path, options)),
-    mkdirs: (path) => Effect.flatMap(pick("mkdirs", path), (backend) => backend.mkdirs(path)),
-    realPath: (path) => Effect.flatMap(pick("realPath", path), (backend) => backend.realPath(path)),
-    blocks: (path) => Effect.flatMap(pick("blocks", path), (backend) => backend.blocks(path))
-  }
+  return route(pick, "cluster")
 })
 
 /**

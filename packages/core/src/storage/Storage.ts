@@ -61,6 +61,48 @@ export const makeLocal: Effect.Effect<Backend> = local.make
  */
 export const makeMemory: Effect.Effect<Backend> = memory.make
 
+/**
+ * Makes a backend that sends each path to the one that `choose` gives for it, such as the backend of the path's cluster.
+ *
+ * **Details**
+ *
+ * `choose` is asked for every operation, named by its method, and for both paths of a rename. Between different backends a rename
+ * is `Unsupported`; `place` is what the message calls them: `cannot be renamed to another cluster`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const route = (
+  choose: (operation: string, path: string) => Effect.Effect<Backend, StorageError>,
+  place: string
+): Backend => {
+  const backendOf = (operation: string, path: string) => Effect.suspend(() => choose(operation, path))
+  return {
+    list: (path) => Stream.unwrap(Effect.map(backendOf("list", path), (backend) => backend.list(path))),
+    stat: (path) => Effect.flatMap(backendOf("stat", path), (backend) => backend.stat(path)),
+    read: (path, range) => Stream.unwrap(Effect.map(backendOf("read", path), (backend) => backend.read(path, range))),
+    readRange: (path, offset, length) =>
+      Effect.flatMap(backendOf("readRange", path), (backend) => backend.readRange(path, offset, length)),
+    write: (path, bytes, options) =>
+      Effect.flatMap(backendOf("write", path), (backend) => backend.write(path, bytes, options)),
+    rename: Effect.fnUntraced(function* (from, to, options) {
+      const source = yield* backendOf("rename", from)
+      if (source === (yield* backendOf("rename", to))) return yield* source.rename(from, to, options)
+      return yield* fail(
+        "rename",
+        from,
+        new Unsupported({
+          detail: `cannot be renamed to another ${place} (${to}); write it there and delete the source`
+        })
+      )
+    }),
+    delete: (path, options) => Effect.flatMap(backendOf("delete", path), (backend) => backend.delete(path, options)),
+    mkdirs: (path) => Effect.flatMap(backendOf("mkdirs", path), (backend) => backend.mkdirs(path)),
+    realPath: (path) => Effect.flatMap(backendOf("realPath", path), (backend) => backend.realPath(path)),
+    blocks: (path) => Effect.flatMap(backendOf("blocks", path), (backend) => backend.blocks(path))
+  }
+}
+
 type Backends = { readonly [scheme: string]: Effect.Effect<Backend, unknown, unknown> }
 
 /**
@@ -113,27 +155,11 @@ const dispatch = (backends: ReadonlyMap<string, Backend>): Storage["Service"] =>
   }
 
   return Storage.of({
+    ...route(pick, "scheme"),
     schemes,
-    list: (path) => Stream.unwrap(Effect.map(pick("list", path), (backend) => backend.list(path))),
-    stat: (path) => Effect.flatMap(pick("stat", path), (backend) => backend.stat(path)),
     read: (path, range) => Stream.unwrap(Effect.map(pick("read", path), (backend) => exact.read(backend, path, range))),
     readRange: (path, offset, length) =>
-      Effect.flatMap(pick("readRange", path), (backend) => exact.readRange(backend, path, offset, length)),
-    write: (path, bytes, options) =>
-      Effect.flatMap(pick("write", path), (backend) => backend.write(path, bytes, options)),
-    rename: Effect.fnUntraced(function* (from, to, options) {
-      const source = yield* pick("rename", from)
-      if (source === (yield* pick("rename", to))) return yield* source.rename(from, to, options)
-      return yield* fail(
-        "rename",
-        from,
-        new Unsupported({ detail: `cannot be renamed to another scheme (${to}); write it there and delete the source` })
-      )
-    }),
-    delete: (path, options) => Effect.flatMap(pick("delete", path), (backend) => backend.delete(path, options)),
-    mkdirs: (path) => Effect.flatMap(pick("mkdirs", path), (backend) => backend.mkdirs(path)),
-    realPath: (path) => Effect.flatMap(pick("realPath", path), (backend) => backend.realPath(path)),
-    blocks: (path) => Effect.flatMap(pick("blocks", path), (backend) => backend.blocks(path))
+      Effect.flatMap(pick("readRange", path), (backend) => exact.readRange(backend, path, offset, length))
   })
 }
 

@@ -1,6 +1,6 @@
 import * as Storage from "@sluice/core/Storage"
 import { FaultyStorage, StorageSuite } from "@sluice/core/testing"
-import { NoSpace, type StorageError, Unavailable } from "@sluice/core/StorageError"
+import { NoSpace, StorageError, Unavailable } from "@sluice/core/StorageError"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -45,6 +45,60 @@ const text = (value: string) => Stream.succeed(new TextEncoder().encode(value))
 
 const tagOf = <A, R>(effect: Effect.Effect<A, StorageError, R>) =>
   Effect.map(Effect.flip(effect), (error) => error.reason._tag)
+
+describe("Storage.route", () => {
+  const routed = Effect.gen(function* () {
+    const shelves = { a: yield* Storage.makeMemory, b: yield* Storage.makeMemory }
+    const asked: Array<string> = []
+    const backend = Storage.route((operation, path) => {
+      asked.push(operation)
+      if (path.startsWith("memory:///a/")) return Effect.succeed(shelves.a)
+      if (path.startsWith("memory:///b/")) return Effect.succeed(shelves.b)
+      return Effect.fail(new StorageError({ operation, path, reason: new Unavailable({ detail: "no such shelf" }) }))
+    }, "shelf")
+    return { asked, backend, shelves }
+  })
+
+  it.effect("sends each path to its backend, and renames only within one", () =>
+    Effect.gen(function* () {
+      const { backend, shelves } = yield* routed
+      yield* backend.write("memory:///a/x", text("hello"))
+      assert.strictEqual((yield* shelves.a.stat("memory:///a/x")).length, 5)
+      assert.strictEqual(yield* tagOf(shelves.b.stat("memory:///a/x")), "NotFound")
+
+      yield* backend.rename("memory:///a/x", "memory:///a/y")
+      const error = yield* Effect.flip(backend.rename("memory:///a/y", "memory:///b/y"))
+      assert.strictEqual(error.reason._tag, "Unsupported")
+      assert.include(error.message, "cannot be renamed to another shelf (memory:///b/y)")
+      assert.strictEqual((yield* backend.stat("memory:///a/y")).length, 5)
+    })
+  )
+
+  it.effect("asks for a backend by the operation's own name, and fails as the choice does", () =>
+    Effect.gen(function* () {
+      const { asked, backend } = yield* routed
+      const path = "memory:///c/x"
+      const operations = {
+        list: Stream.runDrain(backend.list(path)),
+        stat: backend.stat(path),
+        read: Stream.runDrain(backend.read(path)),
+        readRange: backend.readRange(path, 0, 1),
+        write: backend.write(path, text("")),
+        rename: backend.rename(path, path),
+        delete: backend.delete(path),
+        mkdirs: backend.mkdirs(path),
+        realPath: backend.realPath(path),
+        blocks: backend.blocks(path)
+      }
+      for (const [name, operation] of Object.entries(operations)) {
+        const error = yield* Effect.flip(operation)
+        assert.deepInclude(error, { operation: name, path })
+        assert.strictEqual(error.reason._tag, "Unavailable")
+      }
+      assert.deepStrictEqual(asked, Object.keys(operations))
+    })
+  )
+})
 
 describe("Storage.layerSchemes", () => {
   it.effect("names the schemes there are when one is unknown", () =>
