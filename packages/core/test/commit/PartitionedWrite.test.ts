@@ -227,7 +227,7 @@ describe("partitionBy", () => {
       const Deep = Schema.Struct({ id: Schema.Number, deep: Schema.Struct({ a: Schema.Number }) })
       const deep = Dataset.fromIterable([{ id: 1, deep: { a: 1 } }])
       const error = yield* failure(Dataset.writeJsonLines(deep, `${root}/out`, Deep, { partitionBy: ["deep"] }))
-      assert.include(error.message, 'column "deep": is no single value')
+      assert.include(error.message, 'column "deep": is not a single value')
       assert.deepStrictEqual(Fs.readdirSync(root), [])
     })
   )
