@@ -114,7 +114,7 @@ export class Unencodable extends Schema.TaggedError<Unencodable>("@sluice/core/F
   {
     /** The column; within structs and lists the way to the value, `person.tags[3]`. */
     column: Schema.optional(Schema.String),
-    /** The row among those of its file, counted from 0. */
+    /** The row among those of its file, or of the task where a folder is to be named after it, counted from 0. */
     row: Schema.optional(Schema.Number),
     /** The value as JSON would have it, shortened. */
     value: Schema.optional(Schema.String),

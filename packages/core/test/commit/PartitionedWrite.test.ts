@@ -227,8 +227,23 @@ describe("partitionBy", () => {
       const Deep = Schema.Struct({ id: Schema.Number, deep: Schema.Struct({ a: Schema.Number }) })
       const deep = Dataset.fromIterable([{ id: 1, deep: { a: 1 } }])
       const error = yield* failure(Dataset.writeJsonLines(deep, `${root}/out`, Deep, { partitionBy: ["deep"] }))
-      assert.include(error.message, 'column "deep": is not a single value')
+      assert.include(error.message, 'row 0, column "deep": is not a single value')
       assert.deepStrictEqual(Fs.readdirSync(root), [])
+    })
+  )
+
+  test(
+    "a value that no folder can be named after is refused with its row and where that was read",
+    Effect.fnUntraced(function* (root) {
+      const Named = Schema.Struct({ id: Schema.Number, name: Schema.String })
+      const names = Array.from({ length: 9 }, (_, id) => ({ id, name: id === 7 ? "half \ud800" : "whole" }))
+      Fs.writeFileSync(`${root}/in.jsonl`, names.map((row) => `${JSON.stringify(row)}\n`).join(""))
+      const error = yield* Dataset.jsonLines(`${root}/in.jsonl`, Named).pipe(
+        Dataset.writeJsonLines(`${root}/out`, Named, { partitionBy: ["name"] }),
+        (action) => failure(action)
+      )
+      assert.match(error.message, /row 7, from \S*in\.jsonl, line 8, column "name": has half a surrogate pair in it/)
+      assert.deepStrictEqual(Fs.readdirSync(root), ["in.jsonl"])
     })
   )
 })

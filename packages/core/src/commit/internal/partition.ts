@@ -2,6 +2,7 @@
 import { Effect, Option, Pull, Result, Stream } from "effect"
 import { crc32 } from "node:zlib"
 import { estimateBytes } from "../../codec/internal/estimate.ts"
+import { originOf } from "../../formats/internal/encode.ts"
 import { below, folderName } from "../../formats/internal/folderNames.ts"
 import { FormatError, Unencodable } from "../../storage/FormatError.ts"
 import { type Backend, Storage } from "../../storage/Storage.ts"
@@ -107,16 +108,12 @@ export class Waiting<A> {
 
 const folderFor = <A>(
   row: A,
-  columns: ReadonlyArray<PartitionColumn<A>>,
-  format: string
-): Result.Result<string, FormatError> => {
+  columns: ReadonlyArray<PartitionColumn<A>>
+): Result.Result<string, { readonly column: string; readonly detail: string }> => {
   const names: Array<string> = []
   for (const { encode, name } of columns) {
     const value = encode(row)
-    if (Result.isFailure(value)) {
-      const reason = new Unencodable({ column: name, detail: value.failure })
-      return Result.fail(new FormatError({ format, path: "", reason }))
-    }
+    if (Result.isFailure(value)) return Result.fail({ column: name, detail: value.failure })
     names.push(folderName(name, value.success))
   }
   return Result.succeed(names.join("/"))
@@ -132,6 +129,7 @@ const writeFolders = Effect.fnUntraced(function* <A, E, R>(
   const { format, rowsOf } = author.writer
   const files: Array<WrittenFile> = []
   const waiting = new Waiting<A>()
+  let seen = 0
   const write = Effect.fnUntraced(function* (limit: number) {
     for (const { folder, number, rows } of waiting.take(limit)) {
       const file = yield* writeFile(author, { rows: Stream.fromArray(rows), in: { folder, number } })
@@ -142,11 +140,16 @@ const writeFolders = Effect.fnUntraced(function* <A, E, R>(
     rows,
     Effect.fnUntraced(function* (values) {
       const each = estimateBytes(values) / Math.max(1, values.length)
-      for (const row of values) {
-        const folder = folderFor(row, columns, format)
-        if (Result.isFailure(folder)) return yield* folder.failure
+      for (const [index, row] of values.entries()) {
+        const folder = folderFor(row, columns)
+        if (Result.isFailure(folder)) {
+          const origin = originOf(values, index)
+          const at = { row: seen + index, ...(origin === undefined ? {} : { origin }) }
+          return yield* new FormatError({ format, path: "", reason: new Unencodable({ ...folder.failure, ...at }) })
+        }
         waiting.add(folder.success, row, each)
       }
+      seen += values.length
       if (waiting.bytes > bufferBytes) yield* write(bufferBytes / 2)
     })
   )
