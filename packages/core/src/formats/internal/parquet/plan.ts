@@ -12,7 +12,10 @@ export interface Limits {
   readonly wholeBytes: number
   /** About the bytes of a slice of a row group that has more. */
   readonly sliceBytes: number
-  /** Rows of the first slice, in row groups with more than twice as many; `undefined` for one as large as the others. */
+  /**
+   * Rows of the first slice, in row groups with more than twice as many and where other slices have more. `undefined` for one as
+   * large as the others.
+   */
   readonly firstRows: number | undefined
 }
 
@@ -98,12 +101,8 @@ const slicesOf = (group: RowGroup, columns: ReadonlySet<string> | undefined, lim
   const { firstRows, sliceBytes } = limits
   const slices = fitsWhole(group, columns, limits) ? 1 : Math.ceil(plainBytes(group, columns) / sliceBytes)
   const step = Math.max(1, Math.ceil(group.rows / slices))
-  return firstRows !== undefined && group.rows > 2 * firstRows
-    ? [
-        { firstRow: 0, rows: Math.min(firstRows, group.rows), short: firstRows < step },
-        ...cut(firstRows, group.rows, step)
-      ]
-    : cut(0, group.rows, step)
+  if (firstRows === undefined || firstRows >= step || group.rows <= 2 * firstRows) return cut(0, group.rows, step)
+  return [{ firstRow: 0, rows: firstRows, short: true }, ...cut(firstRows, group.rows, step)]
 }
 
 /** The slices after a short one, of which it is known how many bytes its rows took in memory. */

@@ -304,6 +304,20 @@ describe("the slices of a row group", () => {
     ])
   })
 
+  it("do not begin with more rows than fit into a slice", () => {
+    assert.deepStrictEqual(slices(10, 100, { firstRows: 4, wholeBytes: 30, sliceBytes: 34 }), [
+      [0, 4],
+      [4, 4],
+      [8, 2]
+    ])
+    assert.deepStrictEqual(slices(10, 100, { firstRows: 4, wholeBytes: 30, sliceBytes: 50 }), [
+      [0, 4, true],
+      [4, 5],
+      [9, 1]
+    ])
+    assert.deepStrictEqual(slices(10, 100, { firstRows: 4, wholeBytes: 30, sliceBytes: 25 })[0], [0, 3])
+  })
+
   it("after a few rows are as large as the memory these took allows", () => {
     const first = { firstRow: 0, rows: 10, short: true }
     const after = (bytes: number) =>
