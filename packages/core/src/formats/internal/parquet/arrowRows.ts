@@ -217,51 +217,26 @@ const compile = (type: Arrow.DataType, target: Target): Compiled | undefined => 
 
 const any: Target = { ast: Schema.Unknown.ast, nullable: true, optional: false, absent: null }
 
+/** Whether a schema takes a value as it is, whatever its type. */
+const isLoose = (ast: SchemaAST.AST): boolean =>
+  ast._tag === "Unknown" ||
+  ast._tag === "Any" ||
+  ast._tag === "Union" ||
+  ast._tag === "Literal" ||
+  (ast._tag === "Declaration" && Vector.of(ast) === undefined && !isDate(ast) && !isBytes(ast))
+
 const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefined => {
-  const vector = Vector.of(ast)
-  const loose =
-    ast._tag === "Unknown" ||
-    ast._tag === "Any" ||
-    ast._tag === "Union" ||
-    ast._tag === "Literal" ||
-    (ast._tag === "Declaration" && vector === undefined && !isDate(ast) && !isBytes(ast))
+  const loose = isLoose(ast)
   const wants = (tag: SchemaAST.AST["_tag"]): boolean => loose || ast._tag === tag
   const typeId: number = type.typeId
   switch (typeId) {
-    case Int: {
-      const wide = "bitWidth" in type && type.bitWidth === 64
-      if (ast._tag === "Number") {
-        return wide
-          ? (data) => {
-              const values: BigInt64Array = data.values
-              return (index) => safe(values[index] ?? 0n)
-            }
-          : numbers
-      }
-      if (ast._tag === "BigInt") {
-        return wide
-          ? numbers
-          : (data) => {
-              const values: Int32Array = data.values
-              return (index) => BigInt(values[index] ?? 0)
-            }
-      }
-      return loose ? numbers : undefined
-    }
-    case Float: {
+    case Int:
+      return integers(type, ast)
+    case Float:
       if (!wants("Number")) return undefined
-      return "precision" in type && type.precision === 0
-        ? (data) => (index) => halfToNumber(data.values[index])
-        : numbers
-    }
+      return "precision" in type && type.precision === 0 ? halves : numbers
     case Bool:
-      return wants("Boolean")
-        ? (data) => {
-            const values: Uint8Array = data.values
-            const offset = data.offset
-            return (index) => bits(values, offset + index)
-          }
-        : undefined
+      return wants("Boolean") ? booleans : undefined
     case Utf8:
     case LargeUtf8:
       return wants("String") ? textGetter : undefined
@@ -272,125 +247,176 @@ const compileValue = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | unde
       return loose || isBytes(ast) ? bytesGetter : undefined
     case BinaryView:
       return loose || isBytes(ast) ? viaVector : undefined
-    case FixedSizeBinary: {
-      const width = "byteWidth" in type && typeof type.byteWidth === "number" ? type.byteWidth : 0
-      return loose || isBytes(ast)
-        ? (data) => {
-            const values: Uint8Array = data.values
-            return (index) => values.subarray(index * width, (index + 1) * width)
-          }
-        : undefined
-    }
-    case Decimal: {
-      const scale = "scale" in type && typeof type.scale === "number" ? type.scale : 0
-      const words = ("bitWidth" in type && typeof type.bitWidth === "number" ? type.bitWidth : 128) / 32
-      const unscaled = (data: Arrow.Data) => {
-        const values: Uint32Array = data.values
-        return (index: number): bigint => {
-          let value = 0n
-          for (let i = words - 1; i >= 0; i--) value = (value << 32n) | BigInt(values[index * words + i] ?? 0)
-          return BigInt.asIntN(words * 32, value)
-        }
-      }
-      const text: Compiled = (data) => {
-        const get = unscaled(data)
-        return (index) => decimalString(get(index), scale)
-      }
-      if (ast._tag === "Number")
-        return (data) => {
-          const get = text(data)
-          return (index) => Number(get(index))
-        }
-      if (ast._tag === "BigInt") return scale === 0 ? unscaled : undefined
-      return wants("String") ? text : undefined
-    }
-    case Date_: {
-      const days = "unit" in type && type.unit === 0
-      const millis = (data: Arrow.Data) => {
-        const values: ArrayLike<number | bigint> = data.values
-        return (index: number): number => Number(values[index]) * (days ? 86_400_000 : 1)
-      }
-      return dates(millis, millis, ast, loose)
-    }
-    case Timestamp: {
-      const unit = "unit" in type && typeof type.unit === "number" ? type.unit : 1
-      if (ast._tag === "BigInt") return numbers
-      const times = (scale: (value: bigint) => number) => (data: Arrow.Data) => {
-        const values: BigInt64Array = data.values
-        return (index: number) => scale(values[index] ?? 0n)
-      }
-      return dates(times(toMillis(unit)), times(floorToMillis(unit)), ast, loose)
-    }
+    case FixedSizeBinary:
+      return loose || isBytes(ast) ? fixedBytes(type) : undefined
+    case Decimal:
+      return decimals(type, ast)
+    case Date_:
+      return days(type, ast)
+    case Timestamp:
+      return timestamps(type, ast)
     case Time:
     case Duration:
       return ast._tag === "Number" ? numbersOfAny : ast._tag === "BigInt" || loose ? numbers : undefined
     case List:
     case LargeList:
-    case FixedSizeList: {
-      const item = type.children[0]?.type
-      if (item === undefined) return undefined
-      const width =
-        typeId === FixedSizeList && "listSize" in type && typeof type.listSize === "number" ? type.listSize : undefined
-      if (vector !== undefined) return vectors(item, width, vector.length)
-      if (ast._tag !== "Arrays" && !loose) return undefined
-      const rest = ast._tag === "Arrays" ? ast.rest[0] : undefined
-      const get = compile(item, rest === undefined ? any : strip(rest, false))
-      return get === undefined ? undefined : lists(get, width)
-    }
-    case Map_: {
-      const [key, value] = type.children[0]?.type.children ?? []
-      if (key === undefined || value === undefined || !(loose || ast._tag === "Objects")) return undefined
-      const signature = ast._tag === "Objects" ? ast.indexSignatures[0] : undefined
-      const keys = compile(key.type, any)
-      const values = compile(value.type, signature === undefined ? any : strip(signature.type, false))
-      if (keys === undefined || values === undefined) return undefined
-      return (data) => {
-        const entries = data.children[0]
-        if (entries?.children[0] === undefined || entries.children[1] === undefined) return () => ({})
-        const getKey = keys(entries.children[0])
-        const getValue = values(entries.children[1])
-        const offset = offsetsOf(data)
-        return (index) => {
-          const pairs: Array<readonly [string, unknown]> = []
-          for (let i = offset(index); i < offset(index + 1); i++) pairs.push([String(getKey(i)), getValue(i)])
-          return Object.fromEntries(pairs)
-        }
-      }
-    }
-    case Struct: {
-      if (ast._tag !== "Objects" && !loose) return undefined
-      const fields =
-        ast._tag === "Objects" && ast.propertySignatures.length > 0
-          ? ast.propertySignatures.map((field) => ({
-              name: String(field.name),
-              target: strip(field.type, SchemaAST.isOptional(field.type))
-            }))
-          : type.children.map((field) => ({ name: field.name, target: any }))
-      const compiled: Array<readonly [name: string, child: number, get: Compiled, optional: boolean]> = []
-      for (const { name, target } of fields) {
-        const child = type.children.findIndex((field) => field.name === name)
-        const childType = type.children[child]?.type
-        const get = childType === undefined ? undefined : compile(childType, target)
-        if (get !== undefined) compiled.push([name, child, get, target.optional])
-        else if (childType !== undefined || !target.nullable) return undefined
-      }
-      return (data) => {
-        const getters = compiled.flatMap(([name, child, get, optional]) => {
-          const part = data.children[child]
-          return part === undefined ? [] : [[name, get(part), optional] as const]
-        })
-        return (index) => {
-          const out: Record<string, unknown> = {}
-          for (const [name, get, optional] of getters) {
-            const value = get(index)
-            if (!optional || value !== undefined) setField(out, name, value)
-          }
-          return out
-        }
-      }
-    }
+    case FixedSizeList:
+      return listsOf(type, ast)
+    case Map_:
+      return maps(type, ast)
+    case Struct:
+      return structs(type, ast)
     default:
       return typeId === Dictionary || typeId < 0 ? dictionary(type, ast) : loose ? viaVector : undefined
+  }
+}
+
+const integers = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefined => {
+  const wide = "bitWidth" in type && type.bitWidth === 64
+  if (ast._tag === "Number") {
+    return wide
+      ? (data) => {
+          const values: BigInt64Array = data.values
+          return (index) => safe(values[index] ?? 0n)
+        }
+      : numbers
+  }
+  if (ast._tag === "BigInt") {
+    return wide
+      ? numbers
+      : (data) => {
+          const values: Int32Array = data.values
+          return (index) => BigInt(values[index] ?? 0)
+        }
+  }
+  return isLoose(ast) ? numbers : undefined
+}
+
+const halves: Compiled = (data) => (index) => halfToNumber(data.values[index])
+
+const booleans: Compiled = (data) => {
+  const values: Uint8Array = data.values
+  const offset = data.offset
+  return (index) => bits(values, offset + index)
+}
+
+const fixedBytes = (type: Arrow.DataType): Compiled => {
+  const width = "byteWidth" in type && typeof type.byteWidth === "number" ? type.byteWidth : 0
+  return (data) => {
+    const values: Uint8Array = data.values
+    return (index) => values.subarray(index * width, (index + 1) * width)
+  }
+}
+
+const decimals = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefined => {
+  const scale = "scale" in type && typeof type.scale === "number" ? type.scale : 0
+  const words = ("bitWidth" in type && typeof type.bitWidth === "number" ? type.bitWidth : 128) / 32
+  const unscaled = (data: Arrow.Data) => {
+    const values: Uint32Array = data.values
+    return (index: number): bigint => {
+      let value = 0n
+      for (let i = words - 1; i >= 0; i--) value = (value << 32n) | BigInt(values[index * words + i] ?? 0)
+      return BigInt.asIntN(words * 32, value)
+    }
+  }
+  const text = (data: Arrow.Data) => {
+    const get = unscaled(data)
+    return (index: number): string => decimalString(get(index), scale)
+  }
+  if (ast._tag === "Number") {
+    return (data) => {
+      const get = text(data)
+      return (index) => Number(get(index))
+    }
+  }
+  if (ast._tag === "BigInt") return scale === 0 ? unscaled : undefined
+  return ast._tag === "String" || isLoose(ast) ? text : undefined
+}
+
+const days = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefined => {
+  const perValue = "unit" in type && type.unit === 0 ? 86_400_000 : 1
+  const millis = (data: Arrow.Data) => {
+    const values: ArrayLike<number | bigint> = data.values
+    return (index: number): number => Number(values[index]) * perValue
+  }
+  return dates(millis, millis, ast)
+}
+
+const timestamps = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefined => {
+  const unit = "unit" in type && typeof type.unit === "number" ? type.unit : 1
+  if (ast._tag === "BigInt") return numbers
+  const times = (scale: (value: bigint) => number) => (data: Arrow.Data) => {
+    const values: BigInt64Array = data.values
+    return (index: number) => scale(values[index] ?? 0n)
+  }
+  return dates(times(toMillis(unit)), times(floorToMillis(unit)), ast)
+}
+
+const listsOf = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefined => {
+  const item = type.children[0]?.type
+  if (item === undefined) return undefined
+  const typeId: number = type.typeId
+  const width =
+    typeId === FixedSizeList && "listSize" in type && typeof type.listSize === "number" ? type.listSize : undefined
+  const vector = Vector.of(ast)
+  if (vector !== undefined) return vectors(item, width, vector.length)
+  if (ast._tag !== "Arrays" && !isLoose(ast)) return undefined
+  const rest = ast._tag === "Arrays" ? ast.rest[0] : undefined
+  const get = compile(item, rest === undefined ? any : strip(rest, false))
+  return get === undefined ? undefined : lists(get, width)
+}
+
+const maps = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefined => {
+  const [key, value] = type.children[0]?.type.children ?? []
+  if (key === undefined || value === undefined || !(ast._tag === "Objects" || isLoose(ast))) return undefined
+  const signature = ast._tag === "Objects" ? ast.indexSignatures[0] : undefined
+  const keys = compile(key.type, any)
+  const values = compile(value.type, signature === undefined ? any : strip(signature.type, false))
+  if (keys === undefined || values === undefined) return undefined
+  return (data) => {
+    const entries = data.children[0]
+    if (entries?.children[0] === undefined || entries.children[1] === undefined) return () => ({})
+    const getKey = keys(entries.children[0])
+    const getValue = values(entries.children[1])
+    const offset = offsetsOf(data)
+    return (index) => {
+      const pairs: Array<readonly [string, unknown]> = []
+      for (let i = offset(index); i < offset(index + 1); i++) pairs.push([String(getKey(i)), getValue(i)])
+      return Object.fromEntries(pairs)
+    }
+  }
+}
+
+const structs = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefined => {
+  if (ast._tag !== "Objects" && !isLoose(ast)) return undefined
+  const fields =
+    ast._tag === "Objects" && ast.propertySignatures.length > 0
+      ? ast.propertySignatures.map((field) => ({
+          name: String(field.name),
+          target: strip(field.type, SchemaAST.isOptional(field.type))
+        }))
+      : type.children.map((field) => ({ name: field.name, target: any }))
+  const compiled: Array<readonly [name: string, child: number, get: Compiled, optional: boolean]> = []
+  for (const { name, target } of fields) {
+    const child = type.children.findIndex((field) => field.name === name)
+    const childType = type.children[child]?.type
+    const get = childType === undefined ? undefined : compile(childType, target)
+    if (get !== undefined) compiled.push([name, child, get, target.optional])
+    else if (childType !== undefined || !target.nullable) return undefined
+  }
+  return (data) => {
+    const getters = compiled.flatMap(([name, child, get, optional]) => {
+      const part = data.children[child]
+      return part === undefined ? [] : [[name, get(part), optional] as const]
+    })
+    return (index) => {
+      const out: Record<string, unknown> = {}
+      for (const [name, get, optional] of getters) {
+        const value = get(index)
+        if (!optional || value !== undefined) setField(out, name, value)
+      }
+      return out
+    }
   }
 }
 
@@ -416,11 +442,10 @@ const halfToNumber = (half: number): number => {
 const dates = (
   millis: (data: Arrow.Data) => (index: number) => number,
   wholeMillis: (data: Arrow.Data) => (index: number) => number,
-  ast: SchemaAST.AST,
-  loose: boolean
+  ast: SchemaAST.AST
 ): Compiled | undefined => {
   if (ast._tag === "Number") return millis
-  if (!loose && !isDate(ast)) return undefined
+  if (!isLoose(ast) && !isDate(ast)) return undefined
   return (data) => {
     const get = wholeMillis(data)
     return (index) => toDate(get(index))

@@ -296,145 +296,164 @@ const representationOf = (ast: SchemaAST.AST): unknown => {
   return typeof id === "object" && id !== null && "id" in id ? id.id : undefined
 }
 
-/** The Arrow type of a schema and how a column of it is built; `undefined` for what Parquet has no type for. */
-const typed = (
-  libraries: Libraries,
-  ast: SchemaAST.AST
-): { readonly type: Arrow.DataType; readonly make: Make } | undefined => {
+/** The Arrow type of a schema and how a column of it is built. */
+interface Typed {
+  readonly type: Arrow.DataType
+  readonly make: Make
+}
+
+const text = (arrow: Libraries["arrow"]): Typed => {
+  const type = new arrow.Utf8()
+  const make: Make = (nullable) =>
+    bytesColumn(nullable, writeText, (data, rows) => arrow.makeData({ type, data, ...rows }))
+  return { type, make }
+}
+
+const binary = (arrow: Libraries["arrow"]): Typed => {
+  const type = new arrow.Binary()
+  const make: Make = (nullable) =>
+    bytesColumn(nullable, writeBytes, (data, rows) => arrow.makeData({ type, data, ...rows }))
+  return { type, make }
+}
+
+const double = (arrow: Libraries["arrow"]): Typed => {
+  const type = new arrow.Float64()
+  const make: Make = (nullable) =>
+    fixed(
+      nullable,
+      (length) => new Float64Array(length),
+      aNumber,
+      (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
+    )
+  return { type, make }
+}
+
+const float = (arrow: Libraries["arrow"]): Typed => {
+  const type = new arrow.Float32()
+  const make: Make = (nullable) =>
+    fixed(
+      nullable,
+      (length) => new Float32Array(length),
+      aFloat32,
+      (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
+    )
+  return { type, make }
+}
+
+const int32 = (arrow: Libraries["arrow"]): Typed => {
+  const type = new arrow.Int32()
+  const make: Make = (nullable) =>
+    fixed(
+      nullable,
+      (length) => new Int32Array(length),
+      anInt32,
+      (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
+    )
+  return { type, make }
+}
+
+const int64 = (arrow: Libraries["arrow"]): Typed => {
+  const type = new arrow.Int64()
+  const make: Make = (nullable) =>
+    fixed(
+      nullable,
+      (length) => new BigInt64Array(length),
+      anInt64,
+      (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
+    )
+  return { type, make }
+}
+
+const boolean = (arrow: Libraries["arrow"]): Typed => {
+  const type = new arrow.Bool()
+  const make: Make = (nullable) =>
+    fixed(
+      nullable,
+      (length) => new Uint8Array(length),
+      aBoolean,
+      (values, rows) => arrow.makeData({ type, data: packBits(values, rows.length), ...rows })
+    )
+  return { type, make }
+}
+
+const timestamp = (arrow: Libraries["arrow"]): Typed => {
+  const type = new arrow.TimestampMillisecond("UTC")
+  const make: Make = (nullable) =>
+    fixed(
+      nullable,
+      (length) => new BigInt64Array(length),
+      aTime,
+      (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
+    )
+  return { type, make }
+}
+
+const numberOf = (arrow: Libraries["arrow"], ast: SchemaAST.AST): Typed => {
+  const own = parquetType(ast)
+  return own === "float" ? float(arrow) : own === "int32" ? int32(arrow) : double(arrow)
+}
+
+/** Literals of one type are written as any value of it. */
+const literals = (arrow: Libraries["arrow"], ast: SchemaAST.Literal | SchemaAST.Union): Typed | undefined => {
+  const some =
+    ast._tag === "Union"
+      ? { ...ast, types: ast.types.filter((type) => type._tag !== "Null" && type._tag !== "Undefined") }
+      : ast
+  if (isLiterals(some, "string")) return text(arrow)
+  if (isLiterals(some, "number")) return double(arrow)
+  if (isLiterals(some, "bigint")) return int64(arrow)
+  return isLiterals(some, "boolean") ? boolean(arrow) : undefined
+}
+
+const list = (libraries: Libraries, ast: SchemaAST.Arrays): Typed | undefined => {
+  const rest = ast.rest[0]
+  if (rest === undefined || ast.elements.length > 0) return undefined
+  const item = plan(libraries, "item", rest, false)
+  if (item === undefined) return undefined
+  const type = new libraries.arrow.List(item.field)
+  return { type, make: (nullable) => listColumn(libraries, nullable, type, item.build()) }
+}
+
+const struct = (libraries: Libraries, ast: SchemaAST.Objects): Typed | undefined => {
+  if (ast.indexSignatures.length > 0 || ast.propertySignatures.length === 0) return undefined
+  const fields: Array<ColumnPlan> = []
+  for (const { name, type } of ast.propertySignatures) {
+    const field = plan(libraries, String(name), type, SchemaAST.isOptional(type))
+    if (field === undefined) return undefined
+    fields.push(field)
+  }
+  const type = new libraries.arrow.Struct(fields.map(({ field }) => field))
+  return { type, make: (nullable) => structColumn(libraries, nullable, type, fields) }
+}
+
+/** `undefined` for what Parquet has no type for. */
+const typed = (libraries: Libraries, ast: SchemaAST.AST): Typed | undefined => {
   const { arrow } = libraries
-  const text = () => ({
-    type: new arrow.Utf8(),
-    make: (nullable: boolean) =>
-      bytesColumn(nullable, writeText, (data, rows) => arrow.makeData({ type: new arrow.Utf8(), data, ...rows }))
-  })
-  const double = () => ({
-    type: new arrow.Float64(),
-    make: (nullable: boolean) =>
-      fixed(
-        nullable,
-        (length) => new Float64Array(length),
-        aNumber,
-        (values, rows) => arrow.makeData({ type: new arrow.Float64(), data: values.subarray(0, rows.length), ...rows })
-      )
-  })
-  const int64 = () => ({
-    type: new arrow.Int64(),
-    make: (nullable: boolean) =>
-      fixed(
-        nullable,
-        (length) => new BigInt64Array(length),
-        anInt64,
-        (values, rows) => arrow.makeData({ type: new arrow.Int64(), data: values.subarray(0, rows.length), ...rows })
-      )
-  })
-  const boolean = () => ({
-    type: new arrow.Bool(),
-    make: (nullable: boolean) =>
-      fixed(
-        nullable,
-        (length) => new Uint8Array(length),
-        aBoolean,
-        (values, rows) => arrow.makeData({ type: new arrow.Bool(), data: packBits(values, rows.length), ...rows })
-      )
-  })
   const vector = Vector.of(ast)
   if (vector !== undefined) {
     const type = new arrow.List(new arrow.Field("item", new arrow.Float32(), false))
     return { type, make: (nullable) => vectorColumn(libraries, nullable, type, vector.length) }
   }
   const representation = representationOf(ast)
-  if (representation === "effect/schema/Date") {
-    const type = new arrow.TimestampMillisecond("UTC")
-    return {
-      type,
-      make: (nullable) =>
-        fixed(
-          nullable,
-          (length) => new BigInt64Array(length),
-          aTime,
-          (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
-        )
-    }
-  }
-  if (representation === "effect/schema/Uint8Array") {
-    const type = new arrow.Binary()
-    return {
-      type,
-      make: (nullable) => bytesColumn(nullable, writeBytes, (data, rows) => arrow.makeData({ type, data, ...rows }))
-    }
-  }
+  if (representation === "effect/schema/Date") return timestamp(arrow)
+  if (representation === "effect/schema/Uint8Array") return binary(arrow)
   switch (ast._tag) {
     case "Number":
-      switch (parquetType(ast)) {
-        case "float":
-          return {
-            type: new arrow.Float32(),
-            make: (nullable) =>
-              fixed(
-                nullable,
-                (length) => new Float32Array(length),
-                aFloat32,
-                (values, rows) =>
-                  arrow.makeData({ type: new arrow.Float32(), data: values.subarray(0, rows.length), ...rows })
-              )
-          }
-        case "int32":
-          return {
-            type: new arrow.Int32(),
-            make: (nullable) =>
-              fixed(
-                nullable,
-                (length) => new Int32Array(length),
-                anInt32,
-                (values, rows) =>
-                  arrow.makeData({ type: new arrow.Int32(), data: values.subarray(0, rows.length), ...rows })
-              )
-          }
-        default:
-          return double()
-      }
+      return numberOf(arrow, ast)
     case "BigInt":
-      return int64()
+      return int64(arrow)
     case "String":
     case "TemplateLiteral":
-      return text()
+      return text(arrow)
     case "Boolean":
-      return boolean()
+      return boolean(arrow)
     case "Literal":
-    case "Union": {
-      const literals =
-        ast._tag === "Union"
-          ? { ...ast, types: ast.types.filter((type) => type._tag !== "Null" && type._tag !== "Undefined") }
-          : ast
-      return isLiterals(literals, "string")
-        ? text()
-        : isLiterals(literals, "number")
-          ? double()
-          : isLiterals(literals, "bigint")
-            ? int64()
-            : isLiterals(literals, "boolean")
-              ? boolean()
-              : undefined
-    }
-    case "Arrays": {
-      const rest = ast.rest[0]
-      if (rest === undefined || ast.elements.length > 0) return undefined
-      const item = plan(libraries, "item", rest, false)
-      if (item === undefined) return undefined
-      const type = new arrow.List(item.field)
-      return { type, make: (nullable) => listColumn(libraries, nullable, type, item.build()) }
-    }
-    case "Objects": {
-      if (ast.indexSignatures.length > 0 || ast.propertySignatures.length === 0) return undefined
-      const fields: Array<ColumnPlan> = []
-      for (const { name, type } of ast.propertySignatures) {
-        const field = plan(libraries, String(name), type, SchemaAST.isOptional(type))
-        if (field === undefined) return undefined
-        fields.push(field)
-      }
-      const type = new arrow.Struct(fields.map(({ field }) => field))
-      return { type, make: (nullable) => structColumn(libraries, nullable, type, fields) }
-    }
+    case "Union":
+      return literals(arrow, ast)
+    case "Arrays":
+      return list(libraries, ast)
+    case "Objects":
+      return struct(libraries, ast)
     default:
       return undefined
   }

@@ -455,6 +455,66 @@ const repeats = (values: Float32Array): boolean => {
   return length > 0 && zlib.deflateRawSync(sample, options).length < length * 0.9
 }
 
+const compressorOf = (compression: keyof typeof codecs): ((bytes: Uint8Array) => Uint8Array) | undefined =>
+  compression === "zstd"
+    ? (bytes) => zlib.zstdCompressSync(bytes)
+    : compression === "gzip"
+      ? (bytes) => zlib.gzipSync(bytes)
+      : undefined
+
+/** Adds the levels of the rows of a page: where it ends and what is in it, `undefined` over a null that has values. */
+const addLevels = (
+  { offsets, rows, valid }: VectorData,
+  from: number,
+  { empty, maxLevel }: { readonly empty: number; readonly maxLevel: number },
+  repetition: Levels,
+  definition: Levels
+): { readonly row: number; readonly first: number; readonly end: number; readonly levels: number } | undefined => {
+  const first = offsets[from] ?? 0
+  const full = first + pageBytes / 4
+  let end = first
+  let levels = 0
+  let row = from
+  for (; row < rows && (row === from || end < full); row++) {
+    const next = offsets[row + 1] ?? end
+    const size = next - end
+    end = next
+    repetition.add(0, 1)
+    if (size === 0) {
+      definition.add(valid === undefined || valid(row) ? empty : 0, 1)
+      levels++
+    } else {
+      if (valid !== undefined && !valid(row)) return undefined
+      if (size > 1) repetition.add(1, size - 1)
+      definition.add(maxLevel, size)
+      levels += size
+    }
+  }
+  return { row, first, end, levels }
+}
+
+const pageHeader = (levels: number, plainLength: number, length: number): Uint8Array =>
+  Thrift.write(
+    new Map([
+      [page.type, Thrift.i32(dataPage)],
+      [page.plainLength, Thrift.i32(plainLength)],
+      [page.length, Thrift.i32(length)],
+      [
+        page.data,
+        Thrift.structField(
+          new Map([
+            [1, Thrift.i32(levels)],
+            [2, Thrift.i32(plainEncoding)],
+            [3, Thrift.i32(3)],
+            [4, Thrift.i32(3)]
+          ])
+        )
+      ]
+    ])
+  )
+
+const lengthOf = (pieces: ReadonlyArray<Uint8Array>): number => pieces.reduce((sum, piece) => sum + piece.length, 0)
+
 /**
  * A column chunk of plain encoded pages, or `undefined` where the codec has to be asked. Without compression the pages
  * are views of the vectors. Vectors in which Snappy would find nothing are not compressed with it.
@@ -466,73 +526,31 @@ export const encodeVectors = (
   compression: keyof typeof codecs
 ): EncodedColumn | undefined => {
   if (compression === "snappy" && data.some((part) => repeats(part.values))) return undefined
-  const compress =
-    compression === "zstd"
-      ? (bytes: Uint8Array) => zlib.zstdCompressSync(bytes)
-      : compression === "gzip"
-        ? (bytes: Uint8Array) => zlib.gzipSync(bytes)
-        : undefined
+  const compress = compressorOf(compression)
   const repetition = new Levels(1)
   const definition = new Levels(maxLevel === 1 ? 1 : 2)
-  const empty = nullable ? 1 : 0
+  const levels = { empty: nullable ? 1 : 0, maxLevel }
   const pieces: Array<Uint8Array> = []
   let plainLength = 0
   let length = 0
   let count = 0
-  for (const { offsets, rows, valid, values } of data) {
-    for (let from = 0; from < rows;) {
-      const first = offsets[from] ?? 0
-      const full = first + pageBytes / 4
-      let end = first
-      let levels = 0
-      let row = from
-      for (; row < rows && (row === from || end < full); row++) {
-        const next = offsets[row + 1] ?? end
-        const size = next - end
-        end = next
-        repetition.add(0, 1)
-        if (size === 0) {
-          definition.add(valid === undefined || valid(row) ? empty : 0, 1)
-          levels++
-        } else {
-          // A null over values that are there.
-          if (valid !== undefined && !valid(row)) return undefined
-          if (size > 1) repetition.add(1, size - 1)
-          definition.add(maxLevel, size)
-          levels += size
-        }
-      }
-      from = row
+  for (const part of data) {
+    for (let from = 0; from < part.rows;) {
+      const added = addLevels(part, from, levels, repetition, definition)
+      if (added === undefined) return undefined
+      from = added.row
+      const { buffer, byteOffset } = part.values
       const body = [
         repetition.take(),
         definition.take(),
-        new Uint8Array(values.buffer, values.byteOffset + first * 4, (end - first) * 4)
+        new Uint8Array(buffer, byteOffset + added.first * 4, (added.end - added.first) * 4)
       ]
-      const plainSize = body.reduce((sum, piece) => sum + piece.length, 0)
       const written = compress === undefined ? body : [compress(Buffer.concat(body))]
-      const size = written.reduce((sum, piece) => sum + piece.length, 0)
-      const header = Thrift.write(
-        new Map([
-          [page.type, Thrift.i32(dataPage)],
-          [page.plainLength, Thrift.i32(plainSize)],
-          [page.length, Thrift.i32(size)],
-          [
-            page.data,
-            Thrift.structField(
-              new Map([
-                [1, Thrift.i32(levels)],
-                [2, Thrift.i32(plainEncoding)],
-                [3, Thrift.i32(3)],
-                [4, Thrift.i32(3)]
-              ])
-            )
-          ]
-        ])
-      )
+      const header = pageHeader(added.levels, lengthOf(body), lengthOf(written))
       pieces.push(header, ...written)
-      plainLength += header.length + plainSize
-      length += header.length + size
-      count += levels
+      plainLength += header.length + lengthOf(body)
+      length += header.length + lengthOf(written)
+      count += added.levels
     }
   }
   const strings = elements.map((element) => Thrift.utf8(Thrift.text(element, schema.name)))

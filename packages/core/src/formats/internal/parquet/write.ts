@@ -193,6 +193,74 @@ const encoderOf = (name: string, field: Schema.Constraint): ((value: unknown) =>
   }
 }
 
+/** The columns of a row of a struct schema, as they are written. */
+const columnsOf = Effect.fnUntraced(function* (libraries: Libraries, schema: Schema.Struct<Schema.Struct.Fields>) {
+  const columns: Array<Column> = []
+  for (const property of schema.ast.propertySignatures) {
+    const name = String(property.name)
+    const own = schema.fields[name]
+    const encoded = SchemaAST.toEncoded(property.type)
+    const optional = SchemaAST.isOptional(property.type) || SchemaAST.isOptional(encoded)
+    const column = plan(libraries, name, encoded, optional)
+    if (column === undefined || own === undefined) {
+      return yield* unencodable("has a type that Parquet cannot hold", { column: name })
+    }
+    // The builder of 32-bit integers has their check.
+    const direct = isDirect(property.type) || parquetType(column.ast) === "int32"
+    columns.push({ ...column, name, get: fieldGetter(name), encode: direct ? undefined : encoderOf(name, own) })
+  }
+  if (columns.length === 0) return yield* unencodable("a row without columns cannot be written")
+  return columns
+})
+
+/** Builds the tables of row groups, row by row. */
+class TableBuilder {
+  private readonly arrow: Libraries["arrow"]
+  private readonly columns: ReadonlyArray<Column>
+  private readonly schema: Arrow.Schema
+  private builders: ReadonlyArray<ColumnBuilder>
+  rows = 0
+  bytes = 0
+  /** The column that is being added. */
+  column = ""
+
+  constructor({ arrow }: Libraries, columns: ReadonlyArray<Column>) {
+    this.arrow = arrow
+    this.columns = columns
+    this.schema = new arrow.Schema(columns.map((column) => column.field))
+    this.builders = columns.map((column) => column.build())
+  }
+
+  /** Throws {@link Refused}, or what an encoder of the schema throws. */
+  add(row: unknown): void {
+    if (typeof row !== "object" || row === null) throw new Refused("is no object", row)
+    let bytes = 0
+    for (let c = 0; c < this.columns.length; c++) {
+      const column = this.columns[c]
+      if (column === undefined) continue
+      this.column = column.name
+      const value = column.get(row)
+      bytes += this.builders[c]?.add(column.encode === undefined ? value : column.encode(value)) ?? 0
+    }
+    this.bytes += bytes
+    this.rows++
+  }
+
+  /** The rows that were added since the last time. */
+  take(): Arrow.Table {
+    const data = this.arrow.makeData({
+      type: new this.arrow.Struct(this.schema.fields),
+      length: this.rows,
+      nullCount: 0,
+      children: this.builders.map((builder) => builder.finish())
+    })
+    this.builders = this.columns.map((column) => column.build())
+    this.rows = 0
+    this.bytes = 0
+    return new this.arrow.Table([new this.arrow.RecordBatch(this.schema, data)])
+  }
+}
+
 export const encodeRows = <A, E, R>(
   rows: Stream.Stream<A, E, R>,
   schema: Schema.Struct<Schema.Struct.Fields>,
@@ -201,67 +269,20 @@ export const encodeRows = <A, E, R>(
   Stream.unwrap(
     Effect.gen(function* () {
       const libraries = yield* load
-      const { arrow } = libraries
-      const plans: Array<Column> = []
-      for (const property of schema.ast.propertySignatures) {
-        const name = String(property.name)
-        const own = schema.fields[name]
-        const encoded = SchemaAST.toEncoded(property.type)
-        const optional = SchemaAST.isOptional(property.type) || SchemaAST.isOptional(encoded)
-        const column = plan(libraries, name, encoded, optional)
-        if (column === undefined || own === undefined) {
-          return yield* unencodable("has a type that Parquet cannot hold", { column: name })
-        }
-        // The builder of 32-bit integers has their check.
-        const direct = isDirect(property.type) || parquetType(column.ast) === "int32"
-        plans.push({ ...column, name, get: fieldGetter(name), encode: direct ? undefined : encoderOf(name, own) })
-      }
-      if (plans.length === 0) return yield* unencodable("a row without columns cannot be written")
-      const arrowSchema = new arrow.Schema(plans.map((plan) => plan.field))
-      const builders = () => plans.map((plan) => plan.build())
-      const toTable = (columns: ReadonlyArray<ColumnBuilder>, length: number): Arrow.Table => {
-        const data = arrow.makeData({
-          type: new arrow.Struct(arrowSchema.fields),
-          length,
-          nullCount: 0,
-          children: columns.map((column) => column.finish())
-        })
-        return new arrow.Table([new arrow.RecordBatch(arrowSchema, data)])
-      }
-      let columns = builders()
-      let count = 0
-      let bytes = 0
-      // The row and the column that are being added.
+      const columns = yield* columnsOf(libraries, schema)
+      const table = new TableBuilder(libraries, columns)
+      // The row that is being added, and the first of those that came with it.
       let written = 0
       let first = 0
-      let column = ""
-      const flush = () => {
-        const table = count === 0 ? undefined : toTable(columns, count)
-        columns = builders()
-        count = 0
-        bytes = 0
-        return table
-      }
       const add = (chunk: ReadonlyArray<A>) =>
         Effect.try({
           try: () => {
             const full: Array<Arrow.Table> = []
             first = written
             for (const row of chunk) {
-              if (typeof row !== "object" || row === null) throw new Refused("is no object", row)
-              for (let c = 0; c < plans.length; c++) {
-                const plan = plans[c]
-                if (plan === undefined) continue
-                column = plan.name
-                const value = plan.get(row)
-                bytes += columns[c]?.add(plan.encode === undefined ? value : plan.encode(value)) ?? 0
-              }
-              count++
+              table.add(row)
               written++
-              if (count >= options.rowGroupRows || bytes >= options.rowGroupBytes) {
-                const table = flush()
-                if (table !== undefined) full.push(table)
-              }
+              if (table.rows >= options.rowGroupRows || table.bytes >= options.rowGroupBytes) full.push(table.take())
             }
             return full
           },
@@ -269,20 +290,15 @@ export const encodeRows = <A, E, R>(
             const origin = originOf(chunk, written - first)
             const row = { row: written, ...(origin === undefined ? {} : { origin }) }
             return error instanceof Refused
-              ? unencodable(error.message, { ...row, column: column + error.path, value: showValue(error.value) })
-              : unencodable(error instanceof Error ? error.message : String(error), { ...row, column })
+              ? unencodable(error.message, { ...row, column: table.column + error.path, value: showValue(error.value) })
+              : unencodable(error instanceof Error ? error.message : String(error), { ...row, column: table.column })
           }
         })
       const tables = Stream.chunks(rows).pipe(
         Stream.mapEffect(add),
-        Stream.concat(
-          Stream.sync(() => {
-            const table = flush()
-            return table === undefined ? [] : [table]
-          })
-        ),
+        Stream.concat(Stream.sync(() => (table.rows === 0 ? [] : [table.take()]))),
         Stream.flattenIterable
       )
-      return encodeTables(libraries, tables, () => toTable(builders(), 0), options)
+      return encodeTables(libraries, tables, () => new TableBuilder(libraries, columns).take(), options)
     })
   )
