@@ -211,6 +211,79 @@ const dictionaryEncodings: ReadonlySet<number | undefined> = new Set([2, 8])
 // More than this is not decoded in one piece.
 const maxValues = 64 * 1024 * 1024
 
+/** A data page: where its levels are, and how its values are encoded. */
+interface DataPage {
+  readonly count: number
+  readonly encoding: number | undefined
+  /** What the levels are in. */
+  readonly levels: Uint8Array
+  readonly repetition: readonly [from: number, to: number]
+  readonly definition: readonly [from: number, to: number]
+  /** The values and where they begin; `undefined` where the codec has to be asked. */
+  readonly values: () => { readonly bytes: Uint8Array; readonly from: number } | undefined
+}
+
+const dataPageV2Of = (own: Thrift.Struct, count: number, codec: number, { body, plainLength }: Page): DataPage => {
+  const definitionLength = Thrift.int(own, 5) ?? 0
+  const repetitionLength = Thrift.int(own, 6) ?? 0
+  const levels = definitionLength + repetitionLength
+  if (definitionLength < 0 || repetitionLength < 0 || levels > body.length || levels > plainLength) {
+    throw corrupt("has levels that are longer than their page")
+  }
+  return {
+    count,
+    encoding: Thrift.int(own, 4),
+    levels: body,
+    repetition: [0, repetitionLength],
+    definition: [repetitionLength, levels],
+    values: () => {
+      const compressed = own.get(7)?.type !== 2
+      const bytes = plain(compressed ? codec : codecs.none, body.subarray(levels), plainLength - levels)
+      return bytes && { bytes, from: 0 }
+    }
+  }
+}
+
+const dataPageV1Of = (
+  own: Thrift.Struct,
+  count: number,
+  codec: number,
+  { body, plainLength }: Page
+): DataPage | undefined => {
+  // Levels that are not run lengths went out of use before lists came into it.
+  if (Thrift.int(own, 3) !== 3 || Thrift.int(own, 4) !== 3) return undefined
+  const bytes = plain(codec, body, plainLength)
+  if (bytes === undefined) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const endOf = (from: number): number => {
+    if (from + 4 > bytes.length) throw corrupt("ends in the middle of its levels")
+    const end = from + 4 + view.getUint32(from, true)
+    if (end > bytes.length) throw corrupt("has levels that are longer than their page")
+    return end
+  }
+  const repetitionEnd = endOf(0)
+  const from = endOf(repetitionEnd)
+  return {
+    count,
+    encoding: Thrift.int(own, 2),
+    levels: bytes,
+    repetition: [4, repetitionEnd],
+    definition: [repetitionEnd + 4, from],
+    values: () => ({ bytes, from })
+  }
+}
+
+/** `undefined` where the codec has to be asked. Of the values of the column chunk `left` are still to come. */
+const dataPageOf = (found: Page, codec: number, left: number): DataPage | undefined => {
+  const v2 = found.type === dataPageV2
+  const own = Thrift.struct(found.header, v2 ? page.dataV2 : page.data)
+  const count = own === undefined ? undefined : Thrift.int(own, 1)
+  if (own === undefined || count === undefined || count < 0 || count > left) {
+    throw corrupt("has more values than its metadata says")
+  }
+  return v2 ? dataPageV2Of(own, count, codec, found) : dataPageV1Of(own, count, codec, found)
+}
+
 /** Decodes the vectors of a column chunk in order, some rows at a time; `undefined` where the codec has to be asked. */
 export interface VectorDecoder {
   readonly next: (rows: number) => Vectors | undefined
@@ -230,143 +303,139 @@ export const makeVectorDecoder = (
   if (capacity > maxValues) return undefined
   // Before there is memory for as many values as the metadata says.
   verify(chunk, column, false)
-  const pages = pagesOf(chunk, column)
-  const levelWidth = maxLevel === 1 ? 1 : 2
-  // Where each row starts, counted from the first value of the chunk; `values` holds those from `base` on.
-  const startsOf = new Int32Array(rows + 1)
-  let values = new Float32Array(capacity)
-  let base = 0
-  let used = 0
-  let row = 0
-  let given = 0
-  let position = 0
-  let ended = false
-  let plainVectors = true
-  let dictionary: Float32Array | undefined
+  return new ChunkDecoder(chunk, column, maxLevel, rows, capacity)
+}
 
-  const repetition = (level: number, length: number): void => {
-    if (level === 0) {
-      if (row + length > rows) throw corrupt("has more rows than its row group")
-      for (let i = 0; i < length; i++) startsOf[row++] = position++
-    } else {
-      position += length
+class ChunkDecoder implements VectorDecoder {
+  private readonly column: ColumnChunk
+  private readonly maxLevel: number
+  private readonly rows: number
+  private readonly capacity: number
+  private readonly pages: Generator<Page, number>
+  // Where each row starts, counted from the first value of the chunk; `values` holds those from `base` on.
+  private readonly starts: Int32Array
+  private values: Float32Array
+  private base = 0
+  private used = 0
+  private row = 0
+  private given = 0
+  private position = 0
+  private ended = false
+  private plainVectors = true
+  private dictionary: Float32Array | undefined
+
+  constructor(chunk: Uint8Array, column: ColumnChunk, maxLevel: number, rows: number, capacity: number) {
+    this.column = column
+    this.maxLevel = maxLevel
+    this.rows = rows
+    this.capacity = capacity
+    this.pages = pagesOf(chunk, column)
+    this.starts = new Int32Array(rows + 1)
+    this.values = new Float32Array(capacity)
+  }
+
+  next(count: number): Vectors | undefined {
+    if (!this.plainVectors) return undefined
+    const last = this.given + count
+    // A row ends where the next one starts.
+    while (!this.ended && this.row <= last) {
+      const next = this.pages.next()
+      if (next.done === true) {
+        this.end()
+      } else if (!this.readPage(next.value)) {
+        this.plainVectors = false
+        return undefined
+      }
+    }
+    const { base } = this
+    const offsets = this.starts.subarray(this.given, last + 1)
+    const end = offsets[count] ?? this.used
+    const found = {
+      offsets: base === 0 ? offsets : offsets.map((start) => start - base),
+      values: this.values.subarray(0, end - base)
+    }
+    this.given = last
+    if (last < this.rows) this.keepFrom(end)
+    return found
+  }
+
+  private end(): void {
+    this.ended = true
+    this.starts[this.rows] = this.used
+    if (this.used !== this.column.values || this.row !== this.rows || this.starts[0] !== 0) {
+      throw corrupt("has fewer values than its metadata says")
     }
   }
-  const definition = (level: number): void => {
-    if (level !== maxLevel) plainVectors = false
+
+  /** Values that were given out are their memory's: those after them need their own. */
+  private keepFrom(end: number): void {
+    const rest = this.values.subarray(end - this.base, this.used - this.base)
+    this.values = new Float32Array(Math.max(this.capacity, rest.length))
+    this.values.set(rest)
+    this.base = end
   }
-  const reserve = (count: number): void => {
-    if (used - base + count <= values.length) return
-    const bigger = new Float32Array(Math.max(used - base + count, Math.ceil(values.length * 1.5)))
-    bigger.set(values.subarray(0, used - base))
-    values = bigger
+
+  private readonly repetition = (level: number, length: number): void => {
+    if (level !== 0) {
+      this.position += length
+      return
+    }
+    if (this.row + length > this.rows) throw corrupt("has more rows than its row group")
+    for (let i = 0; i < length; i++) this.starts[this.row++] = this.position++
+  }
+
+  private readonly definition = (level: number): void => {
+    if (level !== this.maxLevel) this.plainVectors = false
+  }
+
+  private reserve(count: number): void {
+    const held = this.used - this.base
+    if (held + count <= this.values.length) return
+    const bigger = new Float32Array(Math.max(held + count, Math.ceil(this.values.length * 1.5)))
+    bigger.set(this.values.subarray(0, held))
+    this.values = bigger
   }
 
   /** Whether the page could be decoded here. */
-  const readPage = ({ body, header, plainLength, type }: Page): boolean => {
-    if (plainLength > column.plainLength) throw corrupt("has a page that is larger than it")
-    if (type === dictionaryPage) {
-      const bytes = plain(column.codec, body, plainLength)
-      dictionary = bytes === undefined ? undefined : floatsOf(bytes)
+  private readPage(found: Page): boolean {
+    const { codec, plainLength, values } = this.column
+    if (found.plainLength > plainLength) throw corrupt("has a page that is larger than it")
+    if (found.type === dictionaryPage) {
+      const bytes = plain(codec, found.body, found.plainLength)
+      this.dictionary = bytes === undefined ? undefined : floatsOf(bytes)
       return bytes !== undefined
     }
-    if (type !== dataPage && type !== dataPageV2) return true
-    const v2 = type === dataPageV2
-    const own = Thrift.struct(header, v2 ? page.dataV2 : page.data)
-    const count = own === undefined ? undefined : Thrift.int(own, 1)
-    if (own === undefined || count === undefined || count < 0 || used + count > column.values) {
-      throw corrupt("has more values than its metadata says")
-    }
-    const encoding = Thrift.int(own, v2 ? 4 : 2)
-    let bytes: Uint8Array | undefined
-    let at = 0
-    position = used
-    if (v2) {
-      const definitionLength = Thrift.int(own, 5) ?? 0
-      const repetitionLength = Thrift.int(own, 6) ?? 0
-      const levels = definitionLength + repetitionLength
-      if (definitionLength < 0 || repetitionLength < 0 || levels > body.length || levels > plainLength) {
-        throw corrupt("has levels that are longer than their page")
-      }
-      runs(body, 0, repetitionLength, 1, count, repetition)
-      runs(body, repetitionLength, levels, levelWidth, count, definition)
-      const compressed = own.get(7)?.type !== 2
-      bytes = plain(compressed ? column.codec : codecs.none, body.subarray(levels), plainLength - levels)
-    } else {
-      // Levels that are not run lengths went out of use before lists came into it.
-      if (Thrift.int(own, 3) !== 3 || Thrift.int(own, 4) !== 3) return false
-      bytes = plain(column.codec, body, plainLength)
-      if (bytes === undefined) return false
-      const page = bytes
-      const view = new DataView(page.buffer, page.byteOffset, page.length)
-      const level = (from: number): number => {
-        if (from + 4 > page.length) throw corrupt("ends in the middle of its levels")
-        const end = from + 4 + view.getUint32(from, true)
-        if (end > page.length) throw corrupt("has levels that are longer than their page")
-        return end
-      }
-      const repetitionEnd = level(0)
-      runs(page, 4, repetitionEnd, 1, count, repetition)
-      at = level(repetitionEnd)
-      runs(page, repetitionEnd + 4, at, levelWidth, count, definition)
-    }
-    if (bytes === undefined || !plainVectors) return false
-    reserve(count)
-    if (encoding === plainEncoding) {
-      const size = count * 4
-      if (at + size > bytes.length) throw corrupt("has fewer values than its metadata says")
-      new Uint8Array(values.buffer).set(bytes.subarray(at, at + size), (used - base) * 4)
-    } else if (dictionaryEncodings.has(encoding) && dictionary !== undefined) {
-      const known = dictionary
-      const out = values
-      const width = bytes[at] ?? 0
-      if (width > 24) return false
-      let to = used - base
-      runs(bytes, at + 1, bytes.length, width, count, (index, length) => {
-        const value = known[index]
-        if (value === undefined) throw corrupt("names a value that its dictionary does not have")
-        for (let i = 0; i < length; i++) out[to++] = value
-      })
-    } else {
-      return false
-    }
-    used += count
+    if (found.type !== dataPage && found.type !== dataPageV2) return true
+    const data = dataPageOf(found, codec, values - this.used)
+    if (data === undefined) return false
+    this.position = this.used
+    runs(data.levels, ...data.repetition, 1, data.count, this.repetition)
+    runs(data.levels, ...data.definition, this.maxLevel === 1 ? 1 : 2, data.count, this.definition)
+    const encoded = data.values()
+    if (encoded === undefined || !this.plainVectors) return false
+    this.reserve(data.count)
+    if (!this.readValues(data, encoded.bytes, encoded.from)) return false
+    this.used += data.count
     return true
   }
 
-  return {
-    next: (count) => {
-      if (!plainVectors) return undefined
-      const last = given + count
-      // A row ends where the next one starts.
-      while (!ended && row <= last) {
-        const next = pages.next()
-        if (next.done === true) {
-          ended = true
-          startsOf[rows] = used
-          if (used !== column.values || row !== rows || startsOf[0] !== 0) {
-            throw corrupt("has fewer values than its metadata says")
-          }
-        } else if (!readPage(next.value)) {
-          plainVectors = false
-          return undefined
-        }
-      }
-      const offsets = startsOf.subarray(given, last + 1)
-      const end = offsets[count] ?? used
-      const found = {
-        offsets: base === 0 ? offsets : offsets.map((start) => start - base),
-        values: values.subarray(0, end - base)
-      }
-      given = last
-      if (last < rows) {
-        const rest = values.subarray(end - base, used - base)
-        values = new Float32Array(Math.max(capacity, rest.length))
-        values.set(rest)
-        base = end
-      }
-      return found
+  private readValues({ count, encoding }: DataPage, bytes: Uint8Array, from: number): boolean {
+    const { dictionary: known, values: out } = this
+    let to = this.used - this.base
+    if (encoding === plainEncoding) {
+      const size = count * 4
+      if (from + size > bytes.length) throw corrupt("has fewer values than its metadata says")
+      new Uint8Array(out.buffer).set(bytes.subarray(from, from + size), to * 4)
+      return true
     }
+    const width = bytes[from] ?? 0
+    if (!dictionaryEncodings.has(encoding) || known === undefined || width > 24) return false
+    runs(bytes, from + 1, bytes.length, width, count, (index, length) => {
+      const value = known[index]
+      if (value === undefined) throw corrupt("names a value that its dictionary does not have")
+      for (let i = 0; i < length; i++) out[to++] = value
+    })
+    return true
   }
 }
 
