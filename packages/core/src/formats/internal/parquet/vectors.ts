@@ -273,7 +273,7 @@ const dataPageV1Of = (
   }
 }
 
-/** `undefined` where the codec has to be asked. Of the values of the column chunk `left` are still to come. */
+/** `undefined` where the codec has to be asked. `left` values of the column chunk are still to come. */
 const dataPageOf = (found: Page, codec: number, left: number): DataPage | undefined => {
   const v2 = found.type === dataPageV2
   const own = Thrift.struct(found.header, v2 ? page.dataV2 : page.data)
