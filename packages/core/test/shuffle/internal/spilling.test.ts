@@ -156,4 +156,31 @@ describe("a bounded table", () => {
       )
     )
   })
+
+  it("is measured every 1024 rows, later each time it may have grown by a quarter; from the start again when it was emptied", () => {
+    let rows = 0
+    const measuredAt: Array<number> = []
+    const claim: Shuffle.Claim = {
+      resize: (bytes) => {
+        if (bytes > 0) measuredAt.push(rows)
+        return true
+      },
+      release: () => {}
+    }
+    const entries = new Table<number, number, number>(Codec.plain as Codec.Codec<number>, sum)
+    const table = new BoundedTable(entries, { total: 1024 * 1024, blockBytes: 1024, claim: () => claim }, claim)
+    const add = (count: number): void => {
+      for (let i = 0; i < count; i++) {
+        entries.mergeValue(1, 1, i)
+        rows++
+        assert.isFalse(table.full(1))
+      }
+    }
+    add(6400)
+    assert.deepStrictEqual(measuredAt.splice(0), [1024, 2048, 3072, 4096, 5120, 6400])
+    Effect.runSync(table.drain(() => false, Effect.void))
+    rows = 0
+    add(2048)
+    assert.deepStrictEqual(measuredAt, [1024, 2048])
+  })
 })
