@@ -94,6 +94,94 @@ const socket = (name: "connect" | "tls", url: URL, open: () => Net.Socket, event
 
 const portOf = (url: URL) => Number(url.port === "" ? (url.protocol === "https:" ? 443 : 80) : url.port)
 
+/** What a server of TLS wants of a connection. */
+const tlsOptions = (config: HdfsConfig["Service"], url: URL): NodeTls.ConnectionOptions => {
+  const { ca, cert, key, servername } = config.tls ?? {}
+  return {
+    host: url.hostname,
+    port: portOf(url),
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key: String(Redacted.value(key)) }),
+    ...(Net.isIP(url.hostname) > 0 && servername === undefined ? {} : { servername: servername ?? url.hostname })
+  }
+}
+
+/** Runs steps up to the first that fails. */
+const inTurn = (steps: ReadonlyArray<Effect.Effect<Step>>): Stream.Stream<Step> =>
+  Stream.fromIterable(steps).pipe(
+    Stream.mapEffect((step) => step),
+    Stream.takeUntil((step) => step.result === "failed")
+  )
+
+/** The steps to a NameNode's port. */
+const nameNode = (config: HdfsConfig["Service"], address: string): Stream.Stream<Step> =>
+  Stream.suspend(() => {
+    const url = new URL(address)
+    const millis = Duration.toMillis(config.connectTimeout)
+    const tls = () => NodeTls.connect(tlsOptions(config, url))
+    return inTurn([
+      resolveName(url),
+      socket("connect", url, () => Net.connect(portOf(url), url.hostname), "connect", millis),
+      ...(url.protocol === "https:" ? [socket("tls", url, tls, "secureConnect", millis)] : [])
+    ])
+  })
+
+const ofError = (name: Step["name"], error: HdfsError) =>
+  failed(name, error.endpoint ?? "", `${error.reason._tag}: ${error.reason.message}`, error.hint)
+
+const status = (client: HdfsClient["Service"]): Effect.Effect<Step> =>
+  client.getFileStatus("/").pipe(
+    Effect.match({
+      onFailure: (error) => ofError("status", error),
+      onSuccess: ({ owner, permission }) => passed("status", "", `/ belongs to ${owner}, ${permission}`)
+    })
+  )
+
+/** A file that has bytes, at most `depth` levels below a directory. */
+const firstFile = (
+  client: HdfsClient["Service"],
+  directory: string,
+  depth: number
+): Effect.Effect<Option.Option<string>, HdfsError> =>
+  Effect.gen(function* () {
+    const entries = yield* Stream.runCollect(Stream.take(client.listStatusBatch(directory), 50)).pipe(
+      Effect.catchIf(
+        (error) => error.reason._tag === "AccessControl",
+        () => Effect.succeed([])
+      )
+    )
+    const path = (name: string) => (directory === "/" ? `/${name}` : `${directory}/${name}`)
+    const file = entries.find((entry) => entry.type === "FILE" && entry.length > 0)
+    if (file !== undefined) return Option.some(path(file.pathSuffix))
+    for (const entry of entries) {
+      if (entry.type !== "DIRECTORY" || depth === 0) continue
+      const found = yield* firstFile(client, path(entry.pathSuffix), depth - 1)
+      if (Option.isSome(found)) return found
+    }
+    return Option.none()
+  })
+
+const redirect = (client: HdfsClient["Service"], named: string | undefined): Effect.Effect<Step> =>
+  (named === undefined ? firstFile(client, "/", 2) : Effect.succeedSome(named)).pipe(
+    Effect.flatMap(
+      Option.match({
+        onNone: () =>
+          Effect.succeed<Step>({
+            name: "redirect",
+            endpoint: "",
+            result: "skipped",
+            detail: "there is no file to read"
+          }),
+        onSome: (file) =>
+          Effect.map(Stream.runDrain(client.open(file, { length: 1 })), () =>
+            passed("redirect", "", `the first byte of ${file} came from a DataNode`)
+          )
+      })
+    ),
+    Effect.catch((error) => Effect.succeed(ofError("redirect", error)))
+  )
+
 /**
  * Runs the steps; a failed one leaves out those after it of the same NameNode. `file` is what the last step reads, by default
  * the first file found below the root, at most three levels deep.
@@ -108,100 +196,11 @@ export const run = (options?: {
     Effect.gen(function* () {
       const config = yield* HdfsConfig
       const client = yield* HdfsClient
-      const millis = Duration.toMillis(config.connectTimeout)
-
-      const nameNode = (address: string): Stream.Stream<Step> =>
-        Stream.suspend(() => {
-          const url = new URL(address)
-          const { ca, cert, key, servername } = config.tls ?? {}
-          const steps = [
-            resolveName(url),
-            socket("connect", url, () => Net.connect(portOf(url), url.hostname), "connect", millis),
-            ...(url.protocol === "https:"
-              ? [
-                  socket(
-                    "tls",
-                    url,
-                    () =>
-                      NodeTls.connect({
-                        host: url.hostname,
-                        port: portOf(url),
-                        ...(ca === undefined ? {} : { ca }),
-                        ...(cert === undefined ? {} : { cert }),
-                        ...(key === undefined ? {} : { key: String(Redacted.value(key)) }),
-                        ...(Net.isIP(url.hostname) > 0 && servername === undefined
-                          ? {}
-                          : { servername: servername ?? url.hostname })
-                      }),
-                    "secureConnect",
-                    millis
-                  )
-                ]
-              : [])
-          ]
-          return Stream.fromIterable(steps).pipe(
-            Stream.mapEffect((step) => step),
-            Stream.takeUntil((step) => step.result === "failed")
-          )
-        })
-
-      const ofError = (name: Step["name"], error: HdfsError) =>
-        failed(name, error.endpoint ?? "", `${error.reason._tag}: ${error.reason.message}`, error.hint)
-
-      const status = client.getFileStatus("/").pipe(
-        Effect.match({
-          onFailure: (error) => ofError("status", error),
-          onSuccess: ({ owner, permission }) => passed("status", "", `/ belongs to ${owner}, ${permission}`)
-        })
-      )
-
-      const firstFile = (directory: string, depth: number): Effect.Effect<Option.Option<string>, HdfsError> =>
-        Effect.gen(function* () {
-          const entries = yield* Stream.runCollect(Stream.take(client.listStatusBatch(directory), 50)).pipe(
-            Effect.catchIf(
-              (error) => error.reason._tag === "AccessControl",
-              () => Effect.succeed([])
-            )
-          )
-          const path = (name: string) => (directory === "/" ? `/${name}` : `${directory}/${name}`)
-          const file = entries.find((entry) => entry.type === "FILE" && entry.length > 0)
-          if (file !== undefined) return Option.some(path(file.pathSuffix))
-          for (const entry of entries) {
-            if (entry.type !== "DIRECTORY" || depth === 0) continue
-            const found = yield* firstFile(path(entry.pathSuffix), depth - 1)
-            if (Option.isSome(found)) return found
-          }
-          return Option.none()
-        })
-
-      const redirect = (options?.file === undefined ? firstFile("/", 2) : Effect.succeedSome(options.file)).pipe(
-        Effect.flatMap(
-          Option.match({
-            onNone: () =>
-              Effect.succeed<Step>({
-                name: "redirect",
-                endpoint: "",
-                result: "skipped",
-                detail: "there is no file to read"
-              }),
-            onSome: (file) =>
-              Effect.map(Stream.runDrain(client.open(file, { length: 1 })), () =>
-                passed("redirect", "", `the first byte of ${file} came from a DataNode`)
-              )
-          })
-        ),
-        Effect.catch((error) => Effect.succeed(ofError("redirect", error)))
-      )
-
-      const login = Stream.fromIterable([status, redirect]).pipe(
-        Stream.mapEffect((step) => step),
-        Stream.takeUntil((step) => step.result === "failed")
-      )
       let reached = false
       return Stream.concat(
         Stream.fromIterable(config.nameNodes).pipe(
           Stream.flatMap((address) =>
-            Stream.tap(nameNode(address), (step) =>
+            Stream.tap(nameNode(config, address), (step) =>
               Effect.sync(() => {
                 const last = address.startsWith("https:") ? "tls" : "connect"
                 if (step.name === last && step.result === "passed") reached = true
@@ -209,7 +208,7 @@ export const run = (options?: {
             )
           )
         ),
-        Stream.suspend(() => (reached ? login : Stream.empty))
+        Stream.suspend(() => (reached ? inTurn([status(client), redirect(client, options?.file)]) : Stream.empty))
       )
     })
   )

@@ -53,204 +53,220 @@ const elsewhere = (error: E.HdfsError): boolean => {
 const isCount = (value: number | undefined): boolean =>
   value === undefined || (Number.isSafeInteger(value) && value >= 0)
 
-export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], known: Blocks, asks: Asks): Reads => {
-  const call = (path: string): WebHdfs.Call => ({ method: "GET", operation: "OPEN", path })
+/** What reads files, and what it goes by. */
+interface Reader {
+  readonly web: WebHdfs.WebHdfs
+  readonly config: HdfsConfig["Service"]
+  readonly known: Blocks
+  readonly asks: Asks
+}
 
-  /** The next bytes that one server has, and whom not to ask for them, where a host is preferred. */
-  const piece = ({ blocks, end, options, position }: Reading) => {
-    // What the list does not cover the NameNode knows better.
-    const block = blocks?.find(({ length, offset }) => offset <= position && position < offset + length)
-    if (block === undefined) return { end, others: [] }
-    const preferred = block.hosts.includes(options.preferHost ?? "")
-    return {
-      end: Math.min(end, block.offset + block.length),
-      others: preferred ? block.names.filter((_, i) => block.hosts[i] !== options.preferHost) : []
-    }
+const call = (path: string): WebHdfs.Call => ({ method: "GET", operation: "OPEN", path })
+
+/** The next bytes that one server has, and whom not to ask for them, where a host is preferred. */
+const piece = ({ blocks, end, options, position }: Reading) => {
+  // What the list does not cover the NameNode knows better.
+  const block = blocks?.find(({ length, offset }) => offset <= position && position < offset + length)
+  if (block === undefined) return { end, others: [] }
+  const preferred = block.hosts.includes(options.preferHost ?? "")
+  return {
+    end: Math.min(end, block.offset + block.length),
+    others: preferred ? block.names.filter((_, i) => block.hosts[i] !== options.preferHost) : []
   }
+}
 
-  /** Where the next bytes are. */
-  const place = Effect.fnUntraced(function* (reading: Reading) {
-    const { options, path, position } = reading
-    const { end, others } = piece(reading)
-    const excluded = [...others, ...known.addresses(reading.failed)]
-    const exchange = yield* web.locate({
-      ...call(path),
-      params: {
-        offset: position,
-        // There is nothing to be read, and the server says whether it would be.
-        length: end === position ? undefined : end - position,
-        buffersize: options.bufferSize,
-        excludedatanodes: excluded.length === 0 ? undefined : excluded.join(",")
-      }
-    })
-    return { exchange, end }
-  })
-
-  const openAt = (
-    reading: Reading,
-    { end, exchange }: Effect.Success<ReturnType<typeof place>>
-  ): Stream.Stream<Uint8Array, E.HdfsError> =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        const { options, path, position } = reading
-        const wanted = end - position
-        const { head, stream } = yield* web.transport.bytes(exchange, wanted, options.buffer, (count) => {
-          reading.position += count
-          reading.progress += count
-          options.onBytes?.(exchange.url.hostname, count)
-        })
-        const failed = (reason: E.Reason) => web.fail(call(path), reason, exchange.url.host)
-        if (head.status !== 200) {
-          return yield* failed(new E.Protocol({ detail: `status ${head.status} instead of the bytes` }))
-        }
-        const type = String(head.headers["content-type"] ?? "").toLowerCase()
-        if (type.startsWith("text/html") || type.startsWith("application/json")) {
-          const page = type.startsWith("text/html") ? "an HTML page" : "JSON"
-          return yield* failed(new E.Protocol({ detail: `${page} instead of the bytes` }))
-        }
-        const length = head.headers["content-length"] === undefined ? wanted : Number(head.headers["content-length"])
-        if (length < wanted) return yield* failed(new E.UnexpectedEnd({ position: position + length, expected: end }))
-        return Stream.concat(
-          stream,
-          Stream.suspend(() =>
-            reading.position === end
-              ? Stream.empty
-              : Stream.fail(failed(new E.UnexpectedEnd({ position: reading.position, expected: end })))
-          )
-        )
-      })
-    )
-
-  const resume = (reading: Reading, error: E.HdfsError): Stream.Stream<Uint8Array, E.HdfsError> =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        if (reading.progress >= progressBytes) reading.failures = 0
-        reading.progress = 0
-        reading.failures++
-        if (reading.blocks !== undefined && (elsewhere(error) || error.reason._tag === "BlockMissing")) {
-          // The preferred host does not do it: the NameNode chooses.
-          reading.blocks = undefined
-          if (error.reason._tag === "BlockMissing") return attempt(reading)
-        }
-        // Every host with the bytes has failed once: they are asked again.
-        const exhausted = error.reason._tag === "BlockMissing" && reading.failed.size > 0
-        if (exhausted) reading.failed.clear()
-        const again = new E.HdfsError({
-          operation: "OPEN",
-          path: reading.path,
-          attempts: reading.failures,
-          reason: error.reason,
-          ...(error.endpoint === undefined ? {} : { endpoint: error.endpoint })
-        })
-        if (!(exhausted || elsewhere(error)) || reading.failures > config.maxRetries) return yield* again
-        const now = yield* asks.getFileStatus(reading.path)
-        const before = reading.status
-        if (
-          before !== undefined &&
-          (now.length !== before.length ||
-            now.modificationTime !== before.modificationTime ||
-            now.fileId !== before.fileId)
-        ) {
-          return yield* web.fail(
-            call(reading.path),
-            new E.FileChanged({
-              detail: `it has changed since the read began, of which the offset ${reading.position} is reached`
-            }),
-            error.endpoint
-          )
-        }
-        // The file has no more.
-        if (error.reason._tag === "UnexpectedEnd" && now.length < reading.end) return yield* again
-        if (error.endpoint !== undefined && !exhausted) {
-          // To leave a DataNode out the NameNode wants its data transfer address.
-          reading.failed.add(error.endpoint.replace(/:\d+$/, ""))
-          yield* asks.getFileBlockLocations(reading.path, { offset: reading.position, length: 1 })
-        }
-        if (reading.failures > 1) yield* web.backoff(reading.failures - 1)
-        return attempt(reading)
-      })
-    )
-
-  const attempt = (reading: Reading): Stream.Stream<Uint8Array, E.HdfsError> =>
-    Stream.unwrap(
-      Effect.match(place(reading), {
-        // The NameNodes have been asked for as long as that helps.
-        onFailure: (error) => (error.reason._tag === "BlockMissing" ? resume(reading, error) : Stream.fail(error)),
-        onSuccess: (found) => Stream.catch(openAt(reading, found), (error) => resume(reading, error))
-      })
-    )
-
-  /** The bytes up to `end`, block by block where a host is preferred. */
-  const run = Effect.fnUntraced(function* (
-    path: string,
-    end: number,
-    options: OpenOptions,
-    status: M.FileStatus | undefined
-  ) {
-    const { preferHost } = options
-    const reading: Reading = {
-      path,
-      options,
-      status,
-      position: options.offset ?? 0,
-      end,
-      failed: new Set(),
-      failures: 0,
-      progress: 0,
-      blocks:
-        preferHost === undefined || config.gateway
-          ? undefined
-          : yield* known.of(path, end, asks.getFileBlockLocations(path))
+/** Where the next bytes are. */
+const place = Effect.fnUntraced(function* (reader: Reader, reading: Reading) {
+  const { options, path, position } = reading
+  const { end, others } = piece(reading)
+  const excluded = [...others, ...reader.known.addresses(reading.failed)]
+  const exchange = yield* reader.web.locate({
+    ...call(path),
+    params: {
+      offset: position,
+      // There is nothing to be read, and the server says whether it would be.
+      length: end === position ? undefined : end - position,
+      buffersize: options.bufferSize,
+      excludedatanodes: excluded.length === 0 ? undefined : excluded.join(",")
     }
-    let begun = false
-    return Stream.flatMap(
-      // Each piece from where it lies. Of nothing, too, the server says whether it may be read.
-      Stream.unfold(reading, (it) => {
-        if (begun && it.position === it.end) return Effect.undefined
-        begun = true
-        return Effect.succeed([it, it] as const)
-      }),
-      attempt
-    )
   })
+  return { exchange, end }
+})
 
-  const open = (path: string, options: OpenOptions = {}) =>
+const openAt = (
+  reader: Reader,
+  reading: Reading,
+  { end, exchange }: Effect.Success<ReturnType<typeof place>>
+): Stream.Stream<Uint8Array, E.HdfsError> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const { options, path, position } = reading
+      const wanted = end - position
+      const { head, stream } = yield* reader.web.transport.bytes(exchange, wanted, options.buffer, (count) => {
+        reading.position += count
+        reading.progress += count
+        options.onBytes?.(exchange.url.hostname, count)
+      })
+      const failed = (reason: E.Reason) => reader.web.fail(call(path), reason, exchange.url.host)
+      if (head.status !== 200) {
+        return yield* failed(new E.Protocol({ detail: `status ${head.status} instead of the bytes` }))
+      }
+      const type = String(head.headers["content-type"] ?? "").toLowerCase()
+      if (type.startsWith("text/html") || type.startsWith("application/json")) {
+        const page = type.startsWith("text/html") ? "an HTML page" : "JSON"
+        return yield* failed(new E.Protocol({ detail: `${page} instead of the bytes` }))
+      }
+      const length = head.headers["content-length"] === undefined ? wanted : Number(head.headers["content-length"])
+      if (length < wanted) return yield* failed(new E.UnexpectedEnd({ position: position + length, expected: end }))
+      return Stream.concat(
+        stream,
+        Stream.suspend(() =>
+          reading.position === end
+            ? Stream.empty
+            : Stream.fail(failed(new E.UnexpectedEnd({ position: reading.position, expected: end })))
+        )
+      )
+    })
+  )
+
+const resume = (reader: Reader, reading: Reading, error: E.HdfsError): Stream.Stream<Uint8Array, E.HdfsError> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      if (reading.progress >= progressBytes) reading.failures = 0
+      reading.progress = 0
+      reading.failures++
+      if (reading.blocks !== undefined && (elsewhere(error) || error.reason._tag === "BlockMissing")) {
+        // The preferred host does not do it: the NameNode chooses.
+        reading.blocks = undefined
+        if (error.reason._tag === "BlockMissing") return attempt(reader, reading)
+      }
+      // Every host with the bytes has failed once: they are asked again.
+      const exhausted = error.reason._tag === "BlockMissing" && reading.failed.size > 0
+      if (exhausted) reading.failed.clear()
+      const again = new E.HdfsError({
+        operation: "OPEN",
+        path: reading.path,
+        attempts: reading.failures,
+        reason: error.reason,
+        ...(error.endpoint === undefined ? {} : { endpoint: error.endpoint })
+      })
+      if (!(exhausted || elsewhere(error)) || reading.failures > reader.config.maxRetries) return yield* again
+      const now = yield* reader.asks.getFileStatus(reading.path)
+      const before = reading.status
+      if (
+        before !== undefined &&
+        (now.length !== before.length ||
+          now.modificationTime !== before.modificationTime ||
+          now.fileId !== before.fileId)
+      ) {
+        return yield* reader.web.fail(
+          call(reading.path),
+          new E.FileChanged({
+            detail: `it has changed since the read began, of which the offset ${reading.position} is reached`
+          }),
+          error.endpoint
+        )
+      }
+      // The file has no more.
+      if (error.reason._tag === "UnexpectedEnd" && now.length < reading.end) return yield* again
+      if (error.endpoint !== undefined && !exhausted) {
+        // To leave a DataNode out the NameNode wants its data transfer address.
+        reading.failed.add(error.endpoint.replace(/:\d+$/, ""))
+        yield* reader.asks.getFileBlockLocations(reading.path, { offset: reading.position, length: 1 })
+      }
+      if (reading.failures > 1) yield* reader.web.backoff(reading.failures - 1)
+      return attempt(reader, reading)
+    })
+  )
+
+const attempt = (reader: Reader, reading: Reading): Stream.Stream<Uint8Array, E.HdfsError> =>
+  Stream.unwrap(
+    Effect.match(place(reader, reading), {
+      // The NameNodes have been asked for as long as that helps.
+      onFailure: (error) =>
+        error.reason._tag === "BlockMissing" ? resume(reader, reading, error) : Stream.fail(error),
+      onSuccess: (found) => Stream.catch(openAt(reader, reading, found), (error) => resume(reader, reading, error))
+    })
+  )
+
+/** The bytes up to `end`, block by block where a host is preferred. */
+const run = Effect.fnUntraced(function* (
+  reader: Reader,
+  path: string,
+  end: number,
+  options: OpenOptions,
+  status: M.FileStatus | undefined
+) {
+  const { preferHost } = options
+  const reading: Reading = {
+    path,
+    options,
+    status,
+    position: options.offset ?? 0,
+    end,
+    failed: new Set(),
+    failures: 0,
+    progress: 0,
+    blocks:
+      preferHost === undefined || reader.config.gateway
+        ? undefined
+        : yield* reader.known.of(path, end, reader.asks.getFileBlockLocations(path))
+  }
+  let begun = false
+  return Stream.flatMap(
+    // Each piece from where it lies. Of nothing, too, the server says whether it may be read.
+    Stream.unfold(reading, (at) => {
+      if (begun && at.position === at.end) return Effect.undefined
+      begun = true
+      return Effect.succeed([at, at] as const)
+    }),
+    (at) => attempt(reader, at)
+  )
+})
+
+const open =
+  (reader: Reader): Reads["open"] =>
+  (path, options = {}) =>
     Stream.unwrap(
       Effect.gen(function* () {
         const { length, offset = 0 } = options
         if (!isCount(offset) || !isCount(length)) {
-          return yield* web.fail(
+          return yield* reader.web.fail(
             call(path),
             new E.InvalidArgument({ detail: `the range ${offset}, ${length} is not one of whole numbers from 0 on` })
           )
         }
         if (length === 0) return Stream.empty
-        const status = options.status ?? (yield* asks.getFileStatus(path))
+        const status = options.status ?? (yield* reader.asks.getFileStatus(path))
         if (status.type === "DIRECTORY") {
-          return yield* web.fail(call(path), new E.IsADirectory({ detail: `${path} is a directory` }))
+          return yield* reader.web.fail(call(path), new E.IsADirectory({ detail: `${path} is a directory` }))
         }
         const end = Math.min(offset + (length ?? Number.POSITIVE_INFINITY), status.length)
-        return yield* run(path, Math.max(offset, end), options, status)
+        return yield* run(reader, path, Math.max(offset, end), options, status)
       })
     ).pipe(Stream.withSpan("HdfsClient.OPEN", { attributes: { path } }))
 
-  const readRange = Effect.fnUntraced(function* (path: string, offset: number, length: number, options?: RangeOptions) {
+const readRange = (reader: Reader) =>
+  Effect.fnUntraced(function* (path: string, offset: number, length: number, options?: RangeOptions) {
     if (!isCount(offset) || !isCount(length)) {
-      return yield* web.fail(
+      return yield* reader.web.fail(
         call(path),
         new E.InvalidArgument({ detail: `the range ${offset}, ${length} is not one of whole numbers from 0 on` })
       )
     }
     if (length === 0) return new Uint8Array(0)
     // No memory for what a file of another size would have, as where its footer is wrong.
-    const status = options?.status ?? (length > largeRange ? yield* asks.getFileStatus(path) : undefined)
+    const status = options?.status ?? (length > largeRange ? yield* reader.asks.getFileStatus(path) : undefined)
     if (status !== undefined && offset + length > status.length) {
-      return yield* web.fail(call(path), new E.UnexpectedEnd({ position: status.length, expected: offset + length }))
+      return yield* reader.web.fail(
+        call(path),
+        new E.UnexpectedEnd({ position: status.length, expected: offset + length })
+      )
     }
     const bytes = yield* Effect.try({
       try: () => new Uint8Array(length),
       catch: () =>
-        web.fail(
+        reader.web.fail(
           call(path),
           new E.InvalidArgument({ detail: `no memory for ${length} bytes at once; read them by open` })
         )
@@ -259,7 +275,7 @@ export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], known:
     const buffer = new Uint8Array(Math.min(length, 64 * 1024))
     const range = { ...options, offset, length, buffer }
     // The range is exact: whether the file has it the server knows that is asked for the bytes.
-    const stream = Stream.unwrap(run(path, offset + length, range, status))
+    const stream = Stream.unwrap(run(reader, path, offset + length, range, status))
     yield* Stream.runForEachArray(stream, (chunks) =>
       Effect.sync(() => {
         for (const chunk of chunks) {
@@ -271,13 +287,16 @@ export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], known:
     return bytes
   })
 
+export const make = (web: WebHdfs.WebHdfs, config: HdfsConfig["Service"], known: Blocks, asks: Asks): Reads => {
+  const reader: Reader = { web, config, known, asks }
+  const one = readRange(reader)
   return {
-    open,
-    readRange,
+    open: open(reader),
+    readRange: one,
     readRanges: (path, ranges, options) => {
       const concurrency = options?.concurrency ?? 8
       return Number.isInteger(concurrency) && concurrency > 0
-        ? Effect.forEach(ranges, ({ length, offset }) => readRange(path, offset, length, options), { concurrency })
+        ? Effect.forEach(ranges, ({ length, offset }) => one(path, offset, length, options), { concurrency })
         : web.fail(
             { method: "GET", operation: "OPEN", path },
             new E.InvalidArgument({ detail: `concurrency is ${concurrency}; it has to be a whole number above 0` })

@@ -135,8 +135,12 @@ const reasonOfException = (
         ? new E.Unsupported({ detail })
         : new E.InvalidArgument({ detail })
     default:
-      break
+      return reasonOfMessage(operation, javaClassName, detail, status)
   }
+}
+
+/** The reason of an exception whose class says nothing: an `IOException` has it in its message. */
+const reasonOfMessage = (operation: string, javaClassName: string, detail: string, status: number): E.Reason => {
   if (/could only be (written|replicated) to \d+/.test(detail) || /No space left|out of space/i.test(detail)) {
     return new E.NoSpace({ detail })
   }

@@ -71,58 +71,56 @@ export interface Transport {
   ) => Effect.Effect<number, E.HdfsError | Err, R>
 }
 
-export const make = (http: Http.Http, limits: { readonly operationTimeout: Duration.Input }): Transport => {
-  const failed = (exchange: Exchange, failure: Http.Failure): E.HdfsError => {
-    switch (failure._tag) {
-      case "Timeout":
-        return fail(exchange, new E.Timeout({ phase: failure.phase, millis: failure.millis }))
-      case "Malformed":
-        return fail(exchange, new E.Protocol({ detail: failure.detail }))
-      case "TooLarge":
-        return fail(exchange, new E.AnswerTooLarge({ limit: failure.limit }))
-      default:
-        return fail(exchange, reasonOfCause(failure.cause))
+interface Limits {
+  readonly operationTimeout: Duration.Input
+}
+
+/** What a failure of an exchange means for its operation. */
+const failed = (exchange: Exchange, failure: Http.Failure): E.HdfsError => {
+  switch (failure._tag) {
+    case "Timeout":
+      return fail(exchange, new E.Timeout({ phase: failure.phase, millis: failure.millis }))
+    case "Malformed":
+      return fail(exchange, new E.Protocol({ detail: failure.detail }))
+    case "TooLarge":
+      return fail(exchange, new E.AnswerTooLarge({ limit: failure.limit }))
+    default:
+      return fail(exchange, reasonOfCause(failure.cause))
+  }
+}
+
+const request = ({ headers, method, url }: Exchange, more?: Readonly<Record<string, string>>): Http.Request => {
+  const all: Record<string, string> = { ...more }
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    all[name] = Redacted.isRedacted(value) ? String(Redacted.value(value)) : value
+  }
+  return { method, url, headers: all }
+}
+
+const refused = (exchange: Exchange, { body, status }: Http.Answer) =>
+  Effect.fail(fail(exchange, reasonOfResponse(exchange.operation, status, body)))
+
+/** The beginning of a body that says what is wrong. */
+const beginning = Effect.fnUntraced(function* (
+  chunks: Effect.Effect<ReadonlyArray<Uint8Array>, E.HdfsError | Cause.Done>
+) {
+  const parts: Array<Uint8Array> = []
+  let room = Http.errorBytes
+  while (room > 0) {
+    const more = yield* Effect.catchIf(chunks, Cause.isDone, () => Effect.undefined)
+    if (more === undefined) break
+    for (const chunk of more) {
+      // With a buffer of the caller each chunk is gone when the next is there.
+      const part = chunk.slice(0, room)
+      parts.push(part)
+      room -= part.length
     }
   }
+  return Buffer.concat(parts).toString()
+})
 
-  const request = ({ headers, method, url }: Exchange, more?: Readonly<Record<string, string>>): Http.Request => {
-    const all: Record<string, string> = { ...more }
-    for (const [name, value] of Object.entries(headers ?? {})) {
-      all[name] = Redacted.isRedacted(value) ? String(Redacted.value(value)) : value
-    }
-    return { method, url, headers: all }
-  }
-
-  const refused = (exchange: Exchange, { body, status }: Http.Answer) =>
-    Effect.fail(fail(exchange, reasonOfResponse(exchange.operation, status, body)))
-
-  const answer: Transport["answer"] = (exchange) =>
-    Effect.mapError(http.ask(request(exchange)), (failure) => failed(exchange, failure))
-
-  const accept: Transport["accept"] = (exchange, it) => (it.status >= 400 ? refused(exchange, it) : Effect.succeed(it))
-
-  const ask: Transport["ask"] = (exchange) => Effect.flatMap(answer(exchange), (it) => accept(exchange, it))
-
-  /** The beginning of a body that says what is wrong. */
-  const beginning = Effect.fnUntraced(function* (
-    chunks: Effect.Effect<ReadonlyArray<Uint8Array>, E.HdfsError | Cause.Done>
-  ) {
-    const parts: Array<Uint8Array> = []
-    let room = Http.errorBytes
-    while (room > 0) {
-      const more = yield* Effect.catchIf(chunks, Cause.isDone, () => Effect.undefined)
-      if (more === undefined) break
-      for (const chunk of more) {
-        // With a buffer of the caller each chunk is gone when the next is there.
-        const part = chunk.slice(0, room)
-        parts.push(part)
-        room -= part.length
-      }
-    }
-    return Buffer.concat(parts).toString()
-  })
-
-  const bytes: Transport["bytes"] = Effect.fnUntraced(function* (exchange, wanted, buffer, onBytes) {
+const bytes = (http: Http.Http, limits: Limits): Transport["bytes"] =>
+  Effect.fnUntraced(function* (exchange, wanted, buffer, onBytes) {
     const { pull, ...head } = yield* Effect.mapError(http.download(request(exchange), wanted, buffer), (failure) =>
       failed(exchange, failure)
     )
@@ -140,7 +138,8 @@ export const make = (http: Http.Http, limits: { readonly operationTimeout: Durat
     return { head, stream: Stream.fromPull(Effect.succeed(counted)) }
   })
 
-  const upload: Transport["upload"] = Effect.fnUntraced(function* <Err, R>(
+const upload = (http: Http.Http): Transport["upload"] =>
+  Effect.fnUntraced(function* <Err, R>(
     exchange: Exchange,
     source: Stream.Stream<Uint8Array, Err, R>,
     length: number | undefined,
@@ -179,7 +178,15 @@ export const make = (http: Http.Http, limits: { readonly operationTimeout: Durat
         )
   })
 
-  return { answer, accept, ask, bytes, upload }
+export const make = (http: Http.Http, limits: Limits): Transport => {
+  const answer: Transport["answer"] = (exchange) =>
+    Effect.mapError(http.ask(request(exchange)), (failure) => failed(exchange, failure))
+
+  const accept: Transport["accept"] = (exchange, it) => (it.status >= 400 ? refused(exchange, it) : Effect.succeed(it))
+
+  const ask: Transport["ask"] = (exchange) => Effect.flatMap(answer(exchange), (it) => accept(exchange, it))
+
+  return { answer, accept, ask, bytes: bytes(http, limits), upload: upload(http) }
 }
 
 /** A failure of the source, which may be of any type. */

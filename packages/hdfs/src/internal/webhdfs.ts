@@ -61,227 +61,246 @@ const prefixOf = (nameNode: URL): string => {
   return `${url.href.replace(/\/+$/, "")}/webhdfs/v1`
 }
 
-export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: Auth): WebHdfs => {
-  const transport = Transport.make(http, config)
-  const nameNodes = config.nameNodes.map((each) => new URL(each))
-  const prefixes = new Map(nameNodes.map((each) => [each, prefixOf(each)]))
-  let active = 0
-  let answered = false
+/** A client's view of its cluster. */
+interface Web {
+  readonly transport: Transport.Transport
+  readonly config: HdfsConfig["Service"]
+  readonly auth: Auth
+  readonly nameNodes: ReadonlyArray<URL>
+  readonly prefixes: ReadonlyMap<URL, string>
+  /** The NameNode that did the last operation. */
+  active: number
+  /** Whether a NameNode has ever answered. */
+  answered: boolean
+}
 
-  const fail = (call: Call, reason: E.Reason, endpoint?: string) =>
-    new E.HdfsError({
+const fail = (call: Call, reason: E.Reason, endpoint?: string) =>
+  new E.HdfsError({
+    operation: call.operation,
+    path: call.path,
+    reason,
+    ...(endpoint === undefined ? {} : { endpoint })
+  })
+
+const backoff = Effect.fnUntraced(function* (web: Web, n: number) {
+  const base = Duration.toMillis(web.config.retryBase) * 2 ** (n - 1)
+  const jitter = yield* Random.nextBetween(0.5, 1.5)
+  yield* Effect.sleep(Duration.millis(Math.min(base, Duration.toMillis(web.config.retryMax)) * jitter))
+})
+
+const exchange = Effect.fnUntraced(function* (
+  web: Web,
+  call: Call,
+  nameNode: URL
+): Effect.fn.Return<Transport.Exchange, E.HdfsError> {
+  const credentials = yield* web.auth.credentials(nameNode)
+  // One URL of its parts: each change of a URL takes it apart and puts it together again.
+  const query = new URLSearchParams(nameNode.search)
+  query.set("op", call.operation)
+  for (const [name, value] of Object.entries(call.params ?? {})) {
+    if (value !== undefined) query.set(name, String(value))
+  }
+  for (const [name, value] of Object.entries(credentials.params)) {
+    query.set(name, Redacted.isRedacted(value) ? String(Redacted.value(value)) : value)
+  }
+  const prefix = web.prefixes.get(nameNode) ?? prefixOf(nameNode)
+  const url = new URL(`${prefix}${encodePath(call.path === "" ? "/" : call.path)}?${query.toString()}`)
+  return {
+    operation: call.operation,
+    path: call.path,
+    method: call.method,
+    url,
+    headers: credentials.headers
+  }
+})
+
+/** The address a redirect leads to, or a failure where it must not be followed. */
+const follow = (
+  web: Web,
+  from: Transport.Exchange,
+  location: string,
+  seen: Set<string>
+): Effect.Effect<Transport.Exchange, E.HdfsError> =>
+  Effect.suspend(() => {
+    const protocol = (detail: string) =>
+      Effect.fail(
+        new E.HdfsError({
+          operation: from.operation,
+          path: from.path,
+          endpoint: from.url.host,
+          reason: new E.Protocol({ detail })
+        })
+      )
+    // Of a NameNode they are absolute; anything else would be a path of the NameNode itself, and its answer no file.
+    let url = URL.canParse(location) ? new URL(location) : undefined
+    if (url === undefined) return protocol("a redirect to something that is not a whole URL")
+    if (url.protocol !== from.url.protocol) {
+      return protocol(
+        `a redirect from ${from.url.protocol} to ${url.protocol}//${url.host}, another scheme, is not followed`
+      )
+    }
+    const mapped = web.config.hosts[url.host] ?? web.config.hosts[url.hostname]
+    if (mapped !== undefined) {
+      url = new URL(url.href)
+      // A host without a port keeps the port of the redirect.
+      url.host = mapped
+    }
+    if (web.config.rewriteLocation !== undefined) url = web.config.rewriteLocation(url)
+    if (seen.has(url.href)) return protocol(`a redirect loop through ${url.host}`)
+    if (seen.size >= web.config.maxRedirects)
+      return protocol(`more than ${web.config.maxRedirects} redirects, the last to ${url.host}`)
+    seen.add(url.href)
+    const to = { ...from, url }
+    // Another host gets what is in the redirect, and nothing of ours; a ticket is good for one request.
+    return url.origin === from.url.origin
+      ? Effect.map(web.auth.credentials(new URL(url.origin)), ({ headers }) => ({ ...to, headers }))
+      : Effect.succeed({ ...to, headers: {} })
+  })
+
+const redirect = ({ headers, status }: Http.Answer): string | undefined =>
+  status >= 300 && status < 400 && typeof headers["location"] === "string" ? headers["location"] : undefined
+
+/** The answer of a small operation, redirects followed. */
+const answer = Effect.fnUntraced(function* (web: Web, call: Call, nameNode: URL, asks: (url: URL) => void) {
+  let current = yield* exchange(web, call, nameNode)
+  const seen = new Set<string>()
+  while (true) {
+    asks(current.url)
+    const response = yield* web.transport.ask(current)
+    const location = redirect(response)
+    if (location === undefined) {
+      if (response.status === 200) return { exchange: current, body: response.body }
+      const detail = `status ${response.status} instead of 200`
+      return yield* fail(call, new E.Protocol({ detail }), current.url.host)
+    }
+    current = yield* follow(web, current, location, seen)
+  }
+})
+
+/** Runs an attempt against the NameNodes until one does it. */
+const sweep = Effect.fnUntraced(function* <A, R>(
+  web: Web,
+  call: Call,
+  repeat: Repeat<A>,
+  attempt: (nameNode: URL) => Effect.Effect<A, E.HdfsError, R>
+): Effect.fn.Return<A, E.HdfsError, R> {
+  const bad = call.path === "" ? undefined : badPath(call.path)
+  if (bad !== undefined) return yield* fail(call, new E.InvalidArgument({ detail: bad }))
+  let index = web.active
+  let attempts = 0
+  let failovers = 0
+  let retries = 0
+  let refreshed = false
+  while (true) {
+    const nameNode = web.nameNodes[index % web.nameNodes.length]
+    if (nameNode === undefined) {
+      return yield* fail(
+        call,
+        new E.InvalidArgument({ detail: "HdfsConfig.nameNodes is empty: there is nobody to ask" })
+      )
+    }
+    attempts++
+    const askedAt = yield* Clock.currentTimeMillis
+    const result = yield* Effect.result(attempt(nameNode))
+    if (result._tag === "Success") {
+      web.active = index % web.nameNodes.length
+      web.answered = true
+      return result.success
+    }
+    const { endpoint, reason } = result.failure
+    const failed = new E.HdfsError({
       operation: call.operation,
       path: call.path,
+      attempts,
       reason,
       ...(endpoint === undefined ? {} : { endpoint })
     })
-
-  const backoff = Effect.fnUntraced(function* (n: number) {
-    const base = Duration.toMillis(config.retryBase) * 2 ** (n - 1)
-    const jitter = yield* Random.nextBetween(0.5, 1.5)
-    yield* Effect.sleep(Duration.millis(Math.min(base, Duration.toMillis(config.retryMax)) * jitter))
-  })
-
-  const exchange = Effect.fnUntraced(function* (
-    call: Call,
-    nameNode: URL
-  ): Effect.fn.Return<Transport.Exchange, E.HdfsError> {
-    const credentials = yield* auth.credentials(nameNode)
-    // One URL of its parts: each change of a URL takes it apart and puts it together again.
-    const query = new URLSearchParams(nameNode.search)
-    query.set("op", call.operation)
-    for (const [name, value] of Object.entries(call.params ?? {})) {
-      if (value !== undefined) query.set(name, String(value))
+    const atNameNode = endpoint === undefined || endpoint === nameNode.host
+    if (atNameNode && reason._tag !== "Connection" && reason._tag !== "Timeout") web.answered = true
+    if ((reason._tag === "InvalidToken" || reason._tag === "Authentication") && !refreshed) {
+      refreshed = true
+      if (yield* web.auth.refresh(askedAt)) continue
+      return yield* failed
     }
-    for (const [name, value] of Object.entries(credentials.params)) {
-      query.set(name, Redacted.isRedacted(value) ? String(Redacted.value(value)) : value)
+    if (ambiguous(reason)) {
+      if (repeat === "never") return yield* failed
+      if (repeat !== "always") {
+        // What a lost answer said is found out from the state it left.
+        const found = yield* Effect.catch(repeat, () => Effect.fail(failed))
+        if (Option.isSome(found)) return found.value
+      }
+    } else if (!notDone(reason)) {
+      return yield* failed
     }
-    const prefix = prefixes.get(nameNode) ?? prefixOf(nameNode)
-    const url = new URL(`${prefix}${encodePath(call.path === "" ? "/" : call.path)}?${query.toString()}`)
-    return {
-      operation: call.operation,
-      path: call.path,
-      method: call.method,
-      url,
-      headers: credentials.headers
-    }
-  })
-
-  /** The address a redirect leads to, or a failure where it must not be followed. */
-  const follow = (
-    from: Transport.Exchange,
-    location: string,
-    seen: Set<string>
-  ): Effect.Effect<Transport.Exchange, E.HdfsError> =>
-    Effect.suspend(() => {
-      const protocol = (detail: string) =>
-        Effect.fail(
-          new E.HdfsError({
-            operation: from.operation,
-            path: from.path,
-            endpoint: from.url.host,
-            reason: new E.Protocol({ detail })
-          })
-        )
-      // Of a NameNode they are absolute; anything else would be a path of the NameNode itself, and its answer no file.
-      let url = URL.canParse(location) ? new URL(location) : undefined
-      if (url === undefined) return protocol("a redirect to something that is not a whole URL")
-      if (url.protocol !== from.url.protocol) {
-        return protocol(
-          `a redirect from ${from.url.protocol} to ${url.protocol}//${url.host}, another scheme, is not followed`
-        )
-      }
-      const mapped = config.hosts[url.host] ?? config.hosts[url.hostname]
-      if (mapped !== undefined) {
-        url = new URL(url.href)
-        // A host without a port keeps the port of the redirect.
-        url.host = mapped
-      }
-      if (config.rewriteLocation !== undefined) url = config.rewriteLocation(url)
-      if (seen.has(url.href)) return protocol(`a redirect loop through ${url.host}`)
-      if (seen.size >= config.maxRedirects)
-        return protocol(`more than ${config.maxRedirects} redirects, the last to ${url.host}`)
-      seen.add(url.href)
-      const to = { ...from, url }
-      // Another host gets what is in the redirect, and nothing of ours; a ticket is good for one request.
-      return url.origin === from.url.origin
-        ? Effect.map(auth.credentials(new URL(url.origin)), ({ headers }) => ({ ...to, headers }))
-        : Effect.succeed({ ...to, headers: {} })
-    })
-
-  const redirect = ({ headers, status }: Http.Answer): string | undefined =>
-    status >= 300 && status < 400 && typeof headers["location"] === "string" ? headers["location"] : undefined
-
-  /** The answer of a small operation, redirects followed. */
-  const answer = Effect.fnUntraced(function* (call: Call, nameNode: URL, asks: (url: URL) => void) {
-    let current = yield* exchange(call, nameNode)
-    const seen = new Set<string>()
-    while (true) {
-      asks(current.url)
-      const response = yield* transport.ask(current)
-      const location = redirect(response)
-      if (location === undefined) {
-        if (response.status === 200) return { exchange: current, body: response.body }
-        const detail = `status ${response.status} instead of 200`
-        return yield* fail(call, new E.Protocol({ detail }), current.url.host)
-      }
-      current = yield* follow(current, location, seen)
-    }
-  })
-
-  /** Runs an attempt against the NameNodes until one does it. */
-  const sweep = Effect.fnUntraced(function* <A, R>(
-    call: Call,
-    repeat: Repeat<A>,
-    attempt: (nameNode: URL) => Effect.Effect<A, E.HdfsError, R>
-  ): Effect.fn.Return<A, E.HdfsError, R> {
-    const bad = call.path === "" ? undefined : badPath(call.path)
-    if (bad !== undefined) return yield* fail(call, new E.InvalidArgument({ detail: bad }))
-    let index = active
-    let attempts = 0
-    let failovers = 0
-    let retries = 0
-    let refreshed = false
-    while (true) {
-      const nameNode = nameNodes[index % nameNodes.length]
-      if (nameNode === undefined) {
-        return yield* fail(
-          call,
-          new E.InvalidArgument({ detail: "HdfsConfig.nameNodes is empty: there is nobody to ask" })
-        )
-      }
-      attempts++
-      const askedAt = yield* Clock.currentTimeMillis
-      const result = yield* Effect.result(attempt(nameNode))
-      if (result._tag === "Success") {
-        active = index % nameNodes.length
-        answered = true
-        return result.success
-      }
-      const { endpoint, reason } = result.failure
-      const failed = new E.HdfsError({
-        operation: call.operation,
-        path: call.path,
-        attempts,
-        reason,
-        ...(endpoint === undefined ? {} : { endpoint })
-      })
-      const atNameNode = endpoint === undefined || endpoint === nameNode.host
-      if (atNameNode && reason._tag !== "Connection" && reason._tag !== "Timeout") answered = true
-      if ((reason._tag === "InvalidToken" || reason._tag === "Authentication") && !refreshed) {
-        refreshed = true
-        if (yield* auth.refresh(askedAt)) continue
+    const elsewhere = atNameNode && web.nameNodes.length > 1 && reason._tag !== "Retriable"
+    if (elsewhere) {
+      failovers++
+      if (failovers > web.config.maxFailovers) return yield* failed
+      index++
+      if (failovers % web.nameNodes.length === 0) yield* backoff(web, failovers / web.nameNodes.length)
+    } else {
+      if (reason._tag === "Standby" || (reason._tag === "Connection" && reason.code === "ENOTFOUND"))
         return yield* failed
-      }
-      if (ambiguous(reason)) {
-        if (repeat === "never") return yield* failed
-        if (repeat !== "always") {
-          // What a lost answer said is found out from the state it left.
-          const found = yield* Effect.catch(repeat, () => Effect.fail(failed))
-          if (Option.isSome(found)) return found.value
-        }
-      } else if (!notDone(reason)) {
-        return yield* failed
-      }
-      const elsewhere = atNameNode && nameNodes.length > 1 && reason._tag !== "Retriable"
-      if (elsewhere) {
-        failovers++
-        if (failovers > config.maxFailovers) return yield* failed
-        index++
-        if (failovers % nameNodes.length === 0) yield* backoff(failovers / nameNodes.length)
-      } else {
-        if (reason._tag === "Standby" || (reason._tag === "Connection" && reason.code === "ENOTFOUND"))
-          return yield* failed
-        retries++
-        // An address where nobody has answered yet is more probably wrong than restarting.
-        const limit = answered ? config.maxRetries : Math.min(config.maxRetries, 3)
-        if (retries > limit) return yield* failed
-        yield* backoff(retries)
-      }
+      retries++
+      // An address where nobody has answered yet is more probably wrong than restarting.
+      const limit = web.answered ? web.config.maxRetries : Math.min(web.config.maxRetries, 3)
+      if (retries > limit) return yield* failed
+      yield* backoff(web, retries)
     }
+  }
+})
+
+/** Bounds all attempts together; `run` says whom it is asking. */
+const limited = <A, R>(web: Web, call: Call, run: (asks: (url: URL) => void) => Effect.Effect<A, E.HdfsError, R>) =>
+  Effect.suspend(() => {
+    let asked: URL | undefined
+    return Effect.timeoutOrElse(
+      run((url) => {
+        asked = url
+      }),
+      {
+        duration: web.config.operationTimeout,
+        orElse: () => {
+          const reason = new E.Timeout({ phase: "operation", millis: Duration.toMillis(web.config.operationTimeout) })
+          return Effect.fail(fail(call, reason, asked?.host))
+        }
+      }
+    )
   })
 
-  /** Bounds all attempts together; `run` says whom it is asking. */
-  const limited = <A, R>(call: Call, run: (asks: (url: URL) => void) => Effect.Effect<A, E.HdfsError, R>) =>
-    Effect.suspend(() => {
-      let asked: URL | undefined
-      return Effect.timeoutOrElse(
-        run((url) => {
-          asked = url
-        }),
-        {
-          duration: config.operationTimeout,
-          orElse: () => {
-            const reason = new E.Timeout({ phase: "operation", millis: Duration.toMillis(config.operationTimeout) })
-            return Effect.fail(fail(call, reason, asked?.host))
-          }
-        }
-      )
-    })
-
-  const text: WebHdfs["text"] = (call, repeat) =>
-    limited(call, (asks) => {
+const text =
+  (web: Web): WebHdfs["text"] =>
+  (call, repeat) =>
+    limited(web, call, (asks) => {
       let last: URL | undefined
       const attempt = (nameNode: URL) =>
-        answer(call, nameNode, (url) => {
+        answer(web, call, nameNode, (url) => {
           last = url
           asks(url)
         })
       const toAnswered = (body: string) =>
         Option.map(Option.fromUndefinedOr(last), (url): Answered => ({ exchange: { ...call, url }, body }))
-      return sweep(call, typeof repeat === "string" ? repeat : Effect.map(repeat, Option.flatMap(toAnswered)), attempt)
+      return sweep(
+        web,
+        call,
+        typeof repeat === "string" ? repeat : Effect.map(repeat, Option.flatMap(toAnswered)),
+        attempt
+      )
     })
 
-  const locate: WebHdfs["locate"] = (call) =>
-    limited(call, (asks) =>
+const locate =
+  (web: Web): WebHdfs["locate"] =>
+  (call) =>
+    limited(web, call, (asks) =>
       sweep(
+        web,
         call,
         // The first step only asks where.
         "always",
         Effect.fnUntraced(function* (nameNode: URL) {
           asks(nameNode)
-          const first = yield* exchange({ ...call, params: { ...call.params, noredirect: true } }, nameNode)
-          const response = yield* transport.ask(first)
+          const first = yield* exchange(web, { ...call, params: { ...call.params, noredirect: true } }, nameNode)
+          const response = yield* web.transport.ask(first)
           // Hadoop before 2.8 does not know noredirect and redirects all the same.
           const location =
             redirect(response) ?? (response.status === 200 ? Transport.locationOfBody(response.body) : undefined)
@@ -292,10 +311,28 @@ export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: Auth)
               nameNode.host
             )
           }
-          return yield* follow(first, location, new Set())
+          return yield* follow(web, first, location, new Set())
         })
       )
     )
 
-  return { transport, text, locate, exchange, backoff, fail }
+export const make = (http: Http.Http, config: HdfsConfig["Service"], auth: Auth): WebHdfs => {
+  const nameNodes = config.nameNodes.map((each) => new URL(each))
+  const web: Web = {
+    transport: Transport.make(http, config),
+    config,
+    auth,
+    nameNodes,
+    prefixes: new Map(nameNodes.map((each) => [each, prefixOf(each)])),
+    active: 0,
+    answered: false
+  }
+  return {
+    transport: web.transport,
+    text: text(web),
+    locate: locate(web),
+    exchange: (call, nameNode) => exchange(web, call, nameNode),
+    backoff: (n) => backoff(web, n),
+    fail
+  }
 }
