@@ -5,6 +5,7 @@ import * as Storage from "@sluice/core/Storage"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, Stream } from "effect"
 import * as fc from "fast-check"
+import { once } from "node:events"
 import type * as Net from "node:net"
 import { excerpt } from "../src/internal/remote.ts"
 import { Response } from "../src/internal/response.ts"
@@ -661,16 +662,22 @@ describe("what a server says", () => {
 
   it.live("nobody waits for it is thrown away: a second answer is not the next one", () =>
     Effect.gen(function* () {
+      let last: Net.Socket | undefined
       const server = yield* serveRaw((_, socket, n) => {
-        const good = json({ FileStatus: { ...fileStatus, fileId: n } })
-        socket.write(good)
-        setTimeout(() => socket.write(json({ FileStatus: { ...fileStatus, fileId: 666 } })), 10)
+        last = socket
+        socket.write(json({ FileStatus: { ...fileStatus, fileId: n } }))
       })
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
         Effect.gen(function* () {
           for (let n = 0; n < 5; n++) {
             assert.strictEqual((yield* hdfs.getFileStatus("/f")).fileId, n)
-            yield* Effect.sleep("30 millis")
+            // While the connection waits for the next request. It is not used again.
+            yield* Effect.promise(() => {
+              const socket = last ?? assert.fail("no request came")
+              const closed = once(socket, "close")
+              socket.write(json({ FileStatus: { ...fileStatus, fileId: 666 } }))
+              return closed
+            })
           }
         })
       )
