@@ -15,7 +15,7 @@ import { bytes, firstOf } from "../codec/internal/checks.ts"
 import { badSyntax, type Cell, parseRecords, quotedEmpty } from "./internal/text/csvRecords.ts"
 import { badCompression, compress, encodeRows, type Refusal } from "./internal/encode.ts"
 import { bytesSource, detail, fingerprint } from "./internal/files.ts"
-import { foldersOf } from "./internal/folders.ts"
+import { foldersOf, rowsOf } from "./internal/folders.ts"
 import { fail, toPaths } from "./internal/inputs.ts"
 import { afterByteOf, decodePiece, isGzip, readPieces } from "./internal/text/lines.ts"
 import { badOnInvalidRow, decodeRows, type RawRows } from "./internal/rows.ts"
@@ -209,7 +209,7 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
     read: (part, file, headers) => {
       const names = headers.get(part.path) ?? []
       const places = fields.map((field) => names.indexOf(field.name))
-      const decode = (cells: Raw): Result.Result<A, string> => {
+      const decode = (cells: Raw): Result.Result<unknown, string> => {
         if (hasNoText && noText.has(cells)) return Result.fail("is not UTF-8")
         if (cells.length !== names.length) return Result.fail(`has ${cells.length} fields, ${names.length} expected`)
         const row: Record<string, unknown> = {}
@@ -221,7 +221,7 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
           if (Result.isFailure(result)) return Result.fail(`column "${field.name}": ${result.failure}`)
           field.set(row, result.success)
         }
-        return Result.succeed(row as A)
+        return Result.succeed(row)
       }
       return Stream.suspend(() => {
         let skip = header && part.offset === 0
@@ -234,7 +234,7 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
             onInvalidRow
           })
         })
-      })
+      }).pipe(Stream.map((rows) => rowsOf(schema, folders, part.path, rows)))
     }
   })
 }
@@ -289,7 +289,7 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
     for (let f = 0; f < fields.length; f++) {
       const field = fields[f]
       if (field === undefined) continue
-      const value = field.get(row as Readonly<Record<string, unknown>>)
+      const value = field.get(row)
       const result = field.encode(value)
       if (Result.isFailure(result)) return refused(field.name, result.failure, value)
       const encoded = result.success
@@ -308,10 +308,10 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
 
   const whyIllFormed = (row: A): Refusal => {
     const found = fields.find((field) => {
-      const result = field.encode(field.get(row as Readonly<Record<string, unknown>>))
+      const result = field.encode(field.get(row))
       return Result.isSuccess(result) && result.success !== null && !result.success.isWellFormed()
     })
-    const value = found?.get(row as Readonly<Record<string, unknown>>)
+    const value = found?.get(row)
     return { column: found?.name, detail: illFormed, value }
   }
 

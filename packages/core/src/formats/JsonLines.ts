@@ -7,14 +7,14 @@
  *
  * @since 0.1.0
  */
-import { Effect, Result, Schema, Stream } from "effect"
+import { Effect, Predicate, Result, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../task/Condition.ts"
 import type { PartitionedReadOptions, Source, Writer, VerifyOptions } from "../task/Format.ts"
 import type { FormatError } from "../storage/FormatError.ts"
 import { bytes, firstOf } from "../codec/internal/checks.ts"
 import { badCompression, compress, encodeRows, type Refusal } from "./internal/encode.ts"
 import { bytesSource, detail, fingerprint } from "./internal/files.ts"
-import { foldersOf } from "./internal/folders.ts"
+import { foldersOf, rowsOf } from "./internal/folders.ts"
 import { toPaths } from "./internal/inputs.ts"
 import { isGzip, type Lines, readLines } from "./internal/text/lines.ts"
 import { mayHaveNumbers, readBack } from "./internal/readBack.ts"
@@ -66,9 +66,8 @@ const sourceOf = <A, I>(
   where: ReadonlyArray<ColumnCondition> | undefined
 ): Source<A> => {
   const folders = foldersOf(format, schema, { names: options?.partitionColumns, where })
-  // Without the columns of the folders a row is not yet an `A`; `folders` completes it.
-  const lines = folders === undefined ? schema : (codecOf(folders.others) as Schema.Codec<A, I>)
-  const decode = decoderOf(lines)
+  const decode: (line: string) => Result.Result<unknown, string> =
+    folders === undefined ? decoderOf(schema) : decoderOf(codecOf(folders.others))
   const onInvalidRow = options?.onInvalidRow ?? "fail"
   const settings = {
     encoding: onInvalidRow === "fail" ? "utf-8" : "mark",
@@ -90,12 +89,15 @@ const sourceOf = <A, I>(
     splittable: (file) => !isGzip(file.path),
     prepare: () => Effect.void,
     read: (part, file) =>
-      Stream.mapEffect(readLines(format, part, file, settings), (lines) =>
-        decodeRows(format, withoutBlank(lines), {
-          decode: ({ isText, line }) => (isText ? decode(line) : Result.fail("is not UTF-8")),
-          show: ({ line }) => line,
-          onInvalidRow
-        })
+      readLines(format, part, file, settings).pipe(
+        Stream.mapEffect((lines) =>
+          decodeRows(format, withoutBlank(lines), {
+            decode: ({ isText, line }) => (isText ? decode(line) : Result.fail("is not UTF-8")),
+            show: ({ line }) => line,
+            onInvalidRow
+          })
+        ),
+        Stream.map((rows) => rowsOf(schema, folders, part.path, rows))
       )
   })
 }
@@ -137,16 +139,21 @@ const decoderOf = <A, I>(schema: Schema.Codec<A, I>): ((line: string) => Result.
 // Numbers that `JSON.stringify` would write as others.
 const hasNegativeZero = (json: unknown): boolean => {
   if (typeof json === "number") return Object.is(json, -0)
-  if (typeof json !== "object" || json === null) return false
   if (Array.isArray(json)) return json.some(hasNegativeZero)
-  for (const key in json) if (hasNegativeZero((json as Readonly<Record<string, unknown>>)[key])) return true
+  if (!Predicate.isObject(json)) return false
+  for (const key in json) if (hasNegativeZero(json[key])) return true
   return false
 }
 
-// TypeScript's library does not have it yet.
-const { rawJSON } = JSON as typeof JSON & { readonly rawJSON: (text: string) => object }
+// Every Node that runs this has it, TypeScript's library not yet: without it the sign would be lost.
+const rawJson = (text: string): unknown => {
+  if (!Predicate.hasProperty(JSON, "rawJSON") || !Predicate.isFunction(JSON.rawJSON)) {
+    throw new Error("this runtime has no JSON.rawJSON")
+  }
+  return JSON.rawJSON(text)
+}
 
-const negativeZero = rawJSON("-0")
+const negativeZero = rawJson("-0")
 
 const encoderOf = <A, I>(schema: Schema.Codec<A, I>): ((row: A) => Result.Result<string, Refusal>) => {
   const encode = Schema.encodeUnknownResult(Schema.toCodecJson(schema))

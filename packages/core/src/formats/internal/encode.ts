@@ -54,14 +54,18 @@ export const encodeRows = <A, E, R>(
         )
       }
       let text = ""
-      for (let i = 0; i < chunk.length; i++) {
-        const result = encode(chunk[i] as A)
-        if (Result.isFailure(result)) return refuse(result.failure, i)
+      let index = 0
+      for (const row of chunk) {
+        const result = encode(row)
+        if (Result.isFailure(result)) return refuse(result.failure, index)
         text += result.success
+        index++
       }
       if (!text.isWellFormed()) {
-        const index = chunk.findIndex((row) => !Result.getOrElse(encode(row), () => "").isWellFormed())
-        return refuse(whyIllFormed(chunk[Math.max(0, index)] as A), Math.max(0, index))
+        for (const [index, row] of chunk.entries()) {
+          if (!Result.getOrElse(encode(row), () => "").isWellFormed()) return refuse(whyIllFormed(row), index)
+        }
+        return refuse({ detail: "is not valid Unicode" }, 0)
       }
       written += chunk.length
       return Effect.succeed([text] as const)

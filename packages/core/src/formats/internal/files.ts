@@ -57,7 +57,7 @@ const planByBytes = Effect.fnUntraced(function* (
   paths: ReadonlyArray<string>,
   options: SplitOptions,
   splittable: (file: FileStatus) => boolean,
-  folders: Pick<Folders<unknown>, "select"> | undefined
+  folders: Folders<unknown> | undefined
 ) {
   const storage = yield* Storage
   const found = yield* expand(format, paths)
@@ -105,8 +105,8 @@ export const bytesSource = <A, P = void>({
   readonly paths: ReadonlyArray<string>
   readonly columns: ReadonlyArray<string> | undefined
   readonly invalid: Problem
-  /** The columns that are in the paths, and what to do with conditions on them. */
-  readonly folders?: Folders<A> | undefined
+  /** Selects the files by the columns that are in their paths. */
+  readonly folders?: Folders<unknown> | undefined
   readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
   readonly restricted?: ReadonlyArray<ColumnCondition> | undefined
   readonly splittable: (file: FileStatus) => boolean
@@ -132,10 +132,7 @@ export const bytesSource = <A, P = void>({
     })
     const read = (part: FilePart, file: FileStatus) =>
       Stream.catch(options.read(part, file, prepared), (error) => Stream.fromEffect(explain(options.name, file, error)))
-    if (folders === undefined) return toResolved(planned, read)
-    return {
-      ...toResolved(planned, (part, file) => Stream.map(read(part, file), (rows) => folders.complete(part.path, rows))),
-      note: folders.note()
-    }
+    const resolved = toResolved(planned, read)
+    return folders === undefined ? resolved : { ...resolved, note: folders.note() }
   })
 })

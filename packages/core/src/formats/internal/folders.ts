@@ -1,12 +1,12 @@
 /** Columns that are in the path of a file and not in the file. */
-import { Effect, Result, Schema } from "effect"
+import { Effect, Predicate, Result, Schema } from "effect"
 import { type ColumnCondition, matchesAll } from "../../task/Condition.ts"
 import { type FormatError, SchemaMismatch } from "../../storage/FormatError.ts"
 import * as Origin from "../../task/Origin.ts"
 import type { FileStatus } from "../../storage/Storage.ts"
 import { valuesOf } from "./folderNames.ts"
 import { fail } from "./inputs.ts"
-import { textFields } from "./text/fields.ts"
+import { type TextField, textFields } from "./text/fields.ts"
 
 type Columns = Schema.Struct<Schema.Struct.Fields>
 type Values = Readonly<Record<string, unknown>>
@@ -22,9 +22,73 @@ export interface Folders<out A> {
   readonly complete: (path: string, rows: ReadonlyArray<unknown>) => ReadonlyArray<A>
 }
 
+/**
+ * Rows that were put together field by field, each field decoded by the schema of its own. That they have the type of the whole
+ * schema follows from there being no other fields, which TypeScript cannot follow: it is said here and nowhere else.
+ */
+const typed = <A>(_schema: Schema.Schema<A>, rows: ReadonlyArray<unknown>): ReadonlyArray<A> => rows as ReadonlyArray<A>
+
+/** The rows of a file, with the columns of its path where there are some. */
+export const rowsOf = <A>(
+  schema: Schema.Schema<A>,
+  folders: Folders<A> | undefined,
+  path: string,
+  rows: ReadonlyArray<unknown>
+): ReadonlyArray<A> => (folders === undefined ? typed(schema, rows) : folders.complete(path, rows))
+
 // A schema of other than plain rows has more to it than its fields.
-const structOf = (schema: Schema.Top): Columns | undefined =>
-  "fields" in schema && "propertySignatures" in schema.ast ? (schema as Columns) : undefined
+const isStruct = (schema: Schema.Constraint): schema is Columns =>
+  "fields" in schema && "propertySignatures" in schema.ast
+
+/** The value of a column in the folders of a path, or why it has none. */
+const valueIn = (
+  texts: ReadonlyMap<string, string>,
+  fields: ReadonlyArray<TextField>,
+  name: string
+): Result.Result<readonly [field: TextField, value: unknown], SchemaMismatch> => {
+  const field = fields.find((field) => field.name === name)
+  const text = texts.get(name)
+  if (field === undefined || text === undefined) {
+    return Result.fail(
+      new SchemaMismatch({
+        column: name,
+        expected: field === undefined ? "a field of the schema's struct" : `${field.type} in the path`,
+        available: field === undefined ? fields.map((field) => field.name) : [...texts.keys()]
+      })
+    )
+  }
+  const value = field.decode(text)
+  if (Result.isSuccess(value)) return Result.succeed([field, value.success])
+  const found = `${JSON.stringify(text)} in the path`
+  return Result.fail(new SchemaMismatch({ column: name, expected: field.type, found, available: [...texts.keys()] }))
+}
+
+/** Reads the values of some columns in the path of a file. Files of one folder have the same: it is read once. */
+const pathReader = (
+  fields: ReadonlyArray<TextField>,
+  names: ReadonlyArray<string>
+): ((path: string) => Result.Result<Values, SchemaMismatch>) => {
+  const read = (path: string): Result.Result<Values, SchemaMismatch> => {
+    const texts = valuesOf(path)
+    const row: Record<string, unknown> = {}
+    for (const name of names) {
+      const found = valueIn(texts, fields, name)
+      if (Result.isFailure(found)) return Result.fail(found.failure)
+      const [field, value] = found.success
+      field.set(row, value)
+    }
+    return Result.succeed(row)
+  }
+  const known = new Map<string, Result.Result<Values, SchemaMismatch>>()
+  return (path) => {
+    const folder = path.slice(0, path.lastIndexOf("/") + 1)
+    const found = known.get(folder)
+    if (found !== undefined) return found
+    const values = read(path)
+    known.set(folder, values)
+    return values
+  }
+}
 
 /** The columns `names` of a schema, as the folders of files name them; `undefined` without names. */
 export const foldersOf = <A>(
@@ -39,54 +103,11 @@ export const foldersOf = <A>(
 ): Folders<A> | undefined => {
   const { columns, names = [], where = [] } = options
   if (names.length === 0) return undefined
-  const struct = structOf(schema)
-  const fields = struct === undefined ? [] : textFields(struct)
+  const struct = isStruct(schema) ? schema : undefined
   const kept = Object.entries(struct?.fields ?? {}).filter(([name]) => !names.includes(name))
   const conditions = where.filter(({ column }) => names.includes(column))
+  const valuesIn = pathReader(struct === undefined ? [] : textFields(struct), names)
   let note: string | undefined
-
-  const decode = (path: string): Result.Result<Values, SchemaMismatch> => {
-    const texts = valuesOf(path)
-    const row: Record<string, unknown> = {}
-    for (const name of names) {
-      const field = fields.find((field) => field.name === name)
-      const text = texts.get(name)
-      if (field === undefined || text === undefined) {
-        return Result.fail(
-          new SchemaMismatch({
-            column: name,
-            expected: field === undefined ? "a field of the schema's struct" : `${field.type} in the path`,
-            available: field === undefined ? fields.map((field) => field.name) : [...texts.keys()]
-          })
-        )
-      }
-      const value = field.decode(text)
-      if (Result.isFailure(value)) {
-        return Result.fail(
-          new SchemaMismatch({
-            column: name,
-            expected: field.type,
-            found: `${JSON.stringify(text)} in the path`,
-            available: [...texts.keys()]
-          })
-        )
-      }
-      field.set(row, value.success)
-    }
-    return Result.succeed(row)
-  }
-
-  // Files of one folder have one row's worth of values.
-  const known = new Map<string, Result.Result<Values, SchemaMismatch>>()
-  const valuesIn = (path: string): Result.Result<Values, SchemaMismatch> => {
-    const folder = path.slice(0, path.lastIndexOf("/") + 1)
-    const found = known.get(folder)
-    if (found !== undefined) return found
-    const values = decode(path)
-    known.set(folder, values)
-    return values
-  }
-
   return {
     others: Schema.Struct(Object.fromEntries(kept)),
     select: (files) =>
@@ -105,12 +126,8 @@ export const foldersOf = <A>(
       const values = valuesIn(path)
       const all = Result.isSuccess(values) ? Object.entries(values.success) : []
       const own = Object.fromEntries(all.filter(([name]) => columns === undefined || columns.includes(name)))
-      // The fields of the files and of the folders are together those of the schema.
-      const completed = rows.map((row) => ({
-        ...(row as Values),
-        ...own
-      })) as ReadonlyArray<unknown> as ReadonlyArray<A>
-      return Origin.attach(completed, Origin.of(rows))
+      const completed = rows.map((row) => (Predicate.isObject(row) ? { ...row, ...own } : own))
+      return Origin.attach(typed(schema, completed), Origin.of(rows))
     }
   }
 }

@@ -3,15 +3,10 @@
  * union of a number and a string in text, each value is read back before it is written.
  */
 import { Equal, Result, Schema, SchemaAST } from "effect"
+import { isBytes, isDate } from "./representation.ts"
 
 /** What a value is written as: text has no types, JSON has some. */
 export type Medium = "text" | "json"
-
-// Dates and bytes are told apart by nothing but this annotation; a check makes another AST of them.
-const declared = (ast: SchemaAST.AST): string | undefined => {
-  const { representation } = (ast.annotations ?? {}) as { readonly representation?: { readonly id?: unknown } }
-  return typeof representation?.id === "string" ? representation.id : undefined
-}
 
 const isAbsent = (ast: SchemaAST.AST): boolean => ast._tag === "Null" || ast._tag === "Undefined"
 
@@ -77,7 +72,7 @@ const isSafe = (ast: SchemaAST.AST, medium: Medium, above: ReadonlySet<SchemaAST
     case "Undefined":
       return true
     case "Declaration":
-      return ["effect/schema/Date", "effect/schema/Uint8Array"].includes(declared(ast) ?? "")
+      return isDate(ast) || isBytes(ast)
     case "Union": {
       const members = membersOf(ast)
       const there = members.filter((member) => !isAbsent(member))
@@ -140,7 +135,7 @@ export const mayHaveNumbers = (ast: SchemaAST.AST, above: ReadonlySet<SchemaAST.
     case "Literal":
       return Object.is(encoded.literal, -0)
     case "Declaration":
-      return !["effect/schema/Date", "effect/schema/Uint8Array"].includes(declared(encoded) ?? "")
+      return !isDate(encoded) && !isBytes(encoded)
     case "Union":
       return encoded.types.some(inside)
     case "Arrays":

@@ -1,5 +1,5 @@
 /** Decoding rows one by one, where some may be bad. */
-import { Effect, Result, type Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
 import { type FormatError, InvalidRow } from "../../storage/FormatError.ts"
 import * as Origin from "../../task/Origin.ts"
 import * as TaskContext from "../../task/TaskContext.ts"
@@ -12,9 +12,8 @@ export type OnInvalidRow = "fail" | "deadLetter"
 export const badOnInvalidRow = (value: OnInvalidRow | undefined): Problem =>
   optional(value, (one) => oneOf("onInvalidRow", one, ["fail", "deadLetter"]))
 
-/** The schema of a struct's field, as a codec that needs no services. */
-export const codecOf = (schema: Schema.Constraint): Schema.Codec<unknown, unknown> =>
-  schema as Schema.Codec<unknown, unknown>
+/** A schema, or that of a struct's field, as a codec that needs no services. */
+export const codecOf = (schema: Schema.Constraint): Schema.Codec<unknown, unknown> => Schema.make(schema.ast)
 
 /** Rows of a text format as they are in the file. */
 export interface RawRows<out Raw> {
@@ -46,9 +45,11 @@ export const decodeRows = Effect.fnUntraced(function* <Raw, A>(
 ): Effect.fn.Return<Array<A>, FormatError> {
   const rows: Array<A> = []
   const kept: Array<number> = []
-  for (let i = 0; i < raws.length; i++) {
-    const result = options.decode(raws[i] as Raw)
-    const distance = lines?.[i] ?? i
+  let index = -1
+  for (const raw of raws) {
+    index++
+    const result = options.decode(raw)
+    const distance = lines?.[index] ?? index
     if (Result.isSuccess(result)) {
       rows.push(result.success)
       kept.push(distance)
@@ -66,7 +67,7 @@ export const decodeRows = Effect.fnUntraced(function* <Raw, A>(
       row,
       ...place,
       reason: copyOf(result.failure, maxReason),
-      value: copyOf(options.show(raws[i] as Raw), maxShown)
+      value: copyOf(options.show(raw), maxShown)
     })
   }
   return Origin.attach(rows, {

@@ -3,6 +3,7 @@ import type * as Arrow from "apache-arrow"
 import { SchemaAST } from "effect"
 import * as Vector from "../../Vector.ts"
 import { fieldGetter } from "../../../codec/internal/fields.ts"
+import { isBytes, isDate } from "../representation.ts"
 import type { Libraries } from "./wasm.ts"
 
 /** Why a value cannot be written, and where in its column it is. */
@@ -291,11 +292,6 @@ const isLiterals = (ast: SchemaAST.AST, type: "string" | "number" | "bigint" | "
 
 type Make = (nullable: boolean) => ColumnBuilder
 
-const representationOf = (ast: SchemaAST.AST): unknown => {
-  const id = ast.annotations?.["representation"]
-  return typeof id === "object" && id !== null && "id" in id ? id.id : undefined
-}
-
 /** The Arrow type of a schema and how a column of it is built. */
 interface Typed {
   readonly type: Arrow.DataType
@@ -434,9 +430,8 @@ const typed = (libraries: Libraries, ast: SchemaAST.AST): Typed | undefined => {
     const type = new arrow.List(new arrow.Field("item", new arrow.Float32(), false))
     return { type, make: (nullable) => vectorColumn(libraries, nullable, type, vector.length) }
   }
-  const representation = representationOf(ast)
-  if (representation === "effect/schema/Date") return timestamp(arrow)
-  if (representation === "effect/schema/Uint8Array") return binary(arrow)
+  if (isDate(ast)) return timestamp(arrow)
+  if (isBytes(ast)) return binary(arrow)
   switch (ast._tag) {
     case "Number":
       return numberOf(arrow, ast)

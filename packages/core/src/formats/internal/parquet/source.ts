@@ -9,15 +9,16 @@ import type { FilePart, PartitionedReadOptions, Source, Split } from "../../../t
 import * as Origin from "../../../task/Origin.ts"
 import * as TaskContext from "../../../task/TaskContext.ts"
 import { detail, fingerprint, toResolved } from "../files.ts"
-import { type Folders, foldersOf } from "../folders.ts"
+import { type Folders, foldersOf, rowsOf } from "../folders.ts"
 import { expand, fail, storageFailed } from "../inputs.ts"
 import { badOnInvalidRow } from "../rows.ts"
 import { pack, type Unit } from "../splits.ts"
-import { compileRows, describe, keepsValues, type RowReader } from "./arrowRows.ts"
+import { compileRows, describe, type RowReader } from "./arrowRows.ts"
 import { format, open, type OpenFile, unreadable } from "./file.ts"
 import type * as Footer from "./footer.ts"
 import * as Plan from "./plan.ts"
 import { assemble, batchesOf } from "./read.ts"
+import { keepsValues } from "./target.ts"
 import { type Libraries, load } from "./wasm.ts"
 import { compileWhere } from "./where.ts"
 
@@ -49,8 +50,8 @@ const makeSource = <A>(options: {
   readonly where?: ReadonlyArray<ColumnCondition> | undefined
   /** Which row groups may have such rows. */
   readonly mayMatch?: ((libraries: Libraries, file: OpenFile) => (group: Footer.RowGroup) => boolean) | undefined
-  /** The columns that are in the paths. */
-  readonly folders?: Folders<A> | undefined
+  /** Which files have such rows, by the columns that are in the paths. */
+  readonly folders?: Folders<unknown> | undefined
   readonly rowsOf?: (element: A) => number
   /** The element that has the columns, for files without rows; a row has none, its schema has them. */
   readonly empty?: (libraries: Libraries, file: OpenFile) => A
@@ -100,9 +101,7 @@ const makeSource = <A>(options: {
       pack(units.flat(), split),
       (part) => {
         const file = byPath.get(part.path)
-        if (file === undefined) return Stream.empty
-        const rows = read(file, part)
-        return folders === undefined ? rows : Stream.map(rows, (array) => folders.complete(part.path, array))
+        return file === undefined ? Stream.empty : read(file, part)
       },
       options.rowsOf
     )
@@ -192,8 +191,7 @@ export const rowSource = <const Fields extends Schema.Struct.Fields>(
   type A = Schema.Struct<Fields>["Type"]
   const names: ReadonlyArray<string> = options?.partitionColumns ?? []
   const folders = foldersOf<A>(format, schema, { names, columns, where })
-  // Without the columns of the folders a row is not yet an `A`; `folders` completes it.
-  const own = folders === undefined ? schema : (folders.others as typeof schema)
+  const own = folders?.others ?? schema
   const only = new Set(columns.filter((name) => !names.includes(name)))
   // A column that the schema makes something else of says nothing of the values that are compared.
   const kept = where?.filter(({ column }) => !names.includes(column) && keepsValues(schema, column))
@@ -213,7 +211,7 @@ export const rowSource = <const Fields extends Schema.Struct.Fields>(
     where: kept,
     mayMatch: (libraries, { footer, schema: file }) => compileWhere(libraries, footer, file, own, kept ?? []),
     read: Effect.fnUntraced(function* (libraries, files) {
-      const readers = new Map<OpenFile, RowReader<A>>()
+      const readers = new Map<OpenFile, RowReader>()
       for (const file of files) {
         const reader = compileRows(own, file.schema, only)
         if (reader instanceof SchemaMismatch) return yield* fail(format, file.status.path, reader)
@@ -226,7 +224,8 @@ export const rowSource = <const Fields extends Schema.Struct.Fields>(
           : batchesOf(libraries, file, part, reader.columns, true).pipe(
               Stream.flattenIterable,
               Stream.rechunk(1),
-              Stream.flatMap((batch) => rowsOfBatch(reader, batch, options?.onInvalidRow ?? "fail"))
+              Stream.flatMap((batch) => rowsOfBatch(reader, batch, options?.onInvalidRow ?? "fail")),
+              Stream.map((rows) => rowsOf(schema, folders, part.path, rows))
             )
       }
     })
@@ -239,11 +238,11 @@ const starts = (rows: number, step: number): ReadonlyArray<number> =>
 // Rows that live together: few enough to die young, enough to make the work for an array small.
 const chunkRows = 8192
 
-const rowsOfBatch = <A>(
-  reader: RowReader<A>,
+const rowsOfBatch = (
+  reader: RowReader,
   batch: Arrow.RecordBatch,
   onInvalidRow: "fail" | "deadLetter"
-): Stream.Stream<ReadonlyArray<A>, FormatError> =>
+): Stream.Stream<ReadonlyArray<unknown>, FormatError> =>
   Stream.suspend(() => {
     const read = reader.open(batch)
     return Stream.mapEffect(Stream.fromIterable(starts(batch.numRows, chunkRows)).pipe(Stream.rechunk(1)), (from) =>
@@ -251,8 +250,8 @@ const rowsOfBatch = <A>(
     )
   })
 
-const toRows = Effect.fnUntraced(function* <A>(
-  read: ReturnType<RowReader<A>["open"]>,
+const toRows = Effect.fnUntraced(function* (
+  read: ReturnType<RowReader["open"]>,
   batch: Arrow.RecordBatch,
   from: number,
   onInvalidRow: "fail" | "deadLetter"

@@ -3,7 +3,7 @@ import { createRequire } from "node:module"
 import type * as Arrow from "apache-arrow"
 import { Effect } from "effect"
 import type * as ParquetWasm from "parquet-wasm/node"
-import { provide } from "./arrowRows.ts"
+import { provide } from "./getters.ts"
 
 type Wasm = typeof ParquetWasm
 

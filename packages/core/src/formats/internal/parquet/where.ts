@@ -7,7 +7,7 @@
 import type * as Arrow from "apache-arrow"
 import type { Schema } from "effect"
 import { type ColumnCondition, mayMatch, type Statistics } from "../../../task/Condition.ts"
-import { type Compiled, compileField, isBadValue } from "./arrowRows.ts"
+import { type Compiled, compileField, isBadValue } from "./getters.ts"
 import { Bool, Date_, Dictionary, Float, Int, LargeUtf8, Timestamp, Utf8, Utf8View } from "./arrowTypes.ts"
 import type { ColumnChunk, Footer, RowGroup } from "./footer.ts"
 import { type Leaf, orderOf, physical, timeUnitOf } from "./schema.ts"

@@ -2,7 +2,7 @@
 import type * as Arrow from "apache-arrow"
 import { Array as Arr, Effect, Result, Schema, SchemaAST, Stream } from "effect"
 import { type FormatError, Unencodable } from "../../../storage/FormatError.ts"
-import { isDirect } from "./arrowRows.ts"
+import { isDirect } from "./target.ts"
 import { originOf } from "../encode.ts"
 import { fieldGetter, only } from "../../../codec/internal/fields.ts"
 import { fail } from "../inputs.ts"
@@ -181,16 +181,18 @@ interface Column extends ColumnPlan {
 
 const encoderOf = (name: string, field: Schema.Constraint): ((value: unknown) => unknown) => {
   const optional = SchemaAST.isOptional(field.ast)
-  // Only within a struct a missing key is another thing than `undefined`.
-  const encode = optional
-    ? Schema.encodeUnknownResult(Schema.Struct({ [name]: codecOf(field) }))
-    : Schema.encodeUnknownResult(codecOf(field))
-  const get = fieldGetter(name)
-  return (value) => {
-    const result = encode(optional ? only(name, value) : value)
-    if (Result.isFailure(result)) throw new Refused(String(result.failure.message), value)
-    return optional ? get(result.success as object) : result.success
+  const right = <A>(result: Result.Result<A, Schema.SchemaError>, value: unknown): A => {
+    if (Result.isFailure(result)) throw new Refused(result.failure.message, value)
+    return result.success
   }
+  if (!optional) {
+    const encode = Schema.encodeUnknownResult(codecOf(field))
+    return (value) => right(encode(value), value)
+  }
+  // Only within a struct a missing key is another thing than `undefined`.
+  const encode = Schema.encodeUnknownResult(Schema.Struct({ [name]: codecOf(field) }))
+  const get = fieldGetter(name)
+  return (value) => get(right(encode(only(name, value)), value))
 }
 
 /** The columns of a row of a struct schema, as they are written. */

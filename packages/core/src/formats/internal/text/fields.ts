@@ -1,6 +1,6 @@
-import { Result, Schema, SchemaAST } from "effect"
+import { Predicate, Result, Schema, SchemaAST } from "effect"
 import { setField } from "../../../codec/internal/fields.ts"
-import { typeName } from "../parquet/arrowRows.ts"
+import { typeName } from "../parquet/target.ts"
 import { readBack } from "../readBack.ts"
 import { codecOf } from "../rows.ts"
 
@@ -17,7 +17,7 @@ export interface TextField {
   /** The text of a value: `null` where there is none, which is read as the empty text is. */
   readonly encode: (value: unknown) => Result.Result<string | null, string>
   /** The value of a row, or {@link absent}. */
-  readonly get: (row: Readonly<Record<string, unknown>>) => unknown
+  readonly get: (row: unknown) => unknown
   readonly set: (row: Record<string, unknown>, value: unknown) => void
   readonly optional: boolean
   /** The empty text is not the empty string but nothing. */
@@ -40,7 +40,7 @@ const noText = Result.succeed(null)
 
 /** What no value and the empty text stand for in a column. */
 const noneOf = (name: string, own: Schema.Constraint) => {
-  const column = codecOf(Schema.Struct({ [name]: own }))
+  const column = Schema.Struct({ [name]: codecOf(own) })
   const { ast } = own
   const encoded = SchemaAST.toEncoded(ast)
   const types = encoded._tag === "Union" ? encoded.types : [encoded]
@@ -55,10 +55,7 @@ const noneOf = (name: string, own: Schema.Constraint) => {
       : types.some((type) => type._tag === "Undefined")
         ? { [name]: undefined }
         : undefined
-  const read = (row: unknown): unknown => {
-    const values = row as Readonly<Record<string, unknown>>
-    return Object.hasOwn(values, name) ? values[name] : absent
-  }
+  const read = (row: Readonly<Record<string, unknown>>): unknown => (Object.hasOwn(row, name) ? row[name] : absent)
   const decodeRow = Schema.decodeUnknownResult(column)
   const encodeRow = Schema.encodeUnknownResult(column)
   return {
@@ -149,7 +146,8 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
           if (why !== undefined) return Result.fail(why)
           return Result.succeed(Object.is(value, -0) && encoded === "0" ? "-0" : encoded)
         },
-        get: (row) => (name in row && !(inherited && !Object.hasOwn(row, name)) ? row[name] : absent),
+        get: (row) =>
+          Predicate.hasProperty(row, name) && !(inherited && !Object.hasOwn(row, name)) ? row[name] : absent,
         set: (row, value) => {
           if (value !== absent) setField(row, name, value)
         }
