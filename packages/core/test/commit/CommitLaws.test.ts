@@ -112,6 +112,22 @@ describe("appends and overwrites at once", () => {
   )
 })
 
+/** Stands still before one of its operations, of those that count, until it is let go. */
+const standing = Effect.fnUntraced(function* (at: number, counts: (before: string) => boolean = () => true) {
+  const reached = yield* Deferred.make<void>()
+  const go = yield* Deferred.make<void>()
+  let counted = 0
+  let before = ""
+  const hook: Hook = (operation, run) =>
+    Effect.suspend(() => {
+      const isNow = counts(before) && counted++ === at
+      before = operation
+      if (!isNow) return run
+      return Deferred.succeed(reached, undefined).pipe(Effect.andThen(Deferred.await(go)), Effect.andThen(run))
+    })
+  return { hook, reached: Deferred.await(reached), go: Deferred.succeed(go, undefined) }
+})
+
 // Two outputs that a mode can meet: none, or one with rows. A mount point is written in place.
 const cases = modes.flatMap((mode) =>
   [false, true].flatMap((isMounted) =>
@@ -275,6 +291,78 @@ describe("a process that sleeps too long", () => {
           }
           assert.includeMembers(["success", "LeaseLost", "OutputExists", "OutputLeased"], [...fates.keys()])
           assert.isAbove(fates.get("LeaseLost") ?? 0, 10 / stride)
+        })
+      )
+    }
+  }
+})
+
+// Some minutes of it, with `SLUICE_KILLS=100`.
+const isLong = Number(process.env["SLUICE_KILLS"] ?? 0) >= 100
+
+// After what another sees of a job: any of its changes, or the renames alone.
+const changes = (before: string) => (isLong ? !/^(?:list|stat|read)/.test(before) : before.startsWith("rename "))
+
+describe("two processes at once", () => {
+  for (const item of cases) {
+    for (const mode of modes) {
+      it.effect(
+        `${nameOf(item)}: stands before any operation while one that does ${mode} goes to any of its own: one of the two orders, or a refusal`,
+        Effect.fnUntraced(function* () {
+          const fates = new Set<string>()
+          // The operation the first stands before, and the one the second has come to when the first goes on.
+          // Before it has the lease it only looks, at what others may be changing: every operation there, then some of the others.
+          for (let at = 0, isOver = false; !isOver; at += isLong || at < 6 ? 1 : 5) {
+            for (let until = 0, isEnd = false; !isEnd && !isOver; until++) {
+              yield* Effect.scoped(
+                Effect.gen(function* () {
+                  const { calm, old, own } = yield* before(item)
+                  const gates = [yield* standing(at), yield* standing(until, changes)] as const
+                  const order: Array<readonly [string, Commit.WriteMode]> = old.map((name) => [name, "append"])
+                  const begin = Effect.fnUntraced(function* (name: string, mode: Commit.WriteMode, hook: Hook) {
+                    const engine = yield* engineOn(
+                      hooked(own, (operation, run) =>
+                        Effect.tap(hook(operation, run), () =>
+                          Effect.sync(() => isCommit(operation) && order.push([name, mode]))
+                        )
+                      )
+                    )
+                    const run = Effect.provide(write(output, name, { mode, whenLeased: "refuse" }), engine)
+                    return yield* Effect.forkChild(Effect.result(run))
+                  })
+                  const a = yield* begin("a", item.mode, gates[0].hook)
+                  yield* Effect.raceFirst(gates[0].reached, Fiber.await(a))
+                  isOver = a.pollUnsafe() !== undefined
+                  const b = yield* begin("b", mode, gates[1].hook)
+                  yield* Effect.raceFirst(gates[1].reached, Fiber.await(b))
+                  isEnd = b.pollUnsafe() !== undefined
+                  yield* gates[0].go
+                  yield* passTime(() => a.pollUnsafe() !== undefined)
+                  yield* gates[1].go
+                  yield* passTime(() => b.pollUnsafe() !== undefined)
+                  const moment = `operation ${at}, operation ${until} of the other`
+                  for (const [name, its, fiber] of [
+                    ["a", item.mode, a],
+                    ["b", mode, b]
+                  ] as const) {
+                    const result = yield* Fiber.join(fiber)
+                    const fate = result._tag === "Success" ? "done" : reasonOf(result.failure)
+                    fates.add(fate)
+                    assert.include(
+                      ["done", "OutputLeased", ...(its === "error-if-exists" ? ["OutputExists"] : [])],
+                      fate,
+                      moment
+                    )
+                    assert.strictEqual(order.filter(([job]) => job === name).length, fate === "done" ? 1 : 0, moment)
+                  }
+                  const there = yield* Effect.provide(jobsThere, calm)
+                  assert.deepStrictEqual(there, after(order), moment)
+                  yield* Effect.provide(onlyOutput, calm)
+                })
+              )
+            }
+          }
+          assert.isTrue(fates.has("done") && fates.has("OutputLeased"), [...fates].join())
         })
       )
     }

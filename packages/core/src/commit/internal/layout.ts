@@ -98,16 +98,21 @@ export const writeText = (storage: Backend, path: string, text: string, overwrit
 export const entriesOf = (storage: Backend, path: string): Effect.Effect<ReadonlyArray<FileStatus>, StorageError> =>
   Effect.map(optional(Stream.runCollect(storage.list(path))), (found) => Option.getOrElse(found, () => []))
 
-/** What is at the output. A directory that holds nothing but the folders of jobs counts as empty. */
+/**
+ * What is at the output. A directory that holds nothing but the folders of jobs counts as empty. Another job's commit may move the
+ * output away between the two steps; that it was absent for a moment is then the answer.
+ */
 export const probe = Effect.fnUntraced(function* (storage: Backend, output: string) {
   const status = yield* optional(storage.stat(output))
   if (Option.isNone(status)) return "absent" as const
   if (status.value.type === "file") return "file" as const
   const entry = yield* storage.list(output).pipe(
     Stream.filter((entry) => nameOf(entry.path) !== "_sluice"),
-    Stream.runHead
+    Stream.runHead,
+    optional
   )
-  return Option.isNone(entry) ? ("empty" as const) : ("present" as const)
+  if (Option.isNone(entry)) return "absent" as const
+  return Option.isNone(entry.value) ? ("empty" as const) : ("present" as const)
 })
 
 export type There = Effect.Success<ReturnType<typeof probe>>

@@ -108,14 +108,14 @@ const storageNow = Effect.fnUntraced(function* (storage: Backend, staging: strin
   return Option.map(status, ({ modified }) => modified)
 })
 
+/** Whether a lease is in force: it is there, and none was taken after it. */
+const isAmong = (leases: ReadonlyArray<Seen>, { id, number, text }: Held): boolean =>
+  leases.some((seen) => seen.number === number && seen.text === text) &&
+  !leases.some(({ lease }) => Option.isSome(lease) && lease.value.after.includes(id))
+
 /** Whether this is still a lease in force. */
-export const isHeld = Effect.fnUntraced(function* (storage: Backend, { id, number, staging, text }: Held) {
-  const leases = yield* leasesIn(storage, staging)
-  return (
-    leases.some((seen) => seen.number === number && seen.text === text) &&
-    !leases.some(({ lease }) => Option.isSome(lease) && lease.value.after.includes(id))
-  )
-})
+export const isHeld = (storage: Backend, held: Held): Effect.Effect<boolean, StorageError> =>
+  Effect.map(leasesIn(storage, held.staging), (leases) => isAmong(leases, held))
 
 // Creates the lease after those that were seen. `undefined` if another job was faster.
 const take = Effect.fnUntraced(function* (
@@ -133,8 +133,9 @@ const take = Effect.fnUntraced(function* (
     Effect.catchReason("StorageError", "AlreadyExists", () => Effect.succeed(false))
   )
   if (created) {
-    const others = (yield* leasesIn(storage, staging)).filter(({ number }) => number !== held.number)
-    if (sameTexts(others, seen) && (yield* isHeld(storage, held))) return held
+    const leases = yield* leasesIn(storage, staging)
+    const others = leases.filter(({ number }) => number !== held.number)
+    if (sameTexts(others, seen) && isAmong(leases, held)) return held
     yield* giveBack(storage, held)
   }
   running.delete(lease.id)
