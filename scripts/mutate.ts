@@ -31,6 +31,7 @@ const modules = [
   "commit/internal/recover",
   "engine/internal/book",
   "engine/internal/stages",
+  "engine/internal/stages/state",
   "formats/internal/text/lines",
   "formats/internal/parquet/footer",
   "formats/internal/parquet/plan",

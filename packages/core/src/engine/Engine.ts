@@ -10,7 +10,7 @@ import { EngineConfig, mostCacheBytes } from "../task/EngineConfig.ts"
 import * as Events from "../observe/Events.ts"
 import * as Executor from "./Executor.ts"
 import { isTaskFailure } from "../task/internal/run.ts"
-import { accountOf, lettersOf, makeProgress, recorderOf, snapshot } from "./internal/book.ts"
+import { accountOf, lettersOf, makeProgress, snapshot } from "./internal/book.ts"
 import { checkLimit, type SetAside } from "./internal/letters.ts"
 import { RolledBack } from "./internal/rollback.ts"
 import { makeStages } from "./internal/stages.ts"
@@ -108,7 +108,6 @@ export const make: Effect.Effect<
       {
         jobId,
         progress,
-        recorder: recorderOf(progress),
         events,
         event,
         storage,
@@ -136,7 +135,7 @@ export const make: Effect.Effect<
       result: stages.result,
       storage,
       letters: () => lettersOf(progress),
-      account: () => accountOf(progress, stages.end().result),
+      account: () => accountOf(progress, stages.end().result, stages.valueOf),
       totals: () => snapshot(progress),
       tasks: (tasks, onResult) =>
         Effect.andThen(

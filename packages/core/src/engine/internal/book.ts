@@ -5,7 +5,7 @@ import type { Stage } from "../../plan/Stage.ts"
 import type { LetterFile } from "../../task/internal/letters.ts"
 import { addMetrics, makeMetrics, totals } from "../../task/internal/metrics.ts"
 import type { Recorder, TaskResult } from "../../task/internal/run.ts"
-import { type StageValue, unreadRows } from "../../task/internal/values.ts"
+import { unreadRows, type ValueOf } from "../../task/internal/values.ts"
 import type { DeadLetter, TaskMetrics } from "../../task/TaskContext.ts"
 import { shown } from "./letters.ts"
 
@@ -18,7 +18,6 @@ export interface Progress {
   readonly firstLetters: Array<DeadLetter>
   /** What the tasks that count came to, by stage and partition; where several attempts succeeded, the last. */
   readonly done: Map<number, Map<number, Pick<TaskResult, "account" | "letters">>>
-  readonly stageValues: Map<number, StageValue>
   /** The tasks that have been counted, by stage. */
   readonly counted: Map<number, Set<number>>
   tasksDone: number
@@ -29,7 +28,6 @@ export const makeProgress = (): Progress => ({
   running: new Set(),
   firstLetters: [],
   done: new Map(),
-  stageValues: new Map(),
   counted: new Map(),
   tasksDone: 0
 })
@@ -71,7 +69,7 @@ export const count = (progress: Progress, stage: Stage, partition: number, done:
  * The account of a job so far: of all its sources' rows, what became of them. `written` are those of the result stage; what an exchange
  * has for nobody is cut.
  */
-export const accountOf = ({ done, stageValues }: Progress, result: number): RowAccount => {
+export const accountOf = ({ done }: Progress, result: number, valueOf: ValueOf): RowAccount => {
   const sum = { read: 0, deadLettered: 0, cut: 0, written: 0 }
   const reads = new Map<number, Set<number | undefined>>()
   for (const [stage, tasks] of done) {
@@ -85,7 +83,7 @@ export const accountOf = ({ done, stageValues }: Progress, result: number): RowA
       }
     }
   }
-  for (const stage of done.keys()) sum.cut += unreadRows(stageValues.get(stage), reads.get(stage) ?? new Set())
+  for (const stage of done.keys()) sum.cut += unreadRows(valueOf(stage), reads.get(stage) ?? new Set())
   return { ...sum, filtered: sum.read - sum.deadLettered - sum.cut - sum.written }
 }
 
@@ -100,7 +98,7 @@ export const lettersOf = ({ done }: Progress): ReadonlyArray<LetterFile> =>
     )
 
 /** Writes down what the attempts of a run tell. */
-export const recorderOf = (progress: Progress): Recorder => ({
+export const recorderOf = (progress: Progress, valueOf: ValueOf): Recorder => ({
   began: (metrics) => void progress.running.add(metrics),
   ended: (metrics, succeeded) => {
     progress.running.delete(metrics)
@@ -109,5 +107,5 @@ export const recorderOf = (progress: Progress): Recorder => ({
   setAside: (letter) => {
     if (progress.firstLetters.length < shown) progress.firstLetters.push(letter)
   },
-  valueOf: (stage) => progress.stageValues.get(stage)
+  valueOf
 })

@@ -30,6 +30,8 @@ interface Rows {
 
 const none: Rows = { source: 0, out: 0, setAside: 0, cut: 0 }
 
+const noValue = () => undefined
+
 /** A task that ended well and came to so many rows; it asked for something once. */
 const done = (rows: Partial<Rows>, more: Partial<TaskResult> = {}): TaskResult => {
   const account = { ...none, ...rows, in: rows.source ?? 0, filtered: 0, reads: [] }
@@ -54,7 +56,7 @@ describe("the account of a job", () => {
     count(progress, stage(0, "inner"), 0, done({ source: 100, out: 60, setAside: 7, cut: 20 }))
     count(progress, stage(0, "inner"), 1, done({ source: 10, out: 10 }))
     count(progress, stage(2, "result"), 0, done({ source: 5, out: 40, setAside: 1, cut: 3 }))
-    assert.deepStrictEqual(accountOf(progress, 2), {
+    assert.deepStrictEqual(accountOf(progress, 2, noValue), {
       read: 115,
       deadLettered: 8,
       cut: 23,
@@ -62,7 +64,13 @@ describe("the account of a job", () => {
       filtered: 44
     })
     assert.strictEqual(progress.tasksDone, 3)
-    assert.deepStrictEqual(accountOf(makeProgress(), 0), { read: 0, deadLettered: 0, cut: 0, written: 0, filtered: 0 })
+    assert.deepStrictEqual(accountOf(makeProgress(), 0, noValue), {
+      read: 0,
+      deadLettered: 0,
+      cut: 0,
+      written: 0,
+      filtered: 0
+    })
   })
 
   it("has no rows of a stage that only looks ahead, and of a task that ran twice those of the last", () => {
@@ -70,7 +78,13 @@ describe("the account of a job", () => {
     count(progress, stage(0, "ahead"), 0, done({ source: 50, out: 1, setAside: 2 }))
     count(progress, stage(1, "result"), 0, done({ source: 30, out: 30, setAside: 4 }))
     count(progress, stage(1, "result"), 0, done({ source: 31, out: 20, setAside: 5 }))
-    assert.deepStrictEqual(accountOf(progress, 1), { read: 31, deadLettered: 5, cut: 0, written: 20, filtered: 6 })
+    assert.deepStrictEqual(accountOf(progress, 1, noValue), {
+      read: 31,
+      deadLettered: 5,
+      cut: 0,
+      written: 20,
+      filtered: 6
+    })
     // Metrics are of the first, but for what was asked of others: that was asked each time.
     const { counters, deadLettered, rowsIn } = progress.finished
     assert.deepStrictEqual([rowsIn, deadLettered, counters.get("requests"), progress.tasksDone], [80, 4, 3, 2])

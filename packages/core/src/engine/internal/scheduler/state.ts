@@ -18,18 +18,23 @@ interface ExecutorState {
   free: number
 }
 
-type TaskStatus = "pending" | "running" | "done"
+interface TaskState {
+  /** Its number in the set. */
+  readonly index: number
+  /** Preferred. */
+  readonly hosts: ReadonlyArray<string>
+  status: "pending" | "running" | "done"
+  /** Attempts started. */
+  attempts: number
+  /** Failures that count towards `maxAttempts`. */
+  failures: number
+}
 
 interface TaskSet {
   readonly id: number
   readonly maxAttempts: number
-  readonly hosts: ReadonlyArray<ReadonlyArray<string>>
-  readonly status: Array<TaskStatus>
-  /** Attempts started, by task. */
-  readonly attempts: Array<number>
-  /** Failures that count towards `maxAttempts`, by task. */
-  readonly failures: Array<number>
-  readonly running: Map<number, { readonly executor: string; readonly attempt: number }>
+  /** The attempts that run, by the number of their task. */
+  readonly running: Map<number, { readonly task: TaskState; readonly executor: string; readonly attempt: number }>
   /** Pending tasks by preferred host, without preference, and all; entries whose task is no longer pending are skipped. */
   readonly byHost: Map<string, Fifo>
   readonly anywhere: Fifo
@@ -94,28 +99,26 @@ export type Command =
   /** Send a `Tick` at this time. */
   | { readonly _tag: "WakeAt"; readonly millis: number }
 
+// Tasks in the order they came. Those that run or are done by now are dropped on the way: a task may be in several.
 class Fifo {
-  private readonly items: Array<number> = []
+  private readonly tasks: Array<TaskState> = []
   private head = 0
-  push(item: number): void {
-    this.items.push(item)
+  push(task: TaskState): void {
+    this.tasks.push(task)
   }
-  /** Takes the first item that `accept` holds for; drops those before it. */
-  take(accept: (item: number) => boolean): number | undefined {
-    while (this.head < this.items.length) {
-      const item = this.items[this.head]
-      this.head++
-      if (accept(item)) return item
+  /** The first that is pending. */
+  first(): TaskState | undefined {
+    for (; this.head < this.tasks.length; this.head++) {
+      const task = this.tasks[this.head]
+      if (task?.status === "pending") return task
     }
     return undefined
   }
-  /** Whether there is an item that `accept` holds for; drops those before it. */
-  some(accept: (item: number) => boolean): boolean {
-    while (this.head < this.items.length) {
-      if (accept(this.items[this.head])) return true
-      this.head++
-    }
-    return false
+  /** Takes it. */
+  take(): TaskState | undefined {
+    const task = this.first()
+    if (task !== undefined) this.head++
+    return task
   }
 }
 
@@ -130,9 +133,9 @@ export const make = (options: { readonly localityWaitMillis: number }): State =>
 export const isIdle = (state: State): boolean =>
   state.sets.size === 0 && Array.from(state.executors.values()).every((executor) => executor.free === executor.slots)
 
-const enqueue = (set: TaskSet, task: number): void => {
-  set.status[task] = "pending"
-  const hosts = set.hosts[task]
+const enqueue = (set: TaskSet, task: TaskState): void => {
+  task.status = "pending"
+  const { hosts } = task
   if (hosts.length === 0) set.anywhere.push(task)
   for (const host of hosts) {
     let queue = set.byHost.get(host)
@@ -148,9 +151,9 @@ const leave = (state: State, id: string): void => {
   state.executors.delete(id)
   state.free.delete(executor)
   for (const set of state.sets.values()) {
-    for (const [task, { executor: on }] of set.running) {
+    for (const { executor: on, task } of set.running.values()) {
       if (on !== id) continue
-      set.running.delete(task)
+      set.running.delete(task.index)
       enqueue(set, task)
     }
     if (set.stopping && set.running.size === 0) remove(state, set)
@@ -158,13 +161,18 @@ const leave = (state: State, id: string): void => {
 }
 
 // Ends an attempt. Undefined where it is nobody's: its set is gone, or its executor was given up.
-const end = (state: State, id: number, task: number, attempt: number): TaskSet | undefined => {
+const end = (
+  state: State,
+  id: number,
+  index: number,
+  attempt: number
+): { readonly set: TaskSet; readonly task: TaskState } | undefined => {
   const set = state.sets.get(id)
-  const running = set?.running.get(task)
+  const running = set?.running.get(index)
   if (set === undefined || running?.attempt !== attempt) return undefined
-  set.running.delete(task)
+  set.running.delete(index)
   release(state, running.executor)
-  if (!set.stopping) return set
+  if (!set.stopping) return { set, task: running.task }
   if (set.running.size === 0) remove(state, set)
   return undefined
 }
@@ -183,22 +191,21 @@ const pick = (
   executor: ExecutorState,
   now: number,
   reachable: () => boolean
-): { readonly task: number; readonly locality: Locality } | "wait" | undefined => {
-  const pending = (task: number) => set.status[task] === "pending"
-  const local = set.byHost.get(executor.host)?.take(pending)
+): { readonly task: TaskState; readonly locality: Locality } | "wait" | undefined => {
+  const local = set.byHost.get(executor.host)?.take()
   if (local !== undefined) return { task: local, locality: "node" }
-  const anywhere = set.anywhere.take(pending)
+  const anywhere = set.anywhere.take()
   if (anywhere !== undefined) return { task: anywhere, locality: "any" }
-  if (!set.all.some(pending)) return undefined
+  if (set.all.first() === undefined) return undefined
   // Waiting helps only while an executor on a preferred host exists.
   if (now - set.waitingSince < state.localityWaitMillis && reachable()) return "wait"
-  const task = set.all.take(pending)
+  const task = set.all.take()
   return task === undefined ? undefined : { task, locality: "any" }
 }
 
 const anyReachable = (state: State, set: TaskSet): boolean => {
   for (const { host } of state.executors.values()) {
-    if (set.byHost.get(host)?.some((task) => set.status[task] === "pending") === true) return true
+    if (set.byHost.get(host)?.first() !== undefined) return true
   }
   return false
 }
@@ -223,15 +230,15 @@ const schedule = (state: State, now: number, commands: Array<Command>): void => 
         }
         const { locality, task } = picked
         if (--executor.free === 0) state.free.delete(executor)
-        const attempt = set.attempts[task]++
-        set.status[task] = "running"
-        set.running.set(task, { executor: executor.id, attempt })
+        const attempt = task.attempts++
+        task.status = "running"
+        set.running.set(task.index, { task, executor: executor.id, attempt })
         if (locality === "node") set.waitingSince = now
         known = undefined
         commands.push({
           _tag: "Launch",
           set: set.id,
-          task,
+          task: task.index,
           attempt,
           executor: executor.id,
           locality
@@ -270,31 +277,29 @@ export const step = (state: State, event: Event, now: number): ReadonlyArray<Com
       leave(state, event.id)
       break
     case "Submitted": {
-      const tasks = event.hosts.length
       const set: TaskSet = {
         id: event.set,
         maxAttempts: event.maxAttempts,
-        hosts: event.hosts,
-        status: new Array<TaskStatus>(tasks).fill("pending"),
-        attempts: new Array<number>(tasks).fill(0),
-        failures: new Array<number>(tasks).fill(0),
         running: new Map(),
         byHost: new Map(),
         anywhere: new Fifo(),
         all: new Fifo(),
-        left: tasks,
+        left: event.hosts.length,
         stopping: false,
         waitingSince: now
       }
-      if (tasks === 0) return [{ _tag: "Completed", set: event.set }]
-      for (let task = 0; task < tasks; task++) enqueue(set, task)
+      if (set.left === 0) return [{ _tag: "Completed", set: event.set }]
+      for (const [index, hosts] of event.hosts.entries()) {
+        enqueue(set, { index, hosts, status: "pending", attempts: 0, failures: 0 })
+      }
       state.sets.set(event.set, set)
       break
     }
     case "Succeeded": {
-      const set = end(state, event.set, event.task, event.attempt)
-      if (set === undefined) break
-      set.status[event.task] = "done"
+      const ended = end(state, event.set, event.task, event.attempt)
+      if (ended === undefined) break
+      const { set, task } = ended
+      task.status = "done"
       if (--set.left === 0) {
         remove(state, set)
         commands.push({ _tag: "Completed", set: set.id })
@@ -302,14 +307,15 @@ export const step = (state: State, event: Event, now: number): ReadonlyArray<Com
       break
     }
     case "Failed": {
-      const set = end(state, event.set, event.task, event.attempt)
-      if (set === undefined) break
+      const ended = end(state, event.set, event.task, event.attempt)
+      if (ended === undefined) break
+      const { set, task } = ended
       const attempts = Math.max(set.maxAttempts, event.attempts ?? 0)
-      if (event.counts && ++set.failures[event.task] >= attempts) {
+      if (event.counts && ++task.failures >= attempts) {
         stop(state, set)
         commands.push({ _tag: "Aborted", set: set.id, task: event.task })
       } else {
-        enqueue(set, event.task)
+        enqueue(set, task)
       }
       break
     }

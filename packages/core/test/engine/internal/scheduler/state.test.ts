@@ -1,5 +1,6 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import * as State from "../../../../src/engine/internal/scheduler/state.ts"
+import { idleTests } from "../../../support/idle.ts"
 
 type Launch = Extract<State.Command, { _tag: "Launch" }>
 
@@ -18,9 +19,28 @@ const start = (localityWaitMillis = 3000) => {
     at: (millis: number) => {
       now = millis
     },
-    step: (event: State.Event) => State.step(state, event, now)
+    step: (event: State.Event) => State.step(state, event, now),
+    later: (millis: number) => {
+      now += millis
+    }
   }
 }
+
+/** Lets every attempt that runs succeed, until all sets have ended. Whether nothing is left then. */
+const finish = ({ later, state, step }: ReturnType<typeof start>): boolean => {
+  if (state.executors.size === 0) step(join("last"))
+  while (state.sets.size > 0) {
+    const running = Array.from(state.sets.values()).flatMap(({ id, running }) =>
+      Array.from(running.values(), ({ attempt, task }) => succeeded(id, task.index, attempt))
+    )
+    later(state.localityWaitMillis)
+    if (running.length === 0 && !step({ _tag: "Tick" }).some(({ _tag }) => _tag === "Launch")) return false
+    for (const event of running) step(event)
+  }
+  return State.isIdle(state)
+}
+
+const test = idleTests(start, finish)
 
 const join = (id: string, host = id, slots = 1): State.Event => ({ _tag: "Joined", id, host, slots })
 
@@ -44,13 +64,13 @@ const failed = (set: number, task: number, attempt = 0, counts = true): State.Ev
 })
 
 describe("scheduler state", () => {
-  it("completes a set without tasks at once", () => {
+  test("completes a set without tasks at once", (start) => {
     const { state, step } = start()
     assert.deepStrictEqual(step(submit(0, [])), [{ _tag: "Completed", set: 0 }])
     assert.isTrue(State.isIdle(state))
   })
 
-  it("launches nothing before an executor joins, then as many as there are slots", () => {
+  test("launches nothing before an executor joins, then as many as there are slots", (start) => {
     const { state, step } = start()
     assert.deepStrictEqual(step(submit(0, anywhere(3))), [])
     assert.deepStrictEqual(placed(step(join("a", "a", 2))), [
@@ -63,7 +83,7 @@ describe("scheduler state", () => {
     assert.isTrue(State.isIdle(state))
   })
 
-  it("spreads a small set over the executors", () => {
+  test("spreads a small set over the executors", (start) => {
     const { step } = start()
     step(join("a", "a", 4))
     step(join("b", "b", 4))
@@ -73,7 +93,7 @@ describe("scheduler state", () => {
     )
   })
 
-  it("runs sets first in, first out", () => {
+  test("runs sets first in, first out", (start) => {
     const { step } = start()
     step(join("a", "a", 1))
     step(submit(0, anywhere(2)))
@@ -88,7 +108,7 @@ describe("scheduler state", () => {
     )
   })
 
-  it("lets a later set use the slots an earlier one leaves", () => {
+  test("lets a later set use the slots an earlier one leaves", (start) => {
     const { step } = start()
     step(join("a", "a", 3))
     step(submit(0, anywhere(2)))
@@ -98,7 +118,7 @@ describe("scheduler state", () => {
     )
   })
 
-  it("basic delay scheduling: a slot waits for the host that has the data (TaskSetManagerSuite: basic delay scheduling)", () => {
+  test("basic delay scheduling: a slot waits for the host that has the data (TaskSetManagerSuite: basic delay scheduling)", (start) => {
     const { at, step } = start()
     step(join("a"))
     step(join("b"))
@@ -111,7 +131,7 @@ describe("scheduler state", () => {
     assert.deepStrictEqual(placed(step({ _tag: "Tick" })), [[1, "b", "any"]])
   })
 
-  it("a launch on a preferred host starts the wait anew (TaskSetManagerSuite: delay scheduling with fallback)", () => {
+  test("a launch on a preferred host starts the wait anew (TaskSetManagerSuite: delay scheduling with fallback)", (start) => {
     const { at, step } = start()
     step(join("a"))
     step(join("b"))
@@ -126,7 +146,7 @@ describe("scheduler state", () => {
     assert.deepStrictEqual(placed(step({ _tag: "Tick" })), [[2, "b", "any"]])
   })
 
-  it("takes tasks without a preference while others wait (TaskSetManagerSuite: delay scheduling with fallback)", () => {
+  test("takes tasks without a preference while others wait (TaskSetManagerSuite: delay scheduling with fallback)", (start) => {
     const { step } = start()
     step(join("a"))
     step(join("b"))
@@ -136,7 +156,7 @@ describe("scheduler state", () => {
     ])
   })
 
-  it("does not wait for a host without an executor (TaskSetManagerSuite: delay scheduling with failed hosts)", () => {
+  test("does not wait for a host without an executor (TaskSetManagerSuite: delay scheduling with failed hosts)", (start) => {
     const { step } = start()
     step(join("a"))
     assert.deepStrictEqual(placed(step(submit(0, [["gone"], ["gone"]]))), [[0, "a", "any"]])
@@ -151,14 +171,14 @@ describe("scheduler state", () => {
     )
   })
 
-  it("uses a host that joins later (TaskSetManagerSuite: new executors get added and lost)", () => {
+  test("uses a host that joins later (TaskSetManagerSuite: new executors get added and lost)", (start) => {
     const { step } = start()
     step(submit(0, [["a"], ["b"]]))
     assert.deepStrictEqual(placed(step(join("b"))), [[1, "b", "node"]])
     assert.deepStrictEqual(placed(step(join("a"))), [[0, "a", "node"]])
   })
 
-  it("prefers any of a task's hosts and runs it once", () => {
+  test("prefers any of a task's hosts and runs it once", (start) => {
     const { state, step } = start()
     step(join("a"))
     step(join("b"))
@@ -167,7 +187,7 @@ describe("scheduler state", () => {
     assert.isTrue(State.isIdle(state))
   })
 
-  it("retries with the next attempt number and aborts at the last (TaskSetManagerSuite: repeated failures lead to task set abortion)", () => {
+  test("retries with the next attempt number and aborts at the last (TaskSetManagerSuite: repeated failures lead to task set abortion)", (start) => {
     const { state, step } = start()
     step(join("a"))
     step(submit(0, anywhere(2), 4))
@@ -181,7 +201,7 @@ describe("scheduler state", () => {
     assert.isTrue(State.isIdle(state))
   })
 
-  it("a lost executor's tasks run elsewhere and do not count as failures (TaskSetManagerSuite: do not emit warning when ShuffleMapTask is killed by a lost executor)", () => {
+  test("a lost executor's tasks run elsewhere and do not count as failures (TaskSetManagerSuite: do not emit warning when ShuffleMapTask is killed by a lost executor)", (start) => {
     const { state, step } = start()
     step(join("a"))
     step(submit(0, anywhere(1), 1))
@@ -197,7 +217,15 @@ describe("scheduler state", () => {
     assert.isTrue(State.isIdle(state))
   })
 
-  it("a failure that does not count is tried again without limit", () => {
+  test("a task that failed goes behind those that wait", (start) => {
+    const { step } = start()
+    step(join("a"))
+    step(submit(0, anywhere(3), 2))
+    const order = [failed(0, 0), succeeded(0, 1), succeeded(0, 2)].map((event) => placed(step(event)))
+    assert.deepStrictEqual(order, [[[1, "a", "any"]], [[2, "a", "any"]], [[0, "a", "any"]]])
+  })
+
+  test("a failure that does not count is tried again without limit", (start) => {
     const { step } = start()
     step(join("a"))
     step(submit(0, anywhere(1), 1))
@@ -209,7 +237,7 @@ describe("scheduler state", () => {
     }
   })
 
-  it("ignores the late result of an attempt whose executor left and came back", () => {
+  test("ignores the late result of an attempt whose executor left and came back", (start) => {
     const { state, step } = start()
     step(join("a"))
     step(submit(0, anywhere(1)))
@@ -221,7 +249,7 @@ describe("scheduler state", () => {
     assert.isTrue(State.isIdle(state))
   })
 
-  it("an executor that joins again without having left has lost its tasks", () => {
+  test("an executor that joins again without having left has lost its tasks", (start) => {
     const { state, step } = start()
     step(join("a", "a", 2))
     step(submit(0, anywhere(2)))
@@ -232,7 +260,7 @@ describe("scheduler state", () => {
     assert.strictEqual(state.executors.get("a")?.free, 0)
   })
 
-  it("a cancelled set launches nothing and gives back its slots as its attempts end", () => {
+  test("a cancelled set launches nothing and gives back its slots as its attempts end", (start) => {
     const { state, step } = start()
     step(join("a", "a", 2))
     step(submit(0, anywhere(5)))
@@ -248,7 +276,7 @@ describe("scheduler state", () => {
     assert.isTrue(State.isIdle(state))
   })
 
-  it("an ended set gives back the slots of attempts that never said so", () => {
+  test("an ended set gives back the slots of attempts that never said so", (start) => {
     const { state, step } = start()
     step(join("a", "a", 2))
     step(submit(0, anywhere(5)))
@@ -259,7 +287,7 @@ describe("scheduler state", () => {
     assert.isTrue(State.isIdle(state))
   })
 
-  it("an aborted set keeps the slots of the attempts that still end", () => {
+  test("an aborted set keeps the slots of the attempts that still end", (start) => {
     const { state, step } = start()
     step(join("a", "a", 2))
     step(submit(0, anywhere(3)))
@@ -269,7 +297,7 @@ describe("scheduler state", () => {
     assert.isTrue(State.isIdle(state))
   })
 
-  it("1,000 executors, 100,000 tasks, failures and leaves: every task is done exactly once and no slot is used twice", () => {
+  test("1,000 executors, 100,000 tasks, failures and leaves: every task is done exactly once and no slot is used twice", (start) => {
     let seed = 20261122
     const random = (n: number): number => {
       seed = (Math.imul(seed ^ (seed >>> 15), 0x2c1b3c6d) + 0x9e3779b9) | 0
@@ -278,8 +306,7 @@ describe("scheduler state", () => {
     const executors = 1000
     const tasks = 100_000
     const slots = 4
-    const state = State.make({ localityWaitMillis: 3000 })
-    let now = 0
+    const { later, state, step: next } = start()
     const done = new Uint8Array(tasks)
     const attempts = new Uint8Array(tasks)
     let completed = 0
@@ -287,7 +314,7 @@ describe("scheduler state", () => {
     const generation = new Array<number>(executors).fill(0)
     const load = new Array<number>(executors).fill(0)
     const step = (event: State.Event) => {
-      for (const command of State.step(state, event, now)) {
+      for (const command of next(event)) {
         switch (command._tag) {
           case "Launch": {
             const executor = Number(command.executor)
@@ -320,11 +347,11 @@ describe("scheduler state", () => {
     let failures = 0
     while (completed === 0) {
       if (running.length === 0) {
-        now += 3000
+        later(3000)
         step({ _tag: "Tick" })
         continue
       }
-      now += 1
+      later(1)
       const index = random(running.length)
       const attempt = running[index]!
       running[index] = running.at(-1)!
