@@ -58,10 +58,4 @@ export interface LongOne {
 }
 
 /** What stays long, each with the reason why it is easier to read in one piece. The report prints them. */
-export const long: ReadonlyArray<LongOne> = [
-  {
-    file: "packages/core/src/testing/StorageSuite.ts",
-    name: "suite",
-    reason: "a list of tests that share one storage, each a few lines"
-  }
-]
+export const long: ReadonlyArray<LongOne> = []

@@ -105,6 +105,14 @@ export const route = (
 
 type Backends = { readonly [scheme: string]: Effect.Effect<Backend, unknown, unknown> }
 
+type ErrorOf<B extends Backends> = Effect.Error<B[keyof B]>
+type ServicesOf<B extends Backends> = Effect.Services<B[keyof B]>
+
+/** The record that was passed, of which every entry fails and needs what all of them together do. */
+type Makers<B extends Backends> = B & {
+  readonly [scheme: string]: Effect.Effect<Backend, ErrorOf<B>, ServicesOf<B>>
+}
+
 /**
  * Makes a storage that sends each path to the backend of its scheme.
  *
@@ -117,20 +125,14 @@ type Backends = { readonly [scheme: string]: Effect.Effect<Backend, unknown, unk
  * @since 0.1.0
  */
 export const makeSchemes = <const B extends Backends>(
-  backends: B
-): Effect.Effect<Storage["Service"], Effect.Error<B[keyof B]>, Effect.Services<B[keyof B]>> =>
-  Effect.map(
-    Effect.forEach(
-      Object.entries(backends),
-      // The entries of a record of a type parameter have lost their `E` and `R`.
-      ([scheme, make]) =>
-        Effect.map(
-          make as Effect.Effect<Backend, Effect.Error<B[keyof B]>, Effect.Services<B[keyof B]>>,
-          (backend) => [scheme, backend] as const
-        )
-    ),
-    (made) => dispatch(new Map(made))
+  backends: Makers<B>
+): Effect.Effect<Storage["Service"], ErrorOf<B>, ServicesOf<B>> => {
+  const makers: { readonly [scheme: string]: Effect.Effect<Backend, ErrorOf<B>, ServicesOf<B>> } = backends
+  const made = Effect.forEach(Object.entries(makers), ([scheme, make]) =>
+    Effect.map(make, (backend) => [scheme, backend] as const)
   )
+  return Effect.map(made, (entries) => dispatch(new Map(entries)))
+}
 
 const dispatch = (backends: ReadonlyMap<string, Backend>): Storage["Service"] => {
   const schemes = Array.from(backends.keys())
@@ -172,9 +174,9 @@ const dispatch = (backends: ReadonlyMap<string, Backend>): Storage["Service"] =>
  * @since 0.1.0
  */
 export const layerSchemes = <const B extends Backends>(
-  backends: B
-): Layer.Layer<Storage, Effect.Error<B[keyof B]>, Exclude<Effect.Services<B[keyof B]>, Scope.Scope>> =>
-  Layer.effect(Storage, makeSchemes(backends))
+  backends: Makers<B>
+): Layer.Layer<Storage, ErrorOf<B>, Exclude<ServicesOf<B>, Scope.Scope>> =>
+  Layer.effect(Storage, makeSchemes<B>(backends))
 
 /**
  * Only `file:`.

@@ -102,137 +102,158 @@ const noCalls = (): Record<Operation, number> => ({
   blocks: 0
 })
 
-const make = Effect.gen(function* () {
-  const storage = yield* Storage
-  let faults: Array<{ readonly fault: Fault; calls: number }> = []
-  let operations = noCalls()
-  let bytesRead = 0
-  let bytesWritten = 0
-  let opened = 0
+/** The faults there are, and what was asked so far. */
+interface State {
+  faults: Array<{ readonly fault: Fault; calls: number }>
+  operations: Record<Operation, number>
+  bytesRead: number
+  bytesWritten: number
+  open: number
+}
 
-  const hit = (operation: Operation, path: string): Fault | undefined => {
-    let found: Fault | undefined
-    for (const entry of faults) {
-      const { fault } = entry
-      if (fault.operation !== operation || fault.path?.(path) === false) continue
-      entry.calls++
-      const first = fault.nth ?? 1
-      if (entry.calls >= first && entry.calls < first + (fault.times ?? Infinity)) found ??= fault
-    }
-    return found
+/** The fault that hits this call. The call counts for every fault that it matches. */
+const hit = (state: State, operation: Operation, path: string): Fault | undefined => {
+  let found: Fault | undefined
+  for (const entry of state.faults) {
+    const { fault } = entry
+    if (fault.operation !== operation || fault.path?.(path) === false) continue
+    entry.calls++
+    const first = fault.nth ?? 1
+    if (entry.calls >= first && entry.calls < first + (fault.times ?? Infinity)) found ??= fault
   }
+  return found
+}
 
-  /** Counts the call, waits as long as the fault says. */
-  const begin = (operation: Operation, path: string) =>
-    Effect.suspend(() => {
-      operations[operation]++
-      const fault = hit(operation, path)
-      return fault?.delay === undefined ? Effect.succeed(fault) : Effect.as(Effect.sleep(fault.delay), fault)
-    })
+/** Counts the call, waits as long as the fault says. */
+const begin = (state: State, operation: Operation, path: string) =>
+  Effect.suspend(() => {
+    state.operations[operation]++
+    const fault = hit(state, operation, path)
+    return fault?.delay === undefined ? Effect.succeed(fault) : Effect.as(Effect.sleep(fault.delay), fault)
+  })
 
-  const error = (operation: Operation, path: string, reason: Reason) => new StorageError({ operation, path, reason })
-
-  const plain = <A, E, R>(operation: Operation, path: string, run: () => Effect.Effect<A, E, R>) =>
-    Effect.flatMap(begin(operation, path), (fault): Effect.Effect<A, E | StorageError, R> =>
-      fault?.reason === undefined ? run() : Effect.fail(error(operation, path, fault.reason))
-    )
-
-  /** Lets `limit` bytes pass, then goes on with `after`. */
-  const cut = <E, R, E2>(
-    bytes: Stream.Stream<Uint8Array, E, R>,
-    limit: number,
-    after: Stream.Stream<never, E2>
-  ): Stream.Stream<Uint8Array, E | E2, R> =>
-    Stream.suspend(() => {
-      let left = limit
-      const head = bytes.pipe(
-        Stream.takeUntil((piece) => (left -= piece.length) <= 0),
-        Stream.map((piece) => (left < 0 ? piece.subarray(0, piece.length + left) : piece))
-      )
-      return Stream.concat(limit <= 0 ? Stream.empty : head, after)
-    })
-
-  const counted = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, add: (n: number) => void) =>
-    bytes.pipe(
-      Stream.rechunk(1),
-      Stream.map((piece) => {
-        add(piece.length)
-        return piece
-      })
-    )
-
-  const isOpen = Effect.acquireRelease(
-    Effect.sync(() => opened++),
-    () => Effect.sync(() => opened--)
+const isOpen = (state: State) =>
+  Effect.acquireRelease(
+    Effect.sync(() => state.open++),
+    () => Effect.sync(() => state.open--)
   )
 
-  /** The reads of a backend that goes wrong. */
-  const reads: Pick<Backend, "read" | "readRange" | "stat"> = {
-    stat: storage.stat,
-    read: (path, range) =>
-      Stream.unwrap(
-        Effect.gen(function* () {
-          const fault = yield* begin("read", path)
-          yield* isOpen
-          let bytes = storage.read(path, range)
-          if (fault?.excess !== undefined) bytes = Stream.concat(bytes, Stream.succeed(new Uint8Array(fault.excess)))
-          if (fault?.truncateTo !== undefined) bytes = cut(bytes, fault.truncateTo, Stream.empty)
-          if (fault?.reason !== undefined) {
-            bytes = cut(bytes, fault.afterBytes ?? 0, Stream.fail(error("read", path, fault.reason)))
-          }
-          return counted(bytes, (n) => (bytesRead += n))
-        })
-      ),
-    readRange: Effect.fnUntraced(function* (path, offset, length) {
-      const fault = yield* begin("readRange", path)
-      if (fault?.reason !== undefined) return yield* error("readRange", path, fault.reason)
-      let bytes = yield* storage.readRange(path, offset, length)
-      if (fault?.excess !== undefined) bytes = Buffer.concat([bytes, new Uint8Array(fault.excess)])
-      if (fault?.truncateTo !== undefined) bytes = bytes.subarray(0, fault.truncateTo)
-      bytesRead += bytes.length
-      return bytes
-    })
-  }
+const error = (operation: Operation, path: string, reason: Reason) => new StorageError({ operation, path, reason })
 
-  const faulty = Storage.of({
+/** An operation that only waits or fails. */
+const faulty = <A, E, R>(
+  state: State,
+  operation: Operation,
+  path: string,
+  run: () => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | StorageError, R> =>
+  Effect.flatMap(begin(state, operation, path), (fault): Effect.Effect<A, E | StorageError, R> =>
+    fault?.reason === undefined ? run() : Effect.fail(error(operation, path, fault.reason))
+  )
+
+/** Lets `limit` bytes pass, then goes on with `after`. */
+const cut = <E, R, E2>(
+  bytes: Stream.Stream<Uint8Array, E, R>,
+  limit: number,
+  after: Stream.Stream<never, E2>
+): Stream.Stream<Uint8Array, E | E2, R> =>
+  Stream.suspend(() => {
+    let left = limit
+    const head = bytes.pipe(
+      Stream.takeUntil((piece) => (left -= piece.length) <= 0),
+      Stream.map((piece) => (left < 0 ? piece.subarray(0, piece.length + left) : piece))
+    )
+    return Stream.concat(limit <= 0 ? Stream.empty : head, after)
+  })
+
+/** Calls `add` with the length of each piece, as it passes. */
+const counted = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, add: (n: number) => void) =>
+  bytes.pipe(
+    Stream.rechunk(1),
+    Stream.map((piece) => {
+      add(piece.length)
+      return piece
+    })
+  )
+
+/** The reads of a backend that goes wrong. */
+const faultyReads = (state: State, storage: Storage["Service"]): Pick<Backend, "read" | "readRange" | "stat"> => ({
+  stat: storage.stat,
+  read: (path, range) =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const fault = yield* begin(state, "read", path)
+        yield* isOpen(state)
+        let bytes = storage.read(path, range)
+        if (fault?.excess !== undefined) bytes = Stream.concat(bytes, Stream.succeed(new Uint8Array(fault.excess)))
+        if (fault?.truncateTo !== undefined) bytes = cut(bytes, fault.truncateTo, Stream.empty)
+        if (fault?.reason !== undefined) {
+          bytes = cut(bytes, fault.afterBytes ?? 0, Stream.fail(error("read", path, fault.reason)))
+        }
+        return counted(bytes, (n) => (state.bytesRead += n))
+      })
+    ),
+  readRange: Effect.fnUntraced(function* (path, offset, length) {
+    const fault = yield* begin(state, "readRange", path)
+    if (fault?.reason !== undefined) return yield* error("readRange", path, fault.reason)
+    let bytes = yield* storage.readRange(path, offset, length)
+    if (fault?.excess !== undefined) bytes = Buffer.concat([bytes, new Uint8Array(fault.excess)])
+    if (fault?.truncateTo !== undefined) bytes = bytes.subarray(0, fault.truncateTo)
+    state.bytesRead += bytes.length
+    return bytes
+  })
+})
+
+const faultyWrite = (state: State, storage: Storage["Service"]): Backend["write"] =>
+  Effect.fnUntraced(function* (path, bytes, options) {
+    const fault = yield* begin(state, "write", path)
+    yield* isOpen(state)
+    const source = counted(bytes, (n) => (state.bytesWritten += n))
+    return yield* storage.write(
+      path,
+      fault?.reason === undefined
+        ? source
+        : cut(source, fault.afterBytes ?? 0, Stream.fail(error("write", path, fault.reason))),
+      options
+    )
+  }, Effect.scoped)
+
+const faultyStorage = (state: State, storage: Storage["Service"]): Storage["Service"] => {
+  const reads = faultyReads(state, storage)
+  const plain = <A, E, R>(operation: Operation, path: string, run: () => Effect.Effect<A, E, R>) =>
+    faulty(state, operation, path, run)
+  return Storage.of({
     schemes: storage.schemes,
     list: (path) => Stream.unwrap(plain("list", path, () => Effect.succeed(storage.list(path)))),
     stat: (path) => plain("stat", path, () => storage.stat(path)),
     read: (path, range) => exact.read(reads, path, range),
     readRange: (path, offset, length) => exact.readRange(reads, path, offset, length),
-    write: (path, bytes, options) =>
-      Effect.scoped(
-        Effect.gen(function* () {
-          const fault = yield* begin("write", path)
-          yield* isOpen
-          const source = counted(bytes, (n) => (bytesWritten += n))
-          return yield* storage.write(
-            path,
-            fault?.reason === undefined
-              ? source
-              : cut(source, fault.afterBytes ?? 0, Stream.fail(error("write", path, fault.reason))),
-            options
-          )
-        })
-      ),
+    write: faultyWrite(state, storage),
     rename: (from, to, options) => plain("rename", from, () => storage.rename(from, to, options)),
     delete: (path, options) => plain("delete", path, () => storage.delete(path, options)),
     mkdirs: (path) => plain("mkdirs", path, () => storage.mkdirs(path)),
     realPath: (path) => plain("realPath", path, () => storage.realPath(path)),
     blocks: (path) => plain("blocks", path, () => storage.blocks(path))
   })
+}
 
-  const handle = FaultyStorage.of({
-    counts: Effect.sync(() => ({ operations: { ...operations }, bytesRead, bytesWritten, open: opened })),
-    inject: (fault) => Effect.sync(() => void faults.push({ fault, calls: 0 })),
+const handle = (state: State) =>
+  FaultyStorage.of({
+    counts: Effect.sync(() => {
+      const { bytesRead, bytesWritten, open, operations } = state
+      return { operations: { ...operations }, bytesRead, bytesWritten, open }
+    }),
+    inject: (fault) => Effect.sync(() => void state.faults.push({ fault, calls: 0 })),
     reset: Effect.sync(() => {
-      faults = []
-      operations = noCalls()
-      bytesRead = bytesWritten = 0
+      state.faults = []
+      state.operations = noCalls()
+      state.bytesRead = state.bytesWritten = 0
     })
   })
 
-  return Context.make(Storage, faulty).pipe(Context.add(FaultyStorage, handle))
+const make = Effect.map(Storage, (storage) => {
+  const state: State = { faults: [], operations: noCalls(), bytesRead: 0, bytesWritten: 0, open: 0 }
+  return Context.make(Storage, faultyStorage(state, storage)).pipe(Context.add(FaultyStorage, handle(state)))
 })
 
 /**
