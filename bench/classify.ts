@@ -1,7 +1,8 @@
 /**
- * The main job as whole processes, side by side: 400,000 rows of 100 floats in Parquet, 1,000 rows a request, to a real nginx and
- * uwsgi with a scikit-learn-sized logistic regression, and back to Parquet. Against Spark (`local[2]`, Java `mapPartitions`) and a
- * script of pyarrow and urllib3 threads. The scores of all three are compared before a time counts.
+ * The main job as whole processes, side by side: 400,000 rows of 100 floats in Parquet, 1,000 rows per request, to a
+ * real nginx and uwsgi with a scikit-learn-sized logistic regression, and back to Parquet. Against Spark (`local[2]`,
+ * Java `mapPartitions`) and a script of pyarrow and urllib3 threads. The scores of all three are compared before a time
+ * counts.
  *
  * Needs `bench/rivals/setup.sh` once (python3, JDK 17) and nginx, uwsgi, Flask. `--rounds N` (default 3), `--no-spark`.
  */

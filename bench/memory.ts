@@ -56,7 +56,7 @@ try {
     )
   }
   publish("memory", [
-    `${rows.toLocaleString("en-US")} rows x ${features} floats (${((rows * features * 4) / 1e9).toFixed(1)} GB), 20 ms a request, 8 at once`,
+    `${rows.toLocaleString("en-US")} rows x ${features} floats (${((rows * features * 4) / 1e9).toFixed(1)} GB), 20 ms per request, 8 at once`,
     "",
     `seconds                        ${process.seconds.toFixed(1)} (service busy ${(stats.utilisation * 100).toFixed(0)} %)`,
     `resident memory by quarter     ${[0, 1, 2, 3].map((index) => quarter(index).toFixed(0)).join(", ")} MB (medians)`,

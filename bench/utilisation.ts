@@ -1,7 +1,8 @@
 /**
- * How busy a service is kept that takes 50 ms a request and works on 8 at once: blocking iterator, one request per partition,
- * and `Scoring.score` with 8 and with 12 requests in flight, against the same service. The service measures itself: the share of its capacity in use between the start
- * of its first request and the end of its last.
+ * How busy each client keeps a service that takes 50 ms per request and works on 8 at once: a blocking iterator, one
+ * request per partition, and `Scoring.score` with 8 and with 12 requests in flight, against the same service. The
+ * service measures itself: the share of its capacity in use between the start of its first request and the end of its
+ * last.
  */
 import { NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
@@ -16,7 +17,7 @@ for (const way of table) if (way.scored !== rows) throw new Error(`${way.name} s
 const busy = (name: string) => table.find((way) => way.name === name)?.utilisation ?? 0
 
 publish("utilisation", [
-  `${rows.toLocaleString("en-US")} rows, 1,000 a request; 50 ms a request, 8 at once`,
+  `${rows.toLocaleString("en-US")} rows, 1,000 per request; 50 ms per request, 8 at once`,
   "",
   `${"".padEnd(16)}${"seconds".padStart(9)}${"rows/s".padStart(10)}${"busy".padStart(8)}`,
   ...table.map(

@@ -225,7 +225,7 @@ const run = async (
 // --- which test files run which functions
 
 interface Known {
-  /** Of the test file's text. */
+  /** Digest of the test file's text. */
   readonly digest: string
   /** The modules as they were, `name@digest`; a hit is one of them with the number of a function. */
   readonly versions: ReadonlyArray<string>
@@ -291,7 +291,7 @@ let lastMutated: string | undefined
 // One that hangs is given up with those it is run with.
 const partMillis = 20_000
 
-/** Test files as they are run together: the likeliest alone, three more, and then so many as take a while. */
+/** Test files as they are run together: the likeliest alone, three more, and then as many as take a while. */
 const partsOf = (
   tests: ReadonlyArray<readonly [file: string, known: Known]>
 ): ReadonlyArray<ReadonlyArray<readonly [file: string, known: Known]>> => {
@@ -336,7 +336,8 @@ const judge = async (
     const request: Request = { changed, tests: part.map(([file]) => file) }
     let ran = await run(request, limits)
     if (typeof ran !== "string" && ran.some(({ failed, file }) => file === "" && failed !== undefined)) {
-      // A worker that an earlier mutant ended is told of late: it counts only if a new process says so too.
+      // The end of a worker that an earlier mutant stopped is reported late: it counts only if a new process reports it
+      // too.
       await kill()
       ran = await run(request, limits)
     }

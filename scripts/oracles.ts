@@ -9,8 +9,8 @@
  *     node --conditions=@sluice/source scripts/oracles.ts readers [--seeds 1000] [--from 0] [--seconds 60]
  *     node --conditions=@sluice/source scripts/oracles.ts readers --seed 123
  *
- * `readers` needs a Python with pyarrow and duckdb: `SLUICE_PYTHON`, or `.ci/venv`.
- * A pipeline that differs is printed with its seed, made smaller, and printed again as JSON; a file likewise. The exit code is 1 when one did.
+ * `readers` needs a Python with pyarrow and duckdb: `SLUICE_PYTHON`, or `.ci/venv`. A pipeline that differs is printed
+ * with its seed, made smaller, and printed again as JSON; so is a file. The exit code is 1 if there was a difference.
  */
 import { Effect, References } from "effect"
 import { rm } from "node:fs/promises"

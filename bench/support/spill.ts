@@ -8,7 +8,7 @@ import { Dataset, Engine, Events, Executor, Shuffle, Storage } from "@sluice/cor
 import { Effect, Layer, Order, Schema, Stream } from "effect"
 import { peakResident } from "./resident.ts"
 
-/** Of a line of ASCII, in 32 bits. */
+/** A 32-bit hash of a line of ASCII. */
 export const hashOf = (line: string): number => {
   let hash = 0x811c9dc5
   for (let i = 0; i < line.length; i++) hash = Math.imul(hash ^ line.charCodeAt(i), 0x01000193)

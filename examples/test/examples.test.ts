@@ -128,7 +128,7 @@ describe("examples", () => {
       }
       const taken = yield* run("02_classify.ts", [...args, "--endpoint", service.url], cwd)
       assert.strictEqual(taken.code, 1)
-      assert.match(taken.stderr, /error: classify: output out exists already\n +what to do: choose another path/)
+      assert.match(taken.stderr, /error: classify: output out already exists\n +what to do: choose another path/)
       // The hint is for who types flags.
       assert.match(taken.stderr, /--mode overwrite/)
       const replaced = yield* run("02_classify.ts", [...args, "--endpoint", service.url, "--mode", "overwrite"], cwd)

@@ -209,7 +209,7 @@ export const mutantsOf = (code: string): ReadonlyArray<Mutant> => {
         const callee = node["callee"]
         const args = Array.isArray(node["arguments"]) ? node["arguments"].filter(isNode) : []
         const [first, second] = args
-        // Of two kinds the compiler would refuse them, and `Math.max` takes them in any order.
+        // The compiler would refuse arguments of two types, and `Math.max` takes them in any order.
         if (first !== undefined && first.type === second?.type && !text(node).startsWith("Math."))
           add(inside, first.start, second.end, `${text(second)}${code.slice(first.end, second.start)}${text(first)}`)
         if (!isNode(callee) || callee.type !== "MemberExpression") break

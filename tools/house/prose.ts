@@ -5,7 +5,7 @@ import { walk } from "./sources.ts"
 import type { Files, Finding, Module } from "./sources.ts"
 import type { Phrase } from "./words.ts"
 
-/** Not prose: the place of something that is none. It is not white space, so no phrase reaches across it. */
+/** Stands for anything that is not prose. It is not white space, so no phrase reaches across it. */
 const GAP = "\0"
 
 /** The text of a module with everything but its comments and messages replaced, offset by offset. */

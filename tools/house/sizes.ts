@@ -54,7 +54,7 @@ const longFunctions = (module: Module): ReadonlyArray<Long> => {
   return [...longest.values()]
 }
 
-/** Functions and files above the limits of the table. Of `long`, what the list has without need is a breach too. */
+/** Functions and files above the limits of the table. An entry of `long` that is not needed is a breach too. */
 export const sizeRule = (
   modules: ReadonlyMap<string, Module>,
   long: ReadonlyArray<LongOne>

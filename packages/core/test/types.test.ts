@@ -162,7 +162,7 @@ describe("types", () => {
     const wrong = [
       // @ts-expect-error numbers have no length
       () => numbers.pipe(Dataset.map((n) => n.length)),
-      // @ts-expect-error numbers are no text
+      // @ts-expect-error numbers are not text
       () => numbers.pipe(Dataset.writeText("x")),
       () =>
         numbers.pipe(
@@ -170,7 +170,7 @@ describe("types", () => {
           // @ts-expect-error a map is pure
           Dataset.map((n) => n + 1)
         ),
-      // @ts-expect-error a dataset is no effect
+      // @ts-expect-error a dataset is not an effect
       () => Effect.runPromise(numbers),
       // @ts-expect-error an engine is missing
       () => Effect.runPromise(Dataset.count(numbers)),

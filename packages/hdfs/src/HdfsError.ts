@@ -1,5 +1,5 @@
 /**
- * The error every HDFS operation fails with.
+ * The error that every HDFS operation fails with.
  *
  * One class, `HdfsError`, names the operation, the path and the server that answered last; its tagged `reason` is what the
  * server's `RemoteException` or the connection said, and `hint` is what to do next. Nothing in it can hold a secret: of a
@@ -58,8 +58,8 @@ export class Standby extends Schema.TaggedError<Standby>("@sluice/hdfs/HdfsError
 }
 
 /**
- * The server asks to try again (`RetriableException`, `NameNodeNotYetStarted`, 502, 503, 504) and kept asking, or a DataNode
- * lost its own connection to the NameNode.
+ * The server asked to try again (`RetriableException`, `NameNodeNotYetStarted`, 502, 503, 504) at every attempt, or a
+ * DataNode lost its own connection to the NameNode.
  *
  * @category errors
  * @since 0.1.0
@@ -102,7 +102,7 @@ export class Lease extends Schema.TaggedError<Lease>("@sluice/hdfs/HdfsError/Lea
 }
 
 /**
- * The path exists and must not (`FileAlreadyExistsException`).
+ * The path exists but must not (`FileAlreadyExistsException`).
  *
  * @category errors
  * @since 0.1.0
@@ -185,7 +185,7 @@ export class QuotaExceeded extends Schema.TaggedError<QuotaExceeded>("@sluice/hd
 }
 
 /**
- * The delegation token is not valid, or no longer (`InvalidToken`, `ExpiredTokenException`).
+ * The delegation token is not valid, or has expired (`InvalidToken`, `ExpiredTokenException`).
  *
  * @category errors
  * @since 0.1.0
@@ -202,7 +202,7 @@ export class InvalidToken extends Schema.TaggedError<InvalidToken>("@sluice/hdfs
 }
 
 /**
- * The server wants a login it did not get (401), or no credentials could be had.
+ * The server requires a login (401), or no credentials could be obtained.
  *
  * @category errors
  * @since 0.1.0
@@ -250,7 +250,7 @@ export class BlockMissing extends Schema.TaggedError<BlockMissing>("@sluice/hdfs
 }
 
 /**
- * An argument is not one HDFS takes: a bad path, a bad permission, an offset past the end.
+ * HDFS does not accept an argument: a bad path, a bad permission, an offset past the end.
  *
  * @category errors
  * @since 0.1.0
@@ -267,7 +267,7 @@ export class InvalidArgument extends Schema.TaggedError<InvalidArgument>("@sluic
 }
 
 /**
- * This server does not know the operation (an older Hadoop, or HttpFS), or it is switched off.
+ * This server does not know the operation (an older Hadoop, or HttpFS), or the operation is switched off.
  *
  * @category errors
  * @since 0.1.0
@@ -281,7 +281,8 @@ export class Unsupported extends Schema.TaggedError<Unsupported>("@sluice/hdfs/H
 }
 
 /**
- * What answered does not speak WebHDFS: HTML instead of JSON, a redirect loop, a redirect to another scheme, fields missing.
+ * The server does not speak WebHDFS: it answered HTML instead of JSON, with a redirect loop, with a redirect to another
+ * scheme, or without required fields.
  *
  * @category errors
  * @since 0.1.0
@@ -344,7 +345,7 @@ export class Connection extends Schema.TaggedError<Connection>("@sluice/hdfs/Hdf
   /** Node's code: `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `UND_ERR_SOCKET`, ... */
   code: Schema.String,
   detail: Schema.String,
-  /** `false` when certainly nothing of the request reached the server. */
+  /** `false` if it is certain that no part of the request reached the server. */
   sent: Schema.Boolean
 }) {
   override get message(): string {
@@ -388,7 +389,7 @@ export class UnexpectedEnd extends Schema.TaggedError<UnexpectedEnd>("@sluice/hd
 }
 
 /**
- * The file is another than when reading or writing began.
+ * The file is not the same as when reading or writing began.
  *
  * @category errors
  * @since 0.1.0
@@ -460,28 +461,31 @@ export const Reason = Schema.Union([
 export type Reason = typeof Reason.Type
 
 const hints: Partial<Record<Reason["_tag"], string>> = {
-  AccessControl: "ask the owner for the permission, or act as another user (HdfsAuth.layerSimple, doAs)",
-  Standby: "name every NameNode of the cluster in HdfsConfig.nameNodes, or read them from HADOOP_CONF_DIR",
-  Retriable: "the NameNode may be starting: try again later",
-  SafeMode: "wait until enough blocks are reported, or run `hdfs dfsadmin -safemode leave`",
-  Lease: "wait for the other writer, or run `hdfs debug recoverLease -path <path>`",
+  AccessControl: "ask the owner of the path for permission, or act as another user (HdfsAuth.layerSimple, doAs)",
+  Standby: "list every NameNode of the cluster in HdfsConfig.nameNodes, or read them from HADOOP_CONF_DIR",
+  Retriable: "the NameNode may still be starting: try again later",
+  SafeMode: "wait until the DataNodes have reported enough blocks, or run `hdfs dfsadmin -safemode leave`",
+  Lease: "wait until the other writer has closed the file, or run `hdfs debug recoverLease -path <path>`",
   FileAlreadyExists: "pass { overwrite: true } to replace a file, or choose another name",
   NotEmpty: "pass { recursive: true } to delete a directory with its contents",
-  QuotaExceeded: "delete something below the directory, or raise it with `hdfs dfsadmin -setQuota` or `-setSpaceQuota`",
+  QuotaExceeded:
+    "delete files below the directory, or raise its quota with `hdfs dfsadmin -setQuota` or `-setSpaceQuota`",
   InvalidToken: "get a new delegation token",
   Authentication:
-    "give credentials: on a cluster with Kerberos run kinit and use HdfsAuth.layerKerberos or layerCommand, or give a " +
-    "delegation token (layerToken, layerTokenFile); elsewhere a user (layerSimple)",
+    "give credentials: on a cluster with Kerberos run kinit and use HdfsAuth.layerKerberos or layerCommand, or use a " +
+    "delegation token (layerToken, layerTokenFile); on a cluster without Kerberos give a user name (layerSimple)",
   NoSpace: "free or add disk space, or start more DataNodes; `hdfs dfsadmin -report` shows them",
-  BlockMissing: "start the DataNodes that have the block; `hdfs fsck <path> -files -blocks -locations` names it",
-  Unsupported: "it needs a newer Hadoop, a NameNode instead of an HttpFS gateway, or a setting of the server",
+  BlockMissing:
+    "start the DataNodes that have the block; `hdfs fsck <path> -files -blocks -locations` shows which ones",
+  Unsupported:
+    "use a newer Hadoop, a NameNode instead of an HttpFS gateway, or switch the operation on in the server's configuration",
   Protocol:
-    "check that the address is a NameNode's or HttpFS's HTTP address (9870, 14000), not a proxy's or a login page's",
+    "check that this is the HTTP address of a NameNode (port 9870) or of HttpFS (14000), and not of a proxy or a login page",
   AnswerTooLarge:
-    "list a large directory page by page (listStatusBatch), or raise HdfsConfig.maxAnswerBytes where the memory is there",
-  Tls: "give the authority's certificate in HdfsConfig.tls.ca, and cert and key where the server wants them",
-  UnexpectedEnd: "look at the DataNodes' logs",
-  FileChanged: "read it again from the start",
+    "list a large directory page by page (listStatusBatch), or raise HdfsConfig.maxAnswerBytes if there is enough memory",
+  Tls: "set HdfsConfig.tls.ca to the certificate of the server's authority, and cert and key if the server requires them",
+  UnexpectedEnd: "look at the logs of the DataNodes that have the file",
+  FileChanged: "start reading or writing the file again from the beginning",
   Timeout:
     "check the network between here and the server, and HdfsConfig's connectTimeout, readTimeout and operationTimeout",
   Connection:
@@ -515,12 +519,12 @@ export class HdfsError extends Schema.TaggedError<HdfsError>("@sluice/hdfs/HdfsE
     return `${this.operation} ${this.path}${where}${often}: ${this.reason._tag}: ${this.reason.message}${next}`
   }
 
-  /** What to do next, where there is something to say. */
+  /** What to do next, if there is anything to suggest. */
   get hint(): string | undefined {
     return hints[this.reason._tag]
   }
 
-  /** Whether the same call may succeed later without anybody changing anything. */
+  /** Whether the same call may succeed later although nobody changes anything. */
   get isRetryable(): boolean {
     switch (this.reason._tag) {
       case "Standby":

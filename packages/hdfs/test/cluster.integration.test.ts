@@ -13,7 +13,7 @@ const processesOf = (directory: string) =>
       const command = Fs.readFileSync(`/proc/${pid}/cmdline`, "utf8")
       return command.includes(directory) ? [command.replaceAll("\0", " ")] : []
     } catch {
-      // It has ended, or is no process.
+      // It has ended, or is not a process.
       return []
     }
   })

@@ -283,7 +283,7 @@ describe("HdfsAuth", () => {
       yield* Effect.gen(function* () {
         const hdfs = yield* HdfsClient.HdfsClient
         assert.strictEqual(yield* hdfs.getHomeDirectory, "/user/ann")
-        // A redirected small operation; what it answers is no status.
+        // A redirected small operation; its answer is not a status.
         yield* Effect.flip(hdfs.getFileStatus("/f"))
       }).pipe(
         Effect.provide(HdfsClient.layer.pipe(Layer.provide(auth))),

@@ -34,7 +34,11 @@ export const describeStarted = <A>(
       given.abort()
       return Effect.runPromise(Scope.close(scope, Exit.void))
     }, 60_000)
-    body(Effect.suspend(() => (started === undefined ? Effect.die("it is not there") : Effect.succeed(started.it))))
+    body(
+      Effect.suspend(() =>
+        started === undefined ? Effect.die("the cluster has not been started") : Effect.succeed(started.it)
+      )
+    )
   })
 }
 

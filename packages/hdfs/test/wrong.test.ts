@@ -199,9 +199,9 @@ describe("a read has every byte", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a page or JSON is no file, and a redirect that is no whole URL leads nowhere", () =>
+  it.live("a page or JSON is not taken for a file, and a redirect without a complete URL is not followed", () =>
     Effect.gen(function* () {
-      // Of the right length, and without one.
+      // With the right length, and without a length.
       for (const type of ["text/html; charset=utf-8", "application/json"]) {
         for (const length of ["Content-Length: 20", "Connection: close"]) {
           const server = yield* serveRaw(
@@ -228,7 +228,7 @@ describe("a read has every byte", () => {
         Effect.gen(function* () {
           const error = yield* reason(hdfs.readRange("/f", 15, 10), "UnexpectedEnd")
           assert.include(error.message, "offset 20 of 25")
-          // No memory is taken for what is not there.
+          // No memory is allocated for bytes that do not exist.
           yield* reason(hdfs.readRange("/f", 0, 2 ** 53 - 1), "UnexpectedEnd")
           for (const [offset, length] of [
             [-1, 5],
@@ -249,7 +249,7 @@ describe("a read has every byte", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a file whose length cannot be is no file", () =>
+  it.live("a file with an impossible length is not taken for a file", () =>
     Effect.gen(function* () {
       let length: unknown = 0
       const server = yield* serveRaw(
@@ -264,7 +264,7 @@ describe("a read has every byte", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a directory that lists a name twice, or one that is no name, is an error", () =>
+  it.live("a directory that lists a name twice, or an invalid name, is an error", () =>
     Effect.gen(function* () {
       let names: ReadonlyArray<string> = []
       let remaining = 0
@@ -325,7 +325,7 @@ describe("limits of time and size", () => {
         assert.include(error.message, "maxAnswerBytes")
         assert.isBelow(server.mostSent(), 32 * 1024 * 1024)
       }
-      // Of an error only the beginning is read.
+      // Only the beginning of an error is read.
       const error = yield* serveRaw(endless("HTTP/1.1 500 Oh no"))
       yield* withClient({ nameNodes: [error.url] }, (hdfs) => reason(hdfs.getFileStatus("/f"), "Protocol"))
       const data = yield* serveRaw(
@@ -520,7 +520,7 @@ describe("HTTP/1.1 as strict as llhttp", () => {
     ["a content coding", `${ok}Content-Encoding: gzip\r\n\r\n${content}`],
     ["an unknown content coding", `${ok}Content-Encoding: lines\r\n\r\n${content}`],
     ["no chunk size", `${chunked}\r\n${content}\r\n0\r\n\r\n`],
-    ["a chunk size that is no number", `${chunked}xy\r\n${content}\r\n0\r\n\r\n`],
+    ["a chunk size that is not a number", `${chunked}xy\r\n${content}\r\n0\r\n\r\n`],
     ["a chunk size with a sign", `${chunked}-14\r\n${content}\r\n0\r\n\r\n`],
     ["a chunk size with 0x", `${chunked}0x14\r\n${content}\r\n0\r\n\r\n`],
     ["a chunk size and a blank", `${chunked}14 \r\n${content}\r\n0\r\n\r\n`],
@@ -528,9 +528,9 @@ describe("HTTP/1.1 as strict as llhttp", () => {
     ["a chunk size that ends with LF", `${chunked}14\n${content}\r\n0\r\n\r\n`],
     ["a chunk longer than its size", `${chunked}13\r\n${content}\r\n0\r\n\r\n`],
     ["a chunk that ends with LF", `${chunked}14\r\n${content}\n0\r\n\r\n`],
-    ["a chunk extension that is none", `${chunked}14; a\r\n${content}\r\n0\r\n\r\n`],
+    ["an invalid chunk extension", `${chunked}14; a\r\n${content}\r\n0\r\n\r\n`],
     ["a chunk extension without an end", `${chunked}14;${"a".repeat(9000)}`],
-    ["a trailer that is no header", `${chunked}14\r\n${content}\r\n0\r\nNonsense\r\n\r\n`]
+    ["a trailer that is not a header", `${chunked}14\r\n${content}\r\n0\r\nNonsense\r\n\r\n`]
   ]
   for (const [title, bytes] of broken) {
     it.live(`${title} is an error of the protocol`, () =>
@@ -711,7 +711,7 @@ describe("what a server says", () => {
           })
         )
       )
-      // Of a time limit, too, the one that was asked last.
+      // For a time limit, too, it is the one that was asked last.
       const silent = yield* serveRaw(() => undefined)
       const error = yield* withClient(
         { nameNodes: [standby.url, silent.url], operationTimeout: "100 millis", readTimeout: "1 minute" },

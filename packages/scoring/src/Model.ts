@@ -6,7 +6,7 @@
 import { Schema } from "effect"
 
 /**
- * A function from a matrix to one score a row.
+ * A function from a matrix to one score per row.
  *
  * @category models
  * @since 0.1.0

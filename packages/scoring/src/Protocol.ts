@@ -23,7 +23,9 @@ export interface Protocol {
   readonly accepts?: ReadonlyArray<string> | undefined
   /** The request body. May be the memory of the batch itself. */
   readonly encode: (batch: Batch) => Uint8Array
-  /** One number a row, or what is wrong with the answer. The scorer checks that there are as many as rows, all finite. */
+  /**
+   * One number per row, or what is wrong with the answer. The scorer checks that there are as many as rows, all finite.
+   */
   readonly decode: (answer: ArrayBuffer, rows: number) => Result.Result<Float32Array, string>
 }
 
@@ -90,14 +92,14 @@ export const rawFloat32: Protocol = {
     }
     const hint =
       answer.byteLength === rows
-        ? "; that is one byte a row, so the service may answer booleans: set `protocol: Protocol.rawBool`"
+        ? "; that is one byte per row, so the service may answer booleans: set `protocol: Protocol.rawBool`"
         : ""
     return Result.fail(`expected ${rows * 4} bytes (float32 for ${rows} rows), got ${answer.byteLength}${hint}`)
   }
 }
 
 /**
- * As {@link rawFloat32}, but the answer is one byte a row, 0 or 1. The score is then 0 or 1.
+ * As {@link rawFloat32}, but the answer is one byte per row, 0 or 1. The score is then 0 or 1.
  *
  * @category constructors
  * @since 0.1.0

@@ -22,7 +22,7 @@ export interface Report {
   readonly bytesIn: number
   /** Share of the bytes sent that are vectors, 0..1. */
   readonly payloadEfficiency: number
-  /** Of single requests, without waits for a permit or a retry. At most 9 % too high. */
+  /** Latency of single requests, without waits for a permit or a retry. At most 9 % too high. */
   readonly latencyMillis: { readonly p50: number; readonly p99: number }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The error of everything that scores: one class that says which endpoint, which attempt and which rows, with a tagged
- * `reason` that says what happened.
+ * The error of every scorer. One class says which endpoint, which attempt and which rows failed; its tagged `reason`
+ * says what happened.
  *
  * @since 0.1.0
  */
@@ -13,13 +13,13 @@ import { Duration, Effect, Schema } from "effect"
  * @since 0.1.0
  */
 export const RowRange = Schema.Struct({
-  /** File, where the rows came from one. */
+  /** File, if the rows came from one. */
   path: Schema.UndefinedOr(Schema.String),
   /** Row group of the file, where the format has them. */
   rowGroup: Schema.UndefinedOr(Schema.Int),
   /** Partition of the dataset. */
   partition: Schema.UndefinedOr(Schema.Int),
-  /** First row, counted from 0 in the row group, else in the file, else in the partition. */
+  /** First row, counted from 0: in the row group, or without one in the file, or without one in the partition. */
   first: Schema.Int,
   /** Last row. */
   last: Schema.Int
@@ -34,7 +34,8 @@ export const RowRange = Schema.Struct({
 export type RowRange = typeof RowRange.Type
 
 /**
- * No connection, or it broke: refused, reset, closed in the middle of an answer, name unknown, bad certificate.
+ * There was no connection, or it broke: refused, reset, closed in the middle of an answer, unknown host name, bad
+ * certificate.
  *
  * @category errors
  * @since 0.1.0
@@ -53,7 +54,7 @@ export class Unreachable extends Schema.TaggedError<Unreachable>("@sluice/scorin
 }
 
 /**
- * The time of a request was over.
+ * A request took longer than its timeout.
  *
  * @category errors
  * @since 0.1.0
@@ -64,12 +65,12 @@ export class TimedOut extends Schema.TaggedError<TimedOut>("@sluice/scoring/Scor
   millis: Schema.Number
 }) {
   override get message(): string {
-    return `${brief(this)}; raise \`timeout\` or send fewer rows a request if the model is slow`
+    return `${brief(this)}; raise \`timeout\`, or send fewer rows per request if the model is slow`
   }
 }
 
 /**
- * The service will not take the request (4xx, a redirect).
+ * The service refused the request (4xx, a redirect).
  *
  * @category errors
  * @since 0.1.0
@@ -78,18 +79,18 @@ export class Rejected extends Schema.TaggedError<Rejected>("@sluice/scoring/Scor
   status: Schema.Int,
   /** The first 256 characters of the answer, escaped and without the secrets of the request. */
   body: Schema.String,
-  /** Where a redirect points to, escaped likewise; it is not followed. */
+  /** Where a redirect points to, also escaped; redirects are not followed. */
   location: Schema.UndefinedOr(Schema.String)
 }) {
   override get message(): string {
     if (this.status >= 400) return `rejected with status ${this.status}: ${this.body}`
     const where = this.location === undefined ? "without a location" : `to "${this.location}"`
-    return `redirected with status ${this.status} ${where}; redirects are not followed, give the address that scores as endpoint`
+    return `redirected with status ${this.status} ${where}; redirects are not followed: give the address of the model itself as endpoint`
   }
 }
 
 /**
- * The service has too much to do (429, 503).
+ * The service is overloaded (429, 503).
  *
  * @category errors
  * @since 0.1.0
@@ -98,11 +99,11 @@ export class Overloaded extends Schema.TaggedError<Overloaded>("@sluice/scoring/
   status: Schema.Int,
   /** The first 256 characters of the answer, escaped and without the secrets of the request. */
   body: Schema.String,
-  /** Milliseconds the service asked to wait, where it did. */
+  /** Milliseconds that the service asked the client to wait, if it did. */
   retryAfter: Schema.UndefinedOr(Schema.Number)
 }) {
   override get message(): string {
-    return `overloaded, status ${this.status}: ${this.body}; lower \`concurrency\` or add endpoints`
+    return `overloaded with status ${this.status}: ${this.body}; lower \`concurrency\` or add endpoints`
   }
 }
 
@@ -121,12 +122,12 @@ export class ServerFailed extends Schema.TaggedError<ServerFailed>("@sluice/scor
   }
 ) {
   override get message(): string {
-    return `failed with status ${this.status}: ${this.body}; the log of the service has the cause`
+    return `failed with status ${this.status}: ${this.body}; look for the cause in the log of the service`
   }
 }
 
 /**
- * The service answered with something that is not one score a row.
+ * The answer of the service is not one score per row.
  *
  * @category errors
  * @since 0.1.0
@@ -135,7 +136,7 @@ export class BadAnswer extends Schema.TaggedError<BadAnswer>("@sluice/scoring/Sc
   detail: Schema.String,
   /** The first 256 characters of the answer, escaped and without the secrets of the request. */
   body: Schema.String,
-  /** Row of the request whose score is at fault, where it is one row's. */
+  /** Row of the request whose score is wrong, if it is a single row. */
   row: Schema.UndefinedOr(Schema.Int)
 }) {
   override get message(): string {
@@ -235,11 +236,11 @@ const retryableCodes = new Set([
  *
  * **Details**
  *
- * - `timed`, as long as the `RetryPolicy` allows: a connection that failed or broke, 429, 502, 503 and 504. The service was not
- *   reached or has no time.
- * - `once`, at another endpoint where there is one: other 5xx, and an answer that did not come or did not end in time. It may
- *   be the rows that are at fault, or the service may still be at work on them.
- * - `never`: what will not change. 4xx, redirects, wrong answers and addresses, wrong rows.
+ * - `timed`, as long as the `RetryPolicy` allows: a connection that failed or broke, 429, 502, 503 and 504. The service
+ *   was not reached or has no capacity.
+ * - `once`, at another endpoint if there is one: other 5xx, and an answer that did not begin or did not end in time.
+ *   The rows may be the cause, or the service may still be working on them.
+ * - `never`: failures that another attempt will not change: 4xx, redirects, wrong answers, wrong addresses, wrong rows.
  *
  * @category getters
  * @since 0.1.0
@@ -311,7 +312,7 @@ export const Earlier = Schema.Struct({
  */
 export type Earlier = typeof Earlier.Type
 
-// To the second, from ten on; the rest is noise.
+// From ten seconds on, only whole seconds: the rest is noise.
 const describeMillis = (millis: number): string => {
   const unit = millis < 10_000 ? 1 : 1000
   return Duration.format(Duration.millis(Math.round(millis / unit) * unit))
@@ -344,9 +345,9 @@ export const describeRows = (rows: ReadonlyArray<RowRange>): string => rows.map(
 export class ScoreError extends Schema.TaggedError<ScoreError>("@sluice/scoring/ScoreError")("ScoreError", {
   /** URL of the request without credentials and query, or the name of the model in process. */
   endpoint: Schema.String,
-  /** Requests that were sent for these rows: 1 for the first, 0 where none was sent. */
+  /** How many requests were sent for these rows: 1 for the first, 0 if none was sent. */
   attempt: Schema.Int,
-  /** The rows concerned. */
+  /** The rows that the error concerns. */
   rows: Schema.Array(RowRange),
   reason: Reason,
   /** Milliseconds from the start of the first request to the end of the last one. */
@@ -366,7 +367,7 @@ export class ScoreError extends Schema.TaggedError<ScoreError>("@sluice/scoring/
     return `${this.endpoint}, attempt ${this.attempt}${elapsed}${rows}: ${this.reason.message}${others}`
   }
 
-  /** HTTP status of the last answer, where there was one that was not a success. */
+  /** HTTP status of the last answer, if there was one and it was not a success. */
   get status(): number | undefined {
     return "status" in this.reason ? this.reason.status : undefined
   }

@@ -137,7 +137,7 @@ describe("a batch that the service refuses", () => {
     )
   }
 
-  it.live("is no interrupt and no defect, and a setup that makes no sense is no element", () =>
+  it.live("is not an interrupt or a defect, and an invalid setup is not a failed element", () =>
     Effect.gen(function* () {
       const server = yield* make(4, [{ _tag: "Hang" }])
       const handled = (options: Scoring.BatchOptions, url = server.url) =>

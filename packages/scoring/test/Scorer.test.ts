@@ -30,7 +30,7 @@ const failureOf = (script: ReadonlyArray<Act>, more?: Partial<Scorer.Options>) =
   })
 
 describe("Scorer", () => {
-  it.live("puts the raw matrix and gives one score a row", () =>
+  it.live("puts the raw matrix and gives one score per row", () =>
     Effect.gen(function* () {
       const server = yield* make(4)
       const scores = yield* scoreOnce(server, {
@@ -47,7 +47,7 @@ describe("Scorer", () => {
     })
   )
 
-  it.live("takes one boolean a row with rawBool", () =>
+  it.live("takes one boolean per row with rawBool", () =>
     Effect.gen(function* () {
       const server = yield* make(4, [{ _tag: "Bytes", bytes: () => new Uint8Array([1, 0, 1]) }])
       assert.deepStrictEqual(Array.from(yield* scoreOnce(server, { protocol: Protocol.rawBool })), [1, 0, 1])
@@ -484,10 +484,10 @@ describe("Scorer", () => {
     })
   )
 
-  it.effect("names the endpoint that is no URL", () =>
+  it.effect("names the endpoint that is not a URL", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Scorer.make({ endpoints: ["http://host/score", "localhost:8080/score"] }))
-      assert.include(error.message, 'the endpoint "localhost:8080/score" is no URL such as http://host:8080/score')
+      assert.include(error.message, 'the endpoint "localhost:8080/score" is not a URL such as http://host:8080/score')
     })
   )
 
@@ -547,7 +547,7 @@ describe("Scorer", () => {
     })
     assert.match(
       error.message,
-      /^http:\/\/h\/score, attempt 2, rows 10\.\.19 of a\.parquet, row group 3: overloaded, status 503: busy/
+      /^http:\/\/h\/score, attempt 2, rows 10\.\.19 of a\.parquet, row group 3: overloaded with status 503: busy/
     )
     assert.strictEqual(error.status, 503)
     assert.strictEqual(error.body, "busy")

@@ -390,7 +390,7 @@ describe("Scoring.score", () => {
     expectTypeOf<Classed["p"]>().toEqualTypeOf<number>()
     expectTypeOf<Classed["class"]>().toEqualTypeOf<boolean>()
     expectTypeOf<Classed["id"]>().toEqualTypeOf<number>()
-    // @ts-expect-error `id` is no vector
+    // @ts-expect-error `id` is not a vector
     Scoring.score(rows, { vector: "id" })
     // @ts-expect-error there is no such field
     rows.pipe(Scoring.score({ vector: "nothing" }))

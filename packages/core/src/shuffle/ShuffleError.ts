@@ -62,7 +62,7 @@ export class CodecFailed extends Schema.TaggedError<CodecFailed>("@sluice/core/S
   {
     /** Where in the row, as in `row.user.onClick`. */
     path: Schema.String,
-    /** What was met there, as in `function`. */
+    /** What was found there, as in `function`. */
     found: Schema.String
   }
 ) {
@@ -72,7 +72,7 @@ export class CodecFailed extends Schema.TaggedError<CodecFailed>("@sluice/core/S
 }
 
 /**
- * The values of a group larger than memory were asked for after the next group had been taken.
+ * The program read the values of a group larger than memory after it had taken the next group.
  *
  * @category errors
  * @since 0.1.0
@@ -82,7 +82,7 @@ export class GroupPassed extends Schema.TaggedError<GroupPassed>("@sluice/core/S
   {}
 ) {
   override get message(): string {
-    return "the values of a group that does not fit into memory can be read once, before the next group is taken"
+    return "a group does not fit into memory, so its values can be read only once, and only before the next group is taken"
   }
 }
 
@@ -129,7 +129,7 @@ export type Reason = typeof Reason.Type
 export class ShuffleError extends Schema.TaggedError<ShuffleError>("@sluice/core/ShuffleError")("ShuffleError", {
   operator: Schema.String,
   reason: Reason,
-  /** The map task whose output is lost: running it again makes the output again. */
+  /** The map task whose output is lost. Running it again writes the output again. */
   lost: Schema.optional(Schema.Struct({ shuffle: Schema.String, map: Schema.Number, attempt: Schema.Number }))
 }) {
   override get message(): string {

@@ -22,7 +22,8 @@ export class NoInput extends Schema.TaggedError<NoInput>("@sluice/core/FormatErr
 }
 
 /**
- * A column is missing or has another type than asked for. Found from the metadata, before the first row is read.
+ * A column is missing, or its type is not the requested one. This is found in the metadata, before the first row is
+ * read.
  *
  * @category errors
  * @since 0.1.0
@@ -32,7 +33,7 @@ export class SchemaMismatch extends Schema.TaggedError<SchemaMismatch>("@sluice/
   {
     column: Schema.String,
     expected: Schema.String,
-    /** The type the file has, or nothing where the file has no such column. */
+    /** The type in the file. Missing if the file has no such column. */
     found: Schema.optional(Schema.String),
     /** The columns of the file, each `name: type`. */
     available: Schema.Array(Schema.String)
@@ -41,9 +42,9 @@ export class SchemaMismatch extends Schema.TaggedError<SchemaMismatch>("@sluice/
   override get message(): string {
     const what =
       this.found === undefined
-        ? `no column "${this.column}" (${this.expected} asked for)`
-        : `column "${this.column}" is ${this.found}, ${this.expected} asked for`
-    return `${what}; there is ${this.available.join(", ")}`
+        ? `there is no column "${this.column}" (${this.expected} was asked for)`
+        : `column "${this.column}" is ${this.found}, but ${this.expected} was asked for`
+    return `${what}; the columns are ${this.available.join(", ")}`
   }
 }
 
@@ -56,13 +57,13 @@ export class SchemaMismatch extends Schema.TaggedError<SchemaMismatch>("@sluice/
 export class InvalidRow extends Schema.TaggedError<InvalidRow>("@sluice/core/FormatError/InvalidRow")("InvalidRow", {
   /** Row group, where the format has them. */
   rowGroup: Schema.optional(Schema.Number),
-  /** Row within the row group, else the line that the row begins in (see `afterByte`); counted from 0. */
+  /** Row in the row group, or the line in which the row begins (see `afterByte`), counted from 0. */
   row: Schema.Number,
-  /** Text formats: the file's own line that the row begins in, counted from 1, where it is known. */
+  /** In text formats, the line of the file in which the row begins, counted from 1, where that is known. */
   line: Schema.optional(Schema.Number),
   /**
-   * Text formats, in a later split of a file, which does not know how many lines come before it: the byte of the file behind
-   * which lines are counted. `row` 0 is the first line that begins behind it.
+   * In text formats, for a later split of a file, where the number of lines before the split is not known: the byte of
+   * the file after which lines are counted. `row` 0 is the first line that begins after it.
    */
   afterByte: Schema.optional(Schema.Number),
   detail: Schema.String
@@ -79,7 +80,7 @@ export class InvalidRow extends Schema.TaggedError<InvalidRow>("@sluice/core/For
  * @since 0.1.0
  */
 export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/FormatError/Corrupt")("Corrupt", {
-  /** Byte offset where it was noticed, if known. */
+  /** Byte offset where the fault was noticed, if known. */
   offset: Schema.optional(Schema.Number),
   detail: Schema.String
 }) {
@@ -89,7 +90,7 @@ export class Corrupt extends Schema.TaggedError<Corrupt>("@sluice/core/FormatErr
 }
 
 /**
- * The file has changed since the job was planned: it is longer or shorter, was written again, or is gone.
+ * The file has changed since the job was planned: its length differs, it was written again, or it was deleted.
  *
  * @category errors
  * @since 0.1.0
@@ -112,11 +113,11 @@ export class InputChanged extends Schema.TaggedError<InputChanged>("@sluice/core
 export class Unencodable extends Schema.TaggedError<Unencodable>("@sluice/core/FormatError/Unencodable")(
   "Unencodable",
   {
-    /** The column; within structs and lists the way to the value, `person.tags[3]`. */
+    /** The column; in structs and lists, the path of the value, as in `person.tags[3]`. */
     column: Schema.optional(Schema.String),
-    /** The row among those of its file, or of the task where a folder is to be named after it, counted from 0. */
+    /** The row in its file, counted from 0; if a folder is to be named after the row, the row in its task. */
     row: Schema.optional(Schema.Number),
-    /** The value as JSON would have it, shortened. */
+    /** The value as shortened JSON. */
     value: Schema.optional(Schema.String),
     /** Where the row was read, where that is known. */
     origin: Schema.optional(Schema.String),
@@ -151,7 +152,7 @@ export class StorageFailed extends Schema.TaggedError<StorageFailed>("@sluice/co
 }
 
 /**
- * The files of an output are not those its manifest (`_SUCCESS`) names, or there is no manifest.
+ * The files of an output are not the ones in its manifest (`_SUCCESS`), or there is no manifest.
  *
  * @category errors
  * @since 0.1.0

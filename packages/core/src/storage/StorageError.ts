@@ -1,5 +1,5 @@
 /**
- * The error every storage operation fails with, whatever scheme the path has.
+ * The error that every storage operation fails with, whatever the scheme of the path.
  *
  * One class, `StorageError`, names the operation and the path; its tagged `reason` says what went wrong and
  * whether trying again can help. The reasons follow the exceptions of Hadoop's `FileSystem` contract.
@@ -21,7 +21,7 @@ export class NotFound extends Schema.TaggedError<NotFound>("@sluice/core/Storage
 }
 
 /**
- * The path exists and must not (Hadoop's `FileAlreadyExistsException`).
+ * The path exists but must not (Hadoop's `FileAlreadyExistsException`).
  *
  * @category errors
  * @since 0.1.0
@@ -139,7 +139,7 @@ export class EndOfFile extends Schema.TaggedError<EndOfFile>("@sluice/core/Stora
   available: Schema.Number
 }) {
   override get message(): string {
-    return `bytes ${this.offset}..${this.offset + this.length} asked for, the file has ${this.available}`
+    return `bytes ${this.offset}..${this.offset + this.length} were asked for, but the file has ${this.available}`
   }
 }
 
@@ -154,14 +154,14 @@ export class ExcessBytes extends Schema.TaggedError<ExcessBytes>("@sluice/core/S
   {
     /** First byte asked for. */
     offset: Schema.Number,
-    /** Bytes asked for, or bytes to the end of the file as its status was. */
+    /** Bytes asked for, or bytes up to the end of the file according to its status. */
     length: Schema.Number
   }
 ) {
   override get message(): string {
     return (
-      `more came than the ${this.length} bytes from offset ${this.offset}: the file has grown, or its server ignores ` +
-      "the range; read it when nobody writes it"
+      `more than the ${this.length} bytes from offset ${this.offset} were received: the file has grown, or its server ` +
+      "ignores the range; read the file when nothing writes to it"
     )
   }
 }
@@ -184,7 +184,8 @@ export class Unsupported extends Schema.TaggedError<Unsupported>("@sluice/core/S
 }
 
 /**
- * The storage did not answer, or answered with a passing fault. The one reason for which trying again can help.
+ * The storage did not answer, or answered with a temporary fault. This is the only reason for which trying again can
+ * help.
  *
  * @category errors
  * @since 0.1.0

@@ -1,15 +1,63 @@
 /**
- * How an action fails when the engine, the input or the output is at fault, as opposed to the user's own functions.
+ * How an action fails when the engine, the input or the output is at fault, not the user's own functions.
  *
- * One class, `JobError`: what went wrong is its tagged `reason`, where is in `at`, and `hint` says what to do next. Engine
- * failures never travel in the error channel of a dataset, so a handler inside the dataset cannot swallow them.
+ * There is one class, `JobError`: its tagged `reason` says what went wrong, `at` says where, and `hint` says what to do
+ * next. Engine failures never travel in the error channel of a dataset, so a handler inside the dataset cannot swallow
+ * them.
  *
  * @since 0.1.0
  */
 import { Schema } from "effect"
 import { FormatError } from "../storage/FormatError.ts"
 import { StorageError } from "../storage/StorageError.ts"
+import type { Reason as StorageReason } from "../storage/StorageError.ts"
 import { lineOf, placeOf } from "../storage/internal/place.ts"
+
+/** What to do about a storage that fails while the job writes. */
+const outputHints: Readonly<Record<StorageReason["_tag"], string>> = {
+  NotFound: "something else removed files of this job while it ran; stop that, then run again",
+  AlreadyExists:
+    "something else created this path while the job ran; remove it, then run again, or choose another path",
+  NotADirectory: "choose an output path whose parents are directories",
+  IsADirectory: "a directory has the name of a file that the job writes; move it away, or choose another output path",
+  NotEmpty: "something else put files into a directory of this job; stop that, then run again",
+  PermissionDenied: "fix the permissions, then run again, or choose a path that you may write",
+  NoSpace: "free some space, then run again",
+  InvalidPath: "choose an output path that this storage allows",
+  EndOfFile: "something else changed files of this job while it ran; stop that, then run again",
+  ExcessBytes: "something else changed files of this job while it ran; stop that, then run again",
+  Unsupported: "write to a storage that supports this operation",
+  Unavailable: "check that the storage is reachable, then run again"
+}
+
+const outputHint = (error: FormatError | StorageError): string => {
+  if (error._tag === "StorageError") return outputHints[error.reason._tag]
+  switch (error.reason._tag) {
+    case "StorageFailed":
+      return outputHints[error.reason.error.reason._tag]
+    case "Unencodable":
+      return "fix the rows, or write with a schema that allows the value, then run again"
+    default:
+      return "fix what the message names, then run again"
+  }
+}
+
+/** What to do about a storage that fails while the job reads. */
+const inputHint = (reason: StorageReason): string => {
+  switch (reason._tag) {
+    case "PermissionDenied":
+      return "check that you may read the path"
+    case "Unavailable":
+      return "check that the storage is reachable, then run again"
+    case "EndOfFile":
+    case "ExcessBytes":
+      return "run again when nothing writes to the input"
+    case "Unsupported":
+      return "copy the input to a storage that supports this operation"
+    default:
+      return "check that the path exists and is what the job expects"
+  }
+}
 
 /**
  * The input could not be found, read or decoded.
@@ -23,26 +71,29 @@ export class InputFailed extends Schema.TaggedError<InputFailed>("@sluice/core/J
   override get message(): string {
     return this.error.message
   }
-  /** Whether the storage may answer another time. */
+  /** Whether the same call to the storage may succeed later. */
   get isRetryable(): boolean {
     return this.error.isRetryable
   }
   get hint(): string {
-    switch (this.error.reason._tag) {
+    const { reason } = this.error
+    switch (reason._tag) {
       case "NoInput":
-        return "check the path; a directory needs at least one file whose name begins with neither _ nor ."
+        return "check the path; a directory needs at least one file whose name does not begin with _ or ."
       case "ManifestMismatch":
-        return "write it again with the job that wrote it, or read it as it is, without verify"
+        return "run the job that wrote these files again, or read them as they are, without verify"
       case "SchemaMismatch":
-        return "name one of the file's columns, or change the schema of the dataset to the type of the file"
+        return "name one of the file's columns, or change the schema of the dataset to the file's type"
       case "InvalidRow":
         return 'fix the row, or read with onInvalidRow: "deadLetter" to set such rows aside'
       case "InputChanged":
-        return "run again once nobody writes to the input any more"
+        return "run again when nothing writes to the input"
       case "Corrupt":
-        return "repair the file, for example by writing it again if it was cut off, or leave it out"
-      default:
-        return "check that the storage answers and that you may read the path"
+        return "write the file again (it may have been cut off), or leave it out"
+      case "StorageFailed":
+        return inputHint(reason.error.reason)
+      case "Unencodable":
+        return "fix the row, or change the schema of the dataset"
     }
   }
 }
@@ -62,19 +113,17 @@ export class OutputFailed extends Schema.TaggedError<OutputFailed>("@sluice/core
   override get message(): string {
     return this.error.message
   }
-  /** Whether the storage may answer another time. */
+  /** Whether the same call to the storage may succeed later. */
   get isRetryable(): boolean {
     return this.error.isRetryable
   }
   get hint(): string {
-    return this.error._tag === "FormatError" && this.error.reason._tag === "Unencodable"
-      ? "nothing was left at the final names; write with a schema that takes the value, or fix the rows, then run again"
-      : "nothing was left at the final names; free some space or fix the permissions, then run again"
+    return `nothing was committed; ${outputHint(this.error)}`
   }
 }
 
 /**
- * The output is there already and the mode is `error-if-exists`.
+ * The output already exists and the mode is `error-if-exists`.
  *
  * @category errors
  * @since 0.1.0
@@ -83,16 +132,16 @@ export class OutputExists extends Schema.TaggedError<OutputExists>("@sluice/core
   "OutputExists",
   {
     path: Schema.String,
-    /** Whether it is a single file, which no mode replaces. Missing for a folder. */
+    /** Whether the output is a single file, which no mode replaces. Missing for a folder. */
     isFile: Schema.optionalKey(Schema.Boolean)
   }
 ) {
   override get message(): string {
-    return this.isFile === true ? `output ${this.path} is a file` : `output ${this.path} exists already`
+    return this.isFile === true ? `output ${this.path} is a file` : `output ${this.path} already exists`
   }
   get hint(): string {
     return this.isFile === true
-      ? "an output is a folder of files: choose another path, or move the file away"
+      ? "a job writes a folder, not a file: choose another path, or move the file away"
       : 'choose another path, or pass mode: "overwrite" or mode: "append"'
   }
 }
@@ -107,28 +156,28 @@ export class OutputLeased extends Schema.TaggedError<OutputLeased>("@sluice/core
   "OutputLeased",
   {
     path: Schema.String,
-    /** Id of the run that holds the lease, its name, and where it runs. */
+    /** Id and name of the run that holds the lease, and the place where it runs. */
     job: Schema.String,
     name: Schema.String,
     host: Schema.String,
     pid: Schema.Number,
-    /** When it took the lease, milliseconds since 1970 UTC by its host's clock. */
+    /** When it took the lease, in milliseconds since 1970 UTC by its host's clock. */
     since: Schema.Number,
-    /** Milliseconds since it was last seen to renew it. */
+    /** Milliseconds since the last renewal that this job saw. */
     idleMillis: Schema.Number
   }
 ) {
   override get message(): string {
-    const idle = `${Math.round(this.idleMillis / 1000)} s ago`
-    return `output ${this.path} is being written by job ${this.job} (${this.name}), process ${this.pid} on ${this.host}; it was last heard of ${idle}`
+    const seconds = Math.round(this.idleMillis / 1000)
+    return `output ${this.path} is being written by job ${this.job} (${this.name}), process ${this.pid} on ${this.host}; it last renewed its lease ${seconds} s ago`
   }
   get hint(): string {
-    return 'wait for that job, choose another path, or pass whenLeased: "wait"; a job that died loses its lease after 60 s'
+    return 'wait until that job ends, choose another path, or pass whenLeased: "wait"; a dead job loses its lease after 60 s'
   }
 }
 
 /**
- * The job did not renew its lease on the output for more than a minute, and another took it over.
+ * The job did not renew its lease on the output for more than a minute, and another job took it over.
  *
  * @category errors
  * @since 0.1.0
@@ -137,15 +186,15 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>("@sluice/core/JobEr
   path: Schema.String
 }) {
   override get message(): string {
-    return `another job took ${this.path} over, after this one had not renewed its lease for more than 60 s`
+    return `another job took over the output ${this.path}, because this job had not renewed its lease for more than 60 s`
   }
   get hint(): string {
-    return "nothing was committed; run again, and look for what stopped the process: a suspended machine, a full processor, a storage out of reach"
+    return "nothing was committed; find out what stopped this process (a suspended machine, an overloaded processor, a storage that did not answer), then run again"
   }
 }
 
 /**
- * The output cannot be where it is asked for, said before any row is read.
+ * The output cannot be written to this path. This is found before any row is read.
  *
  * @category errors
  * @since 0.1.0
@@ -161,12 +210,12 @@ export class InvalidOutput extends Schema.TaggedError<InvalidOutput>("@sluice/co
     return `output ${this.path} ${this.detail}`
   }
   get hint(): string {
-    return "nothing was touched; write to another path, and move the result when the job has ended"
+    return "nothing was changed; write to another path, and move the result there when the job has ended"
   }
 }
 
 /**
- * What is at the output has no manifest that can be read, so that nothing can be appended to it.
+ * Nothing can be appended to the output, because its manifest is missing or cannot be read.
  *
  * @category errors
  * @since 0.1.0
@@ -182,12 +231,12 @@ export class InvalidManifest extends Schema.TaggedError<InvalidManifest>("@sluic
     return `${this.path}/_SUCCESS ${this.detail}`
   }
   get hint(): string {
-    return 'nothing was touched; restore _SUCCESS, or write to a new path and read both, or replace the output with mode: "overwrite"'
+    return 'nothing was changed; restore _SUCCESS, write to a new path and read both, or replace the output with mode: "overwrite"'
   }
 }
 
 /**
- * A result that has to fit into the driver does not.
+ * A result is too large for the driver's memory.
  *
  * @category errors
  * @since 0.1.0
@@ -197,20 +246,20 @@ export class ResultTooLarge extends Schema.TaggedError<ResultTooLarge>("@sluice/
   {
     /** Bytes allowed. */
     limit: Schema.Number,
-    /** Bytes found when the limit was passed (estimated, as `Dataset.collect` says). */
+    /** Bytes found when the limit was passed. They are an estimate, as described at `Dataset.collect`. */
     size: Schema.Number
   }
 ) {
   override get message(): string {
-    return `the result has more than ${this.limit} bytes (${this.size} so far)`
+    return `the result is larger than the limit of ${this.limit} bytes (${this.size} so far)`
   }
   get hint(): string {
-    return "use Dataset.toStream or a write action, or raise maxBytes"
+    return "read it with Dataset.toStream, write it to files, or raise maxBytes"
   }
 }
 
 /**
- * A function of the program threw: a bug in it, not a failure it declares.
+ * A function of the program threw. That is a bug, not a failure that its type declares.
  *
  * @category errors
  * @since 0.1.0
@@ -218,9 +267,9 @@ export class ResultTooLarge extends Schema.TaggedError<ResultTooLarge>("@sluice/
 export class OperatorDefect extends Schema.TaggedError<OperatorDefect>("@sluice/core/JobError/OperatorDefect")(
   "OperatorDefect",
   {
-    /** What it threw. Encoded, an error keeps its stack. */
+    /** What the function threw. An error keeps its stack when it is encoded. */
     defect: Schema.Defect({ includeStack: true }),
-    /** The row it was given, where that is known: pure functions, of rows that come from files. */
+    /** The row that the function was given, where that is known: for pure functions, on rows that come from files. */
     origin: Schema.optional(
       Schema.Struct({
         path: Schema.String,
@@ -238,12 +287,12 @@ export class OperatorDefect extends Schema.TaggedError<OperatorDefect>("@sluice/
     return `a function of the job threw${at}: ${defect instanceof Error ? defect.message : String(defect)}`
   }
   get hint(): string {
-    return "the function has a bug; failures it expects belong into Effect.fail, where the type shows them"
+    return "fix the bug in that function; if the failure is expected, use Effect.fail, so that the type shows it"
   }
 }
 
 /**
- * Rows went missing or appeared twice between the source and the output. Always a bug in the engine or a format.
+ * Rows were lost or appeared twice between the source and the output. This is always a bug in the engine or a format.
  *
  * @category errors
  * @since 0.1.0
@@ -251,15 +300,15 @@ export class OperatorDefect extends Schema.TaggedError<OperatorDefect>("@sluice/
 export class RowsNotConserved extends Schema.TaggedError<RowsNotConserved>("@sluice/core/JobError/RowsNotConserved")(
   "RowsNotConserved",
   {
-    /** Rows that came into the task, or that all sources gave where it is the job's account. */
+    /** Rows that came into the task; in the account of a job, the rows of all sources. */
     read: Schema.Number,
-    /** Dropped by operators less those they added. */
+    /** Rows that operators dropped, less those that they added. */
     filtered: Schema.Number,
     deadLettered: Schema.Number,
     /** Left unread on purpose, by a `take` for example. */
     cut: Schema.Number,
     written: Schema.Number,
-    /** Rows that the source's own metadata promises, where that is what does not agree. */
+    /** Rows that the metadata of the source promises, if that number is what does not agree. */
     promised: Schema.optional(Schema.Number)
   }
 ) {
@@ -267,16 +316,16 @@ export class RowsNotConserved extends Schema.TaggedError<RowsNotConserved>("@slu
     const { cut, deadLettered, filtered, promised, read, written } = this
     return promised === undefined
       ? `${read} rows came in; ${filtered} were filtered, ${deadLettered} set aside and ${cut} left unread, but ${written} came out`
-      : `the source says that it has ${promised} rows, but ${read} were read`
+      : `the metadata of the source says ${promised} rows, but ${read} were read`
   }
   get hint(): string {
-    return "nothing was committed; please report this with the output of Dataset.explain"
+    return "nothing was committed; this is a bug in Sluice: please report it with the output of Dataset.explain"
   }
 }
 
 /**
- * The stream of a whole partition failed with something that `Dataset.catch` would handle. There are no rows after the failure of a
- * stream, so nothing can take their place.
+ * The stream of a whole partition failed with an error that `Dataset.catch` handles for single elements. A stream
+ * yields no rows after it has failed, so nothing can take their place.
  *
  * @category errors
  * @since 0.1.0
@@ -290,7 +339,7 @@ export class PartitionFailed extends Schema.TaggedError<PartitionFailed>("@sluic
 ) {
   override get message(): string {
     const { error } = this
-    return `the stream of a partition failed, and the rest of its rows with it: ${
+    return `the stream of a partition failed, and the rest of its rows were lost: ${
       error instanceof Error
         ? error.message
         : typeof error === "string"
@@ -299,7 +348,7 @@ export class PartitionFailed extends Schema.TaggedError<PartitionFailed>("@sluic
     }`
   }
   get hint(): string {
-    return "Dataset.catch handles single elements: handle this failure inside mapPartitions, or use mapPartitionsWithFailures"
+    return "Dataset.catch handles only single elements: handle this failure inside mapPartitions, or use mapPartitionsWithFailures"
   }
 }
 
@@ -315,9 +364,9 @@ export class TooManyDeadLetters extends Schema.TaggedError<TooManyDeadLetters>(
   deadLettered: Schema.Number,
   /** Rows read when the limit was passed. */
   read: Schema.Number,
-  /** How many of them may be set aside. */
+  /** How many rows may be set aside. */
   limit: Schema.Number,
-  /** The first of them. */
+  /** The first rows that were set aside. */
   first: Schema.Array(
     Schema.Struct({
       path: Schema.String,
@@ -332,15 +381,15 @@ export class TooManyDeadLetters extends Schema.TaggedError<TooManyDeadLetters>(
   override get message(): string {
     const { deadLettered, first, limit, read } = this
     const shown = first.map((letter) => `\n  ${letter.path}, ${placeOf(letter)}: ${letter.reason}`).join("")
-    return `${deadLettered} of ${read} rows were set aside, more than the ${limit} that are allowed. The first:${shown}`
+    return `${deadLettered} of ${read} rows were set aside, more than the ${limit} allowed. The first:${shown}`
   }
   get hint(): string {
-    return "correct the rows, or allow more with EngineConfig.maxDeadLetters"
+    return "fix the rows, or allow more with EngineConfig.maxDeadLetters"
   }
 }
 
 /**
- * The plan cannot run as it is, said before any task.
+ * The plan cannot run as it is. This is found before any task runs.
  *
  * @category errors
  * @since 0.1.0
@@ -353,7 +402,7 @@ export class InvalidPlan extends Schema.TaggedError<InvalidPlan>("@sluice/core/J
     return `${this.operator}: ${this.detail}`
   }
   get hint(): string {
-    return "change the operator named"
+    return "change that operator or its options"
   }
 }
 
@@ -373,7 +422,7 @@ export class NestedAction extends Schema.TaggedError<NestedAction>("@sluice/core
     return `the action ${this.action} was run inside a task of another action`
   }
   get hint(): string {
-    return "run it first and pass its result on, or join the two datasets"
+    return "run that action first and use its result, or join the two datasets"
   }
 }
 
@@ -391,7 +440,7 @@ export class PlanMismatch extends Schema.TaggedError<PlanMismatch>("@sluice/core
   }
 ) {
   override get message(): string {
-    return `the driver's plan is ${this.driver}, the executor's ${this.executor}`
+    return `the driver has plan ${this.driver}, the executor has plan ${this.executor}`
   }
   get hint(): string {
     return "start the executors with the same version of the program as the driver"
@@ -399,7 +448,7 @@ export class PlanMismatch extends Schema.TaggedError<PlanMismatch>("@sluice/core
 }
 
 /**
- * A job's payload is not of its schema.
+ * The payload does not fit the schema of the job.
  *
  * @category errors
  * @since 0.1.0
@@ -414,12 +463,12 @@ export class InvalidPayload extends Schema.TaggedError<InvalidPayload>("@sluice/
     return `the payload does not fit the job's schema: ${this.detail}`
   }
   get hint(): string {
-    return "pass a payload of the type Job.make declares"
+    return "pass a payload of the type that the job declares in Job.make"
   }
 }
 
 /**
- * An executor left while it ran a task, and no attempt is left.
+ * An executor was lost while it ran a task, and the task has no attempts left.
  *
  * @category errors
  * @since 0.1.0
@@ -431,10 +480,10 @@ export class ExecutorLost extends Schema.TaggedError<ExecutorLost>("@sluice/core
   }
 ) {
   override get message(): string {
-    return `executor ${this.executor} was lost`
+    return `executor ${this.executor} was lost while it ran this task`
   }
   get hint(): string {
-    return "look at that executor's log; out of memory is the usual cause"
+    return "look at the log of that executor; the usual cause is that it ran out of memory"
   }
 }
 
@@ -449,9 +498,9 @@ export class ShuffleFailed extends Schema.TaggedError<ShuffleFailed>("@sluice/co
   {
     operator: Schema.String,
     detail: Schema.String,
-    /** The map task whose output is lost: it is run again, and only when that does not help does the job fail. */
+    /** The map task whose output is lost. It is run again, and the job fails only if that does not help. */
     lost: Schema.optional(Schema.Struct({ shuffle: Schema.String, map: Schema.Number, attempt: Schema.Number })),
-    /** What the attempt itself had spilled is damaged: another attempt writes it again. */
+    /** Whether another attempt can help, because what this attempt itself had spilled is damaged. */
     isRetryable: Schema.Boolean
   }
 ) {
@@ -459,13 +508,13 @@ export class ShuffleFailed extends Schema.TaggedError<ShuffleFailed>("@sluice/co
     return `${this.operator}: ${this.detail}`
   }
   get hint(): string {
-    return "check the disk that holds the shuffle files, or give the operator a Schema for its rows"
+    return "check the disk that holds the shuffle files; if a row cannot be encoded, give the operator a Schema for its rows"
   }
 }
 
 /**
- * A stage was run again because what it had written was lost, and yielded other rows than before, after rows of before had been used in
- * a way that cannot be taken back.
+ * A stage ran again because its output was lost, and yielded different rows than before, after the old rows had been
+ * used in a way that cannot be undone.
  *
  * @category errors
  * @since 0.1.0
@@ -473,7 +522,7 @@ export class ShuffleFailed extends Schema.TaggedError<ShuffleFailed>("@sluice/co
 export class Indeterminate extends Schema.TaggedError<Indeterminate>("@sluice/core/JobError/Indeterminate")(
   "Indeterminate",
   {
-    /** The operator that reads what the stage writes. */
+    /** The operator that reads the output of the stage. */
     operator: Schema.String,
     /** The steps of the stage, the last first, as `explain` prints them. */
     steps: Schema.Array(Schema.String),
@@ -484,7 +533,7 @@ export class Indeterminate extends Schema.TaggedError<Indeterminate>("@sluice/co
     return `what ${this.operator} reads${this.steps.length === 0 ? "" : ` (${this.steps.join(" of ")})`} is not the same each time: ${this.detail}`
   }
   get hint(): string {
-    return "give what is random in these steps a seed, sort before a step that depends on the order of rows, or keep their rows with Dataset.checkpoint"
+    return "give a seed to random steps, sort before a step that depends on the order of rows, or keep the rows with Dataset.checkpoint"
   }
 }
 
@@ -525,7 +574,7 @@ export const Reason = Schema.Union([
 export type Reason = typeof Reason.Type
 
 /**
- * Where in the job it happened, as far as it is known.
+ * Where in the job it happened, as far as that is known.
  *
  * @category models
  * @since 0.1.0
@@ -541,7 +590,7 @@ export const Location = Schema.Struct({
 })
 
 /**
- * Where in the job it happened, as far as it is known.
+ * Where in the job it happened, as far as that is known.
  *
  * @category models
  * @since 0.1.0
@@ -549,7 +598,7 @@ export const Location = Schema.Struct({
 export type Location = typeof Location.Type
 
 /**
- * An action failed for a reason that is not the user's functions'.
+ * An action failed, and not because a function of the user failed with an error that its type declares.
  *
  * @category errors
  * @since 0.1.0

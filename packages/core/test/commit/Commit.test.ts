@@ -84,7 +84,7 @@ describe("write", () => {
       yield* Dataset.writeText(lines(4, "old"), `${root}/out/`)
       const error = yield* failure(Dataset.writeText(lines(4, "new"), `${root}/out`))
       assert.strictEqual(error.reason._tag, "OutputExists")
-      assert.include(error.message, `${root}/out exists already`)
+      assert.include(error.message, `${root}/out already exists`)
       assert.include(error.message, 'mode: "overwrite"')
       assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4, "old"))
       onlyThere(root, "out")
@@ -144,7 +144,7 @@ describe("write", () => {
         )
         assert.strictEqual(error.reason._tag, "InvalidOutput", `${input} ${output}`)
         assert.include(error.message, "which this job reads and the overwrite would delete")
-        assert.include(error.message, "nothing was touched")
+        assert.include(error.message, "nothing was changed")
       }
       assert.strictEqual(rows, 0)
       assert.deepStrictEqual(yield* wholeOutput(`${root}/data/in`), expected(4))

@@ -223,7 +223,7 @@ describe("partitionBy", () => {
       yield* refused(["year", "year"], '"year" twice')
       yield* refused(["id", "country", "year"], "every column")
       // @ts-expect-error - not a column
-      yield* refused(["nothing"], '"nothing", which is no column')
+      yield* refused(["nothing"], '"nothing", which is not a column')
       const Deep = Schema.Struct({ id: Schema.Number, deep: Schema.Struct({ a: Schema.Number }) })
       const deep = Dataset.fromIterable([{ id: 1, deep: { a: 1 } }])
       const error = yield* failure(Dataset.writeJsonLines(deep, `${root}/out`, Deep, { partitionBy: ["deep"] }))

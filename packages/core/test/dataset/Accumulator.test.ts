@@ -88,7 +88,7 @@ describe("retried tasks", () => {
     }).pipe(Effect.provide(retrying))
   )
 
-  it.effect("a second try builds a layer that failed anew", () =>
+  it.effect("a second try builds a failed layer again", () =>
     Effect.gen(function* () {
       let builds = 0
       const layer = Layer.effectDiscard(Effect.suspend(() => (++builds < 3 ? Effect.fail("not yet") : Effect.void)))

@@ -94,7 +94,7 @@ const steps: ReadonlyArray<readonly [operator: string, setting: string, make: Ma
   ["write parquet", "rowGroupRows", (n) => Dataset.writeParquet(rows, "memory:///o", Row, { rowGroupRows: n })]
 ]
 
-// Of these none is a number too.
+// These take no number at all, too.
 const takes: ReadonlyArray<readonly [operator: string, setting: string, make: Make]> = [
   ["take", "n", (n) => Dataset.take(numbers, n)],
   ["top", "n", (n) => Dataset.top(numbers, n, Order.Number)],
@@ -115,7 +115,7 @@ const refused = <A, R>(effect: Effect.Effect<A, unknown, R>) =>
 
 const bad = [Number.NaN, 0, -1, 1.5, Infinity, -Infinity, 2 ** 53]
 
-describe("a count that is none", () => {
+describe("an invalid count", () => {
   for (const [operator, setting, make] of [...steps, ...takes]) {
     it.effect(`is refused before anything is read: ${operator} ${setting}`, () =>
       Effect.gen(function* () {
@@ -239,7 +239,7 @@ describe("a count that is none", () => {
   )
 })
 
-describe("a word that is none of those there are", () => {
+describe("a word that is not one of the options", () => {
   // As a program in JavaScript would have it.
   const word = <A>(text: string): A => text as unknown as A
 

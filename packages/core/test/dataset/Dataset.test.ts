@@ -71,7 +71,7 @@ describe("Dataset constructors", () => {
   )
 
   test(
-    "fromStreams has one partition a stream, run anew by every action",
+    "fromStreams has one partition per stream, which every action runs again",
     Effect.fnUntraced(function* () {
       let runs = 0
       const dataset = Dataset.fromStreams([

@@ -259,7 +259,7 @@ describe("joins", () => {
         )
       )
       assert.include(plan, "join by hash in 3, in place already and in place already")
-      // Of a map nobody knows whether it left the keys as they were.
+      // Whether a map left the keys as they were is not known.
       const mapped = yield* Dataset.explain(
         Dataset.join(
           Dataset.map(one, (pair) => pair),

@@ -19,7 +19,7 @@ const reading = <V, E, R>(dataset: Dataset.Dataset<readonly [number, V], E, R>, 
 
 describe("lookup", () => {
   it.effect(
-    "yields the values of a key in their order, none of a key that is not there (PairRDDFunctionsSuite: lookup)",
+    "yields the values of a key in their order, and none for a missing key (PairRDDFunctionsSuite: lookup)",
     () =>
       Effect.gen(function* () {
         const pairs = pairsOf(rows, 4)

@@ -86,7 +86,7 @@ describe("a cache and early ends", () => {
     )
   )
 
-  it.live("keeps the order of arrays, and lets go of what is read beside a partition that is there", () =>
+  it.live("keeps the order of arrays, and drops what is read for a partition that it already holds", () =>
     Effect.gen(function* () {
       for (const storage of storages) {
         const cached = Dataset.cache(Dataset.range(0, size), { storage })

@@ -80,7 +80,7 @@ describe("rows set aside", () => {
       const manifest = yield* Dataset.writeText(counts, `${root}/out`)
       assert.deepStrictEqual(manifest.conservation, { read: 40, filtered: 34, deadLettered: 4, cut: 0, written: 2 })
       assert.strictEqual(letters(`${root}/out`, manifest.deadLetters).length, 4)
-      // Of a stage that only looks ahead they are not: the rows are read again.
+      // Those of a stage that only looks ahead are not kept, because the rows are read again.
       const sorted = Dataset.sortBy(
         texts(read(`${root}/in.jsonl`)),
         (line) => line,
@@ -140,7 +140,7 @@ describe("rows set aside", () => {
         write(`${root}/many.jsonl`, 1000, (n) => n % 90 === 0)
         const error = yield* Effect.flip(Dataset.writeText(texts(read(`${root}/many.jsonl`)), `${root}/many`))
         assert.strictEqual(error.reason._tag, "TooManyDeadLetters")
-        assert.include(error.message, "12 of 1000 rows were set aside, more than the 10 that are allowed. The first:")
+        assert.include(error.message, "12 of 1000 rows were set aside, more than the 10 allowed. The first:")
         assert.include(error.message, "many.jsonl")
         assert.strictEqual(error.message.match(/many\.jsonl, /g)?.length, 10, "and not all of them are shown")
         assert.include(error.message, "maxDeadLetters")
@@ -150,7 +150,7 @@ describe("rows set aside", () => {
   )
 
   test(
-    "end the job when there are more than so many rows",
+    "end the job when there are more of them than the limit",
     (root) =>
       Effect.gen(function* () {
         write(`${root}/in.jsonl`, 100_000, (n) => n > 10)

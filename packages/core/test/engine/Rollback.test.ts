@@ -34,7 +34,7 @@ const size = 4000
 const ids = (rows: ReadonlyArray<number>) => rows.toSorted((a, b) => a - b)
 const whole = Array.from({ length: size }, (_, n) => n)
 
-/** Rows whose key is another each time they are made, and how often each partition was made. */
+/** Rows with a different key each time they are made, and how often each partition was made. */
 const random = (partitions = 4, rows = size) => {
   let salt = 1
   const made: Array<number> = []
@@ -199,7 +199,7 @@ describe("a stage that yields other rows when it is run again", () => {
 })
 
 describe("a stage that yields the same rows when it is run again", () => {
-  it.live("is mended without running what had ended, also in another order and through spills", () =>
+  it.live("is repaired without running finished tasks again, also with rows in another order and with spills", () =>
     Effect.gen(function* () {
       const runs = { map: 0, reduce: 0 }
       let turn = 0

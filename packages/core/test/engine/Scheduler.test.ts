@@ -111,7 +111,7 @@ describe("Scheduler", () => {
     })
   )
 
-  it.effect("hands over one result a task, though the executor that was given up answers late", () =>
+  it.effect("hands over one result per task, although the executor that was given up answers late", () =>
     Effect.gen(function* () {
       const { changes, scheduler } = yield* changing(1)
       const results: Array<readonly [number, unknown]> = []
@@ -144,7 +144,7 @@ describe("Scheduler", () => {
     })
   )
 
-  it.effect("a lost executor is no failure of the task", () =>
+  it.effect("a lost executor does not count as a failure of the task", () =>
     Effect.gen(function* () {
       const { changes, scheduler } = yield* changing(1)
       yield* Queue.offer(changes, { _tag: "Joined", info: info("a") })

@@ -122,7 +122,7 @@ describe("input", () => {
       assert.strictEqual(mapped, 0)
       assert.strictEqual(operations.write, 0, "not even a staging folder")
       assert.strictEqual(operations.read, 0)
-      // Footers only: at most two ranges a file and error.
+      // Footers only: at most two ranges per file and error.
       assert.isAtMost(operations.readRange, 8)
       assert.isAbove(size, 0)
     })
@@ -180,7 +180,7 @@ describe("output", () => {
       Fs.writeFileSync(`${root}/out/mine`, "x")
       yield* fails(root, lines, {
         tag: "OutputExists",
-        says: [`${root}/out exists already`],
+        says: [`${root}/out already exists`],
         hint: 'mode: "overwrite"'
       })
       assert.deepStrictEqual(Fs.readdirSync(`${root}/out`), ["mine"])

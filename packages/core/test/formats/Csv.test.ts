@@ -39,7 +39,7 @@ describe("Csv", () => {
         const mismatch = yield* Effect.flip(
           Csv.source("memory:///c.csv", Row).resolve({ splitBytes: 1e6, openCostBytes: 0 })
         )
-        assert.match(mismatch.message, /no column "name" \(string asked for\).*id, nom, note/)
+        assert.match(mismatch.message, /no column "name" \(string was asked for\).*id, nom, note/)
         yield* put("memory:///d.csv", "id,name,note\n1,a,\nx,b,\n")
         const { reason } = yield* Effect.flip(readAll(Csv.source("memory:///d.csv", Row)))
         assert.strictEqual(reason._tag === "InvalidRow" ? reason.line : undefined, 3)

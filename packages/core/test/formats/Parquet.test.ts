@@ -208,10 +208,13 @@ describe("Parquet", () => {
         const missing = Parquet.source("memory:///m.parquet", Schema.Struct({ nope: Schema.Number }))
         assert.match((yield* Effect.flip(missing.resolve(options))).message, /no column "nope".*id: Int64/)
         const wrong = Parquet.source("memory:///m.parquet", Schema.Struct({ s: Schema.Number }))
-        assert.match((yield* Effect.flip(wrong.resolve(options))).message, /column "s" is Utf8, number asked for/)
+        assert.match(
+          (yield* Effect.flip(wrong.resolve(options))).message,
+          /column "s" is Utf8, but number was asked for/
+        )
         for (const [name, message] of [
-          ["nope", /no column "nope" \(a list of float or double asked for\); there is id: Int64/],
-          ["s", /column "s" is Utf8, a list of float or double asked for/]
+          ["nope", /no column "nope" \(a list of float or double was asked for\); the columns are id: Int64/],
+          ["s", /column "s" is Utf8, but a list of float or double was asked for/]
         ] as const) {
           const batches = Parquet.batches("memory:///m.parquet", { vectors: [name] })
           assert.match((yield* Effect.flip(batches.resolve(options))).message, message)
@@ -226,7 +229,7 @@ describe("Parquet", () => {
       })
     )
 
-    it.effect("fails with Corrupt on what is no whole Parquet file", () =>
+    it.effect("fails with Corrupt on a file that is not a complete Parquet file", () =>
       Effect.gen(function* () {
         yield* write("memory:///ok.parquet", Parquet.writer(Row), rows)
         const storage = yield* Storage.Storage

@@ -175,7 +175,7 @@ describe("Parquet footers", () => {
       })
     )
 
-    it.effect("may leave the sum of the rows, and a dictionary that is not there, at 0", () =>
+    it.effect("may leave the sum of the rows, and the place of a missing dictionary, at 0", () =>
       Effect.gen(function* () {
         assert.deepStrictEqual(yield* reading(i64(3, 0)), rows)
         // Its first page is then that of the dictionary, as some writers have it.
@@ -261,7 +261,7 @@ describe("Parquet footers", () => {
     it.effect("tell which row groups need not be read: as many as can be, in the order and unit of the column", () =>
       Effect.gen(function* () {
         const spread = (step: number, from: number) => Array.from({ length: 40 }, (_, i) => from + i * step)
-        // Of bounds read in the wrong order of bytes another row group would be the one.
+        // If the bounds were read in the wrong byte order, another row group would match.
         const int32 = of(new Arrow.Int32(), Int32Array.from(spread(100, -2000)))
         assert.deepStrictEqual(yield* counting(int32, Schema.Number, Condition.lt(-1000)), [0])
         assert.deepStrictEqual(yield* counting(int32, Schema.Number, Condition.eq(255)), [2])

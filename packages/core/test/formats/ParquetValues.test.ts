@@ -28,21 +28,21 @@ describe("values in Parquet", () => {
           "a[1]",
           1,
           "18446744073709551616n",
-          "is no 64-bit integer"
+          "is not a 64-bit integer"
         ])
         const Nested = Schema.Struct({ p: Schema.Struct({ tags: Schema.Array(Schema.Struct({ n: Parquet.Int32 })) }) })
         assert.deepStrictEqual(yield* refusal(Nested, [{ p: { tags: [{ n: 1 }, { n: 2 ** 32 + 1 }] } }]), [
           "p.tags[1].n",
           0,
           "4294967297",
-          "is no 32-bit integer"
+          "is not a 32-bit integer"
         ])
         const Text = Schema.Struct({ s: Schema.NullOr(Schema.String) })
         assert.deepStrictEqual(yield* refusal(Text, [{ s: null }, { s: "é" }, { s: "a\ud800" }]), [
           "s",
           2,
           String.raw`"a\ud800"`,
-          "has half of a surrogate pair, which is no text"
+          "has half of a surrogate pair, which cannot be written as text"
         ])
         const [column, row, value] = yield* refusal(Schema.Struct({ d: Schema.Date }), [{ d: new Date(Number.NaN) }])
         assert.deepStrictEqual([column, row, value], ["d", 0, "Invalid Date"])
@@ -155,7 +155,7 @@ describe("values in Parquet", () => {
     it.effect("in structs and lists count for the size of a row group", () =>
       Effect.gen(function* () {
         const Nested = Schema.Struct({ p: Schema.Struct({ tags: Schema.Array(Schema.String) }) })
-        // 128 KB a row, in 1,100 rows: 140 MB, of which a row group has 64 MiB.
+        // 128 KB per row, in 1,100 rows: 140 MB, of which a row group has 64 MiB.
         const tags = Array.from({ length: 128 }, (_, i) => `${i}`.repeat(1000).slice(0, 1000))
         const many = Array.from({ length: 1100 }, () => ({ p: { tags } }))
         yield* write(file, Parquet.writer(Nested), many)

@@ -122,7 +122,7 @@ describe("partitionColumns", () => {
         assert.include(yield* Dataset.explain(none), "2 of 6 files")
         assert.strictEqual(yield* Dataset.count(Dataset.where(read, { country: Condition.eq("FR") })), 0)
       }
-      // Files that cannot be read are no harm where they are not wanted.
+      // Files that cannot be read do no harm if nothing needs them.
       for (const file of Fs.readdirSync(`${root}/parquet`, { recursive: true, encoding: "utf8" })) {
         if (file.includes("open=false") && file.endsWith(".parquet"))
           Fs.writeFileSync(`${root}/parquet/${file}`, "broken")
@@ -162,17 +162,20 @@ describe("partitionColumns", () => {
         Dataset.collect(Dataset.csv(`${root}/out`, Small, { partitionColumns: ["month"] }))
       )
       assert.strictEqual(missing.reason._tag, "InputFailed")
-      assert.include(missing.message, 'no column "month" (number in the path asked for); there is sluice k, country')
+      assert.include(
+        missing.message,
+        'no column "month" (number in the path was asked for); the columns are sluice k, country'
+      )
       const wrong = yield* failure(
         Dataset.collect(Dataset.csv(`${root}/out`, Small, { partitionColumns: ["country"] }))
       )
       assert.include(wrong.message, 'column "country" is ')
-      assert.include(wrong.message, "number asked for")
+      assert.include(wrong.message, "number was asked for")
       class Person extends Schema.Class<Person>("Person")({ id: Schema.Number, country: Schema.String }) {}
       const classes = yield* failure(
         Dataset.collect(Dataset.jsonLines(`${root}/out`, Person, { partitionColumns: ["country"] }))
       )
-      assert.include(classes.message, "a field of the schema's struct asked for")
+      assert.include(classes.message, "a field of the schema's struct was asked for")
     })
   )
 

@@ -98,7 +98,7 @@ describe("lines are the file's own", () => {
     }))
 })
 
-describe("150,000 rows that are none", () => {
+describe("150,000 invalid rows", () => {
   for (const format of ["csv", "jsonLines"] as const) {
     test(`are set aside one by one, each with its line, and hold nothing of the file: ${format}`, () =>
       Effect.gen(function* () {
@@ -146,7 +146,7 @@ describe("csv", () => {
       ])
     }))
 
-  test("a column that is there twice is refused when it is asked for", () =>
+  test("a column that appears twice is refused when it is asked for", () =>
     Effect.gen(function* () {
       yield* put("memory:///a.csv", "n,n,,\n1,2,,\n")
       const error = yield* Effect.flip(readAll(Csv.source("memory:///a.csv", Numbers)))
@@ -174,7 +174,7 @@ describe("csv", () => {
     }))
 })
 
-describe("what is no text", () => {
+describe("bytes that are not text", () => {
   const kinds: ReadonlyArray<readonly [string, Uint8Array, string]> = [
     ["parquet", Buffer.from("PAR1\u0015\u0004\u0015 rows, n\n1,2\n"), "a Parquet file; read it with Dataset.parquet"],
     ["gzip", gzipSync("n\n1\n"), "a gzip file"],
@@ -295,7 +295,7 @@ describe("a file that changes after the job was planned", () => {
       )
       assert.instanceOf(error, JobError.JobError)
       assert.include((error as JobError.JobError).message, "when the job was planned")
-      assert.include((error as JobError.JobError).hint, "run again once nobody writes")
+      assert.include((error as JobError.JobError).hint, "run again when nothing writes")
       Fs.rmSync(root, { recursive: true })
     })
   )

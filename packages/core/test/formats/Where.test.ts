@@ -77,7 +77,7 @@ describe("Condition", () => {
     expectTypeOf(Dataset.where(rows, { b: Condition.isNull })).toEqualTypeOf(rows)
     // @ts-expect-error: no such column
     Dataset.where(rows, { c: Condition.gt(0) })
-    // @ts-expect-error: a number is no text
+    // @ts-expect-error: a number is not a text
     Dataset.where(rows, { a: Condition.eq("1") })
     // @ts-expect-error: nor in a pipe
     rows.pipe(Dataset.where({ b: Condition.gt(1) }))
@@ -317,7 +317,7 @@ pq.write_table(pa.table({
     }).pipe(Effect.provide(Engine.layer), Effect.ensuring(Effect.sync(() => Fs.rmSync(root, { recursive: true }))))
   })
 
-  on("a column of lists or one that is not there says nothing", () =>
+  on("a column of lists or a missing column says nothing", () =>
     Effect.gen(function* () {
       const Vectors = Schema.Struct({ v: Vector.Float32, id: Schema.Number })
       yield* Dataset.writeParquet(Dataset.fromIterable([{ v: Float32Array.of(1, 2), id: 1 }]), "memory:///in", Vectors)

@@ -151,7 +151,7 @@ const changed = (statistics: Thrift.Struct, physical: number | undefined, damage
   const min = Thrift.binary(statistics, 6)
   const bytes = (value: Uint8Array): Thrift.Field => ({ type: 8, value })
   switch (damage) {
-    // Of another order, such as that of signed bytes: they say nothing.
+    // They have another order, such as that of signed bytes, so they say nothing.
     case "deprecated":
       return Thrift.set(statistics, [
         [1, min && bytes(min)],

@@ -70,7 +70,7 @@ export const partsInOrder = (self: Model): ReadonlyArray<ReadonlyArray<Row>> => 
   return (self.parts ?? []).map((part) => rowsOf(ofItems(part)))
 }
 
-/** Rows that came together anew; the failed elements are there as well. */
+/** Rows that were brought together again, with the failed elements. */
 export const gathered = (rows: ReadonlyArray<Row>, ...inputs: ReadonlyArray<Model>): Model =>
   ofItems([...rows, ...inputs.flatMap(failedOf)])
 

@@ -451,7 +451,7 @@ export const operators: Readonly<Record<string, Operator>> = {
     build: (self, _, env) => Dataset.checkpoint(self, env.folder()),
     model: (self) => {
       need(isClean(self))
-      // Files without rows are no partitions.
+      // Files without rows do not become partitions.
       return self.parts?.every((part) => part.length > 0) === true ? self : ofItems(self.items, self.ordered)
     }
   },

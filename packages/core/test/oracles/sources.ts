@@ -57,7 +57,7 @@ export const modelOf = (source: Source): Model => {
   }
 }
 
-/** Whether a line that is no row follows. */
+/** Whether an invalid line follows. */
 const isBad = ({ bad }: Source, index: number) => bad > 0 && index % bad === 0
 
 /** The rows of a source that are set aside. */

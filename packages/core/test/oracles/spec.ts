@@ -13,7 +13,7 @@ export interface Source {
   readonly chunk: number
   /** Only rows with at least this value: a condition that a file may push down. */
   readonly min: number
-  /** A line after each so many rows is no row, and set aside; 0 for none. CSV and JSON Lines. */
+  /** In CSV and JSON Lines: after how many rows an invalid line follows, which is set aside; 0 for never. */
   readonly bad: number
 }
 

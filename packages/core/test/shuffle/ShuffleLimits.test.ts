@@ -166,7 +166,7 @@ describe("more runs than are merged at once", () => {
 })
 
 describe("a file system that takes and gives a few bytes at a time", () => {
-  /** Calls of the file system as they come from here on, with at most so many bytes each. */
+  /** From here on, each call of the file system takes or gives at most `most` bytes. */
   const inPieces = (most: number) =>
     Effect.acquireRelease(
       Effect.sync(() => {

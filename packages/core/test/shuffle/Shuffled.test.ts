@@ -33,7 +33,7 @@ const sums = Dataset.reduceByKey(pairsOf(rows, 4), (a, b) => a + b)
 const expected = Array.from({ length: 50 }, (_, i) => [`key ${i}`, i * 60 + 50 * ((59 * 60) / 2)] as const)
 
 describe("jobs that shuffle", () => {
-  it.live("leave no files when they end well, fail or are interrupted", () =>
+  it.live("leave no files when they succeed, fail or are interrupted", () =>
     onDisk(
       (directory) =>
         Effect.gen(function* () {
@@ -60,7 +60,8 @@ describe("jobs that shuffle", () => {
           }
           const sum = (a: number, b: number) => thrower(a + b)
           const order = Order.make<string>((a, b) => thrower(Order.String(a, b)))
-          // Of some 2,800 sums on the map side and 150 on the reduce side; of a sample's comparisons, the partitioner's and the sort's.
+          // There are about 2,800 sums on the map side and 150 on the reduce side; the comparisons are those of the
+          // sample, the partitioner and the sort.
           for (const [dataset, calls] of [
             [Dataset.reduceByKey(pairs, sum), [10, 2000, 2900]],
             [Dataset.foldByKey(pairs, () => 0, sum), [10, 2000, 3100]],

@@ -174,7 +174,7 @@ describe("the account of a job", () => {
       })
       const error = yield* Effect.flip(Dataset.collect(lying))
       assert.strictEqual(error.reason._tag, "RowsNotConserved")
-      assert.include(error.message, "the source says that it has 10 rows, but 9 were read")
+      assert.include(error.message, "the metadata of the source says 10 rows, but 9 were read")
     })
   )
 })

@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import * as M from "../HdfsModel.ts"
 import { decoder } from "./transport.ts"
 
-/** Of an operation that has nothing to say, where it is not empty. */
+/** The answer to an operation that returns nothing, if it is not empty. */
 export const AnyAnswer = decoder(Schema.Struct({}))
 export const BooleanAnswer = decoder(Schema.Struct({ boolean: Schema.Boolean }))
 export const PathAnswer = decoder(Schema.Struct({ Path: Schema.String }))

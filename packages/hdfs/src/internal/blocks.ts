@@ -22,7 +22,7 @@ export class Blocks {
     if (from !== 0) return
     this.files.delete(path)
     this.files.set(path, blocks)
-    // Of the oldest are most probably read already.
+    // The oldest files have most probably been read already.
     for (const oldest of this.files.size > maxLocations ? this.files.keys().take(1) : []) this.files.delete(oldest)
   }
 

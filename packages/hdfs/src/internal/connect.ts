@@ -56,7 +56,7 @@ export const resolve = Effect.fnUntraced(function* (
   }
   const address = authority === withoutPort(authority) ? `${authority}:${secure ? 9871 : 9870}` : authority
   if (!URL.canParse(`http://${address}`)) {
-    return yield* new HdfsConfig.HdfsConfigError({ detail: `${authority} is no host with an optional port` })
+    return yield* new HdfsConfig.HdfsConfigError({ detail: `${authority} is not a host with an optional port` })
   }
   return {
     nameNodes: [`${secure ? "https" : "http"}://${address}`],

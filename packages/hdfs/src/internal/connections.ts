@@ -31,7 +31,7 @@ export const connections = Effect.gen(function* () {
     connectMillis: millis(connectTimeout),
     readMillis: millis(readTimeout),
     answerMillis: millis(operationTimeout),
-    // A larger one is no string.
+    // A string cannot be larger.
     answerBytes: Math.min(maxAnswerBytes, constants.MAX_STRING_LENGTH),
     tls: {
       ...(tls?.ca === undefined ? {} : { ca: tls.ca }),

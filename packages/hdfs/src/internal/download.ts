@@ -6,8 +6,8 @@ import * as Tls from "node:tls"
 import { closed, type Failure, type Options, type Request } from "./http.ts"
 import { type Head, Response } from "./response.ts"
 
-// Directly over Node's sockets: what is read goes from the kernel into one buffer per connection, without an object for every
-// 64 KiB, and a DataNode's `100 Continue`, which it sends unasked, is no error.
+// Directly over Node's sockets: what is read goes from the kernel into one buffer per connection, without an object for
+// every 64 KiB, and an unrequested `100 Continue` of a DataNode is not an error.
 
 /** A socket that reads into one buffer; `read` yields whether to go on. */
 const connect = (url: URL, options: Options, buffer: Uint8Array, read: (bytes: Uint8Array) => boolean): Net.Socket => {
@@ -37,7 +37,10 @@ const headOf = ({ headers, method, url }: Request): string => {
 const readSize = 64 * 1024
 /** Bytes copied ahead of who pulls. */
 const ahead = 256 * 1024
-/** What has to come within the read timeout, unless the body has less: a server that dribbles is as good as none. */
+/**
+ * Bytes that have to arrive within the read timeout, unless the body has fewer: a server that sends a few bytes at a
+ * time is as useless as one that sends none.
+ */
 const progressBytes = 1024
 
 /** A body over a connection of its own, read as it is asked for. */

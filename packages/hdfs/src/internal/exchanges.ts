@@ -30,7 +30,7 @@ const codeOf = (cause: unknown): string => {
   return typeof code === "string" ? code : ""
 }
 
-/** What a request failed with; what Node's parser refuses is no broken connection. */
+/** What a request failed with. An answer that Node's parser refuses does not count as a broken connection. */
 const failureOf = (cause: unknown): Failure =>
   codeOf(cause).startsWith("HPE_")
     ? malformed(`an answer that is not HTTP/1.1: ${String(property(cause, "reason") ?? codeOf(cause)).slice(0, 100)}`)
@@ -265,7 +265,7 @@ export const make = (options: Options): Effect.Effect<Pick<Http, "ask" | "upload
     const upload: Http["upload"] = (asked, body) =>
       Effect.suspend(() => {
         const length = asked.headers["content-length"]
-        /** Of a body of known length. */
+        /** Bytes left of a body of known length. */
         let left = length === undefined ? Number.POSITIVE_INFINITY : Number(length)
         let ended = false
         /** That the server has all bytes of a known length, though the source has not said yet that there are no more. */

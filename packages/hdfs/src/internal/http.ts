@@ -32,7 +32,7 @@ export interface Options {
   readonly readMillis: number
   /** For a small answer from its request to its last byte. */
   readonly answerMillis: number
-  /** Of a small answer. */
+  /** Bytes that a small answer may have. */
   readonly answerBytes: number
   readonly tls: Tls.SecureContextOptions & { readonly servername?: string }
 }

@@ -28,7 +28,9 @@ interface Reading {
   blocks: ReadonlyArray<M.BlockLocation> | undefined
 }
 
-/** After as many bytes the failures are counted anew: a server that breaks after each byte is given up all the same. */
+/**
+ * After this many bytes the count of failures starts again, so a server that breaks after each byte is still given up.
+ */
 const progressBytes = 1024 * 1024
 
 /** Bytes of a range for which the file is looked at first. */
@@ -214,7 +216,8 @@ const run = Effect.fnUntraced(function* (
   }
   let begun = false
   return Stream.flatMap(
-    // Each piece from where it lies. Of nothing, too, the server says whether it may be read.
+    // Each piece is read from where it lies. An empty range is asked for too, because the server says whether the file
+    // may be read.
     Stream.unfold(reading, (at) => {
       if (begun && at.position === at.end) return Effect.undefined
       begun = true

@@ -61,7 +61,7 @@ export class Response {
   private headBytes = 0
   private interim = 0
   private chunked = false
-  /** Of the body, or of its chunk. */
+  /** Bytes left of the body, or of its chunk. */
   private remaining = Number.POSITIVE_INFINITY
 
   /** `onBody` gets views of what is fed; a body of more than `wanted` bytes is malformed, but for that of an error. */
@@ -175,7 +175,7 @@ export class Response {
     const name = line.slice(0, Math.max(0, colon)).toLowerCase()
     const value = unpadded(line.slice(colon + 1))
     if (!headerName.test(name) || !headerValue.test(value)) {
-      this.malformed = "a line of the head that is no header"
+      this.malformed = "a line of the head that is not a header"
       return
     }
     if (this.state === "trailer") return

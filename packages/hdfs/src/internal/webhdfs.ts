@@ -131,7 +131,8 @@ const follow = (
           reason: new E.Protocol({ detail })
         })
       )
-    // Of a NameNode they are absolute; anything else would be a path of the NameNode itself, and its answer no file.
+    // A NameNode sends absolute locations; anything else would be a path of the NameNode itself, whose answer is not
+    // the file.
     let url = URL.canParse(location) ? new URL(location) : undefined
     if (url === undefined) return protocol("a redirect to something that is not a whole URL")
     if (url.protocol !== from.url.protocol) {

@@ -64,7 +64,7 @@ export interface HadoopCluster {
   readonly confDir: string
   /** The name of the super-user. */
   readonly superUser: string
-  /** Of a secured cluster: the file with the keys of its own principals, the super-user's among them. */
+  /** For a secured cluster, the file with the keys of its own principals, including the super-user's. */
   readonly keytab: string | undefined
   readonly nameNodes: ReadonlyArray<Daemon>
   readonly dataNodes: ReadonlyArray<Daemon>
@@ -73,7 +73,7 @@ export interface HadoopCluster {
   readonly url: string
   /** The beans a JMX query finds, for example `Hadoop:service=NameNode,name=FSNamesystemState`. */
   readonly jmx: (daemon: Daemon, query: string) => Effect.Effect<ReadonlyArray<Record<string, unknown>>, HadoopError>
-  /** Waits until so many DataNodes are alive and the NameNode has left safe mode. */
+  /** Waits until this number of DataNodes is alive and the NameNode has left safe mode. */
   readonly awaitLive: (dataNodes: number) => Effect.Effect<void, HadoopError>
   /** Runs a Hadoop command class (`org.apache.hadoop.hdfs.tools.DFSAdmin`) as the super-user; yields what it printed. */
   readonly run: (mainClass: string, args: ReadonlyArray<string>) => Effect.Effect<string, HadoopError>
@@ -165,7 +165,7 @@ export const unavailable: Effect.Effect<string | undefined> = Effect.sync(() => 
   return undefined
 })
 
-/** The folder of a distribution's jars, fetched with Maven when it is not there yet. */
+/** The folder of a distribution's jars, fetched with Maven if it does not exist yet. */
 const jars = Effect.fnUntraced(function* (kind: keyof typeof versions) {
   const target = jarsDir(kind)
   if (Fs.existsSync(target)) return target
@@ -623,7 +623,7 @@ export const make = Effect.fn("HadoopCluster.make")(function* (
         args: java(name, conf, "org.apache.hadoop.hdfs.server.datanode.DataNode", [], "384m"),
         archive: () => {
           const archive = classArchive(lib, "datanode")
-          // Of several that would record the same, one does.
+          // If several would record the same, only one does.
           return i > 0 && archive.recording ? undefined : archive
         },
         env,

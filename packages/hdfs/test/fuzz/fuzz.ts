@@ -435,6 +435,6 @@ export const run = (seed: number): Effect.Effect<Outcome> =>
     )
   }).pipe(
     Effect.scoped,
-    // That a hidden file may be left is logged, and is no news here.
+    // A warning that a hidden file may be left is of no interest here.
     Effect.provideService(References.MinimumLogLevel, "None")
   )

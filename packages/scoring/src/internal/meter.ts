@@ -33,7 +33,7 @@ export interface Stats {
   readonly busyMillis: number
   /** Share of the permitted requests in flight that was used over the window, 0..1. */
   readonly occupancy: number
-  /** Of single requests, without waits for a permit or a retry. Percentiles are at most 9 % too high. */
+  /** Latency of single requests, without waits for a permit or a retry. Percentiles are at most 9 % too high. */
   readonly latencyMillis: { readonly mean: number; readonly p50: number; readonly p99: number; readonly max: number }
 }
 

@@ -74,7 +74,7 @@ export const writePartitioned = <A, S extends Schema.Top, E, R>(
     fields === undefined
       ? "partitionBy needs a struct schema, whose columns it can leave out of the files"
       : missing !== undefined
-        ? `partitionBy names ${JSON.stringify(missing)}, which is no column; there are ${Object.keys(fields).join(", ")}`
+        ? `partitionBy names ${JSON.stringify(missing)}, which is not a column; the columns are ${Object.keys(fields).join(", ")}`
         : by.includes("")
           ? "partitionBy names a column whose name is empty, which no folder can have"
           : by.some((name) => !name.isWellFormed())

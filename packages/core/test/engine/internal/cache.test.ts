@@ -11,7 +11,7 @@ import { taskOf } from "../../support/runtime.ts"
 type Row = string | Failed
 type Arrays = ReadonlyArray<readonly [Row, ...Array<Row>]>
 
-/** A cache of so many bytes in memory; what goes to the disk is held in `files`, by name. */
+/** A cache with `limit` bytes of memory; `files` holds what goes to the disk, by name. */
 const cacheWith = (limit: number) => {
   const files = new Map<string, ReadonlyArray<unknown>>()
   let written = 0
@@ -86,7 +86,7 @@ describe("the bytes a cache holds", () => {
       assert.strictEqual(cache.held(), 3 * one)
       yield* put(cache, right, 1, abc)
       assert.strictEqual(cache.held(), 6 * one)
-      // One that is there already stays, and its bytes count once.
+      // A partition that the cache already holds stays, and its bytes count once.
       yield* put(cache, left, 0, abc)
       assert.strictEqual(cache.held(), 6 * one)
       // Another run takes its place.

@@ -187,7 +187,7 @@ const compare = (
     else notes.push(...lines)
   }
   if ("error" in sluice) {
-    // What pyarrow refuses is no Parquet.
+    // A file that pyarrow refuses is not Parquet.
     if ("error" in others.pyarrow) return { wrong, refused: undefined, notes: [...notes, `refused: ${sluice.error}`] }
     return { wrong, refused: sluice.error, notes }
   }

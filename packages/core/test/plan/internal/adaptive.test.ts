@@ -168,7 +168,7 @@ describe("the tasks of a stage that reads shuffles", () => {
 })
 
 describe("a skewed partition", () => {
-  it("is so many times the median, of an even number of partitions too", () => {
+  it("is a multiple of the median, also for an even number of partitions", () => {
     const above = (sizes: ReadonlyArray<number>) => skewOf(sizes, { ...limits, skewBytes: 0 }).above
     assert.strictEqual(above([9, 1, 5]), 15)
     assert.strictEqual(above([9, 1, 5, 100]), 21)

@@ -21,7 +21,7 @@ const texts: Aggregator<string, string> = {
 }
 
 describe("a table", () => {
-  it("has one entry a key, in the order they are met, whatever is measured in between", () => {
+  it("has one entry per key, in the order in which the keys come, whatever is measured in between", () => {
     const keys = ["a", 1, "1", 1n, null, undefined, true, Number.NaN, { a: 1, b: 2 }, [1], new Date(1), "x".repeat(40)]
     const again = ["a", 1, "1", 1n, null, undefined, true, Number.NaN, { b: 2, a: 1 }, [1], new Date(1), "x".repeat(40)]
     const table = new Table<unknown, number, number>(plain(), sums)
@@ -75,7 +75,7 @@ describe("a table", () => {
   it("knows what it holds: entries, keys and values", () => {
     const numbers = new Table<number, number, number>(plain(), sums)
     for (let n = 0; n < 1000; n++) numbers.mergeValue(n, n, n)
-    // 96 bytes an entry, 16 for such a key, 8 for such a value.
+    // 96 bytes per entry, 16 for such a key, 8 for such a value.
     assert.strictEqual(numbers.held(), 1000 * (96 + 16 + 8))
     const long = new Table<string, string, string>(plain(), texts)
     for (let n = 0; n < 1000; n++) long.mergeValue(`${n}`.padStart(10), "v".repeat(500), n)
@@ -115,7 +115,7 @@ describe("a table", () => {
     assert.strictEqual(table.size, 1)
   })
 
-  it("asks a codec of values that are there only", () => {
+  it("uses the codec only for values that exist", () => {
     class Sum extends Schema.Class<Sum>("Sum")({ sum: Schema.Number }) {}
     const table = new Table<number, number, Sum>(plain(), {
       create: (sum) => new Sum({ sum }),

@@ -208,7 +208,7 @@ const vectorColumn = (
   return ranged(
     nullable,
     (value) => {
-      if (!(value instanceof Float32Array)) throw new Refused("is no Float32Array", value)
+      if (!(value instanceof Float32Array)) throw new Refused("is not a Float32Array", value)
       if (exact !== undefined && value.length !== exact) {
         throw new Refused(`is a vector of ${value.length} elements, ${exact} asked for`, value)
       }
@@ -232,7 +232,7 @@ const vectorColumn = (
 }
 
 const aNumber = (value: unknown): number => {
-  if (typeof value !== "number") throw new Refused("is no number", value)
+  if (typeof value !== "number") throw new Refused("is not a number", value)
   return value
 }
 
@@ -246,35 +246,35 @@ const aFloat32 = (value: unknown): number => {
 
 const anInt32 = (value: unknown): number => {
   if (typeof value === "number" && (value | 0) === value) return value
-  throw new Refused("is no 32-bit integer", value)
+  throw new Refused("is not a 32-bit integer", value)
 }
 
 const anInt64 = (value: unknown): bigint => {
   if (typeof value === "bigint" && BigInt.asIntN(64, value) === value) return value
-  throw new Refused("is no 64-bit integer", value)
+  throw new Refused("is not a 64-bit integer", value)
 }
 
 const aTime = (value: unknown): bigint => {
-  if (!(value instanceof Date)) throw new Refused("is no Date", value)
+  if (!(value instanceof Date)) throw new Refused("is not a Date", value)
   const time = value.getTime()
-  if (Number.isNaN(time)) throw new Refused("is no valid date", value)
+  if (Number.isNaN(time)) throw new Refused("is not a valid date", value)
   return BigInt(time)
 }
 
 const aBoolean = (value: unknown): number => {
-  if (typeof value !== "boolean") throw new Refused("is no boolean", value)
+  if (typeof value !== "boolean") throw new Refused("is not a boolean", value)
   return value ? 1 : 0
 }
 
 const writeText = (value: unknown, room: (bytes: number) => Buffer, to: number): number => {
-  if (typeof value !== "string") throw new Refused("is no string", value)
-  // UTF-8 has no way to write half of a surrogate pair; another character would be there in its place.
-  if (!value.isWellFormed()) throw new Refused("has half of a surrogate pair, which is no text", value)
+  if (typeof value !== "string") throw new Refused("is not a string", value)
+  // UTF-8 cannot write half of a surrogate pair; another character would take its place.
+  if (!value.isWellFormed()) throw new Refused("has half of a surrogate pair, which cannot be written as text", value)
   return room(value.length * 3).write(value, to, "utf8")
 }
 
 const writeBytes = (value: unknown, room: (bytes: number) => Buffer, to: number): number => {
-  if (!(value instanceof Uint8Array)) throw new Refused("is no Uint8Array", value)
+  if (!(value instanceof Uint8Array)) throw new Refused("is not a Uint8Array", value)
   room(value.length).set(value, to)
   return value.length
 }
@@ -473,7 +473,7 @@ const listColumn = ({ arrow }: Libraries, nullable: boolean, type: Arrow.List, i
   return ranged(
     nullable,
     (value) => {
-      if (!Array.isArray(value)) throw new Refused("is no array", value)
+      if (!Array.isArray(value)) throw new Refused("is not an array", value)
       let bytes = 0
       let i = 0
       try {
@@ -509,7 +509,7 @@ const structColumn = (
         skip()
         return 8 * fields.length
       }
-      if (typeof value !== "object" || Array.isArray(value)) throw new Refused("is no object", value)
+      if (typeof value !== "object" || Array.isArray(value)) throw new Refused("is not an object", value)
       let bytes = 0
       for (const { column, get, name } of fields) {
         try {

@@ -238,7 +238,7 @@ export interface Range {
   readonly length: number
 }
 
-/** Whether a column has more or less than one value a row. */
+/** Whether a row of the column may have more or fewer values than one. */
 export const isRepeated = ({ schema }: Footer, { path }: ColumnChunk): boolean =>
   schema.leaves.some((leaf) => leaf.path === path && leaf.repeated)
 
@@ -419,7 +419,7 @@ export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>
   return {
     /**
      * The bytes that the output grows by: those of a file with the other columns of one row group, and of `extra`.
-     * Throws `ThriftError` where `file` is no Parquet file.
+     * Throws `ThriftError` if `file` is not a Parquet file.
      */
     append: (
       file: Uint8Array | undefined,

@@ -31,7 +31,7 @@ const converted = {
   timestampMicros: 10,
   uint8: 11,
   uint64: 14,
-  // Of a writer before the format had a name for columns of nulls.
+  // From writers older than the format's name for columns of nulls.
   null: 24
 } as const
 
@@ -43,7 +43,7 @@ export interface Leaf {
   /** From the top: `features`, `list`, `element`. */
   readonly path: ReadonlyArray<string>
   readonly physical: number
-  /** Whether there is more or less than one value a row: in lists, and legacy repeated fields. */
+  /** Whether a row may have more or fewer values than one, as in lists and legacy repeated fields. */
   readonly repeated: boolean
   readonly converted: number | undefined
   readonly logical: Thrift.Struct | undefined

@@ -298,7 +298,7 @@ export const makeVectorDecoder = (
   step: number
 ): VectorDecoder | undefined => {
   if (column.values < rows || column.values >= 2 ** 31 || rows === 0) return undefined
-  // Of a slice some more than its share: pages end where they end.
+  // A slice gets somewhat more than its share, because it ends where a page ends.
   const capacity = step >= rows ? column.values : Math.ceil((column.values / rows) * step * 1.1)
   if (capacity > maxValues) return undefined
   // Before there is memory for as many values as the metadata says.

@@ -17,7 +17,7 @@ type Bound = number | bigint | Uint8Array | undefined
 type Bounds = readonly [min: Bound, max: Bound]
 const unknown: Bounds = [undefined, undefined]
 
-/** Two values as a column, from the bytes of each: `undefined` where they are no values of it. */
+/** Two values as a column, from the bytes of each: `undefined` if they are not values of the column's type. */
 type Column = (bytes: Uint8Array) => ArrayLike<number | bigint> | undefined
 
 const column = (leaf: Leaf, type: Arrow.DataType): Column | undefined => {

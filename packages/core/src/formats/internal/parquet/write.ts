@@ -235,7 +235,7 @@ class TableBuilder {
 
   /** Throws {@link Refused}, or what an encoder of the schema throws. */
   add(row: unknown): void {
-    if (typeof row !== "object" || row === null) throw new Refused("is no object", row)
+    if (typeof row !== "object" || row === null) throw new Refused("is not an object", row)
     let bytes = 0
     for (let c = 0; c < this.columns.length; c++) {
       const column = this.columns[c]

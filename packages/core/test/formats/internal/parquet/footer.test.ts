@@ -121,7 +121,7 @@ describe("a row group as a file of its own", () => {
           for (const [leaf, chunk] of chunksOf(after).entries()) {
             assert.isTrue(indexes.every((id) => !chunk.has(id)) && blooms.every((id) => !metaOf(chunk).has(id)))
             if (columns !== undefined && leaf === 0) {
-              assert.strictEqual(Thrift.int(metaOf(chunk), 9), 0, "a column that is not there has no place")
+              assert.strictEqual(Thrift.int(metaOf(chunk), 9), 0, "a missing column has no place")
               continue
             }
             assert.strictEqual(pagesOf(file, chunk), pagesOf(bytes, before[leaf]!))

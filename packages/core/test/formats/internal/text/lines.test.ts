@@ -7,7 +7,7 @@ const path = "memory:///file.csv"
 const options: CutOptions = { format: "csv", path, maxBytes: 1000 }
 const quote = '"'.charCodeAt(0)
 
-/** The pieces of a part of a file, which the storage gives so many bytes at a time. */
+/** The pieces of a part of a file, from a storage that gives a fixed number of bytes at a time. */
 const pieces = (
   bytes: Uint8Array,
   size: number,
