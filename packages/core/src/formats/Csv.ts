@@ -259,7 +259,7 @@ const behindFirst = <R>(records: RawRows<R>): RawRows<R> => {
 }
 
 const skipped = "is nothing, and in the only column would be an empty line, which is skipped"
-const illFormed = "has half a surrogate pair in it, which UTF-8 has no bytes for"
+const illFormed = "contains half a surrogate pair, which UTF-8 cannot encode"
 
 /**
  * Writes CSV by RFC 4180, except that records end with LF.

@@ -78,7 +78,7 @@ const linesOf = (paths: ReadonlyArray<string>, options: TextOptions | undefined)
 }
 
 const withBreak = "has a line break in it, and would be read back as more than one line"
-const illFormed = "has half a surrogate pair in it, which UTF-8 has no bytes for"
+const illFormed = "contains half a surrogate pair, which UTF-8 cannot encode"
 const mark = "\uFEFF"
 
 /**

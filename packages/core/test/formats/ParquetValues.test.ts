@@ -42,7 +42,7 @@ describe("values in Parquet", () => {
           "s",
           2,
           String.raw`"a\ud800"`,
-          "has half of a surrogate pair, which cannot be written as text"
+          "contains half a surrogate pair, which UTF-8 cannot encode"
         ])
         const [column, row, value] = yield* refusal(Schema.Struct({ d: Schema.Date }), [{ d: new Date(Number.NaN) }])
         assert.deepStrictEqual([column, row, value], ["d", 0, "Invalid Date"])
@@ -187,12 +187,12 @@ describe("values in Parquet", () => {
     )
   })
 
-  it.effect("that cannot be written are told in the error of the job, which does not speak of the disk", () =>
+  it.effect("that cannot be written are named in the error of the job, which does not blame the disk", () =>
     Effect.gen(function* () {
       const Row = Schema.Struct({ v: Schema.Struct({ n: Schema.BigInt }) })
       const rows = Dataset.fromIterable([{ v: { n: 1n } }, { v: { n: 2n ** 63n } }])
       const error = yield* Effect.flip(Dataset.writeParquet(rows, "memory:///out", Row))
-      assert.match(error.message, /row 1, column "v\.n": is no 64-bit integer \(value 9223372036854775808n\)/)
+      assert.match(error.message, /row 1, column "v\.n": is not a 64-bit integer \(value 9223372036854775808n\)/)
       assert.notMatch(error.message, /free some space|permission/)
     }).pipe(Effect.provide(Engine.layer))
   )

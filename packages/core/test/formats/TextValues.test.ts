@@ -169,7 +169,7 @@ describe("csv", () => {
       const error = yield* Effect.flip(Stream.runDrain(Csv.writer(Pair).encode(rows)))
       assert.strictEqual(
         error.message,
-        'csv : row 1, from memory:///in.jsonl, line 3, column "text": has half a surrogate pair in it, which UTF-8 has no bytes for (value "\\ud800")'
+        'csv : row 1, from memory:///in.jsonl, line 3, column "text": contains half a surrogate pair, which UTF-8 cannot encode (value "\\ud800")'
       )
     }))
 })

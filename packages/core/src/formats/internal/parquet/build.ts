@@ -269,7 +269,7 @@ const aBoolean = (value: unknown): number => {
 const writeText = (value: unknown, room: (bytes: number) => Buffer, to: number): number => {
   if (typeof value !== "string") throw new Refused("is not a string", value)
   // UTF-8 cannot write half of a surrogate pair; another character would take its place.
-  if (!value.isWellFormed()) throw new Refused("has half of a surrogate pair, which cannot be written as text", value)
+  if (!value.isWellFormed()) throw new Refused("contains half a surrogate pair, which UTF-8 cannot encode", value)
   return room(value.length * 3).write(value, to, "utf8")
 }
 

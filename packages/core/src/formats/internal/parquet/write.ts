@@ -156,7 +156,7 @@ export const encodeBatches = <E, R>(
           if (twice !== undefined) return Effect.fail(unencodable(`has two columns "${twice}"`))
           const half = names.find((name) => !name.isWellFormed())
           if (half !== undefined)
-            return Effect.fail(unencodable("has half of a surrogate pair in its name", { column: half }))
+            return Effect.fail(unencodable("contains half a surrogate pair in its name", { column: half }))
         }
         schema ??= its
         if (schema !== its) return Effect.fail(unencodable(`a batch of ${its} after one of ${schema}`))
