@@ -1,9 +1,9 @@
 /**
- * Rows as bytes: what a shuffle, a cache on disk and another process see.
+ * How rows become bytes for a shuffle, a cache on disk or another process.
  *
- * {@link plain} takes plain data: `null`, `undefined`, booleans, numbers, strings, bigints, dates, typed arrays, `ArrayBuffer`,
- * maps, sets, arrays, plain objects and Effect's `Option`. What it cannot take (functions, symbols, class instances) is a
- * {@link CodecError} that names the field. {@link fromSchema} takes whatever a schema encodes.
+ * {@link plain} takes plain data: `null`, `undefined`, booleans, numbers, strings, bigints, dates, typed arrays,
+ * `ArrayBuffer`, maps, sets, arrays, plain objects and Effect's `Option`. Anything else (functions, symbols, class
+ * instances) is a {@link CodecError} that names the field. {@link fromSchema} takes any value that a schema encodes.
  *
  * @since 0.1.0
  */
@@ -19,11 +19,11 @@ import { readPlain, refusal, writePlain } from "./internal/plain.ts"
  * @since 0.1.0
  */
 export interface Codec<in out A> {
-  /** Says which bytes it writes: two codecs with the same id read each other's. */
+  /** Says which bytes the codec writes: two codecs with the same id can read each other's bytes. */
   readonly id: string
-  /** Appends the value. Throws a `Refused` for what it cannot take. */
+  /** Appends the value. Throws a `Refused` for a value that it cannot encode. */
   readonly write: (value: A, writer: Writer) => void
-  /** Takes the value at the reader's position. Throws a `Malformed` for bytes no codec wrote. */
+  /** Reads the value at the reader's position. Throws a `Malformed` for bytes that no codec wrote. */
   readonly read: (reader: Reader) => A
 }
 
@@ -36,11 +36,11 @@ export interface Codec<in out A> {
 export class CodecError extends Schema.TaggedError<CodecError>("@sluice/core/CodecError")("CodecError", {
   /** Where in the value, as in `row.user.onClick`. */
   path: Schema.String,
-  /** What was met there, as in `function`. */
+  /** What was found there, as in `function`. */
   found: Schema.String
 }) {
   override get message(): string {
-    return `${this.path}: ${this.found} has no bytes; give the operator a Schema for its rows, or drop the field`
+    return `${this.path}: ${this.found} cannot be encoded; give the operator a Schema for its rows, or drop the field`
   }
 }
 
@@ -53,7 +53,7 @@ export class CodecError extends Schema.TaggedError<CodecError>("@sluice/core/Cod
 export const plain: Codec<unknown> = { id: "plain", write: writePlain, read: readPlain }
 
 /**
- * No bytes at all: the value of a shuffle that moves keys only, the key of one that moves rows only.
+ * Writes no bytes: for the values of a shuffle that moves only keys, and for the keys of one that moves only rows.
  *
  * @category constructors
  * @since 0.1.0
@@ -108,7 +108,7 @@ export const encode: {
 )
 
 /**
- * The value of bytes that {@link encode} made. Bytes that nothing made fail, they are never read as a wrong value's.
+ * The value of bytes that {@link encode} wrote. Other bytes fail; they are never read as a wrong value.
  *
  * @category codecs
  * @since 0.1.0

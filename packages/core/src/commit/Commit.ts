@@ -3,22 +3,24 @@
  *
  * **Details**
  *
- * A task writes under `<parent>/_sluice/<name>/<job>/<partition>-<attempt>/`, beside the output `<parent>/<name>`, so that the
- * commit of the job is one rename of a directory, which file systems and HDFS do atomically: whenever the process is killed, and
- * whenever somebody reads, there is either the whole output with its `_SUCCESS` or nothing at the final name. `overwrite` moves the old
- * output aside first, and the next run puts it back if a kill came between the two renames. `append` writes down what it will do and
- * then renames file after file. Its commit is the rename of the next `_SUCCESS` over the old one: a run that finds such a note of a dead
- * job takes back what came before that rename, so that running the dead job again doubles nothing. If the output cannot be replaced as
- * a whole (it is a mount point, or its parent may not be written), all this is done inside it, under `<name>/_sluice/`, file by file.
+ * A task writes under `<parent>/_sluice/<name>/<job>/<partition>-<attempt>/`, beside the output `<parent>/<name>`, so
+ * that the commit of the job is one rename of a directory, which file systems and HDFS do atomically. Whenever the
+ * process is killed, and whenever somebody reads, either the whole output with its `_SUCCESS` is at the final name, or
+ * nothing is. `overwrite` moves the old output aside first, and the next run puts it back if a kill came between the
+ * two renames. `append` writes down what it will do (its intent) and then renames one file after another. Its commit is
+ * the rename of the next `_SUCCESS` over the old one. A run that finds the intent of a dead job undoes everything
+ * before that rename, so that running the dead job again doubles nothing. If the output cannot be replaced as a whole
+ * (it is a mount point, or its parent may not be written), all this happens inside it, under `<name>/_sluice/`, file by
+ * file.
  *
- * One job at a time writes an output. It takes a lease on it before its first row, renews it every 10 seconds, and loses it after 60
- * seconds without renewal; see {@link WhenLeased}. A committed output is a success: an interrupt that comes while the files are renamed
- * does not make the action fail.
+ * One job at a time writes an output. It takes a lease on it before its first row, renews it every 10 seconds, and
+ * loses it after 60 seconds without renewal; see {@link WhenLeased}. Once an output is committed, the action has
+ * succeeded: an interrupt during the renames does not make it fail.
  *
  * Rows can be put into `column=value` folders below the output, as Hive and Spark do ({@link PartitionBy}); the same rename moves
  * them all.
  *
- * `_SUCCESS` holds a {@link Manifest} as JSON. Names that begin with `_` are skipped by Hadoop, Spark, pyarrow and Sluice alike.
+ * `_SUCCESS` holds a {@link Manifest} as JSON. Hadoop, Spark, pyarrow and Sluice all skip names that begin with `_`.
  *
  * @since 0.1.0
  */

@@ -11,9 +11,9 @@ import { Current } from "../task/TaskContext.ts"
  *
  * **Details**
  *
- * What a task adds counts once the task has succeeded, and once per partition, however many attempts it took: as Spark counts
- * accumulators in actions. Additions outside of a task count at once. Adding is commutative and associative, since tasks end in
- * any order.
+ * The additions of a task count when the task has succeeded, and once per partition, however many attempts it took.
+ * Spark counts accumulators in actions the same way. Additions outside of a task count at once. Adding is commutative
+ * and associative, since tasks end in any order.
  *
  * **Example** (Counting what a filter drops)
  *

@@ -6,7 +6,9 @@
 import { Context, type Effect, Layer } from "effect"
 
 /**
- * A value that tasks of every executor use, as a service: `make` names it, `layer` computes it once per executor. Unlike a value a function captures, it is in the type of every dataset that reads it, and it works on executors in other processes.
+ * A value that tasks of every executor use, as a service: `make` names it, `layer` computes it once per executor.
+ * Unlike a value that a function captures, it is in the type of every dataset that reads it, and it works on executors
+ * in other processes.
  *
  * **Example** (A table every task looks into)
  *
@@ -39,8 +41,8 @@ export interface Broadcast<in out A> extends Context.Service<Broadcast<A>, A> {}
 export const make = <A>(key: string): Broadcast<A> => Context.Service<Broadcast<A>, A>(key)
 
 /**
- * Computes the value, once per executor, and lets it go when no run that uses it is left. What is to outlive a run is computed before it
- * and provided with `Dataset.provideService`.
+ * Computes the value once per executor, and releases it when no run uses it any more. To keep a value for longer than a
+ * run, compute it before the run and provide it with `Dataset.provideService`.
  *
  * @category layers
  * @since 0.1.0

@@ -29,9 +29,10 @@ export interface Job<Payload extends Schema.Codec<unknown, unknown, never, never
  *
  * **Details**
  *
- * `layer` (or a function from the payload to one) provides what the functions of the action need. It is built once per executor, by the first task there, used by
- * all of the run's, and released when no run uses it any more: the place for client pools. While it is built `ExecutorInfo` is available, so that a client can choose
- * its server by machine.
+ * `layer` (or a function from the payload to one) provides what the functions of the action need. It is built once per
+ * executor, by the first task there, shared by all tasks of the run, and released when no run uses it any more: the
+ * right place for client pools. `ExecutorInfo` is available while it is built, so that a client can choose a server by
+ * machine.
  *
  * **Example** (A job whose tasks need a service)
  *
@@ -82,7 +83,7 @@ export const make = <
     return new Action({
       ...spec,
       job: { name, payload: encoded },
-      // In the plan for the operators of every stage, below for the action's own functions.
+      // Here for the operators of every stage, through the plan; below for the functions of the action itself.
       plan:
         layer === undefined ? spec.plan : { _tag: "Narrow", child: spec.plan, operator: { _tag: "Provide", layer } },
       task:
@@ -95,7 +96,8 @@ export const make = <
 })
 
 /**
- * Runs a job on the engine. A payload that does not fit its schema is a `JobError` before anything runs.
+ * Runs a job on the engine. If the payload does not fit its schema, the job fails with a `JobError` before anything
+ * runs.
  *
  * @category actions
  * @since 0.1.0
@@ -112,7 +114,7 @@ export const run = Effect.fnUntraced(function* <Payload extends Schema.Codec<unk
 })
 
 /**
- * What a run came to.
+ * The result of a run.
  *
  * @category models
  * @since 0.1.0
@@ -122,7 +124,7 @@ export interface Report<out B> extends Summary {
 }
 
 /**
- * Runs a job as {@link run} does and says how it went.
+ * Runs a job as {@link run} does, and also reports how the run went.
  *
  * @category actions
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Runs a program as a process: what signals do to it, and what it tells the shell when it ends.
+ * Runs a program as a process: how it reacts to signals, and with which exit code it ends.
  *
  * @since 0.1.0
  */
@@ -7,15 +7,16 @@ import { Cause, type Effect, Exit, Runtime } from "effect"
 import * as os from "node:os"
 import * as Gate from "../commit/internal/gate.ts"
 
-// What a terminal, a supervisor and a closed terminal send.
+// The signals of a terminal, a supervisor and a closed terminal.
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 
 type Signal = (typeof signals)[number]
 
-// As shells count a process that ended by a signal.
+// The exit code that shells give a process ended by a signal.
 const codeOf = (signal: Signal): number => 128 + os.constants.signals[signal]
 
-// How long a program goes on after a commit during which it was told to end: to say what it wrote and to close what it opened.
+// How long a program continues after a commit during which a signal arrived, to report what it wrote and to close what
+// it opened.
 const graceMillis = 1000
 
 const repeatMillis = 300
@@ -29,11 +30,12 @@ const repeatMillis = 300
  * committed, spill files, leases. A second signal ends the process at once, and the next run cleans up after it
  * (one within 300 ms is the first again, as npm passes it on).
  *
- * A signal that comes while a write commits waits for the end of the commit and a second more, in which a program that is at its end
- * ends with success: were it called interrupted, it would be run again and an append be doubled.
+ * A signal that arrives while a write commits waits for the end of the commit and one more second, in which a program
+ * that has nothing left to do ends with success. If it reported an interrupt, it would be run again, and an append
+ * would be doubled.
  *
- * The exit code is 0 after success, 130, 143 or 129 after an interrupt by these signals, and after a failure what
- * `Runtime.defaultTeardown` makes of it, 1 by default.
+ * The exit code is 0 after success, 130, 143 or 129 after an interrupt by these signals, and after a failure the code
+ * that `Runtime.defaultTeardown` gives it, 1 by default.
  *
  * **Example** (Running a job)
  *
@@ -72,13 +74,13 @@ export const runMain: {
   const interrupt = () => fiber.interruptUnsafe(fiber.id)
 
   const onSignal = (signal: Signal) => {
-    // A Ctrl-C that npm passes on comes twice.
+    // A Ctrl-C that npm passes on arrives twice.
     if (received !== undefined && performance.now() - at < repeatMillis) return
     if (received !== undefined) process.exit(codeOf(signal))
     received = signal
     at = performance.now()
     if (!Gate.isHeld()) return interrupt()
-    process.stderr.write("finishing the commit; once more to stop at once\n")
+    process.stderr.write("finishing the commit; send the signal again to stop at once\n")
     Gate.whenFree(() => {
       grace = setTimeout(interrupt, graceMillis)
     })

@@ -1,4 +1,7 @@
-/** Thrown by a codec for a value it does not take. Where in the value is found afterwards, so that rows do not pay for it. */
+/**
+ * Thrown by a codec for a value that it cannot encode. The place in the value is found afterwards, so that other rows
+ * do not pay for it.
+ */
 export class Refused {
   readonly found: string
   readonly path: string | undefined
@@ -8,7 +11,7 @@ export class Refused {
   }
 }
 
-/** Thrown by a codec for bytes no codec wrote. */
+/** Thrown by a codec for bytes that no codec wrote. */
 export class Malformed {
   readonly detail: string
   constructor(detail: string) {
@@ -69,7 +72,7 @@ export class Writer {
     this.position = position + length
   }
 
-  /** What was written; the writer must not be used after. */
+  /** The bytes that were written. The writer must not be used after this. */
   take(): Buffer {
     return this.bytes.subarray(0, this.position)
   }
@@ -110,7 +113,7 @@ export class Reader {
     throw new Malformed("a length has more than eight bytes")
   }
 
-  /** Moves over `length` bytes and gives their start. */
+  /** Skips `length` bytes and returns their start. */
   take(length: number): number {
     const start = this.position
     if (length > this.end - start) throw new Malformed("the bytes end within a value")

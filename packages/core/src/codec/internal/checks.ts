@@ -1,6 +1,7 @@
 /**
- * What a program hands over in settings and arguments, checked where it does: TypeScript knows no whole number from another, and a
- * program in JavaScript or a file of settings nothing at all. Each check yields why the value cannot be, or nothing.
+ * Checks of settings and arguments, made where a program passes them: the types of TypeScript cannot tell a whole
+ * number from another number, and a program in JavaScript or a file of settings has no types. Each check yields what is
+ * wrong with the value, or nothing.
  */
 
 export type Problem = string | undefined
@@ -8,7 +9,7 @@ export type Problem = string | undefined
 const shown = (value: unknown): string =>
   typeof value === "string" ? JSON.stringify(value) : typeof value === "bigint" ? `${value}n` : String(value)
 
-/** As many as Spark and an array have at most. */
+/** The largest number that Spark and an array allow. */
 const most = 2 ** 31 - 1
 
 /** A number of something: partitions, elements, tasks at once. */
@@ -39,6 +40,6 @@ export const oneOf = (name: string, value: unknown, allowed: ReadonlyArray<strin
 export const optional = <A>(value: A | undefined, check: (value: A) => Problem): Problem =>
   value === undefined ? undefined : check(value)
 
-/** The first there is. */
+/** The first problem, if there is one. */
 export const firstOf = (...problems: ReadonlyArray<Problem>): Problem =>
   problems.find((problem) => problem !== undefined)

@@ -1,7 +1,8 @@
-// V8 stores a Latin-1 string in one byte per character, any other in two. The first characters tell which.
+// V8 stores a Latin-1 string in one byte per character, and any other string in two. The first characters decide which
+// is assumed.
 const beyondLatin1 = /[\u0100-\uffff]/
 
-// Bytes a value takes on the V8 heap, roughly: what matters is the order of magnitude, and that it is cheap.
+// Roughly the bytes that a value takes on the V8 heap. The order of magnitude is enough, but it has to be cheap.
 const ofValue = (value: unknown, depth: number): number => {
   switch (typeof value) {
     case "number":

@@ -1,4 +1,4 @@
-/** Fields of rows whose names are anything, those that every object has already among them. */
+/** Fields of rows with any name, including the names that every object inherits. */
 
 /** A field: `undefined` where it is missing. */
 export const fieldOf = (row: Readonly<Record<string, unknown>>, name: string): unknown => {
@@ -24,7 +24,7 @@ export const setField = (row: Record<string, unknown>, name: string, value: unkn
 /** An object with one field and nothing inherited; with none where its value is `undefined`. */
 export const only = (name: string, value: unknown): object => {
   const row: Record<string, unknown> = Object.create(null)
-  // It has no `__proto__` that could be set.
+  // The object has no `__proto__` that could be set.
   if (value !== undefined) row[name] = value
   return row
 }

@@ -26,10 +26,10 @@ const ARRAY = 17
 const OBJECT = 18
 const OPTION_NONE = 19
 const OPTION_SOME = 20
-/** And above: arrays of 0 to 15 elements. */
+/** This and the tags above it: arrays of 0 to 15 elements. */
 const SHORT_ARRAY = 32
 
-// Deeper data is taken for a cycle, and deeper bytes for a trap.
+// Deeper data is taken for a cycle, and deeper bytes for an attack.
 const MAX_DEPTH = 256
 
 const views = [
@@ -68,7 +68,8 @@ const writeString = (value: string, writer: Writer): void => {
       return
     }
   }
-  // A string has at most three bytes of UTF-8 a unit. Most have one: so the length field is the one for ASCII, and moved if not.
+  // A string has at most three bytes of UTF-8 per UTF-16 unit, and most have one. So the length field is the one for
+  // ASCII, and moves if that turns out to be wrong.
   writer.ensure(length * 3 + 10)
   const tag = writer.position
   writer.position = tag + 1
@@ -188,7 +189,8 @@ const shapeOf = (names: ReadonlyArray<string>): Shape => {
   }
 }
 
-// The shapes last met, the latest first: data has few, and comparing names that are the same strings costs a pointer each.
+// The last shapes, the latest first. Data has few of them, and comparing names that are the same string compares only
+// pointers.
 const RECENT = 8
 const written: Array<Shape> = []
 const readShapes: Array<Shape> = []
@@ -384,7 +386,7 @@ const locate = (
   return { path, found: describe(value) }
 }
 
-/** What to tell of a value that was refused. */
+/** How a message describes a value that was refused. */
 export const refusal = (refused: Refused, row: unknown): { readonly path: string; readonly found: string } =>
   refused.path === undefined
     ? (locate(row, "row") ?? { path: "row", found: refused.found })
@@ -416,7 +418,7 @@ const readView = (reader: Reader): unknown => {
   const kind = reader.byte()
   const length = reader.varint()
   const start = reader.take(length)
-  // A copy of its own: aligned, and not holding the whole block.
+  // A copy: it is aligned, and does not keep the whole block in memory.
   const buffer = new Uint8Array(reader.bytes.subarray(start, start + length)).buffer
   if (kind === 0) return new DataView(buffer)
   const View = views[kind]
@@ -427,7 +429,7 @@ const readView = (reader: Reader): unknown => {
 }
 
 const readArray = (length: number, reader: Reader): Array<unknown> => {
-  // Every element has a byte at least.
+  // Every element has at least one byte.
   if (length > reader.end - reader.position) throw new Malformed("the bytes end within an array")
   const values: Array<unknown> = []
   for (let i = 0; i < length; i++) values.push(readPlain(reader))
@@ -496,7 +498,7 @@ const readNested = (tag: number, reader: Reader): unknown => {
   return value
 }
 
-/** Takes the value at the reader's position. */
+/** Reads the value at the reader's position. */
 export const readPlain = (reader: Reader): unknown => {
   const tag = reader.byte()
   switch (tag) {
@@ -533,7 +535,7 @@ export const readPlain = (reader: Reader): unknown => {
       const length = reader.varint()
       const start = reader.take(length)
       const digits = reader.bytes.toString("latin1", start, start + length)
-      if (!/^-?[0-9a-f]+$/.test(digits)) throw new Malformed("a bigint of other than digits")
+      if (!/^-?[0-9a-f]+$/.test(digits)) throw new Malformed("a bigint with other characters than digits")
       return digits.startsWith("-") ? -BigInt(`0x${digits.slice(1)}`) : BigInt(`0x${digits}`)
     }
     case DATE:
@@ -557,9 +559,9 @@ export const readPlain = (reader: Reader): unknown => {
   }
 }
 
-/** Moves over the value at the reader's position without making it. */
+/** Skips the value at the reader's position without building it. */
 export const skipPlain = (reader: Reader): void => {
-  // Values still to be passed: a nested one adds its parts.
+  // Values still to be skipped: a nested one adds its parts.
   for (let left = 1; left > 0; left--) {
     const tag = reader.byte()
     if (tag === ASCII) {
@@ -618,8 +620,9 @@ export const skipPlain = (reader: Reader): void => {
 export const prefix = { high: 0, low: 0 }
 
 /**
- * The first eight bytes of an encoded string, such that strings in the order of their UTF-16 units have prefixes in order.
- * Bytes order UTF-8 as units order UTF-16 up to U+D7FF; all above share one byte, and the rest is left to a full comparison.
+ * The first eight bytes of an encoded string, so that strings in the order of their UTF-16 units have prefixes in the
+ * same order. Bytes order UTF-8 as units order UTF-16 up to U+D7FF; all above share one byte, and a full comparison
+ * decides the rest.
  */
 export const stringPrefix = (reader: Reader): void => {
   const { bytes } = reader
@@ -659,7 +662,7 @@ export const stringPrefix = (reader: Reader): void => {
   prefix.low = low >>> 0
 }
 
-/** Moves to the characters of an encoded string and gives their number; -1 where they have not one byte each. */
+/** Moves to the characters of an encoded string and returns their number, or -1 if they do not have one byte each. */
 export const asciiLength = (reader: Reader): number => (reader.byte() === ASCII ? reader.varint() : -1)
 
 /** Compares two encoded strings by their UTF-16 units, as `<` does. */
@@ -729,8 +732,8 @@ export const hashBytes = (bytes: Uint8Array, start: number, end: number): void =
 }
 
 /**
- * Goes on with a hash, in {@link prefix}, over what a writer got since `start`: sixteen bytes a step in four lanes, as
- * `MurmurHash3_x86_128` does, as every record of a shuffle pays for it.
+ * Continues a hash, in {@link prefix}, over the bytes of a writer since `start`. Every record of a shuffle pays for
+ * this, so it takes sixteen bytes per step in four lanes, as `MurmurHash3_x86_128` does.
  */
 export const hashWritten = (writer: Writer, start: number, high: number, low: number): void => {
   const { bytes, position, view } = writer

@@ -1,4 +1,7 @@
-/** What has to be true before the first row is read: a place for the output, the lease on it, and nothing left of dead jobs. */
+/**
+ * What a write needs before it reads the first row: a place for the output, the lease on it, and nothing left of dead
+ * jobs.
+ */
 import { Clock, Effect, Result, type Schema } from "effect"
 import { InvalidOutput, LeaseLost, OutputExists, type OutputFailed, type OutputLeased } from "../../task/JobError.ts"
 import { type Backend, Storage } from "../../storage/Storage.ts"
@@ -23,12 +26,12 @@ import type { WriteMode } from "./model.ts"
 import { outputFailed } from "./reasons.ts"
 import { settle } from "./recover.ts"
 
-/** A lease, and which of the two staging folders it is on. */
+/** A lease, and the staging folder (of the two) that it is on. */
 interface PlacedLease extends Lease.Held {
   readonly place: Place
 }
 
-/** An output that this job alone writes. */
+/** An output that only this job writes. */
 export interface Claim {
   /** As the program named it. */
   readonly path: string
@@ -50,23 +53,23 @@ type Restore = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
 const invalid = (path: string, detail: string) => new InvalidOutput({ path, detail })
 
-/** Where an output is, links followed. */
+/** Where an output is after links are followed. */
 const realOutput = Effect.fnUntraced(function* (storage: Backend, path: string) {
   return yield* Effect.mapError(storage.realPath(path), (error) =>
     error.reason._tag === "InvalidPath" ? invalid(path, error.reason.message) : outputFailed(error)
   )
 })
 
-// The old output goes with the commit, and an attempt that comes later could not read again what was read from it.
+// The commit deletes the old output, and a later attempt could not read its rows again.
 const checkInputs = Effect.fnUntraced(function* (storage: Backend, output: string, { inputs, mode, path }: Options) {
   if (mode !== "overwrite") return
   yield* Effect.forEach(
     inputs,
     Effect.fnUntraced(function* (input) {
-      // A path that is not found is left to the reader to report.
+      // The reader reports a path that is not found.
       const real = yield* Effect.orElseSucceed(storage.realPath(input), () => input)
       if (real === output || real.startsWith(`${output}/`)) {
-        return yield* invalid(path, `has ${input} in it, which this job reads and the overwrite would delete`)
+        return yield* invalid(path, `contains ${input}, which this job reads and the overwrite would delete`)
       }
     }),
     { concurrency: 16, discard: true }
@@ -90,7 +93,7 @@ const isDenied = (error: unknown): boolean =>
 const isRefused = (mode: WriteMode, there: There): boolean =>
   there === "file" || (mode === "error-if-exists" && there === "present")
 
-/** Removes a staging folder if nothing is in it any more. */
+/** Removes a staging folder if it is empty. */
 const removeStaging = Effect.fnUntraced(
   function* (storage: Backend, output: string, place: Place) {
     const staging = stagingOf(output, place)
@@ -130,7 +133,7 @@ const lookBefore = Effect.fnUntraced(function* ({ options, output, restore, stor
   const taken = new OutputExists({ path: options.path })
   if (before === "file") return yield* new OutputExists({ path: options.path, isFile: true })
   if (!isRefused(options.mode, before)) return before
-  // What is staged may be of a job that died while it replaced the output.
+  // Staged files may belong to a job that died while it replaced the output.
   const staged = Effect.forEach(places, (place) => entriesOf(storage, stagingOf(output, place)))
   if ((yield* restore(Effect.mapError(staged, outputFailed))).flat().length > 0) return before
   // A process that is killed at its very end leaves empty folders.
@@ -153,7 +156,7 @@ const makeLeases = ({ options, output, restore, storage }: Asking) => {
       const leases = held.splice(0)
       return Effect.ensuring(Effect.ignore(releaseAll(storage, output, leases)), Lease.forget(leases))
     }).pipe(
-      // Whoever asks a folder for the time may be the last one in it.
+      // A job that writes a file to learn the time may be the last one in the folder.
       Effect.andThen(removeStagings(storage, output))
     )
   }
@@ -161,7 +164,8 @@ const makeLeases = ({ options, output, restore, storage }: Asking) => {
 
 type Leases = ReturnType<typeof makeLeases>
 
-// Takes the lease on an output: both of them if others may have theirs inside. Gives the place in which the job stages its files.
+// Takes the lease on an output, or both leases if others may have theirs inside. Returns the place where the job stages
+// its files.
 const takeLeases = Effect.fnUntraced(function* (
   { options, output, restore, storage }: Asking,
   leases: Leases,
@@ -178,7 +182,8 @@ const takeLeases = Effect.fnUntraced(function* (
       return "inside"
     }
     if ((yield* entriesOf(storage, stagingOf(output, "inside"))).length === 0) return "beside"
-    // Whoever cannot write beside the output has its lease inside. Waiting for one lease while holding another could last for ever.
+    // A job that cannot write beside the output has its lease inside. Waiting for one lease while holding another could
+    // take forever.
     const second = yield* Effect.result(leases.take("inside", 0))
     if (Result.isSuccess(second)) return "beside"
     if (second.failure._tag !== "OutputLeased" || left === 0) return yield* Effect.fail(second.failure)
@@ -187,14 +192,14 @@ const takeLeases = Effect.fnUntraced(function* (
   }
 })
 
-// Takes everything away from the jobs before this one, and ends what they began.
+// Takes everything away from earlier jobs, and finishes or undoes what they began.
 const recover = Effect.fnUntraced(function* (storage: Backend, output: string, held: PlacedLease) {
   for (const folder of yield* Lease.fence(storage, held)) {
     yield* settle(storage, layoutOf(output, held.place, nameOf(folder)))
   }
 })
 
-// Makes the output this job's own, by the leases it takes.
+// Takes the leases that make this job the only writer of the output.
 const claimWith = Effect.fnUntraced(function* (asking: Asking, leases: Leases, before: There) {
   const { options, output, storage } = asking
   const { job, mode, name, path } = options
@@ -220,7 +225,7 @@ const claimFailed = (path: string, error: ClaimError | StorageError | Schema.Sch
       : error
 
 /**
- * Takes an output for a job. Run it uninterruptibly: only the parts that it `restore`s can be interrupted.
+ * Takes an output for a job. Run this uninterruptibly: only the parts that it `restore`s can be interrupted.
  */
 export const claim = Effect.fnUntraced(function* (
   storage: Backend,

@@ -28,7 +28,8 @@ interface TaskFiles extends Written {
 // deleted with the folder of the job.
 const runTasks = (run: Run, claimed: Claim): Effect.Effect<ReadonlyArray<TaskFiles>, unknown> =>
   Effect.gen(function* () {
-    // The commit reads it again. It is read here so that an append to other files than an output's fails before its first row.
+    // The commit reads it again. It is also read here, so that an append to files that are not an output fails before
+    // its first row.
     if (claimed.mode === "append") yield* previousFiles(run.storage, claimed)
     const results = new Map<number, TaskFiles>()
     const { splitIds, tasks } = yield* run.result
@@ -44,7 +45,7 @@ const runTasks = (run: Run, claimed: Claim): Effect.Effect<ReadonlyArray<TaskFil
     )
     return [...results.values()].toSorted((left, right) => left.partition - right.partition)
   }).pipe(
-    // In the same folder: what the stages before have set aside is in there.
+    // In the same folder, because it holds the rows that earlier stages have set aside.
     Effect.catch((failure) => (failure instanceof RolledBack ? runTasks(run, claimed) : Effect.fail(failure)))
   )
 
@@ -59,7 +60,7 @@ export const drive = <A>(request: WriteRequest<A>) =>
     const work = Effect.gen(function* () {
       const results = yield* restore(Effect.raceFirst(runTasks(run, claimed), Fiber.join(renewing)))
       free = yield* hold
-      // The last moment for an interrupt. One that comes later finds a success.
+      // The last moment for an interrupt: a later one finds a success.
       yield* restore(Effect.void)
       return yield* commit({ run, claimed, request, results })
     }).pipe(Effect.catch((error) => orLost(storage, claimed.leases, path, error)))
@@ -75,13 +76,13 @@ export const drive = <A>(request: WriteRequest<A>) =>
     )
   })
 
-// What is left over is worth a warning, not a failure: the job has succeeded, or has failed for a better reason.
+// Leftover files deserve a warning, not a failure: the job has succeeded, or has failed for a better reason.
 const cleanUp = Effect.fnUntraced(function* (storage: Backend, claimed: Claim, succeeded: boolean) {
   yield* Effect.andThen(settle(storage, claimed.layout), release(storage, claimed)).pipe(
     Effect.catch((error) =>
       Effect.logWarning(`could not remove ${claimed.layout.folder}: ${error.message}`).pipe(
         Effect.annotateLogs({ outcome: succeeded ? "success" : "failure" }),
-        // The folder alone keeps nobody from the output: the next job sees to it.
+        // The folder alone does not block the output: the next job removes it.
         Effect.andThen(Effect.ignore(release(storage, claimed)))
       )
     )
@@ -118,7 +119,7 @@ const lettersOf = (run: Run): ReadonlyArray<Staged & { readonly rows: number }> 
     rows
   }))
 
-// The steps of the commit, in the order that lets a job be killed between any two of them.
+// The steps of the commit, in an order in which the job may be killed between any two of them.
 const commitSteps = Effect.fnUntraced(function* <A>({ claimed, request, results, run }: Finished<A>) {
   const { storage } = run
   const conservation = run.account()
@@ -127,8 +128,8 @@ const commitSteps = Effect.fnUntraced(function* <A>({ claimed, request, results,
   }
   const entries = results.flatMap((result) => result.files.map((file) => entryOf(file, result)))
   if (entries.length === 0 && request.partitionBy === undefined) {
-    // One file at least carries the columns by which the output can be read back. Outside of all folders it would be in the way of
-    // partitions.
+    // At least one file has to carry the columns, so that the output can be read back. Outside of all partition folders
+    // it would be in the way of a partitioned read.
     const file = yield* writeEmpty(storage, claimed.layout, { job: run.jobId, writer: request.writer })
     entries.push(entryOf(file, { partition: 0, attempt: 0, split: undefined }))
   }
@@ -146,7 +147,7 @@ const commitSteps = Effect.fnUntraced(function* <A>({ claimed, request, results,
     files: [...previous, ...entries.map(({ file }) => file)]
   })
   yield* publish(storage, claimed, { files: staged.map(({ name }) => name), manifest: manifestText(manifest) }).pipe(
-    // An answer may be lost after the rename was done.
+    // The answer may be lost after the rename has succeeded.
     Effect.catch((error) =>
       Effect.flatMap(isCommitted(storage, claimed, run.jobId), (done) => (done ? Effect.void : Effect.fail(error)))
     )

@@ -1,13 +1,13 @@
 /**
- * Whether a commit of this process is under way. A signal that comes then has to wait: a committed output is a success, and a program
- * that says it was interrupted would be run again.
+ * Whether a commit of this process is in progress. A signal that arrives during a commit has to wait: a committed
+ * output is a success, and a program that reports an interrupt would be run again.
  */
 import { Effect } from "effect"
 
 let commits = 0
 let waiting: Array<() => void> = []
 
-/** Holds signals back from here on. Gives the effect that lets them through again. */
+/** Holds signals back from here on. Returns the effect that lets them through again. */
 export const hold: Effect.Effect<Effect.Effect<void>> = Effect.sync(() => {
   commits++
   return Effect.sync(() => {
@@ -18,10 +18,10 @@ export const hold: Effect.Effect<Effect.Effect<void>> = Effect.sync(() => {
   })
 })
 
-/** Whether a commit is under way. */
+/** Whether a commit is in progress. */
 export const isHeld = (): boolean => commits > 0
 
-/** Runs something once no commit is under way. */
+/** Runs an effect when no commit is in progress. */
 export const whenFree = (run: () => void): void => {
   if (commits === 0) run()
   else waiting.push(run)

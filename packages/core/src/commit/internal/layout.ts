@@ -1,4 +1,4 @@
-/** Where a write keeps its files before they are the output, and how it looks at them. */
+/** Where a write keeps its files until they become the output, and how it lists them. */
 import { Effect, Option, Stream } from "effect"
 import type { Backend, FileStatus } from "../../storage/Storage.ts"
 import type { StorageError } from "../../storage/StorageError.ts"
@@ -14,8 +14,9 @@ export const parentOf = (path: string): readonly [parent: string, name: string] 
 export const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1)
 
 /**
- * Where the jobs of an output stage their files. `beside` the output they can become it by one rename of a directory. `inside` is
- * for an output that no directory can be renamed to: it is a mount point, or its parent may not be written.
+ * Where the jobs of an output stage their files. From `beside` the output, one rename of a directory makes them the
+ * output. `inside` is for an output that cannot be replaced by a rename: it is a mount point, or its parent may not be
+ * written.
  */
 export type Place = "beside" | "inside"
 
@@ -30,8 +31,8 @@ export const stagingOf = (output: string, place: Place): string => {
 }
 
 /**
- * An output and the folder of one job that writes it. All that a commit works with is in that folder, so that whoever takes the folder
- * away stops the commit.
+ * An output and the folder of one job that writes it. Everything that a commit works with is in that folder, so that
+ * taking the folder away stops the commit.
  */
 export interface Layout {
   readonly output: string
@@ -40,17 +41,17 @@ export interface Layout {
   readonly place: Place
   /** The folder of the job. */
   readonly folder: string
-  /** Says whose folder it is. Tasks find the folder by it. */
+  /** A file that says whose folder it is. Tasks find the folder by it. */
   readonly owner: string
-  /** What tasks set aside. */
+  /** The rows that tasks set aside. */
   readonly letters: string
   /** The files of the attempts that count, under the names they will have in the output. */
   readonly out: string
-  /** The place for what the commit replaces. */
+  /** The place for the files that the commit replaces. */
   readonly aside: string
-  /** The output as a whole, where a rename replaces it. */
+  /** The whole output, if a rename replaces it. */
   readonly old: string
-  /** The next manifest, and what was in the output when its rename was decided on. */
+  /** The next manifest, and the content of the output when the rename was decided. */
   readonly manifest: string
   readonly intent: string
 }
@@ -118,8 +119,8 @@ export const probe = Effect.fnUntraced(function* (storage: Backend, output: stri
 export type There = Effect.Success<ReturnType<typeof probe>>
 
 /**
- * The files below an output except its manifest, relative to it. A link to a directory counts as a file, and what it leads to does
- * not. `output` is a real path.
+ * The files below an output except its manifest, relative to it. A link to a directory counts as a file, and is not
+ * followed. `output` is a real path.
  */
 export const filesOf = Effect.fnUntraced(function* (storage: Backend, output: string) {
   const files: Array<string> = []
@@ -148,7 +149,7 @@ const foldersOf = (files: ReadonlyArray<string>): ReadonlyArray<string> => [
 export const makeFolders = (storage: Backend, root: string, files: ReadonlyArray<string>) =>
   Effect.forEach(foldersOf(files), (folder) => storage.mkdirs(below(root, folder)), { concurrency: 8, discard: true })
 
-/** Removes the folders that files lay in if they are empty. */
+/** Removes the folders that the files were in, if they are empty. */
 export const removeFolders = (storage: Backend, root: string, files: ReadonlyArray<string>) => {
   const folders = new Set<string>()
   for (let folder of foldersOf(files)) {

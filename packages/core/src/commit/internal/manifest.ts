@@ -24,7 +24,7 @@ export const previousFiles = Effect.fnUntraced(function* (
     const others = found.filter((file) => !/^[._]/.test(file))
     if (others.length === 0) return []
     return yield* invalid(
-      `is missing, though ${others[0]} is there: whose files these are, and whether they are whole, is not known`
+      `is missing, although ${others[0]} exists: it is not known who wrote these files, or whether they are complete`
     )
   }
   return yield* Schema.decodeEffect(ManifestJson)(text.value).pipe(
@@ -32,7 +32,7 @@ export const previousFiles = Effect.fnUntraced(function* (
     Effect.mapError((error) =>
       invalid(
         text.value === ""
-          ? "is empty, as other systems write it: which files are whole is not known"
+          ? "is empty, as other systems write it: it is not known which files are complete"
           : `is not a manifest of this version: ${error.message}`
       )
     )
@@ -46,7 +46,7 @@ export interface Entries {
   readonly created: number
   readonly conservation: Manifest["conservation"]
   readonly deadLetters: Manifest["deadLetters"]
-  /** All that will be in the output. */
+  /** Everything that will be in the output. */
   readonly files: Manifest["files"]
 }
 

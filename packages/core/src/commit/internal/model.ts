@@ -27,7 +27,10 @@ export type WhenLeased = "refuse" | "wait"
 export interface OutputOptions {
   /** What to do if the output already exists. Default `error-if-exists`. */
   readonly mode?: WriteMode | undefined
-  /** What to do while another job writes the output. Default `wait` for `append`, which loses nothing by it, else `refuse`. */
+  /**
+   * What to do while another job writes the output. Default `wait` for `append`, which loses nothing by waiting, and
+   * otherwise `refuse`.
+   */
   readonly whenLeased?: WhenLeased | undefined
   /** How long it waits at most before it fails with `OutputLeased`. Default 10 minutes. */
   readonly leaseWait?: Duration.Input | undefined
@@ -78,7 +81,7 @@ export const Manifest = Schema.Struct({
       checksum: Schema.String,
       partition: Schema.Number,
       attempt: Schema.Number,
-      /** Id of the input split it was made from, where it was made from one. */
+      /** Id of the input split that the file was made from, if there was one. */
       split: Schema.optional(Schema.String)
     })
   )

@@ -24,7 +24,7 @@ export interface WrittenFile {
   readonly checksum: string
 }
 
-/** What a task hands to the driver: the files of one partition, none if there was no row. */
+/** What a task hands to the driver: the files of one partition; no file if there was no row. */
 export interface Written {
   readonly files: ReadonlyArray<WrittenFile>
 }
@@ -42,7 +42,7 @@ interface Author<in A> {
 
 interface NewFile<A, E, R> {
   readonly rows: Stream.Stream<A, E, R>
-  /** The folder in the output, as one of several files in it; else the file lies in the output itself. */
+  /** The folder in the output, which may hold several files; without it, the file lies in the output itself. */
   readonly in?: { readonly folder: string; readonly number: number }
 }
 
@@ -68,7 +68,7 @@ const writeFile = Effect.fnUntraced(function* <A, E, R>(
   return { path, name, bytes, checksum: `crc32:${checksum.toString(16).padStart(8, "0")}` }
 })
 
-// What it takes to hold a folder, roughly.
+// Roughly what it costs to keep a folder in the table, in bytes.
 const folderBytes = 512
 
 /** The rows that wait to be written, by folder. */
@@ -77,7 +77,7 @@ export class Waiting<A> {
   readonly #numbers = new Map<string, number>()
   #bytes = 0
 
-  /** How much they hold, as estimated. */
+  /** Estimated bytes of these rows. */
   get bytes(): number {
     return this.#bytes
   }
@@ -119,8 +119,8 @@ const folderFor = <A>(
   return Result.succeed(names.join("/"))
 }
 
-// Sorts rows into folders. They wait until there are too many; then the largest folders write a file each, so that one file is open at a
-// time and folders with few rows still get few files.
+// Sorts rows into folders. Rows wait until there are too many; then each of the largest folders writes a file, so that
+// only one file is open at a time and folders with few rows still get few files.
 const writeFolders = Effect.fnUntraced(function* <A, E, R>(
   author: Author<A>,
   rows: Stream.Stream<A, E, R>,
@@ -176,7 +176,8 @@ const writeOne = Effect.fnUntraced(function* <A, E, R>(author: Author<A>, rows: 
   return [{ ...file, rows: taken }]
 })
 
-// An error of the rows on its way through the writer and the storage. Theirs are the engine's, this one is the program's.
+// An error of the rows, on its way through the writer and the storage. Their own errors belong to the engine, this one
+// to the program.
 class RowsFailed {
   readonly error: unknown
   constructor(error: unknown) {
@@ -205,7 +206,7 @@ export const writePartition = <A>({ partitionBy, path, writer }: WriteRequest<A>
       )
   )
 
-/** Writes a file without rows for an output that would have no file at all. */
+/** Writes a file without rows for an output that would otherwise have no file. */
 export const writeEmpty = <A>(storage: Backend, layout: Layout, { job, writer }: Pick<Author<A>, "job" | "writer">) =>
   Effect.map(
     writeFile({ storage, writer, folder: attemptOf(layout, 0, 0), partition: 0, job }, { rows: Stream.empty }),

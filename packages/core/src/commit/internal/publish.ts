@@ -17,7 +17,7 @@ export interface Staged {
 export const stage = Effect.fnUntraced(function* (storage: Backend, { layout }: Claim, staged: ReadonlyArray<Staged>) {
   const { aside, out } = layout
   yield* storage.mkdirs(out)
-  // Made here and nowhere else: a job whose folder was taken away cannot move anything into it.
+  // The folder is made only here: a job whose folder was taken away cannot move anything into it.
   yield* storage.mkdirs(aside)
   yield* makeFolders(
     storage,
@@ -30,7 +30,7 @@ export const stage = Effect.fnUntraced(function* (storage: Backend, { layout }: 
   })
 })
 
-// Refused, as opposed to unanswered: a mount point, another user's directory in a sticky one, a layer of an image.
+// The storage refused (it did answer): a mount point, another user's directory in a sticky one, a layer of an image.
 const isRefused = (error: StorageError): boolean =>
   error.reason._tag === "Unsupported" || error.reason._tag === "PermissionDenied" || error.reason._tag === "NotEmpty"
 
@@ -42,11 +42,11 @@ export interface Publication {
   readonly manifest: string
 }
 
-/** Whether the files have to come one by one: the output cannot be renamed, or keeps what is in it. */
+/** Whether the files have to be moved one by one, because the output cannot be renamed, or keeps its old files. */
 const isMerge = ({ layout, mode }: Claim, there: There): boolean =>
   layout.place === "inside" || (mode === "append" && there === "present")
 
-/** Puts the staged files in their place: as a whole if no existing file stays, else file by file. */
+/** Moves the staged files to their place: as a whole if no existing file stays, otherwise file by file. */
 export const publish = Effect.fnUntraced(function* (storage: Backend, claim: Claim, { files, manifest }: Publication) {
   const { layout, mode } = claim
   const { output, success } = layout
@@ -93,7 +93,7 @@ export const publish = Effect.fnUntraced(function* (storage: Backend, claim: Cla
 
 const Writer = Schema.fromJsonString(Schema.Struct({ job: Schema.String }))
 
-/** Whether the commit of a job came to its end, according to the output. */
+/** Whether the commit of a job was completed, according to the output. */
 export const isCommitted = Effect.fnUntraced(function* (storage: Backend, { layout }: Claim, job: string) {
   if (yield* exists(storage, (yield* exists(storage, layout.intent)) ? layout.manifest : layout.out)) return false
   const writer = yield* readText(storage, layout.success).pipe(

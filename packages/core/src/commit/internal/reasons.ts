@@ -1,4 +1,4 @@
-/** The reasons a job fails for when its output cannot be written. */
+/** The reasons for which a job fails when its output cannot be written. */
 import { Schema } from "effect"
 import type { FormatError } from "../../storage/FormatError.ts"
 import type { StorageError } from "../../storage/StorageError.ts"

@@ -1,4 +1,4 @@
-/** What becomes of a commit that did not get to its end: it is finished if it was decided, and undone if it was not. */
+/** What happens to a commit that did not complete: it is finished if it had been decided, and otherwise undone. */
 import { Effect, Option, Schema } from "effect"
 import type { Backend } from "../../storage/Storage.ts"
 import { below } from "../../formats/internal/folderNames.ts"
@@ -7,11 +7,11 @@ import { exists, type Layout, makeFolders, nameOf, optional, readText, removeFol
 /** What a merge into an existing output will do, written down before its first rename. */
 export const Intent = Schema.fromJsonString(
   Schema.Struct({
-    /** The files that come, relative to the output. None of them was there before. */
+    /** The new files, relative to the output. None of them existed before. */
     files: Schema.Array(Schema.String),
-    /** The files that go once the new manifest is there. */
+    /** The files to remove when the new manifest is in place. */
     removed: Schema.Array(Schema.String),
-    /** The manifest before it. An HDFS gateway deletes that before it puts the next one there. */
+    /** The old manifest. An HDFS gateway deletes it before it puts the next one in its place. */
     previous: Schema.NullOr(Schema.String)
   })
 )
@@ -32,15 +32,16 @@ export const merge = Effect.fnUntraced(function* (storage: Backend, layout: Layo
   yield* storage.rename(manifest, success, { overwrite: true, parents: false })
 })
 
-// The manifest is the new one: what it does not name goes.
+// The manifest is the new one: files that it does not name are removed.
 const retire = Effect.fnUntraced(function* (storage: Backend, { aside, output }: Layout, intent: Intent) {
   yield* Effect.forEach(
     intent.removed.map((file, index) => [file, index] as const),
-    // Moved into the job's folder, not deleted: a job that has lost its folder to another cannot take away what is there by now.
+    // Moved into the job's folder, not deleted: a job that has lost its folder cannot then remove files that another
+    // job has written since.
     ([file, index]) => {
       const away = storage.rename(below(output, file), `${aside}/${index}`, { parents: false })
       return away.pipe(
-        // A process was killed when the file had both names.
+        // A process was killed while the file had both names.
         Effect.catchReason("StorageError", "AlreadyExists", () =>
           Effect.andThen(storage.delete(`${aside}/${index}`), away)
         ),
@@ -52,7 +53,8 @@ const retire = Effect.fnUntraced(function* (storage: Backend, { aside, output }:
   yield* removeFolders(storage, output, intent.removed)
 })
 
-// The manifest is the old one: what came since goes. A file may have both names, if a process was killed between them.
+// The manifest is the old one: files added since are removed. A file may have both names, if a process was killed
+// during its rename.
 const undo = Effect.fnUntraced(function* (storage: Backend, { output, success }: Layout, intent: Intent) {
   yield* Effect.forEach(intent.files, (file) => storage.delete(below(output, file)), { concurrency: 8, discard: true })
   yield* removeFolders(storage, output, intent.files)
@@ -61,18 +63,21 @@ const undo = Effect.fnUntraced(function* (storage: Backend, { output, success }:
   }
 })
 
-// A replaced output: the new one is in its place once it is no longer in the job's folder.
+// A replaced output: when the new one is no longer in the job's folder, it is in its place.
 const putBack = Effect.fnUntraced(function* (storage: Backend, { folder, old, out, output }: Layout) {
   if (!(yield* exists(storage, old)) || !(yield* exists(storage, out))) return
   if (!(yield* exists(storage, output))) return yield* storage.rename(old, output)
   const kept = `${output}.old-${nameOf(folder)}`
   yield* storage.rename(old, kept)
   yield* Effect.logWarning(
-    `something else was put at ${output} while it was being replaced; what was there before is at ${kept}`
+    `something else was written to ${output} while it was being replaced; the old output is at ${kept}`
   )
 })
 
-/** Ends what a job began, whoever that was, and deletes its folder. Can be run again after any of its steps. */
+/**
+ * Finishes or undoes what a job began, this one or another, and deletes its folder. Can be run again after any of its
+ * steps.
+ */
 export const settle = Effect.fnUntraced(function* (storage: Backend, layout: Layout) {
   const { folder, intent: intentPath, manifest, success } = layout
   const text = yield* optional(readText(storage, intentPath))
@@ -80,7 +85,7 @@ export const settle = Effect.fnUntraced(function* (storage: Backend, layout: Lay
     const intent = yield* Schema.decodeEffect(Intent)(text.value)
     const next = yield* optional(readText(storage, manifest))
     const there = yield* optional(readText(storage, success))
-    // A storage whose rename is two steps may have it under both names.
+    // A storage whose rename takes two steps may have it under both names.
     const isDecided = Option.isNone(next) || (Option.isSome(there) && there.value === next.value)
     yield* isDecided ? retire(storage, layout, intent) : undo(storage, layout, intent)
   } else {

@@ -6,7 +6,8 @@ import type { Dataset } from "./model.ts"
 
 export type Rows<A, E, R> = Stream.Stream<A, E, R>
 
-// An action whose tasks yield `U` and whose driver folds the results into a state, in the order of the partitions or not.
+// An action whose tasks yield `U` and whose driver folds the results into a state, optionally in the order of the
+// partitions.
 export const action = <A, E, R, U, B, E2 = never, R2 = never>(
   self: Dataset<A, E, R>,
   options: {
@@ -30,7 +31,7 @@ export const action = <A, E, R, U, B, E2 = never, R2 = never>(
     eachPartition: options.eachPartition,
     retries: options.retries,
     leaves: options.leaves,
-    // `rows` is what the plan yields: `Dataset`'s types say that these are an `A`, `E` and `R`.
+    // `rows` is what the plan yields; the types of `Dataset` say that its types are `A`, `E` and `R`.
     task: (rows, task) => options.task(rows as Rows<A, E, R>, task),
     drive: (run) =>
       Effect.flatMap(run.result, ({ tasks }) =>

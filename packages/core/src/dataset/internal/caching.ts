@@ -18,8 +18,9 @@ import { type Dataset, fromPlan, isDataset } from "./model.ts"
  */
 export interface CacheOptions<in out A> {
   /**
-   * `memory` (default): as they are, under `EngineConfig.cacheBytes` for all cached datasets, the least recently used partition
-   * out first. `disk`: as bytes with a checksum. `memory-then-disk`: what goes out of memory goes to the disk.
+   * `memory` (default): as they are, within `EngineConfig.cacheBytes` for all cached datasets; the least recently used
+   * partition is dropped first. `disk`: as bytes with a checksum. `memory-then-disk`: partitions dropped from memory
+   * are written to disk.
    */
   readonly storage?: CacheHandle["storage"] | undefined
   /** Encodes elements for the disk. Default `Codec.plain`. */
@@ -29,13 +30,13 @@ export interface CacheOptions<in out A> {
 let handles = 0
 
 /**
- * Keeps the partitions of a dataset in the engine when they are first computed, for later actions. A partition that was dropped or
- * lost is computed again, and one that was read in part only (by `Dataset.take`, say) is not kept. They go with the engine, or with
- * {@link unpersist}.
+ * Keeps the partitions of a dataset in the engine when they are first computed, for later actions. A partition that was
+ * dropped or lost is computed again; one that was only partly read (by `Dataset.take`, say) is not kept. The cache ends
+ * with the engine, or with {@link unpersist}.
  *
  * **Gotchas**
  *
- * It is the returned dataset that is cached. Elements in memory are shared between actions: do not change them.
+ * Only the returned dataset is cached. Elements in memory are shared between actions: do not change them.
  *
  * **Example** (On the disk)
  *
@@ -98,7 +99,7 @@ export const persist: {
 )
 
 /**
- * Forgets what {@link cache} has kept of this dataset. Does nothing for one that is not cached.
+ * Drops the partitions that {@link cache} has kept of this dataset. Does nothing if the dataset is not cached.
  *
  * @category caching
  * @since 0.1.0

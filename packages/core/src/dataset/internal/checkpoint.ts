@@ -14,7 +14,7 @@ import { type Dataset, fromPlan, isDataset } from "./model.ts"
 
 const format = "checkpoint"
 
-// A file is frames: the length of the bytes that follow, their CRC-32, and the bytes of some rows.
+// A file is a sequence of frames: the length of the bytes that follow, their CRC-32, and the bytes of some rows.
 const HEADER = 8
 const FRAME_ROWS = 4096
 
@@ -85,8 +85,9 @@ const sourceOf = <A>(path: string, codec: Codec.Codec<A>): Source<A> => ({
 })
 
 /**
- * Writes the elements into a directory, with a checksum each few thousand, and yields a dataset that reads them from there: nothing
- * before it runs again, whatever happens to this engine. The directory stays until somebody deletes it.
+ * Writes the elements into a directory, with a checksum for every few thousand, and yields a dataset that reads them
+ * from there: no earlier step runs again, whatever happens to this engine. The directory stays until somebody deletes
+ * it.
  *
  * @category caching
  * @since 0.1.0

@@ -11,23 +11,26 @@ import { checked } from "./checked.ts"
 import { type Dataset, fromPlan } from "./model.ts"
 
 /**
- * How an operation moves its rows: to which partitions, and with which codecs for their keys and values. Operations that have no
- * use for an option leave it out, or have `never` for its values.
+ * How an operation moves its rows: to which partitions, and with which codecs for their keys and values. Operations
+ * that do not use an option leave it out, or have `never` for its values.
  *
  * @category models
  * @since 0.1.0
  */
 export interface KeyOptions<in out K, in out V = never> {
   /**
-   * Partitions of the result. Default: the number that the input with most of them has, or that of an input which is partitioned by
-   * key already.
+   * Partitions of the result. Default: the number of the input with the most partitions, or of an input that is already
+   * partitioned by key.
    */
   readonly partitions?: number | undefined
   /** Which partition a key goes to; takes precedence over `partitions`. Default by hash. */
   readonly partitioner?: Partitioner.Partitioner<K> | undefined
   /** Encodes the keys. Default `Codec.plain`. */
   readonly key?: Codec.Codec<K> | undefined
-  /** Encodes what is moved with a key: its values, or what they are combined to before they move. Default `Codec.plain`. */
+  /**
+   * Encodes what moves with a key: its values, or the state they are combined into before they move. Default
+   * `Codec.plain`.
+   */
   readonly value?: Codec.Codec<V> | undefined
 }
 
@@ -44,10 +47,10 @@ export interface JoinOptions<in out K, in out V, in out W> extends Omit<KeyOptio
   readonly right?: Codec.Codec<W> | undefined
 }
 
-// What codecs of all types are: no value is written, and any is read.
+// The type that all codecs have in common: it writes no value and may read any.
 type AnyCodec = Pick<Codec.Codec<never>, "id" | "write"> & Pick<Codec.Codec<unknown>, "read">
 
-/** Options with these codecs among them, for elements of any type. */
+/** Options that include these codecs, for elements of any type. */
 export type AnyCodecs<Name extends string> = { readonly [N in Name]?: AnyCodec | undefined }
 
 /** {@link KeyOptions} for keys and values of any type. */
@@ -57,29 +60,32 @@ export type AnyKeyOptions<Name extends "key" | "value"> = AnyCodecs<Name> &
 declare const dataset: unique symbol
 
 /**
- * Stands for the options where a dataset is given, in the signature of a function that takes either. Two signatures would not do: an
- * overloaded function named in a `pipe` loses its types.
+ * Stands for the options when a dataset is given, in the signature of a function that takes either. Two signatures
+ * would not work: an overloaded function in a `pipe` loses its types.
  */
 export interface ADataset {
   readonly [dataset]: never
 }
 
-/** The type that a codec among options is for; `unknown` where there is none. */
+/** The type of the codec in the options; `unknown` if there is none. */
 export type CodedBy<Options, Name extends string> = Options extends {
   readonly [N in Name]?: Codec.Codec<infer A> | undefined
 }
   ? A
   : unknown
 
-/** The type of the keys that options are for. */
+/** The type of the keys that the options apply to. */
 export type KeyedBy<Options> = CodedBy<Options, "key"> &
   (Options extends { readonly partitioner?: Partitioner.Partitioner<infer K> | undefined } ? K : unknown)
 
-/** What elements of type `A` are after a codec among options has read them. */
+/** The type of elements of type `A` after the codec in the options has read them. */
 export type Decoded<Options, Name extends string, A> =
   unknown extends CodedBy<Options, Name> ? A : CodedBy<Options, Name>
 
-/** The codec given, or the one for plain data: what it does not take it refuses at run time, so it may stand for any type. */
+/**
+ * The given codec, or the one for plain data. That one refuses at run time what it cannot encode, so it may stand for
+ * any type.
+ */
 export const codecOr = <A>(codec: Codec.Codec<A> | undefined): Codec.Codec<A> =>
   codec ?? (Codec.plain as Codec.Codec<unknown> as Codec.Codec<A>)
 
@@ -144,7 +150,7 @@ export const combined = <Row, E, R, K, V, C>(
   ) => Shuffle.writeCombined({ ...side, id: to.id, partitioner: to.partitioner }, aggregator, to, rows)
 })
 
-/** What an exchange is made of, with what few of them say left to defaults. */
+/** The parts of an exchange, with defaults for those that are rarely given. */
 export const exchange = <A, E, R>(options: {
   readonly name: string
   readonly detail?: string | undefined
@@ -159,7 +165,7 @@ export const exchange = <A, E, R>(options: {
     task: TaskRuntime
   ) => Stream.Stream<A, Shuffle.ShuffleError, Shuffle.Shuffle>
   readonly broadcast?: BroadcastPlan | undefined
-  /** What else of its settings cannot be. */
+  /** What else is wrong with its settings. */
   readonly problem?: Problem
 }): Dataset<A, E, R> => {
   const { partitioning } = options
@@ -183,7 +189,7 @@ export const exchange = <A, E, R>(options: {
   })
 }
 
-/** The wire of a side as the reduce side names it. */
+/** The name of a side for the reduce side. */
 export const wireOf = <K, V>(
   side: { readonly operator: string; readonly key: Codec.Codec<K>; readonly value: Codec.Codec<V> },
   source: ExchangeSource
@@ -219,14 +225,14 @@ export const pairOf = <K, V>(key: Codec.Codec<K>, value: Codec.Codec<V>): Codec.
   read: (reader) => [key.read(reader), value.read(reader)]
 })
 
-/** The bytes of some values; what the codec refuses is the shuffle's failure. */
+/** The bytes of some values. A value that the codec refuses is a failure of the shuffle. */
 export const encodeMany = <A>(operator: string, codec: Codec.Codec<A>, values: ReadonlyArray<A>) =>
   Effect.mapError(
     Codec.encode(values, manyOf(codec)),
     ({ found, path }) => new Shuffle.ShuffleError({ operator, reason: new Shuffle.CodecFailed({ found, path }) })
   )
 
-/** Runs something that encodes rows; what a codec refuses of the row it is at is the shuffle's failure. */
+/** Runs something that encodes rows. A value that the codec refuses is a failure of the shuffle. */
 export const refusing = <A>(
   operator: string,
   run: () => A,
@@ -243,11 +249,11 @@ export const refusing = <A>(
     }
   })
 
-/** The values of bytes that this process or one of its kind has encoded. */
+/** The values of bytes that this process, or one like it, has encoded. */
 export const decodeMany = <A>(codec: Codec.Codec<A>, bytes: Uint8Array): ReadonlyArray<A> =>
   manyOf(codec).read(new Reader(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)))
 
-/** Values by key. Keys are equal as in a shuffle: when their bytes are. */
+/** Values by key. As in a shuffle, keys are equal if their bytes are. */
 export class KeyMap<K, T> {
   private readonly primitives = new Map<unknown, T>()
   private readonly objects = new Map<string, T>()

@@ -5,19 +5,20 @@ import type { TaskContext } from "../../task/TaskContext.ts"
 import { type Dataset, isDataset, narrow } from "./model.ts"
 
 /**
- * Transforms the stream of each partition element by element, where some may fail: `f` yields one element for each it gets, or a
- * {@link FailedElement} in its place. Those are handled by {@link catch_ | Dataset.catch}, and the partition goes on; where nothing
- * handles them, the first one ends the partition.
+ * Transforms the stream of each partition when single elements may fail: `f` yields one element for each that it gets,
+ * or a {@link FailedElement} in its place. {@link catch_ | Dataset.catch} handles those, and the partition continues;
+ * if nothing handles them, the first one ends the partition.
  *
  * **When to use**
  *
- * Use for work on many elements at once that can fail for some of them, such as requests that carry many rows each. What `f`'s own
- * stream fails with ends the partition, whatever handles it. `handled` says of an error whether a `Dataset.catch` takes it: where none
- * does, `f` may as well fail at once.
+ * Use for work on many elements at once that can fail for some of them, such as requests that carry many rows each. A
+ * failure of `f`'s own stream ends the partition, whatever handlers there are. `handled` says whether a `Dataset.catch`
+ * handles an error: if none does, `f` may as well fail at once.
  *
  * **Gotchas**
  *
- * Elements that failed before this step go past it: `f` does not see them, and they come after the elements that `f` was working on.
+ * Elements that failed before this step bypass it: `f` does not see them, and they come after the elements that `f` was
+ * working on.
  *
  * **Example** (Failing an element and going on)
  *
@@ -86,7 +87,7 @@ export const mapPartitionsWithFailures: {
 export type FailedElement<E> = Failed<E>
 
 /**
- * Makes an element that failed. `rows` says for how many rows it stands, where an element is a record batch.
+ * Makes a failed element. If elements are record batches, `rows` says how many rows it stands for.
  *
  * @category constructors
  * @since 0.1.0
@@ -94,14 +95,15 @@ export type FailedElement<E> = Failed<E>
 export const failed = <E>(error: E, rows = 1): FailedElement<E> => new Failed(error, rows)
 
 /**
- * Handles what the steps before can fail with, one element at a time: the element of the handler's effect takes the place of the
- * one that failed, and the partition goes on.
+ * Handles failures of the steps before it, one element at a time: the result of the handler takes the place of the
+ * failed element, and the partition continues.
  *
  * **Gotchas**
  *
- * The failure of a partition's own stream (in `mapPartitions` or before it) belongs to no element, and no rows come after it: instead
- * of going on without them the job fails, with a `JobError` of reason `PartitionFailed`. Handle such a failure inside `mapPartitions`, or
- * use {@link mapPartitionsWithFailures}. Failures of the engine (unreadable input, lost executors) never come here.
+ * A failure of a partition's own stream (in `mapPartitions` or before it) does not belong to an element, and no rows
+ * come after it. Instead of continuing without them, the job fails with a `JobError` of reason `PartitionFailed`.
+ * Handle such a failure inside `mapPartitions`, or use {@link mapPartitionsWithFailures}. Failures of the engine
+ * (unreadable input, lost executors) never reach the handler.
  *
  * **Example** (Replacing what does not parse)
  *
@@ -135,7 +137,7 @@ const catch_: {
 export { catch_ as catch }
 
 /**
- * Handles one tag of what the steps before can fail with, as {@link catch}.
+ * Handles the errors of one tag, as {@link catch} does.
  *
  * @category transforming
  * @since 0.1.0
@@ -183,7 +185,7 @@ export const provide: {
 )
 
 /**
- * Provides one service that exists already to the steps before.
+ * Provides one existing service to the steps before.
  *
  * @category services
  * @since 0.1.0

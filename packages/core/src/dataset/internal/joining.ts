@@ -22,7 +22,7 @@ import {
 } from "./exchange.ts"
 import type { Dataset } from "./model.ts"
 
-// The rows a join makes of a key: of one from either side, and of one that the other side has nothing for.
+// The rows that a join makes for a key: from a value of either side, and from one without a partner on the other side.
 interface Rows<K, V, W, B> {
   readonly both: ((key: K, left: V, right: W) => B) | undefined
   readonly left: ((key: K, left: V) => B) | undefined
@@ -52,7 +52,7 @@ const insert = <K, T>(table: Table<K, T>, rows: ReadonlyArray<readonly [K, T]>):
   }
 }
 
-// Rows a stream gives at once.
+// Rows that a stream emits at once.
 const CHUNK = 4096
 
 const probeWith = <K, T, S, B, E, R>(
@@ -65,7 +65,7 @@ const probeWith = <K, T, S, B, E, R>(
   const matches = Stream.flatMap(Stream.chunks(streamed), (rows) => {
     let row = 0
     let next = 0
-    // A key may have so many values on both sides that the rows of one chunk are too many to be made at once.
+    // A key may have so many values on both sides that the rows of one chunk are too many to make at once.
     const some = (): ReadonlyArray<B> => {
       const out: Array<B> = []
       for (; row < rows.length && out.length < CHUNK; row++) {
@@ -133,7 +133,8 @@ const hashed = <K, T, S, B>(
     })
   )
 
-// A table is built once for all the tasks of a process. No row of it is marked: these joins leave none over.
+// A table is built once for all tasks of a process. Its rows are not marked as matched, because the joins that use it
+// do not emit unmatched ones.
 const tables = new WeakMap<ReadonlyArray<Uint8Array>, unknown>()
 
 const tableOf = <K, T>(
@@ -149,7 +150,7 @@ const tableOf = <K, T>(
   return table
 }
 
-// Values of a stream until it ends or they take more memory than there is.
+// The values of a stream until it ends or they take more memory than the budget allows.
 const gather = Effect.fnUntraced(function* <A, E, R>(
   pull: Pull.Pull<ReadonlyArray<A>, E, unknown, R>,
   claim: { readonly resize: (bytes: number) => boolean }
@@ -185,8 +186,8 @@ const collected = <K, T, S, B>(
 
 let kept = 0
 
-// One key where neither side of the partition fits into memory. The built values are held where they fit; where not they are put
-// aside as bytes, and read again for each part of the streamed ones that does.
+// One key when neither side of the partition fits into memory. The built values are held in memory if they fit;
+// otherwise they are spilled, and read again for each part of the streamed values that fits.
 const grouped = <K, T, S, B>(
   key: K,
   built: Stream.Stream<T, Shuffle.ShuffleError>,
@@ -211,7 +212,7 @@ const grouped = <K, T, S, B>(
       )
       const again = { ...wire, id: `${wire.id}-again-${kept++}`, key: Codec.none }
       const scope = yield* Effect.scope
-      // The streams of a large group are read one after the other: the first one's scope ends here.
+      // The streams of a large group are read one after another: the scope of the first ends here.
       const first = yield* Effect.scoped(
         Effect.gen(function* () {
           const pull = yield* Stream.toPull(built)
@@ -259,7 +260,7 @@ const grouped = <K, T, S, B>(
   )
 }
 
-// A join seen from either side: how its rows are encoded, and what a table of them is probed for.
+// One side of a join: how its rows are encoded, and what a table of them is probed for.
 interface Sides<K, V, W, B> {
   readonly name: string
   readonly rows: Rows<K, V, W, B>
@@ -294,7 +295,7 @@ const sidesOf = <K, V, W, B>(
 
 const pair = <X, Y>(k: X, v: Y) => [k, v] as const
 
-// The rows of a partition: with a table of its smaller side where that fits into memory, otherwise key by key.
+// The rows of a partition: with a table of its smaller side if that fits into memory, otherwise key by key.
 const readJoin = <K, V, W, B>(
   { buildLeft, buildRight, key, left, right, rows }: Sides<K, V, W, B>,
   first: ExchangeSource,
@@ -318,7 +319,7 @@ const readJoin = <K, V, W, B>(
       claim.release()
       const one = { wire: ofLeft, slice: first.slice }
       const two = { wire: ofRight, slice: second.slice }
-      // A side that yields no row is only asked whether it has the key.
+      // A side that yields no rows is only asked whether it has the key.
       return (rows.both === undefined ? rows.left === undefined : sizes[0] < sizes[1])
         ? Stream.flatMap(Shuffle.cogroup<K, readonly [V, W]>([one, two]), ({ key: k, large, values: [vs, ws] }) =>
             large ? grouped(k, vs, ws, buildLeft, ofLeft) : collected(k, vs, ws, buildLeft)
@@ -329,7 +330,7 @@ const readJoin = <K, V, W, B>(
     })
   )
 
-// The same join with all of one side given to every task.
+// The same join when every task gets all of one side.
 const broadcastOf = <K, V, W, B>({
   buildLeft,
   buildRight,
@@ -354,7 +355,7 @@ const broadcastOf = <K, V, W, B>({
     ),
   probe: (side, collected, large: Stream.Stream<readonly [K, V & W], unknown, unknown>, task) =>
     Stream.suspend(() => {
-      // The keys of the large side have not been written anywhere: the codec sees them here first.
+      // The keys of the large side have not been written: the codec sees them here for the first time.
       const attempt = <A>(run: () => A, row: () => unknown) =>
         Effect.catch(refusing(name, run, row), (error) => task.abort(shuffleFailed(error)))
       return side === 0
@@ -363,7 +364,7 @@ const broadcastOf = <K, V, W, B>({
     })
 })
 
-/** A join that makes these rows of each key. */
+/** A join that makes these rows for each key. */
 export const joinOf = <K, V, W, B, E, R, E2, R2>(
   name: string,
   self: Dataset<readonly [K, V], E, R>,

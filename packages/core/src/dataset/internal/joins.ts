@@ -8,16 +8,16 @@ import { joinOf } from "./joining.ts"
 import { type Dataset, isDataset } from "./model.ts"
 
 /**
- * The pairs of values of keys that both datasets have.
+ * Pairs of values for every key that both datasets have.
  *
  * **Details**
  *
- * A dataset that is partitioned by key already (after `partitionBy`, `reduceByKey`) does not move. Where the files of one side have
- * at most `EngineConfig.broadcastBytes` (10 MiB), every task gets all of it and neither side moves; where its size is not known before, it is
- * written first, and the other stays where it is if that turns out to be as little. A partition that is much larger than the others is
- * joined by several tasks (`EngineConfig.skewBytes`). Otherwise each task builds a
- * table of the smaller side of its partition; where that does not fit into the memory budget, both are put in order on disk and gone
- * through key by key. A key may have more values than memory on both sides.
+ * A dataset that is already partitioned by key (after `partitionBy`, `reduceByKey`) does not move. If the files of one
+ * side have at most `EngineConfig.broadcastBytes` (10 MiB), every task gets all of it and neither side moves. If its
+ * size is not known beforehand, it is written first, and the other side stays in place if the result is that small. A
+ * partition that is much larger than the others is joined by several tasks (`EngineConfig.skewBytes`). Otherwise each
+ * task builds a table of the smaller side of its partition; if that does not fit into the memory budget, both sides are
+ * sorted on disk and merged key by key. A key may have more values than memory on both sides.
  *
  * **Example** (Names of cities)
  *
@@ -59,7 +59,7 @@ export const join: {
 )
 
 /**
- * As {@link join}, and every pair of the first dataset without a partner.
+ * As {@link join}, plus every pair of the first dataset without a partner.
  *
  * @category shuffling
  * @since 0.1.0
@@ -91,7 +91,7 @@ export const leftJoin: {
 )
 
 /**
- * As {@link join}, and every pair of the other dataset without a partner.
+ * As {@link join}, plus every pair of the other dataset without a partner.
  *
  * @category shuffling
  * @since 0.1.0
@@ -123,7 +123,7 @@ export const rightJoin: {
 )
 
 /**
- * As {@link join}, and every pair of either dataset without a partner.
+ * As {@link join}, plus every pair of either dataset without a partner.
  *
  * @category shuffling
  * @since 0.1.0
@@ -189,7 +189,7 @@ type ErrorOf<D> = D extends Dataset<infer _A, infer E, infer _R> ? E : never
 type ServicesOf<D> = D extends Dataset<infer _A, infer _E, infer R> ? R : never
 
 /**
- * What a {@link cogroup} has for each key: a stream of the values of every dataset.
+ * What {@link cogroup} yields for each key: one stream of values per dataset.
  *
  * @category models
  * @since 0.1.0
@@ -199,23 +199,23 @@ export type Groups<V, Others extends ReadonlyArray<Dataset<unknown, unknown, unk
   ...{ readonly [I in keyof Others]: Stream.Stream<ValueOf<Others[I]>> }
 ]
 
-// As many codecs as other datasets, in their order.
+// One codec per other dataset, in their order.
 type CogroupOptions<K, V, Others extends ReadonlyArray<unknown>> = Omit<JoinOptions<K, V, never>, "right"> & {
   readonly others?: { readonly [I in keyof Others]: Codec.Codec<ValueOf<Others[I]>> | undefined } | undefined
 }
 
 /**
- * Every key of any of the datasets, with a stream of the values each has for it.
+ * Every key of any of the datasets, with a stream of the values that each dataset has for it.
  *
  * **Details**
  *
- * The options are those of a {@link join}, but for the codecs of the other datasets: `others` has one for each, in their order, or
- * `undefined` for `Codec.plain`.
+ * The options are those of {@link join}, except for the codecs of the other datasets: `others` has one for each, in
+ * their order, or `undefined` for `Codec.plain`.
  *
  * **Gotchas**
  *
- * As with `groupByKey`, the streams of a group larger than memory are there until the next group is taken, and are read in the order of
- * the datasets. They do not cross another shuffle: make values of them first.
+ * As with `groupByKey`, the streams of a group larger than memory can be read until the next group is taken, in the
+ * order of the datasets. They cannot cross another shuffle: turn them into values first.
  *
  * @category shuffling
  * @since 0.1.0
@@ -256,7 +256,7 @@ export const cogroup: {
           Shuffle.cogroup<K, ReadonlyArray<unknown>>(
             sources.map((source, index) => ({ wire: wireOf(sideOf(index), source), slice: source.slice }))
           ),
-          // As many streams as datasets, in their order.
+          // One stream per dataset, in their order.
           ({ key: k, values: groups }) =>
             [k, groups.map((values) => abortOn(values, task)) as ReadonlyArray<unknown> as Groups<V, Others>] as const
         )

@@ -24,10 +24,11 @@ import { type Dataset, isDataset, narrow } from "./model.ts"
  *
  * **Details**
  *
- * Keys, and the elements of `distinct` and the sets, are equal when Effect's `Equal` says so of plain data: structs, tuples, dates,
- * maps, sets, typed arrays and `Option`s by what they hold, in whatever order the fields are. `NaN` is equal to itself and `0` to
- * `-0`, also within them; any of several equal keys may be yielded. `1`, `"1"`, `1n` and `true` differ, and so do `null`, `undefined`
- * and a missing field. Class instances need a codec (`KeyOptions`), and are equal when the bytes it writes are.
+ * Keys, and the elements of `distinct` and the set operations, are equal if Effect's `Equal` says so for plain data:
+ * structs, tuples, dates, maps, sets, typed arrays and `Option`s by their content, whatever the order of the fields.
+ * `NaN` equals itself and `0` equals `-0`, also inside them; any one of several equal keys may be yielded. `1`, `"1"`,
+ * `1n` and `true` differ, and so do `null`, `undefined` and a missing field. Class instances need a codec
+ * (`KeyOptions`), and are equal if the bytes that it writes are equal.
  *
  * @category transforming
  * @since 0.1.0
@@ -40,7 +41,8 @@ export const keyBy: {
 )
 
 /**
- * Applies a function to the value of every pair. Keys and partitions stay, so what is partitioned by key still is.
+ * Applies a function to the value of every pair. Keys and partitions stay the same, so a dataset partitioned by key
+ * remains so.
  *
  * @category transforming
  * @since 0.1.0
@@ -53,7 +55,7 @@ export const mapValues: {
 )
 
 /**
- * Replaces every pair by one for each value the function yields. Keys and partitions stay.
+ * Replaces every pair by one pair per value that the function yields. Keys and partitions stay the same.
  *
  * @category transforming
  * @since 0.1.0
@@ -118,8 +120,8 @@ const combineWith = <K, V, C, E, R>(
 }
 
 /**
- * Combines the values of each key, in every map task first and then over all. `create` makes the first state of a key of its first
- * value; the others may change their first argument and return it.
+ * Combines the values of each key, first in every map task and then over all. `create` makes the first state of a key
+ * from its first value; the other functions may change their first argument and return it.
  *
  * @category shuffling
  * @since 0.1.0
@@ -172,7 +174,7 @@ export const combineByKey: {
 )
 
 /**
- * Combines the values of each key with an associative function, in every map task first and then over all.
+ * Combines the values of each key with an associative function, first in every map task and then over all.
  *
  * **Example** (Counting words)
  *
@@ -226,7 +228,7 @@ export const reduceByKey: {
 )
 
 /**
- * As {@link reduceByKey}, from a zero of each key and map task.
+ * As {@link reduceByKey}, starting from a zero for each key and map task.
  *
  * @category shuffling
  * @since 0.1.0
@@ -266,7 +268,8 @@ export const foldByKey: {
 )
 
 /**
- * Folds the values of each key into a state: `add` within a map task, from a zero of its own, `merge` over all.
+ * Folds the values of each key into a state: `add` within each map task, starting from its own zero, then `merge` over
+ * all.
  *
  * @category shuffling
  * @since 0.1.0
@@ -313,12 +316,13 @@ export const aggregateByKey: {
  *
  * **When to use**
  *
- * Use when all values of a key are needed one after another. Where they are combined to one, `reduceByKey` moves far less.
+ * Use when all values of a key are needed one after another. If they are combined into one, `reduceByKey` moves far
+ * fewer rows.
  *
  * **Gotchas**
  *
- * The stream of a group larger than memory can be read once, and before the next group is taken: work on groups in order, with
- * `Dataset.mapEffect`, and make values of them before another shuffle, which takes only values.
+ * The stream of a group larger than memory can be read once, and before the next group is taken: work on groups in
+ * order, with `Dataset.mapEffect`, and turn them into values before another shuffle, which takes only values.
  *
  * **Example** (The number of values of each key)
  *
@@ -372,7 +376,7 @@ export const groupByKey: <K, V, E, R, O extends AnyKeyOptions<"key" | "value"> |
 )
 
 /**
- * The elements of each key a function gives, as {@link groupByKey}.
+ * The elements of each key that a function yields, as with {@link groupByKey}.
  *
  * @category shuffling
  * @since 0.1.0

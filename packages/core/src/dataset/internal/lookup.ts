@@ -9,17 +9,17 @@ import { action, all, eachArray } from "./action.ts"
 import { refusing } from "./exchange.ts"
 import type { Dataset } from "./model.ts"
 
-// The one partition of a plan that can have the key, where its rows were moved by key.
+// The one partition of a plan that can have the key, if its rows were moved by key.
 const partitionOf = <K>(plan: Plan, key: K, partitions: number): number | undefined => {
   if (plan._tag === "Cache") return partitionOf(plan.child, key, partitions)
   if (plan._tag === "Narrow") {
     return keepsKeys(plan.operator) ? partitionOf(plan.child, key, partitions) : undefined
   }
-  // A broadcast leaves the rows where they are; the bounds of a range are known to its tasks only.
+  // A broadcast leaves the rows where they are; the bounds of a range are known only to its tasks.
   if (plan._tag !== "Exchange" || !plan.keyed || plan.broadcast !== undefined) return undefined
   const { partitioning } = plan
   if (partitioning._tag === "Range") return undefined
-  // The keys of the dataset are what its plan moves by.
+  // The keys of the dataset are those by which its plan moves rows.
   const partitioner = (
     partitioning._tag === "Fixed" ? partitioning.partitioner : partitioning.make(partitions)
   ) as Partitioner<K>
@@ -29,8 +29,8 @@ const partitionOf = <K>(plan: Plan, key: K, partitions: number): number | undefi
 }
 
 /**
- * The values of a key, in their order. Where the dataset is partitioned by key (by `partitionBy`, `reduceByKey` and the like, with
- * only steps after them that keep the keys), only the partition of the key is read.
+ * The values of a key, in their order. If the dataset is partitioned by key (by `partitionBy`, `reduceByKey` and the
+ * like, followed only by steps that keep the keys), only the partition of the key is read.
  *
  * @category actions
  * @since 0.1.0

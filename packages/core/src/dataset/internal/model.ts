@@ -40,14 +40,15 @@ const Proto = {
  */
 export const isDataset = (u: unknown): u is Dataset<unknown, unknown, unknown> => Predicate.hasProperty(u, TypeId)
 
-// Only the combinators below call this: they are where the types and the plan are known to agree.
+// Only the combinators call this: there, the types and the plan are known to agree.
 export const fromPlan = <A, E, R>(plan: Plan.Plan): Dataset<A, E, R> => Object.assign(Object.create(Proto), { plan })
 
 export const narrow = <A, E, R>(self: Dataset<unknown, unknown, unknown>, operator: Operator): Dataset<A, E, R> =>
   fromPlan({ _tag: "Narrow", child: self.plan, operator })
 
 /**
- * The constraint of a type parameter that any type meets. It names a tuple, and so an array literal is inferred as one: `["a", 1]`
- * is a `[string, number]`. `const` would do the same, but keeps the literal types: no function of numbers takes a `1`.
+ * A constraint that every type meets. It names a tuple, so that an array literal is inferred as one: `["a", 1]` is a
+ * `[string, number]`. A `const` type parameter would do the same, but would also keep literal types, so that `1` would
+ * not be a `number`.
  */
 export type Tupled = {} | null | undefined | void | readonly []

@@ -10,12 +10,12 @@ import { absent, textFields } from "../../formats/internal/text/fields.ts"
 
 type Columns = Schema.Struct<Schema.Struct.Fields>
 
-// A class has fields like a struct has.
+// A class has fields, as a struct has.
 const fieldsOf = (schema: Schema.Top): Schema.Struct.Fields | undefined =>
   "fields" in schema ? (schema as Columns).fields : undefined
 
-const illFormed = "has half a surrogate pair in it, which no folder name can have"
-const empty = "is the empty string, and a folder name cannot tell it from nothing, as which it would be read"
+const illFormed = "contains half a surrogate pair, which a folder name cannot have"
+const empty = "is the empty string, which a folder name cannot tell from a missing value"
 
 const columnsOf = (fields: Schema.Struct.Fields): ReadonlyArray<PartitionColumn<unknown>> =>
   textFields(Schema.Struct(fields)).map((field) => ({
@@ -36,7 +36,7 @@ const columnsOf = (fields: Schema.Struct.Fields): ReadonlyArray<PartitionColumn<
     }
   }))
 
-// A writer of fewer columns takes rows that have more.
+// A writer of fewer columns accepts rows that have more.
 const widened = <A>({ encode, extension, format, invalid }: Writer<Columns["Type"]>): Writer<A> => ({
   extension,
   format,
@@ -45,7 +45,7 @@ const widened = <A>({ encode, extension, format, invalid }: Writer<Columns["Type
     encode(rows as Stream.Stream<unknown, E, R> as Stream.Stream<Columns["Type"], E, R>)
 })
 
-/** Writes rows as `Commit.write` does, into folders by some of their columns where that is asked for. */
+/** Writes rows as `Commit.write` does, and into folders by some of their columns if that is asked for. */
 export const writePartitioned = <A, S extends Schema.Top, E, R>(
   plan: Plan,
   path: string,
@@ -76,11 +76,11 @@ export const writePartitioned = <A, S extends Schema.Top, E, R>(
       : missing !== undefined
         ? `partitionBy names ${JSON.stringify(missing)}, which is not a column; the columns are ${Object.keys(fields).join(", ")}`
         : by.includes("")
-          ? "partitionBy names a column whose name is empty, which no folder can have"
+          ? "partitionBy names a column with an empty name, which a folder cannot have"
           : by.some((name) => !name.isWellFormed())
             ? `partitionBy names a column whose name ${illFormed}`
             : kept.length === 0
-              ? "partitionBy names every column; one at least has to be left for the files"
+              ? "partitionBy names every column; at least one has to be left for the files"
               : undefined
   const columns = by.flatMap((name) => {
     const field = fieldOf(name)

@@ -17,8 +17,8 @@ export interface MapPartitionsOptions {
   /** As `explain` prints it. Default `MapPartitions`. */
   readonly name?: string | undefined
   /**
-   * Whether `f` yields exactly one element for each it gets. Then the rows written are checked against the rows read across
-   * this step, and row counts from metadata stay known. Default `false`.
+   * Whether `f` yields exactly one element for each that it gets. If so, the rows written are checked against the rows
+   * read, and row counts from metadata stay known. Default `false`.
    */
   readonly oneToOne?: boolean | undefined
 }
@@ -70,8 +70,8 @@ export const union: {
 )
 
 /**
- * At most this many partitions, each a run of the present ones with about the same number of bytes. Nothing is shuffled; fewer
- * partitions also means fewer tasks at once.
+ * At most this many partitions, each a run of neighbouring ones with about the same number of bytes. Nothing is
+ * shuffled; fewer partitions also means fewer tasks at once.
  *
  * @category shuffling
  * @since 0.1.0
@@ -90,7 +90,7 @@ export const coalesce: {
  *
  * **Details**
  *
- * Where the sizes of the partitions are not known from metadata, a stage that counts them runs first, so the steps before are
+ * If the sizes of the partitions are not known from metadata, a stage that counts them runs first, so the steps before
  * run twice.
  *
  * @category transforming
@@ -100,9 +100,9 @@ export const zipWithIndex = <A, E, R>(self: Dataset<A, E, R>): Dataset<readonly 
   fromPlan({ _tag: "ZipWithIndex", child: self.plan })
 
 /**
- * Every pair of an element of the first dataset and one of the other. There is a partition for each pair of partitions. The other
- * dataset is read again for every array of rows of the first: `Dataset.cache` it where it is expensive. An element that fails does so
- * each time it is read.
+ * Every pair of an element of the first dataset and one of the other. There is a partition for each pair of partitions.
+ * The other dataset is read again for every array of rows of the first: `Dataset.cache` it if it is expensive. A failed
+ * element fails each time it is read.
  *
  * @category transforming
  * @since 0.1.0
@@ -117,8 +117,8 @@ export const cartesian: {
 )
 
 /**
- * Makes one stream of the streams of each partition of both datasets. They must have as many partitions: an `InvalidPlan` otherwise,
- * before any task runs.
+ * Makes one stream from the streams of each partition of both datasets. Both must have the same number of partitions;
+ * otherwise the job fails with `InvalidPlan` before any task runs.
  *
  * @category transforming
  * @since 0.1.0
@@ -153,7 +153,7 @@ const zipped = <A, E, R, B, E2, R2, C, E3, R3>(
     name,
     functions: String(f),
     inputs: [self.plan, that.plan],
-    // Two inputs, in their order: what the types of the two datasets say.
+    // Two inputs in their order, as the types of the two datasets say.
     f: (rows, task) =>
       f(
         (rows[0] ?? Stream.empty) as Stream.Stream<A, E, R>,
@@ -163,8 +163,8 @@ const zipped = <A, E, R, B, E2, R2, C, E3, R3>(
   })
 
 /**
- * Pairs the elements of both datasets by position. They must have as many partitions, with as many elements in each: an `InvalidPlan`
- * otherwise, for the elements when they are met.
+ * Pairs the elements of both datasets by position. Both must have the same number of partitions, with the same number
+ * of elements in each; otherwise the job fails with `InvalidPlan`, for the elements when they are read.
  *
  * @category transforming
  * @since 0.1.0
@@ -206,7 +206,7 @@ export const zip: {
               : task.abort(
                   new InvalidPlan({
                     operator: "zip",
-                    detail: `partition ${task.partition} has ${lefts} elements or more on one side and ${rights} on the other`
+                    detail: `partition ${task.partition} has at least ${lefts} elements on one side and ${rights} on the other`
                   })
                 )
           )
@@ -240,7 +240,7 @@ export const randomSplit: {
           _tag: "Sample",
           from: bound(index),
           fraction: bound(index + 1) - bound(index),
-          // The bound above is the next part's below, to the bit: no element is in two parts or none.
+          // The upper bound of a part is exactly the lower bound of the next, so every element is in one part.
           upTo: bound(index + 1),
           seed,
           withReplacement: false
@@ -251,7 +251,7 @@ export const randomSplit: {
 )
 
 /**
- * Each partition as one array. It has to fit into memory.
+ * Each partition as one array, which has to fit into memory.
  *
  * @category transforming
  * @since 0.1.0

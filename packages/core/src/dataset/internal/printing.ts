@@ -5,8 +5,8 @@ import type { JobError } from "../../task/JobError.ts"
 import type { Dataset } from "./model.ts"
 
 /**
- * The plan as text: as written, as optimised, and as stages with the partitions, rows, bytes and hosts that the metadata of the
- * sources tells. Reads no row.
+ * The plan as text: as written, as optimised, and as stages with the partitions, rows, bytes and hosts known from the
+ * metadata of the sources. Reads no rows.
  *
  * @category printing
  * @since 0.1.0

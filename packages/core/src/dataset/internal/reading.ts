@@ -18,8 +18,8 @@ import { mapPartitions } from "./partitions.ts"
  */
 export interface PartitionOptions {
   /**
-   * A whole number from 1 on, as everywhere: with another, actions fail with a `JobError` of reason `InvalidPlan`. Default 1. More
-   * partitions than elements leaves some of them empty.
+   * A whole number from 1 on, as everywhere: with any other, actions fail with a `JobError` of reason `InvalidPlan`.
+   * Default 1. If there are more partitions than elements, some are empty.
    */
   readonly partitions?: number | undefined
 }
@@ -29,7 +29,7 @@ export interface PartitionOptions {
  *
  * **When to use**
  *
- * Use to read something Sluice has no constructor for.
+ * Use to read something that Sluice has no constructor for.
  *
  * @category constructors
  * @since 0.1.0
@@ -115,7 +115,7 @@ export const empty: Dataset<never> = fromIterable<never>([])
 const rangeArray = 8192
 
 /**
- * The numbers from `start` up to but without `end`.
+ * The numbers from `start` up to, but not including, `end`.
  *
  * @category constructors
  * @since 0.1.0
@@ -135,7 +135,7 @@ export const range = (
     number("start", start),
     number("end", end),
     number("step", step),
-    step === 0 ? "step is 0; it has to be another number" : undefined,
+    step === 0 ? "step is 0; it must not be 0" : undefined,
     whole("partitions", partitions),
     bytes("the number of elements", length, 0)
   )
@@ -217,8 +217,8 @@ export const jsonLines = <A, I>(
 ): Dataset<A> => fromSource(JsonLines.source(path, schema, options))
 
 /**
- * The rows of Parquet files, typed by a struct schema. Only its columns are read, and they are compared with the file's before
- * the first row is.
+ * The rows of Parquet files, typed by a struct schema. Only the columns of the schema are read, and they are compared
+ * with the file's before the first row is read.
  *
  * @category constructors
  * @since 0.1.0

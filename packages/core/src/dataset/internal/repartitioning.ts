@@ -8,7 +8,7 @@ import { codecOr, exchange, type KeyOptions, pairSide, type Side, wireOf, writte
 import { type Dataset, isDataset } from "./model.ts"
 
 /**
- * Moves every pair to the partition its key belongs to. What is partitioned so already stays where it is.
+ * Moves every pair to the partition of its key. A dataset that is already partitioned this way does not move.
  *
  * @category shuffling
  * @since 0.1.0
@@ -47,7 +47,7 @@ export const partitionBy: {
 )
 
 /**
- * Deals the elements out to this many partitions.
+ * Distributes the elements round-robin over this many partitions.
  *
  * @category shuffling
  * @since 0.1.0
@@ -85,7 +85,7 @@ export const repartition: {
 )
 
 /**
- * Moves every pair to the partition its key belongs to, and sorts each partition by key.
+ * Moves every pair to the partition of its key, and sorts each partition by key.
  *
  * @category shuffling
  * @since 0.1.0

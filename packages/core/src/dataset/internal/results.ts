@@ -100,7 +100,8 @@ export const count = <A, E, R>(self: Dataset<A, E, R>): Action<number, E, R> =>
   })
 
 /**
- * Folds each partition from a zero of its own, then the partitions' results from another, in the order of the partitions.
+ * Folds each partition from its own zero, then the results of the partitions from another zero, in the order of the
+ * partitions.
  *
  * @category actions
  * @since 0.1.0
@@ -180,8 +181,8 @@ export const reduce: {
 )
 
 /**
- * The first `n` elements. Reads the first partition, then four times as many as before, until there are enough (as Spark); within a
- * partition no more arrays than needed.
+ * The first `n` elements. Like Spark, it reads the first partition, then four times as many as before, until there are
+ * enough; within a partition it reads no more arrays than needed.
  *
  * @category actions
  * @since 0.1.0
@@ -216,7 +217,7 @@ export const take: {
         return found.flat().slice(0, n)
       })
   })
-  // Nothing is needed of the result, so nothing runs.
+  // The result is not needed, so nothing runs.
   const wanted: Action<Array<A>, E, R> = n === 0
     ? new Action({ ...taking.spec, drive: () => Effect.succeed([]) })
     : taking
@@ -233,7 +234,7 @@ export const first = <A, E, R>(self: Dataset<A, E, R>): Action<Option.Option<A>,
   mapAction(take(self, 1), "first", (values) => (values.length === 0 ? Option.none() : Option.some(values[0] as A)))
 
 /**
- * Whether there is no element. Reads as {@link take} of one does.
+ * Whether there are no elements. Reads as much as {@link take} of one element.
  *
  * @category actions
  * @since 0.1.0
@@ -242,7 +243,7 @@ export const isEmpty = <A, E, R>(self: Dataset<A, E, R>): Action<boolean, E, R> 
   mapAction(take(self, 1), "isEmpty", (values) => values.length === 0)
 
 /**
- * Runs an effect for every element, where the element is.
+ * Runs an effect for every element, in the task that has it.
  *
  * @category actions
  * @since 0.1.0
@@ -267,7 +268,7 @@ export const forEach: {
 )
 
 /**
- * Runs an effect for the stream of every partition, where the partition is.
+ * Runs an effect for the stream of every partition, in its task.
  *
  * @category actions
  * @since 0.1.0
@@ -300,8 +301,8 @@ export const forEachPartition: {
 const ARRAY = 8192
 
 /**
- * The elements as one stream, partition after partition. The consumer's pace is the readers': one partition is read at a time and at
- * most two arrays of it are ahead of the consumer. Ending the stream early ends the job.
+ * The elements as one stream, partition after partition. The consumer sets the pace: one partition is read at a time,
+ * and at most two of its arrays are ahead of the consumer. Ending the stream early ends the job.
  *
  * @category actions
  * @since 0.1.0

@@ -13,8 +13,8 @@ import { type Dataset, narrow } from "./model.ts"
  *
  * **Details**
  *
- * Without replacement each element is taken with probability `fraction` (0 to 1); with it, a Poisson number of times with that
- * mean (`fraction` may be above 1). The size of the sample varies.
+ * Without replacement, each element is taken with probability `fraction` (0 to 1); with replacement, a Poisson number
+ * of times with that mean (`fraction` may be above 1). The size of the sample varies.
  *
  * @category transforming
  * @since 0.1.0
@@ -53,13 +53,14 @@ export interface SampleOptions {
  */
 export interface SampleByKeyOptions {
   readonly seed: number
-  /** Take a pair any number of times. Default `false`. */
+  /** Whether a pair may be taken more than once. Default `false`. */
   readonly withReplacement?: boolean | undefined
 }
 
 /**
- * Takes each pair with the probability of its key, or with replacement a Poisson number of times with that mean: 0 for a key that has
- * none. The same pairs for the same seed and partitions. How many are taken of a key varies: {@link sampleByKeyExact} has a number.
+ * Takes each pair with the probability of its key, or with replacement a Poisson number of times with that mean; a key
+ * without a fraction has 0. The same seed and partitions give the same pairs. How many pairs of a key are taken varies:
+ * {@link sampleByKeyExact} takes an exact number.
  *
  * @category transforming
  * @since 0.1.0
@@ -98,7 +99,7 @@ export const sampleByKey: {
     })
 )
 
-// A function of the program that yields no fraction has thrown.
+// A function of the program that does not yield a fraction counts as one that threw.
 const partOf =
   <K>(fraction: (key: K) => number, withReplacement: boolean | undefined) =>
   (key: K): number => {
@@ -113,8 +114,8 @@ const partOf =
  *
  * **Details**
  *
- * The pairs are moved by key and counted there, so a key may have more of them than memory holds. The same pairs for the same
- * seed and order of the input.
+ * The pairs are moved by key and counted there, so a key may have more pairs than fit into memory. The same seed and
+ * order of the input give the same pairs.
  *
  * @category transforming
  * @since 0.1.0
@@ -140,7 +141,7 @@ export const sampleByKeyExact: {
     const side = pairSide("sampleByKeyExact", key, codecOr(options.value))
     const draw = options.withReplacement === true ? drawAgain : drawOnce
     const part = partOf(fraction, options.withReplacement)
-    // Each key draws from numbers of its own, wherever it is.
+    // Each key has its own sequence of random numbers, in whichever partition it is.
     const stream = Partitioner.hash(2 ** 31, { codec: key })
     return exchange({
       name: "sampleByKeyExact",
@@ -151,7 +152,7 @@ export const sampleByKeyExact: {
       keyed: true,
       read: ([source]) => {
         if (source === undefined) return Stream.empty
-        // The values of a key twice: they are counted, then drawn from.
+        // The values of a key are read twice: first to count them, then to draw from them.
         const input = { wire: wireOf(side, source), slice: source.slice }
         return Stream.flatMap(
           Shuffle.cogroup<K, readonly [V, V]>([input, input]),
@@ -170,8 +171,8 @@ export const sampleByKeyExact: {
   }
 )
 
-// How many times the next of `rows` values is taken when `wanted` of them are: each at most once, every choice as likely (Knuth's
-// algorithm S).
+// How many times the next of `rows` values is taken if `wanted` of them are: each at most once, every choice equally
+// likely (Knuth's algorithm S).
 const drawOnce = (next: () => number, rows: number, wanted: number) => {
   let rest = rows
   let missing = wanted
@@ -182,7 +183,7 @@ const drawOnce = (next: () => number, rows: number, wanted: number) => {
   }
 }
 
-// The same with replacement: of the draws that are missing each takes the next value with probability 1 / rest.
+// The same with replacement: each missing draw takes the next value with probability 1 / rest.
 const drawAgain = (next: () => number, rows: number, wanted: number) => {
   let rest = rows
   let missing = wanted

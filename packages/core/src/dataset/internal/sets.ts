@@ -19,7 +19,7 @@ import {
 import { type Dataset, isDataset } from "./model.ts"
 
 /**
- * Each different element once.
+ * The distinct elements, each once.
  *
  * @category shuffling
  * @since 0.1.0
@@ -91,7 +91,7 @@ const setOf = <A, E, R, B, E2, R2>(
             ({ key: row, values: [left, right] }) =>
               Stream.unwrap(
                 Effect.map(Effect.all([Stream.runCount(left), Stream.runCount(right)]), ([l, r]) =>
-                  // Counted from the first dataset, whose type it has.
+                  // The result has the type of the first dataset.
                   Stream.fromIterable(Array.from({ length: keep(l, r) }, () => row as A))
                 )
               )
@@ -100,7 +100,7 @@ const setOf = <A, E, R, B, E2, R2>(
 }
 
 /**
- * The elements that both datasets have, each once.
+ * The distinct elements that both datasets have.
  *
  * @category shuffling
  * @since 0.1.0
@@ -125,7 +125,7 @@ export const intersection: {
 )
 
 /**
- * The elements that the other dataset does not have, as often as they are there.
+ * The elements that the other dataset does not have, with their duplicates.
  *
  * @category shuffling
  * @since 0.1.0

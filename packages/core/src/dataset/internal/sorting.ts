@@ -19,13 +19,14 @@ import {
 } from "./exchange.ts"
 import { type Dataset, isDataset } from "./model.ts"
 
-// Keys of a partition, drawn at random, and of how many.
+// Keys of a partition, drawn at random, and the number of keys that they were drawn from.
 interface KeySample {
   readonly count: number
   readonly keys: Uint8Array
 }
 
-// Keys that are looked at for each partition of the result (Spark's `RangePartitioner` takes 20, and three times as many of each input).
+// Keys sampled for each partition of the result (Spark's `RangePartitioner` takes 20, and three times as many from each
+// input).
 const SAMPLE = 60
 
 const rangePartitioning = <A, K>(
@@ -72,7 +73,7 @@ const rangePartitioning = <A, K>(
   make: (samples, wanted) => {
     const found = samples as ReadonlyArray<KeySample>
     const most = Math.max(1, ...found.map((sample) => sample.count))
-    // As many of each input as its share of the rows.
+    // From each input in proportion to its rows.
     const sample = found.flatMap(({ count, keys }) => {
       const all = decodeMany(key, keys)
       return all.slice(0, Math.max(1, Math.ceil(all.length * Math.min(1, count / most))))
@@ -106,8 +107,9 @@ const sortWith = <A, E, R, K, V>(
  *
  * **Details**
  *
- * The result has at most `partitions` partitions, fewer where there are fewer different keys. Default: the number of the input.
- * Several keys are one tuple with the order of a tuple. A stage that samples the keys runs first, so the steps before run twice.
+ * The result has at most `partitions` partitions, and fewer if there are fewer distinct keys. Default: the number of
+ * the input. To sort by several keys, use a tuple with the order of a tuple. A stage that samples the keys runs first,
+ * so the steps before run twice.
  *
  * **Example** (By length, then by letters)
  *

@@ -23,7 +23,7 @@ import { reduceByKey } from "./keyed.ts"
 import { type Dataset, isDataset, narrow } from "./model.ts"
 import { repartition } from "./repartitioning.ts"
 
-// Folds arrays into a state for each partition, and the states, in the order of the partitions, into one.
+// Folds arrays into one state per partition, and the states, in the order of the partitions, into one.
 const folded = <A, E, R, S, B>(
   self: Dataset<A, E, R>,
   options: {
@@ -62,7 +62,7 @@ const folded = <A, E, R, S, B>(
     }
   })
 
-// The first `n` of an order, kept as a heap whose root is the last of them.
+// The first `n` in an order, kept as a heap whose root is the last of them.
 class Best<A> {
   readonly items: Array<A> = []
   private readonly n: number
@@ -101,7 +101,7 @@ class Best<A> {
 }
 
 /**
- * The first `n` elements of an order, sorted.
+ * The first `n` elements in an order, sorted.
  *
  * @category actions
  * @since 0.1.0
@@ -138,7 +138,7 @@ const ordered = <A, E, R>(
   )
 
 /**
- * The last `n` elements of an order, the greatest first.
+ * The last `n` elements in an order, the greatest first.
  *
  * @category actions
  * @since 0.1.0
@@ -167,7 +167,7 @@ const extreme = <A, E, R>(
 }
 
 /**
- * The least element of an order; `None` without elements.
+ * The least element in an order; `None` without elements.
  *
  * @category actions
  * @since 0.1.0
@@ -180,7 +180,7 @@ export const min: {
 )
 
 /**
- * The greatest element of an order; `None` without elements.
+ * The greatest element in an order; `None` without elements.
  *
  * @category actions
  * @since 0.1.0
@@ -207,9 +207,9 @@ export interface Stats {
   readonly max: number
   /** 0 without numbers, as in Spark. */
   readonly mean: number
-  /** Taken over the whole population; `NaN` without numbers. */
+  /** For the whole population; `NaN` without numbers. */
   readonly variance: number
-  /** Taken as that of a sample (divided by n - 1); `NaN` for fewer than two numbers. */
+  /** For a sample (divided by n - 1); `NaN` for fewer than two numbers. */
   readonly sampleVariance: number
   readonly stdev: number
   readonly sampleStdev: number
@@ -339,12 +339,12 @@ const within = <E, R>(self: Dataset<number, E, R>, bounds: ReadonlyArray<number>
 
 const badBounds = (bounds: ReadonlyArray<number>): Problem =>
   bounds.length < 2
-    ? `there are ${bounds.length} bounds; it takes two at least`
+    ? `there are ${bounds.length} bounds; there must be at least two`
     : firstOf(
         ...bounds.map((bound, index) => number("a bound", bound, index === 0 ? -Infinity : bounds[index - 1], Infinity))
       )
 
-// Bounds of buckets of one width, from the least number to the greatest.
+// Bounds of buckets of equal width, from the least number to the greatest.
 const evenBounds = <E, R>(self: Dataset<number, E, R>, buckets: number): Action<Array<number>, E, R> =>
   action(self, {
     name: "histogram bounds",
@@ -354,7 +354,7 @@ const evenBounds = <E, R>(self: Dataset<number, E, R>, buckets: number): Action<
         let max = -Infinity
         return Effect.map(
           eachArray(rows, (values) => {
-            // Either of a `NaN` is `NaN`, and stays so.
+            // Both are `NaN` once a number is `NaN`, and stay so.
             for (const value of values) {
               min = Math.min(min, value)
               max = Math.max(max, value)
@@ -376,7 +376,7 @@ const evenBounds = <E, R>(self: Dataset<number, E, R>, buckets: number): Action<
         )
         if (!Number.isFinite(max - min)) {
           return yield* refuse(
-            "there is no number, or one that is NaN or infinite, so there are no buckets of one width"
+            "there are no numbers, or one is NaN or infinite, so they cannot be put into buckets of equal width"
           )
         }
         if (min === max) return [min, max]
@@ -385,15 +385,15 @@ const evenBounds = <E, R>(self: Dataset<number, E, R>, buckets: number): Action<
   })
 
 /**
- * How many numbers lie in each bucket: between each two neighbours of `bounds` (ascending, at least two), or in `buckets` of one
- * width from the least number to the greatest, which are yielded too. A bucket has its lower bound, and the last its upper as well; numbers outside
- * and `NaN` are not counted.
+ * How many numbers lie in each bucket: between each two neighbours of `bounds` (ascending, at least two), or in
+ * `buckets` of equal width from the least number to the greatest, whose bounds are yielded too. A bucket includes its
+ * lower bound, and the last one also its upper bound; numbers outside and `NaN` are not counted.
  *
  * **Details**
  *
- * With a number of buckets the dataset is read twice, the first time for its extremes: `Dataset.cache` what is expensive. There is
- * one bucket where all numbers are the same. Without numbers, with one that is `NaN` or infinite, and with less than one bucket it
- * fails with a `JobError` of reason `InvalidPlan`.
+ * With a number of buckets the dataset is read twice, first for its extremes: `Dataset.cache` it if it is expensive. If
+ * all numbers are the same, there is one bucket. Without numbers, with one that is `NaN` or infinite, and with less
+ * than one bucket, it fails with a `JobError` of reason `InvalidPlan`.
  *
  * **Example** (Two buckets)
  *
@@ -417,7 +417,7 @@ export const histogram: {
 } = dual(2, histogramOf)
 
 /**
- * The bounds of buckets, one more than buckets, and how many numbers each bucket has.
+ * The bounds of the buckets (one more than there are buckets), and how many numbers each bucket has.
  *
  * @category models
  * @since 0.1.0
@@ -439,8 +439,8 @@ function histogramOf<E, R>(
 }
 
 /**
- * As {@link aggregate}, but the states of the partitions are merged by `groups` (default 8) tasks before the driver merges
- * what is left: for many partitions or large states. States cross between tasks, so they are plain data or have a codec.
+ * As {@link aggregate}, but the states of the partitions are merged by `groups` (default 8) tasks before the driver
+ * merges what is left: for many partitions or large states. States are plain data or have a codec.
  *
  * @category actions
  * @since 0.1.0
@@ -503,7 +503,7 @@ export const treeAggregate: {
 )
 
 /**
- * How often each element is there, in the driver's memory.
+ * How often each element occurs, in the driver's memory.
  *
  * @category actions
  * @since 0.1.0
@@ -567,8 +567,8 @@ const counts = <K, E, R>(
   )
 
 /**
- * `n` elements at random, in random order, the same ones for the same seed and partitions: each at most once, or with
- * replacement any number of times. Fewer where there are fewer (with replacement only when there is none). One pass.
+ * `n` random elements in random order, the same ones for the same seed and partitions: each at most once, or with
+ * replacement any number of times. Yields fewer if there are fewer (with replacement, if there are none). One pass.
  *
  * @category actions
  * @since 0.1.0
@@ -590,7 +590,7 @@ export const takeSample: {
     n: number,
     { seed, withReplacement }: { readonly seed: number; readonly withReplacement?: boolean | undefined }
   ): Action<Array<A>, E, R> => {
-    // Every element gets a number at random; the elements with the least numbers are a sample in random order.
+    // Every element gets a random number; the elements with the least numbers are a sample in random order.
     const order = Order.mapInput(Order.Number, (pair: readonly [number, A]) => pair[0])
     const sample = folded(self, {
       name: `takeSample ${n}`,
@@ -609,7 +609,8 @@ export const takeSample: {
       end: ({ best, count }) => {
         const drawn = best.items.toSorted(order).map(([, value]) => value)
         if (withReplacement !== true || drawn.length === 0) return drawn
-        // A draw with replacement meets one of the elements drawn before with their share of all, otherwise a new one.
+        // A draw with replacement repeats an element drawn before with a probability of their share of all elements,
+        // and otherwise takes a new one.
         const next = uniform(seed, -2)
         let fresh = 1
         return Array.from({ length: n }, (_, index) => {
@@ -623,8 +624,8 @@ export const takeSample: {
 )
 
 /**
- * About how many different elements there are, by HyperLogLog: one pass, a few kilobytes a task. `relativeError` (default 0.05) is
- * the standard deviation of the result over the truth.
+ * The approximate number of distinct elements, by HyperLogLog: one pass, a few kilobytes per task. `relativeError`
+ * (default 0.05) is the standard deviation of the result relative to the true number.
  *
  * @category actions
  * @since 0.1.0
@@ -687,7 +688,7 @@ export const countApproxDistinct: {
                 ? 0.709
                 : 0.7213 / (1 + 1.079 / registers)
         const estimate = (alpha * registers * registers) / sum
-        // Flajolet's correction for few elements: by the registers that are still empty.
+        // Flajolet's correction for few elements, from the registers that are still empty.
         return Math.round(estimate <= 2.5 * registers && empty > 0 ? registers * Math.log(registers / empty) : estimate)
       }
     })

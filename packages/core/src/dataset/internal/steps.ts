@@ -53,7 +53,7 @@ export const flatMap: {
 )
 
 /**
- * Keeps the elements a predicate or a refinement holds for.
+ * Keeps the elements for which a predicate or a refinement holds.
  *
  * @category transforming
  * @since 0.1.0
@@ -72,8 +72,8 @@ export const filter: {
  *
  * **Details**
  *
- * As {@link filter}, but the conditions are data: a Parquet source skips the row groups whose statistics say that no row can match,
- * unread. `explain` shows how many are left. Rows that a schema does not allow go unnoticed in those that are skipped.
+ * As {@link filter}, but the conditions are data: a Parquet source does not read row groups whose statistics say that
+ * no row can match. `explain` shows how many are left. Invalid rows in the skipped row groups are not noticed.
  *
  * @category transforming
  * @since 0.1.0
@@ -104,7 +104,8 @@ export const filterMap: {
 )
 
 /**
- * How many effects of {@link mapEffect} run at once in a partition, and whether their results keep the elements' order.
+ * How many effects of {@link mapEffect} run at once in a partition, and whether their results keep the order of the
+ * elements.
  *
  * @category models
  * @since 0.1.0
@@ -124,8 +125,8 @@ const badConcurrency = (concurrency: MapEffectOptions["concurrency"]): Problem =
   )
 
 /**
- * Runs an effect for every element, a bounded number at once; a slow consumer stops it, and the first failure interrupts the
- * others.
+ * Runs an effect for every element, with a bounded number at once. A slow consumer stops it, and the first failure
+ * interrupts the others.
  *
  * @category transforming
  * @since 0.1.0
@@ -175,12 +176,12 @@ export const tap: {
 )
 
 /**
- * Applies a pure function to whole arrays of elements, as large as they come out of the source (never empty).
+ * Applies a pure function to whole arrays of elements, in the sizes in which they come out of the source (never empty).
  *
  * **When to use**
  *
- * Use for work that is cheaper on many elements at once. Array borders carry no meaning: they depend on file, format and the
- * steps before.
+ * Use for work that is cheaper on many elements at once. The borders between arrays have no meaning: they depend on the
+ * file, the format and the steps before.
  *
  * @category transforming
  * @since 0.1.0

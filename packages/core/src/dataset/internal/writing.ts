@@ -14,7 +14,7 @@ import { type Dataset, isDataset } from "./model.ts"
 import { writePartitioned } from "./partitionBy.ts"
 
 /**
- * What the write actions take besides their format's options.
+ * What the write actions take besides the options of their format.
  *
  * @category models
  * @since 0.1.0
@@ -22,19 +22,24 @@ import { writePartitioned } from "./partitionBy.ts"
 export type WriteOptions = OutputOptions
 
 /**
- * What the write actions take whose rows have columns.
+ * What the write actions take if their rows have columns.
  *
  * @category models
  * @since 0.1.0
  */
 export interface PartitionedWriteOptions<in out A> extends WriteOptions {
   /**
-   * Columns whose values become folders, `country=DE/year=2024`, the first outermost, as Spark's `partitionBy`. They are left out
-   * of the files. Characters that a folder name cannot have are percent-escaped, `null`, missing and the empty string are
-   * `__HIVE_DEFAULT_PARTITION__`; the empty string of a column that may be `null` or missing is refused, for it would be read as that. The sources read them back with `partitionColumns`. Default none.
+   * Columns whose values become folders, `country=DE/year=2024`, the first one outermost, as with Spark's
+   * `partitionBy`. They are left out of the files. Characters that a folder name cannot have are percent-escaped.
+   * `null`, missing values and the empty string become `__HIVE_DEFAULT_PARTITION__`; in a column that may be `null` or
+   * missing, the empty string is refused, because it would be read back as that. The sources read them back with
+   * `partitionColumns`. Default none.
    */
   readonly partitionBy?: ReadonlyArray<keyof A & string> | undefined
-  /** Bytes of rows, as estimated, that a task holds while it sorts them into folders; beyond, a folder gets several files. Default 64 MiB. */
+  /**
+   * Estimated bytes of rows that a task holds while it sorts them into folders; beyond that, a folder gets several
+   * files. Default 64 MiB.
+   */
   readonly partitionBufferBytes?: number | undefined
 }
 
@@ -48,7 +53,7 @@ export interface PartitionedWriteOptions<in out A> extends WriteOptions {
 export const write: {
   <A>(path: string, writer: Writer<A>, options?: WriteOptions): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
   <A, E, R>(self: Dataset<A, E, R>, path: string, writer: Writer<A>, options?: WriteOptions): Action<Manifest, E, R>
-  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
+  // Repeated for better errors: if no signature fits, TypeScript explains only why the last does not.
   <A>(path: string, writer: Writer<A>, options?: WriteOptions): <E, R>(self: Dataset<A, E, R>) => Action<Manifest, E, R>
 } = dual(
   (args) => isDataset(args[0]),
@@ -72,7 +77,7 @@ export const writeText: {
     path: string,
     options?: WriteOptions & Text.TextWriterOptions
   ): Action<Manifest, E, R>
-  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
+  // Repeated for better errors: if no signature fits, TypeScript explains only why the last does not.
   (
     path: string,
     options?: WriteOptions & Text.TextWriterOptions
@@ -104,7 +109,7 @@ export const writeCsv: {
     schema: Schema.Struct<Fields>,
     options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Csv.CsvWriterOptions
   ): Action<Manifest, E, R>
-  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
+  // Repeated for better errors: if no signature fits, TypeScript explains only why the last does not.
   <const Fields extends Schema.Struct.Fields>(
     path: string,
     schema: Schema.Struct<Fields>,
@@ -146,7 +151,7 @@ export const writeJsonLines: {
     schema: Schema.Codec<A, I>,
     options?: PartitionedWriteOptions<A> & JsonLines.JsonLinesWriterOptions
   ): Action<Manifest, E, R>
-  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
+  // Repeated for better errors: if no signature fits, TypeScript explains only why the last does not.
   <A, I>(
     path: string,
     schema: Schema.Codec<A, I>,
@@ -188,7 +193,7 @@ export const writeParquet: {
     schema: Schema.Struct<Fields>,
     options?: PartitionedWriteOptions<Schema.Struct<Fields>["Type"]> & Parquet.ParquetWriterOptions
   ): Action<Manifest, E, R>
-  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
+  // Repeated for better errors: if no signature fits, TypeScript explains only why the last does not.
   <const Fields extends Schema.Struct.Fields>(
     path: string,
     schema: Schema.Struct<Fields>,
@@ -228,7 +233,7 @@ export const writeParquetBatches: {
     path: string,
     options?: WriteOptions & Parquet.ParquetWriterOptions
   ): Action<Manifest, E, R>
-  // Again, for the errors: of several signatures TypeScript tells why the last does not fit.
+  // Repeated for better errors: if no signature fits, TypeScript explains only why the last does not.
   (
     path: string,
     options?: WriteOptions & Parquet.ParquetWriterOptions
