@@ -1,17 +1,17 @@
 /**
  * Who may write an output: one job at a time.
  *
- * A lease is a file `_lease-<n>` in the staging folder, created exclusively and never changed. Its holder renews it by writing
- * `_beat-<n>` beside it. A job that finds only leases that nobody renewed for a minute creates the next one, which names them all, and
- * looks again: unless it finds exactly the same leases beside its own, it withdraws. If two jobs looked again, one would have seen
- * the other; so at most one stays, and only a lease that names its predecessor takes something away from it.
- * The new holder then renames the folders of all other jobs before it looks at the output. Every step of a commit moves something out
- * of or into the folder of its job, so that a job that slept through the loss of its lease cannot commit any more, whatever step it
- * wakes up at.
+ * A lease is a file `_lease-<n>` in the staging folder, created exclusively and never changed. Its holder renews it by
+ * writing `_beat-<n>` beside it. A job that finds only leases without a renewal for a minute creates the next one,
+ * which names them all, and looks again: unless it finds exactly the same leases beside its own, it withdraws. If two
+ * jobs do this at once, one of them sees the other's lease; so at most one stays, and a lease takes something away only
+ * from a predecessor that it names. The new holder then renames the folders of all other jobs before it looks at the
+ * output. Every step of a commit moves something out of or into the folder of its job, so that a job that was suspended
+ * while it lost its lease cannot commit, whatever step it continues with.
  *
- * The clocks of two hosts are never compared. A minute is measured by the modification times of the storage (a file written for the
- * purpose tells the present), or by the job's own clock while nothing changes. If the holder was a process of this kernel and of this
- * namespace of process numbers, it is known at once that it is gone.
+ * The clocks of two hosts are never compared. A minute is measured by the modification times of the storage (a file
+ * written for the purpose gives the present time), or by the job's own clock while nothing changes. If the holder was a
+ * process of this kernel and of this process-number namespace, a job knows at once whether it is gone.
  */
 import { randomUUID } from "node:crypto"
 import { Clock, Duration, Effect, Option, Schema } from "effect"
@@ -24,18 +24,18 @@ import { entriesOf, nameOf, optional, readText, writeText } from "./layout.ts"
 /** How long a holder waits between two renewals. */
 const renewMillis = 10_000
 
-/** How long a lease is in force without renewal. */
+/** How long a lease is valid without renewal. */
 const staleMillis = 60_000
 
 const Lease = Schema.Struct({
-  /** Random, of this lease alone. */
+  /** Random, and unique to this lease. */
   id: Schema.String,
   job: Schema.String,
   name: Schema.String,
   /** Milliseconds since 1970 UTC by the clock of the holder, for people to read. */
   since: Schema.Number,
   process: Identity,
-  /** The leases it found, which nobody had renewed. */
+  /** The expired leases that the job found. */
   after: Schema.Array(Schema.String)
 })
 
@@ -62,7 +62,7 @@ const numberOf = (name: string): number | undefined => {
   return match === null ? undefined : Number(match[1])
 }
 
-/** A lease as another sees it. */
+/** A lease as another job sees it. */
 interface Seen {
   readonly number: number
   readonly text: string
@@ -75,14 +75,14 @@ const leasesIn = Effect.fnUntraced(function* (storage: Backend, staging: string)
   for (const name of names.filter((name) => name.startsWith("_lease-"))) {
     const text = yield* optional(readText(storage, `${staging}/${name}`))
     const number = numberOf(name)
-    // It was given back in between.
+    // It was given back in the meantime.
     if (Option.isNone(text) || number === undefined) continue
     leases.push({ number, text: text.value, lease: yield* Effect.option(Schema.decodeEffect(LeaseJson)(text.value)) })
   }
   return leases.toSorted((left, right) => left.number - right.number)
 })
 
-/** The part of a lease that a renewal changes, and when it changed; none once the lease was given back. */
+/** The part of a lease that a renewal changes, and when it changed; nothing once the lease was given back. */
 const lifeOf = Effect.fnUntraced(function* (storage: Backend, staging: string, { number, text }: Seen) {
   const status = yield* optional(storage.stat(leaseOf(staging, number)))
   const beat = yield* optional(storage.stat(beatOf(staging, number)))
@@ -98,8 +98,8 @@ const isDead = ({ lease }: Seen): boolean =>
   (lease.value.process.id === self.id ? !running.has(lease.value.id) : isGone(lease.value.process))
 
 /**
- * The present by the clock of the modification times. None if it could not be told: a new holder swept the file away, or the last one
- * removed the folder.
+ * The present time by the clock of the modification times. Nothing if it cannot be found out, because a new holder
+ * removed the file, or the last holder removed the folder.
  */
 const storageNow = Effect.fnUntraced(function* (storage: Backend, staging: string) {
   const path = `${staging}/.clock-${randomUUID()}`
@@ -113,7 +113,7 @@ const isAmong = (leases: ReadonlyArray<Seen>, { id, number, text }: Held): boole
   leases.some((seen) => seen.number === number && seen.text === text) &&
   !leases.some(({ lease }) => Option.isSome(lease) && lease.value.after.includes(id))
 
-/** Whether this is still a lease in force. */
+/** Whether this lease is still valid. */
 export const isHeld = (storage: Backend, held: Held): Effect.Effect<boolean, StorageError> =>
   Effect.map(leasesIn(storage, held.staging), (leases) => isAmong(leases, held))
 
@@ -161,7 +161,7 @@ export const forget = (leases: ReadonlyArray<Held>): Effect.Effect<void> =>
     for (const held of leases) running.delete(held.id)
   })
 
-/** Fails with the loss of a lease if that explains a failure, else with the failure itself. */
+/** Fails with the loss of the lease if that explains a failure, otherwise with the failure itself. */
 export const orLost = Effect.fnUntraced(function* <E>(
   storage: Backend,
   leases: ReadonlyArray<Held>,
@@ -175,13 +175,13 @@ export const orLost = Effect.fnUntraced(function* <E>(
   return yield* Effect.fail(failure)
 })
 
-/** Writes that the holder is alive. Fails once it is no longer the holder. */
+/** Renews the lease. Fails when the job no longer holds it. */
 const renew = Effect.fnUntraced(function* (storage: Backend, held: Held, count: number, path: string) {
   if (!(yield* isHeld(storage, held))) return yield* new LeaseLost({ path })
   yield* writeText(storage, beatOf(held.staging, held.number), String(count))
 })
 
-/** Renews leases for ever. A storage that does not answer is asked again. */
+/** Renews leases forever. If the storage does not answer, it is asked again. */
 export const renewals = Effect.fnUntraced(function* (storage: Backend, leases: ReadonlyArray<Held>, path: string) {
   for (let count = 1; ; count++) {
     yield* Effect.sleep(renewMillis)
@@ -193,13 +193,13 @@ export const renewals = Effect.fnUntraced(function* (storage: Backend, leases: R
   }
 })
 
-/** How a job asks for a lease. */
+/** A job's request for a lease. */
 export interface Request {
   /** The output as the program named it. */
   readonly path: string
   readonly job: string
   readonly name: string
-  /** How long it waits at most, in milliseconds; 0 to be refused at once. */
+  /** How long the job waits at most, in milliseconds; with 0 it is refused at once. */
   readonly waitMillis: number
 }
 
@@ -230,10 +230,11 @@ export const acquire = Effect.fnUntraced(function* (
   const watched = new Map<string, { readonly state: string; readonly since: number }>()
   let warned = false
   let pause = 250
-  // How often a file went away while it was looked at or written. There is a limit, as in some places nothing can be created.
+  // How often a file disappeared while it was read or written. There is a limit, because in some places nothing can be
+  // created.
   let missing = 0
 
-  /** For how many milliseconds a lease was not renewed; none if that is changing at this moment. */
+  /** For how many milliseconds a lease has not been renewed; nothing if it is being renewed right now. */
   const idleOf = Effect.fnUntraced(function* (one: Seen) {
     const life = yield* lifeOf(storage, staging, one)
     if (Option.isNone(life)) return Option.none()
@@ -241,7 +242,7 @@ export const acquire = Effect.fnUntraced(function* (
     const now = yield* Clock.currentTimeMillis
     let watch = watched.get(one.text)
     if (watch?.state !== state) {
-      // The job's own clock serves while it watches. Only the storage's clock tells what was before.
+      // The job's own clock is enough while the job watches. Only the clock of the storage covers the time before that.
       const present = yield* storageNow(storage, staging)
       if (Option.isNone(present) && ++missing <= 20) return Option.none()
       watch = { state, since: now - Math.max(0, Option.getOrElse(present, () => modified) - modified) }
@@ -281,7 +282,7 @@ export const acquire = Effect.fnUntraced(function* (
       warned = true
       const { job, host, name, pid } = refusal(request.path, holder.seen, holder.idle, now)
       yield* Effect.logWarning(
-        `${request.name} waits for ${job} (${name}, process ${pid} on ${host}), which is writing ${request.path}; at most ${Duration.format(Duration.millis(request.waitMillis))}`
+        `${request.name} waits for ${job} (${name}, process ${pid} on ${host}), which is writing ${request.path}, for at most ${Duration.format(Duration.millis(request.waitMillis))}`
       )
     }
     yield* restore(Effect.sleep(pause))
@@ -290,8 +291,8 @@ export const acquire = Effect.fnUntraced(function* (
 })
 
 /**
- * Takes everything in a staging folder away from the jobs it belonged to, and gives the new names of the folders of those jobs. Only
- * for the holder of the lease.
+ * Takes everything in a staging folder away from the jobs that own it, and returns the new names of their folders. Only
+ * the holder of the lease may call this.
  */
 export const fence = Effect.fnUntraced(function* (storage: Backend, { number, staging }: Held) {
   const folders: Array<string> = []

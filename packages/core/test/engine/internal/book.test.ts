@@ -32,7 +32,7 @@ const none: Rows = { source: 0, out: 0, setAside: 0, cut: 0 }
 
 const noValue = () => undefined
 
-/** A task that ended well and came to so many rows; it asked for something once. */
+/** A task that succeeded with these rows and made one request. */
 const done = (rows: Partial<Rows>, more: Partial<TaskResult> = {}): TaskResult => {
   const account = { ...none, ...rows, in: rows.source ?? 0, filtered: 0, reads: [] }
   return {

@@ -7,7 +7,7 @@ import { isBytes, isDate } from "../representation.ts"
 export interface Target {
   readonly ast: SchemaAST.AST
   readonly nullable: boolean
-  /** Whether `undefined` is a key that is not there. */
+  /** Whether `undefined` is written as a missing key. */
   readonly optional: boolean
   /** What `null` becomes. */
   readonly absent: null | undefined

@@ -131,7 +131,7 @@ describe("scheduler state", () => {
     assert.deepStrictEqual(placed(step({ _tag: "Tick" })), [[1, "b", "any"]])
   })
 
-  test("a launch on a preferred host starts the wait anew (TaskSetManagerSuite: delay scheduling with fallback)", (start) => {
+  test("a launch on a preferred host starts the wait again (TaskSetManagerSuite: delay scheduling with fallback)", (start) => {
     const { at, step } = start()
     step(join("a"))
     step(join("b"))
