@@ -57,6 +57,53 @@ export const unavailable: Effect.Effect<string | undefined> = Effect.sync(() => 
     : `${missing.join(", ")} not on the PATH: apt-get install krb5-kdc krb5-admin-server krb5-user`
 })
 
+/** Java and MIT both read it. Java asks by UDP otherwise, and both look up names in DNS. */
+const clientConfig = (port: number) => `[libdefaults]
+  default_realm = ${realm}
+  udp_preference_limit = 1
+  dns_lookup_kdc = false
+  dns_lookup_realm = false
+  dns_canonicalize_hostname = false
+  rdns = false
+  ticket_lifetime = 8h
+[realms]
+  ${realm} = {
+    kdc = 127.0.0.1:${port}
+  }
+`
+
+const serverConfig = (port: number, file: (name: string) => string) => `[realms]
+  ${realm} = {
+    database_name = ${file("principal")}
+    key_stash_file = ${file("stash")}
+    acl_file = ${file("acl")}
+    kdc_listen = ""
+    kdc_tcp_listen = 127.0.0.1:${port}
+    supported_enctypes = aes256-cts-hmac-sha1-96:normal
+  }
+[logging]
+  kdc = FILE:${file("kdc.log")}
+`
+
+const end = (server: ChildProcess.ChildProcess) =>
+  Effect.callback<void>((resume) => {
+    if (server.exitCode !== null || server.signalCode !== null || server.pid === undefined) return resume(Effect.void)
+    server.once("exit", () => resume(Effect.void))
+    server.kill("SIGKILL")
+  })
+
+/** Runs the KDC as long as the scope. */
+const serve = (env: NodeJS.ProcessEnv, log: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const out = Fs.openSync(log, "a")
+      const server = ChildProcess.spawn("krb5kdc", ["-n", "-r", realm], { env, stdio: ["ignore", out, out] })
+      Fs.closeSync(out)
+      return server
+    }),
+    end
+  )
+
 /**
  * Makes a realm and serves it as long as the scope.
  *
@@ -72,55 +119,13 @@ export const make: Effect.Effect<Kdc, HadoopError, Scope.Scope> = Effect.gen(fun
   const file = (name: string) => Path.join(directory, name)
   const config = file("krb5.conf")
   yield* Effect.sync(() => {
-    // Java and MIT both read it. Java asks by UDP otherwise, and both look up names in DNS.
-    Fs.writeFileSync(
-      config,
-      `[libdefaults]
-  default_realm = ${realm}
-  udp_preference_limit = 1
-  dns_lookup_kdc = false
-  dns_lookup_realm = false
-  dns_canonicalize_hostname = false
-  rdns = false
-  ticket_lifetime = 8h
-[realms]
-  ${realm} = {
-    kdc = 127.0.0.1:${port}
-  }
-`
-    )
-    Fs.writeFileSync(
-      file("kdc.conf"),
-      `[realms]
-  ${realm} = {
-    database_name = ${file("principal")}
-    key_stash_file = ${file("stash")}
-    acl_file = ${file("acl")}
-    kdc_listen = ""
-    kdc_tcp_listen = 127.0.0.1:${port}
-    supported_enctypes = aes256-cts-hmac-sha1-96:normal
-  }
-[logging]
-  kdc = FILE:${file("kdc.log")}
-`
-    )
+    Fs.writeFileSync(config, clientConfig(port))
+    Fs.writeFileSync(file("kdc.conf"), serverConfig(port, file))
   })
   const env = { ...process.env, PATH: path, KRB5_CONFIG: config, KRB5_KDC_PROFILE: file("kdc.conf") }
   const password = "not a secret: this realm lives for a test"
   yield* exec("kdb5_util", ["create", "-r", realm, "-s", "-P", password], { env })
-  const out = Fs.openSync(file("kdc.log"), "a")
-  yield* Effect.acquireRelease(
-    Effect.sync(() => ChildProcess.spawn("krb5kdc", ["-n", "-r", realm], { env, stdio: ["ignore", out, out] })),
-    (server) =>
-      Effect.callback<void>((resume) => {
-        if (server.exitCode !== null || server.signalCode !== null || server.pid === undefined) {
-          return resume(Effect.void)
-        }
-        server.once("exit", () => resume(Effect.void))
-        server.kill("SIGKILL")
-      })
-  )
-  yield* Effect.sync(() => Fs.closeSync(out))
+  yield* serve(env, file("kdc.log"))
   yield* awaitPort(port)
 
   const admin = (...args: ReadonlyArray<string>) => exec("kadmin.local", ["-r", realm, ...args], { env })
