@@ -1,5 +1,5 @@
 /**
- * What makes a plan run: a value that holds a plan and what to do with its partitions, and that is an `Effect` as well.
+ * What makes a plan run: a value that holds a plan and what to do with its partitions, and that is also an `Effect`.
  *
  * @since 0.1.0
  */
@@ -11,15 +11,17 @@ import type { CacheHandle, Plan } from "../plan/Plan.ts"
 import type { Storage } from "../storage/Storage.ts"
 
 /**
- * What the tasks of a result stage are.
+ * The tasks of a result stage.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ResultTasks {
-  /** How many there are: one for each partition, or fewer or more where the engine put small ones together or split large ones. */
+  /**
+   * The number of tasks: one per partition, unless the engine has put small partitions together or split large ones.
+   */
   readonly tasks: number
-  /** The input split of each, for manifests. */
+  /** The input split of each task, for manifests. */
   readonly splitIds: ReadonlyArray<string | undefined>
 }
 
@@ -31,17 +33,17 @@ export interface ResultTasks {
  */
 export interface RowAccount {
   readonly read: number
-  /** Dropped by operators less those they added. */
+  /** Rows that operators dropped, less those that they added. */
   readonly filtered: number
   readonly deadLettered: number
   /** Left unread on purpose, by a `take` for example. */
   readonly cut: number
-  /** Handed to the action. */
+  /** Rows handed to the action. */
   readonly written: number
 }
 
 /**
- * A run of an action, as its driver side sees it.
+ * A run of an action, as the driver sees it.
  *
  * @category models
  * @since 0.1.0
@@ -49,22 +51,25 @@ export interface RowAccount {
 export interface Run {
   readonly jobId: string
   readonly fingerprint: string
-  /** The tasks of the result stage. The stages it reads run first, so an action that needs nothing of the result does not ask. */
+  /**
+   * The tasks of the result stage. The stages before it run first, so an action that does not need the result does not
+   * ask.
+   */
   readonly result: Effect.Effect<ResultTasks, unknown>
   readonly storage: Storage["Service"]
   /** The files that the plan reads. */
   readonly inputs: ReadonlyArray<string>
-  /** In the `drive` of a spec that `commits`: runs a part of it that may be interrupted. */
+  /** In the `drive` of a spec that `commits`: runs a part that may be interrupted. */
   readonly restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
-  /** The files that succeeded tasks wrote the rows they set aside to, below the folder of `Spec.letters`. */
+  /** The files to which successful tasks wrote the rows they set aside, below the folder of `Spec.letters`. */
   readonly letters: () => ReadonlyArray<{ readonly path: string; readonly rows: number }>
-  /** What became of the rows of all sources so far. */
+  /** What has become of the rows of all sources so far. */
   readonly account: () => RowAccount
   /** Sums of the tasks' metrics so far. */
   readonly totals: () => Totals
   /**
-   * Runs the action's task on these of the result stage, as many at once as there are slots, and hands each
-   * result over as it arrives, one at a time. The first failure interrupts the others.
+   * Runs the action's task on these partitions of the result stage, as many at once as there are slots, and hands over
+   * each result as it arrives, one at a time. The first failure interrupts the others.
    */
   readonly tasks: (
     tasks: ReadonlyArray<number>,
@@ -73,7 +78,7 @@ export interface Run {
 }
 
 /**
- * What a run of an action came to, however it ended.
+ * The totals of a run of an action, however it ended.
  *
  * @category models
  * @since 0.1.0
@@ -88,8 +93,8 @@ export interface Summary {
 }
 
 /**
- * What an action does: `task` runs once per partition (or several small ones) where the data is, its result goes to `drive`, which
- * runs in the driver. Reasons that `drive` fails with become `JobError`s.
+ * What an action does: `task` runs once per partition (or for several small ones) on an executor, and its result goes
+ * to `drive`, which runs in the driver. Reasons that `drive` fails with become `JobError`s.
  *
  * @category models
  * @since 0.1.0
@@ -103,25 +108,26 @@ export interface Spec {
     rows: Stream.Stream<unknown, unknown, unknown>,
     task: TaskRuntime
   ) => Effect.Effect<unknown, unknown, unknown>
-  /** Whether the task is to see the partitions of the plan, one each, whatever their size. Default `false`. */
+  /** Whether each task has to get exactly one partition of the plan, whatever its size. Default `false`. */
   readonly eachPartition?: boolean | undefined
-  /** Whether a task may be tried again: not where it hands its rows over before it ends. Default `true`. */
+  /** Whether a task may be tried again. It may not if it hands over its rows before it ends. Default `true`. */
   readonly retries?: boolean | undefined
   /**
-   * Whether an interrupt waits for the parts of `drive` outside of `Run.restore`, so that what they brought to an end is a success.
-   * Default `false`.
+   * Whether an interrupt waits for the parts of `drive` outside of `Run.restore`, so that what they completed is a
+   * success. Default `false`.
    */
   readonly commits?: boolean | undefined
   /**
-   * Whether what a task does leaves the job while it runs, such as effects on each row: then it is not run again on other rows, where a
-   * stage before it turns out to yield others. Default `false`; so it is for what may not be tried again.
+   * Whether a task has effects outside of the job while it runs, such as an effect for each row. If so, it is not run
+   * again on different rows when an earlier stage turns out to yield different ones. Default `false`; the same holds
+   * for tasks that may not be tried again.
    */
   readonly leaves?: boolean | undefined
-  /** The folder that tasks of the run write the rows they set aside to; without it they are counted only. */
+  /** The folder to which tasks of the run write the rows they set aside; without it they are only counted. */
   readonly letters?: ((jobId: string) => Effect.Effect<string, Reason, Storage>) | undefined
-  /** Runs again from its start when the results it was handed turn out to be void. */
+  /** Runs again from the start if the results that it was given turn out to be void. */
   readonly drive: (run: Run) => Effect.Effect<unknown, unknown, unknown>
-  /** Called when a run ends, before it hands its result over. */
+  /** Called when a run ends, before it hands over its result. */
   readonly onEnd?: ((summary: Summary) => void) | undefined
 }
 
@@ -136,7 +142,7 @@ export class Engine extends Context.Service<
   {
     /** Runs an action whose functions need the services of `services`. Fails with the user's error or a `JobError`. */
     readonly run: (spec: Spec, services: Context.Context<never>) => Effect.Effect<unknown, unknown>
-    /** Forgets the partitions of a cached dataset. */
+    /** Drops the partitions of a cached dataset. */
     readonly uncache: (handle: CacheHandle) => Effect.Effect<void>
     /** The stages as text, with sizes and hosts from the metadata. */
     readonly explain: (spec: Pick<Spec, "name" | "plan">) => Effect.Effect<string, JobError>
@@ -144,7 +150,7 @@ export class Engine extends Context.Service<
 >()("@sluice/core/Engine") {}
 
 /**
- * An action on a dataset: an `Effect` that runs it, and the plan for those who want to look first.
+ * An action on a dataset: an `Effect` that runs it, and its plan for those who want to look first.
  *
  * @category models
  * @since 0.1.0

@@ -29,7 +29,7 @@ import { Current } from "../task/TaskContext.ts"
 export { Engine } from "./Action.ts"
 
 /**
- * Makes an engine on the storage, executors and event bus there are.
+ * Makes an engine on the storage, executors and event bus in the context.
  *
  * @category constructors
  * @since 0.1.0
@@ -167,7 +167,7 @@ export const make: Effect.Effect<
       Effect.delay(config.progressMillis),
       Effect.forkScoped
     )
-    // An interrupt that comes while a commit is under way waits for its end, and for the word of it.
+    // An interrupt that arrives during a commit waits for its end and its result.
     return yield* Effect.uninterruptibleMask((restore) => {
       const drive = Effect.suspend(() => spec.drive({ ...driver, restore }))
       const driven: Effect.Effect<unknown, unknown> = (spec.commits === true ? drive : restore(drive)).pipe(
@@ -225,7 +225,7 @@ export const make: Effect.Effect<
 })
 
 /**
- * An engine on the storage, executors, event bus and shuffle there are.
+ * An engine on the storage, executors, event bus and shuffle in the context.
  *
  * @category layers
  * @since 0.1.0
@@ -236,13 +236,13 @@ export const layerWithShuffle: Layer.Layer<
   Storage.Storage | Shuffle.Shuffle | Executor.Executor | Events.Events
 > = Layer.effect(Engine, make).pipe(Layer.provide(Scheduler.layer))
 
-// A folder for temporary files that cannot be written is the failure of the jobs that need one, not of the engine.
+// If the folder for temporary files cannot be written, the jobs that need it fail, not the engine.
 const layerDisk: Layer.Layer<Shuffle.Shuffle> = Shuffle.layerDisk().pipe(
   Layer.catch(({ reason }) => Shuffle.layerUnavailable(reason))
 )
 
 /**
- * An engine on the storage, executors and event bus there are, that shuffles through a folder for temporary files.
+ * An engine on the storage, executors and event bus in the context that shuffles through a folder for temporary files.
  *
  * @category layers
  * @since 0.1.0
@@ -251,7 +251,7 @@ export const layerNoDeps: Layer.Layer<Engine, never, Storage.Storage | Executor.
   layerWithShuffle.pipe(Layer.provide(layerDisk))
 
 /**
- * An engine in this process: local and memory files, one executor with as many slots as there are processors.
+ * An engine in this process: local and memory files, and one executor with one slot per processor.
  *
  * @category layers
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * Runs tasks: slots with hosts. Which machine or thread they are on is the layer's business; {@link layerLocal} has them in this
- * process.
+ * Runs tasks: slots with hosts. The layer decides on which machine or thread they are; {@link layerLocal} has them in
+ * this process.
  *
  * @since 0.1.0
  */
@@ -23,7 +23,7 @@ export type { Environment } from "../task/Task.ts"
 export type Perform = (task: Task, environment: Environment) => Effect.Effect<TaskResult, TaskFailure>
 
 /**
- * An executor came or went.
+ * An executor joined or was lost.
  *
  * @category models
  * @since 0.1.0
@@ -41,20 +41,23 @@ export type Change =
 export class Executor extends Context.Service<
   Executor,
   {
-    /** The executors there are, each as `Joined`, and then every change. */
+    /** The present executors, each as `Joined`, and then every change. */
     readonly changes: Stream.Stream<Change>
     /** Opens a run: from now on its tasks can be run. */
     readonly open: (run: string, perform: Perform) => Effect.Effect<void>
     /**
-     * Runs a task of an open run where it is told. Interrupting it interrupts the task, finalizers included. `ExecutorLost` when the
-     * executor goes.
+     * Runs a task of an open run on the given executor. Interrupting it interrupts the task, finalizers included. Fails
+     * with `ExecutorLost` if the executor is lost.
      */
     readonly run: (executor: string, task: Task) => Effect.Effect<TaskResult, TaskFailure | ExecutorLost>
-    /** Closes a run that has ended, and releases what was built for it, as far as no other run uses it. */
+    /** Closes a run that has ended, and releases the services built for it that no other run uses. */
     readonly release: (run: string) => Effect.Effect<void>
-    /** Attempts at a task before its failure is the job's. 1 in process (as Spark's `local[N]`), where a second try meets the same program. */
+    /**
+     * Attempts at a task before the job fails. 1 in process (as in Spark's `local[N]`), where a second attempt runs the
+     * same program.
+     */
     readonly maxAttempts: number
-    /** Which of its settings is impossible, such as a negative number of slots: every job fails with it. */
+    /** A problem with its settings, such as a negative number of slots: every job fails with it. */
     readonly invalid?: string | undefined
   }
 >()("@sluice/core/Executor") {}
@@ -68,7 +71,7 @@ export class Executor extends Context.Service<
 export interface LocalExecutor {
   /** Default `local-<n>`. */
   readonly id?: string | undefined
-  /** Host name that block locations are compared with. Default this machine's. */
+  /** Host name to compare with block locations. Default: this machine's. */
   readonly host?: string | undefined
   /** Tasks at once. Default the number of processors. */
   readonly slots?: number | undefined
@@ -128,12 +131,12 @@ interface Services {
 interface Build {
   readonly fiber: Fiber.Fiber<Context.Context<never>, unknown>
   readonly scope: Scope.Closeable
-  /** The jobs that use it. */
+  /** The runs that use it. */
   readonly jobs: Set<string>
 }
 
-// Built in a fiber of the executor, so that a task that is interrupted while it waits does not interrupt the build that others
-// wait for. A build that failed is forgotten: the next task tries again.
+// Built in a fiber of the executor, so that a task that is interrupted while it waits does not interrupt the build that
+// others wait for. A failed build is not kept: the next task tries again.
 const makeServices = (info: ExecutorInfo["Service"], scope: Scope.Scope): Services => {
   const builds = new Map<Layer.Layer<never, unknown, unknown>, Build>()
   const memoMap = Layer.makeMemoMapUnsafe()

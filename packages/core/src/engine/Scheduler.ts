@@ -40,9 +40,12 @@ export interface TaskSet {
   readonly firstAttempt?: number | undefined
   /** The partition each task works on, and the hosts it would best run on. */
   readonly tasks: ReadonlyArray<{ readonly partition: number; readonly hosts: ReadonlyArray<string> }>
-  /** Takes each result as it arrives, one at a time; its failure is the set's. */
+  /** Takes each result as it arrives, one at a time. If it fails, the set fails. */
   readonly onResult: (partition: number, result: TaskResult, attempt: number) => Effect.Effect<void, TaskFailure>
-  /** Whether another attempt may not meet this failure: then there are `EngineConfig.taskAttempts`, whatever the executor allows. */
+  /**
+   * Whether another attempt may avoid this failure. If so, there are `EngineConfig.taskAttempts`, whatever the executor
+   * allows.
+   */
   readonly passes?: ((failure: TaskFailure | ExecutorLost) => boolean) | undefined
 }
 
@@ -56,22 +59,22 @@ export class Scheduler extends Context.Service<
   Scheduler,
   {
     /**
-     * Runs every task of a set. The first failure that is final interrupts the other tasks; the effect ends when they have
+     * Runs every task of a set. The first final failure interrupts the other tasks; the effect ends when they have
      * ended, finalizers included.
      */
     readonly run: (set: TaskSet) => Effect.Effect<void, TaskFailure | ExecutorLost>
     /** Opens a run on the executors. */
     readonly open: (run: string, perform: Perform) => Effect.Effect<void>
-    /** Closes a run that has ended, and releases what the executors have built for it. */
+    /** Closes a run that has ended, and releases the services that the executors have built for it. */
     readonly release: (run: string) => Effect.Effect<void>
-    /** Tasks that can run at once on the executors there are. */
+    /** Tasks that can run at once on the present executors. */
     readonly slots: Effect.Effect<number>
-    /** What of the executors' settings cannot be: every job fails with it. */
+    /** A problem with the executors' settings: every job fails with it. */
     readonly invalid?: string | undefined
   }
 >()("@sluice/core/Scheduler") {}
 
-// A set that runs, as the loop sees it: types erased by closures.
+// A running set, as the loop sees it: closures erase its types.
 interface Running {
   readonly launch: (command: Extract<State.Command, { _tag: "Launch" }>) => Effect.Effect<void>
   readonly complete: Effect.Effect<void>
@@ -79,7 +82,7 @@ interface Running {
 }
 
 /**
- * Makes a scheduler over the executors there are.
+ * Makes a scheduler over the executors in the context.
  *
  * @category constructors
  * @since 0.1.0
@@ -133,9 +136,10 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     const id = nextSet++
     const done = yield* Deferred.make<void, TaskFailure | ExecutorLost>()
     const failures = new Map<number, Cause.Cause<TaskFailure | ExecutorLost>>()
-    // Results are handed over one at a time, in the order they arrive.
+    // Results are handed over one at a time, in the order in which they arrive.
     const turn = yield* Semaphore.make(1)
-    // An attempt on an executor that was given up may still succeed: only the first result counts, its own or that of its replacement.
+    // An attempt on an executor that was given up may still succeed. Only the first result counts, its own or its
+    // replacement's.
     const handedOver = new Set<number>()
     const scope = yield* Scope.make()
     const passes = (cause: Cause.Cause<TaskFailure | ExecutorLost>): boolean => {
@@ -211,7 +215,7 @@ const isLost = (cause: Cause.Cause<unknown>): boolean =>
   cause.reasons.some((reason) => Cause.isFailReason(reason) && Predicate.isTagged(reason.error, "ExecutorLost"))
 
 /**
- * A scheduler over the executors there are.
+ * A scheduler over the executors in the context.
  *
  * @category layers
  * @since 0.1.0

@@ -1,5 +1,6 @@
 /**
- * What happens in an engine, as typed events on one bus. The progress bar, metrics and whatever else shows a job listen here.
+ * What happens in an engine, as typed events on one bus. The progress line, metrics and everything else that shows a
+ * job listen here.
  *
  * @since 0.1.0
  */
@@ -72,7 +73,7 @@ export const Event = Schema.Union([
   Schema.TaggedStruct("JobStarted", {
     ...job,
     fingerprint: Schema.String,
-    /** Tasks, rows and bytes to come, from splits and footers; rows are missing where a format has no count. */
+    /** Tasks, rows and bytes to come, from splits and footers; rows are missing if a format has no count. */
     tasks: Schema.Number,
     rows: Schema.optional(Schema.Number),
     bytes: Schema.Number
@@ -122,13 +123,13 @@ export class Events extends Context.Service<
   Events,
   {
     readonly publish: (event: Event) => Effect.Effect<void>
-    /** Every event from the subscription on; subscribed when the effect succeeds. */
+    /** Every event from the subscription on. The subscription begins when the effect succeeds. */
     readonly subscribe: Effect.Effect<Stream.Stream<Event>, never, Scope.Scope>
   }
 >()("@sluice/core/Events") {}
 
 /**
- * A bus of its own.
+ * A new bus.
  *
  * @category layers
  * @since 0.1.0
@@ -137,7 +138,7 @@ export const layer: Layer.Layer<Events> = Layer.effect(
   Events,
   Effect.gen(function* () {
     const pubsub = yield* Effect.acquireRelease(PubSub.sliding<Event>(10_000), PubSub.shutdown)
-    // Two events per task are a fifth of what a small task costs; without a listener they serve nobody.
+    // Two events per task are a fifth of the cost of a small task, so without a listener they are not published.
     let listeners = 0
     const listening = Effect.acquireRelease(
       Effect.sync(() => listeners++),

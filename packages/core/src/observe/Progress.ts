@@ -1,5 +1,6 @@
 /**
- * Shows running jobs: one line that is drawn over on a terminal, plain lines now and then where the output is a file or a pipe.
+ * Shows running jobs: one line that is redrawn on a terminal, or a plain line now and then if the output is a file or a
+ * pipe.
  *
  * @since 0.1.0
  */
@@ -59,14 +60,14 @@ interface Job {
   readonly started: number
   readonly rows: number | undefined
   readonly bytes: number
-  /** Lines shown of rows set aside. */
+  /** Lines shown for rows set aside. */
   setAside: number
 }
 
-/** Rows set aside that are shown one by one. */
+/** How many rows set aside are shown one by one. */
 const shownLetters = 10
 
-/** The share of the work that is done, by the best measure there is: bytes, rows, tasks. */
+/** The share of the work that is done, by the best available measure: bytes, rows or tasks. */
 const share = (
   job: Job,
   event: { readonly tasksDone: number; readonly tasks: number; readonly totals: Totals }
@@ -83,7 +84,7 @@ const line = (job: Job, event: Extract<Event, { readonly _tag: "Progress" }>): s
   const rate = totals.rowsRead / seconds
   const inFlight = totals.gauges["inFlight"]
   const retries = totals.counters["retries"]
-  // A narrow terminal cuts the end off: what matters most comes first.
+  // A narrow terminal cuts off the end, so the most important part comes first.
   return [
     `${job.name}: ${String(Math.floor(done * 100)).padStart(3)} %`,
     `${count(totals.rowsRead)}${job.rows === undefined ? "" : `/${count(job.rows)}`} rows`,
@@ -148,7 +149,7 @@ export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Even
             erase()
             job.setAside++
             if (job.setAside > shownLetters) {
-              output.write(`${event.name}: more rows are set aside and not shown\n`)
+              output.write(`${event.name}: more rows have been set aside; they are not shown\n`)
               return
             }
             output.write(`${event.name}: set aside ${event.path}, ${placeOf(event)}: ${event.reason}\n`)
@@ -160,7 +161,7 @@ export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Even
             const { deadLettered, rowsOut, rowsRead } = event.totals
             const aside = deadLettered === 0 ? "" : `, ${count(deadLettered)} set aside`
             const time = formatSeconds(event.millis / 1000)
-            // Totals are those of tasks that succeeded: after a failure they would say less than was shown before.
+            // The totals are those of successful tasks: after a failure they would be lower than what was shown before.
             output.write(
               event.outcome === "success"
                 ? `${event.name}: done in ${time}, ${count(rowsRead)} rows read, ${count(rowsOut)} out${aside}\n`

@@ -10,7 +10,7 @@ import * as Operator from "../task/Operator.ts"
 import * as Plan from "./Plan.ts"
 
 /**
- * A rewrite. `apply` gets a node whose children are rewritten already and returns it unchanged (the same reference) where
+ * A rewrite. `apply` gets a node whose children are already rewritten, and returns it unchanged (the same reference) if
  * the rule does not fit.
  *
  * @category models
@@ -25,7 +25,7 @@ export interface Rule {
 const isWhere = (node: Plan.Plan): node is Extract<Plan.Plan, { _tag: "Narrow" }> =>
   node._tag === "Narrow" && node.operator._tag === "Filter" && node.operator.where !== undefined
 
-// Another source below filters whose conditions are known, where there is one.
+// The source below filters whose conditions are known, if there is one.
 const onSource = (node: Plan.Plan, f: (source: Source<unknown>) => Source<unknown> | undefined): Plan.Plan => {
   if (node._tag === "Read") {
     const source = f(node.source)
@@ -42,8 +42,8 @@ const whereColumns = (node: Plan.Plan): ReadonlyArray<string> =>
     : []
 
 /**
- * `Select` above a source that can read columns becomes a source that reads only those. With filters between, whose conditions are known,
- * it reads what they ask for, too, and the `Select` stays.
+ * A `Select` above a source that can read columns becomes a source that reads only those. If filters with known
+ * conditions lie between, the source also reads their columns, and the `Select` stays.
  *
  * @category combinators
  * @since 0.1.0
@@ -65,7 +65,7 @@ export const pruneColumns: Rule = {
 }
 
 /**
- * Where two `Select`s follow each other, only the later one matters.
+ * If two `Select`s follow each other, only the later one matters.
  *
  * @category combinators
  * @since 0.1.0
@@ -105,7 +105,7 @@ export const pushSelectDown: Rule = {
   }
 }
 
-// Steps above which rows may as well be dropped: they see every row by itself and keep it as it is.
+// Steps before which rows may be dropped instead of after them: they look at every row on its own and keep it as it is.
 const passes = (node: Plan.Plan): node is Extract<Plan.Plan, { _tag: "Narrow" }> =>
   node._tag === "Narrow" && Operator.passesRows(node.operator)
 
@@ -159,7 +159,7 @@ export const flattenUnions: Rule = {
   apply: (node) => (node._tag === "Union" && node.inputs.some((input) => input._tag === "Union") ? flat(node) : node)
 }
 
-// A union of a union with itself, time after time, has more inputs than memory has room for: it stays as it is.
+// A union of a union with itself, repeated often, would have more inputs than fit into memory, so it stays as it is.
 const flat = (node: Extract<Plan.Plan, { _tag: "Union" }>): Plan.Plan => {
   const inputs = node.inputs.flatMap((input) => (input._tag === "Union" ? input.inputs : [input]))
   return inputs.length <= 64 || new Set(inputs).size === inputs.length ? { ...node, inputs } : node

@@ -4,9 +4,9 @@
  *
  * **Details**
  *
- * Element types live in `Dataset`'s type parameters only. Inside a plan a function takes and returns `unknown`; the node
- * types use method syntax, whose parameters TypeScript compares bivariantly, so that a typed function is stored without a
- * cast and nothing but the combinators of `Dataset` may build nodes.
+ * Element types exist only in the type parameters of `Dataset`. Inside a plan a function takes and returns `unknown`.
+ * The node types use method syntax, whose parameters TypeScript compares bivariantly, so that a typed function is
+ * stored without a cast; therefore only the combinators of `Dataset` may build nodes.
  *
  * @since 0.1.0
  */
@@ -27,16 +27,19 @@ import type { MapStatus, Shuffle, ShuffleError } from "../shuffle/Shuffle.ts"
  */
 export type Partitioning =
   | { readonly _tag: "Fixed"; readonly partitioner: Partitioner<never> }
-  /** By hash, like an input that is already, where one is. */
+  /** By hash, like an input that is already partitioned by hash, if there is one. */
   | {
       readonly _tag: "Hash"
       readonly partitions: (upstream: number) => number
       readonly make: (partitions: number) => Partitioner<never>
     }
-  /** By order, with bounds from a sample that a stage of its own draws. `samples` has what the tasks of that stage yielded. */
+  /**
+   * By order, with bounds from a sample that a separate stage draws. `samples` holds the results of the tasks of that
+   * stage.
+   */
   | {
       readonly _tag: "Range"
-      /** The number of partitions was asked for. */
+      /** Whether the program asked for this number of partitions. */
       readonly given: boolean
       readonly partitions: (upstream: number) => number
       sample(
@@ -54,24 +57,27 @@ export type Partitioning =
  */
 export interface ExchangeInput extends Writer {
   readonly plan: Plan
-  /** The rows are pairs whose first is the exchange's key: a side that is partitioned alike need not move. */
+  /**
+   * Whether the rows are pairs that begin with the key of the exchange: a side that is already partitioned that way
+   * need not move.
+   */
   readonly keyed: boolean
 }
 
 export type { ExchangeSource } from "../task/internal/exchange.ts"
 
 /**
- * How an exchange of two inputs is done without moving the larger one: every task gets all rows of the other.
+ * How to exchange two inputs without moving the larger one: every task gets all rows of the smaller one.
  *
  * @category models
  * @since 0.1.0
  */
 export interface BroadcastPlan {
-  /** Whether each input may be the one that every task gets. */
+  /** For each input, whether it may be the one that every task gets. */
   readonly sides: readonly [boolean, boolean]
-  /** The rows of an input that has been written to a shuffle already. */
+  /** The rows of an input that has already been written to a shuffle. */
   rows(side: 0 | 1, source: ExchangeSource): Stream.Stream<unknown, ShuffleError, Shuffle>
-  /** The rows of a partition of the small input, in the form that crosses: bytes. */
+  /** The rows of a partition of the small input as bytes, in which form they move. */
   collect(
     side: 0 | 1,
     rows: Stream.Stream<unknown, unknown, unknown>
@@ -86,7 +92,7 @@ export interface BroadcastPlan {
 }
 
 /**
- * Rows move to the task of their key, and are put together there.
+ * Rows move to the task of their key, and are brought together there.
  *
  * @category models
  * @since 0.1.0
@@ -101,17 +107,20 @@ export interface Exchange extends Reader {
   readonly functions: string
   readonly inputs: ReadonlyArray<ExchangeInput>
   readonly partitioning: Partitioning
-  /** Only moves rows: one input that is partitioned alike is the result as it is. */
+  /** Only moves rows: an input that is already partitioned that way is the result as it is. */
   readonly onlyMoves: boolean
-  /** Rows come in the order in which the map tasks wrote them, or of their keys: the same each time, whatever memory there is. */
+  /**
+   * Rows come in the order in which the map tasks wrote them, or in the order of their keys: the same each time,
+   * however much memory there is.
+   */
   readonly ordered?: boolean | undefined
-  /** The result is pairs of key and something, so that it counts as partitioned. */
+  /** The result is pairs that begin with the key, so it counts as partitioned by it. */
   readonly keyed: boolean
   readonly broadcast?: BroadcastPlan | undefined
 }
 
 /**
- * A dataset whose partitions are kept once they have been computed.
+ * A dataset whose partitions are kept when they have been computed.
  *
  * @category models
  * @since 0.1.0
@@ -139,10 +148,10 @@ export type Plan =
   | { readonly _tag: "Union"; readonly inputs: ReadonlyArray<Plan> }
   /** Fewer partitions without moving rows between executors: each is a run of the child's. */
   | { readonly _tag: "Coalesce"; readonly child: Plan; readonly partitions: number }
-  /** Pairs of element and position. Needs the sizes of the partitions before it, so a stage that counts them runs first. */
+  /** Pairs of element and position. It needs the sizes of the partitions, so a stage that counts them runs first. */
   | { readonly _tag: "ZipWithIndex"; readonly child: Plan }
   | Exchange
-  /** The partitions of several inputs that have as many, side by side. */
+  /** The partitions, side by side, of several inputs with the same number of partitions. */
   | {
       readonly _tag: "ZipPartitions"
       readonly name: string
@@ -156,7 +165,7 @@ export type Plan =
   /** Every partition of the first input with every one of the second. */
   | { readonly _tag: "Cartesian"; readonly inputs: readonly [Plan, Plan] }
   | { readonly _tag: "Cache"; readonly child: Plan; readonly handle: CacheHandle }
-  /** A step that was asked for what cannot be. */
+  /** A step with impossible arguments. */
   | { readonly _tag: "Invalid"; readonly operator: string; readonly detail: string }
 
 /**
@@ -181,7 +190,7 @@ export const inputs = (plan: Plan): ReadonlyArray<Plan> => {
   }
 }
 
-// Calls `f` for every node once, children first, however often it is an input.
+// Calls `f` once for every node, children first, however often a node is an input.
 const fold = <B>(plan: Plan, f: (node: Plan, children: (child: Plan) => B) => B): B => {
   const done = new Map<Plan, { readonly value: B }>()
   const visit = (node: Plan): B => {
@@ -195,7 +204,7 @@ const fold = <B>(plan: Plan, f: (node: Plan, children: (child: Plan) => B) => B)
 }
 
 /**
- * The plan with every node replaced, children first. A node that is shared is replaced once.
+ * The plan with every node replaced, children first. A shared node is replaced once.
  *
  * @category combinators
  * @since 0.1.0
@@ -283,7 +292,8 @@ export const partitionerLabel = (partitioner: Partitioner<never>): string =>
       : `by ${partitioner._tag.toLowerCase()} in ${partitioner.partitions}`
 
 /**
- * The plan as an indented tree, the last step first. What is an input of several nodes is printed once, with a number.
+ * The plan as an indented tree, the last step first. A node that is an input of several others is printed once, with a
+ * number.
  *
  * @category printing
  * @since 0.1.0
@@ -341,7 +351,7 @@ const ownIdentity = (plan: Plan): string => {
     case "Exchange":
     case "ZipPartitions":
       return `${label(plan)} ${plan.functions}`
-    // Whether rows are kept on the way does not change them.
+    // Keeping rows in a cache does not change them.
     case "Cache":
       return "Cache"
     default:

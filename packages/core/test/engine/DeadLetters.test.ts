@@ -184,7 +184,7 @@ describe("rows set aside", () => {
         Effect.provide(Progress.layer({ output }))
       )
       assert.strictEqual(printed.match(/: set aside /g)?.length, 10)
-      assert.include(printed, "more rows are set aside and not shown")
+      assert.include(printed, "more rows have been set aside; they are not shown")
       assert.match(printed, /200 rows read, 100 out, 100 set aside/)
     }))
 })

@@ -1,4 +1,4 @@
-/** The driver's book of a run: what its tasks came to, and what that amounts to. */
+/** The driver's book of a run: the results of its tasks, and their sums. */
 import type { RowAccount } from "../Action.ts"
 import type * as Events from "../../observe/Events.ts"
 import type { Stage } from "../../plan/Stage.ts"
@@ -9,14 +9,14 @@ import { unreadRows, type ValueOf } from "../../task/internal/values.ts"
 import type { DeadLetter, TaskMetrics } from "../../task/TaskContext.ts"
 import { shown } from "./letters.ts"
 
-/** What a run has come to so far. */
+/** The state of a run so far. */
 export interface Progress {
-  /** The sums of tasks that succeeded. */
+  /** The sums over the tasks that succeeded. */
   readonly finished: TaskMetrics
   readonly running: Set<TaskMetrics>
   /** The first rows that were set aside. */
   readonly firstLetters: Array<DeadLetter>
-  /** What the tasks that count came to, by stage and partition; where several attempts succeeded, the last. */
+  /** The results of the tasks that count, by stage and partition; if several attempts succeeded, of the last one. */
   readonly done: Map<number, Map<number, Pick<TaskResult, "account" | "letters">>>
   /** The tasks that have been counted, by stage. */
   readonly counted: Map<number, Set<number>>
@@ -32,7 +32,7 @@ export const makeProgress = (): Progress => ({
   tasksDone: 0
 })
 
-/** The sums of what has ended and what still runs. */
+/** The sums over the tasks that have ended and those that still run. */
 export const snapshot = ({ finished, running }: Progress): Events.Totals => {
   const sum = makeMetrics()
   addMetrics(sum, finished)
@@ -46,8 +46,9 @@ const countersOf = (progress: Progress, metrics: TaskMetrics): void => {
 }
 
 /**
- * What a task brought counts: called for one attempt at each, and again for one that is run again because what it wrote was lost. Then
- * only its request counters count, which are true whatever its end, and the account is that of the last.
+ * Counts the result of a task. Called for one attempt at each task, and again for a task that runs again because its
+ * output was lost. In that case only its request counters are added, which hold however it ended, and the account is
+ * that of the last attempt.
  */
 export const count = (progress: Progress, stage: Stage, partition: number, done: TaskResult): void => {
   const ahead = stage.work?.ahead === true
@@ -59,15 +60,15 @@ export const count = (progress: Progress, stage: Stage, partition: number, done:
   progress.counted.set(stage.id, counted)
   if (counted.has(partition)) return countersOf(progress, done.metrics)
   counted.add(partition)
-  // The rows of a stage that reads ahead are read again by the stage it reads ahead for.
+  // The rows of a stage that reads ahead are read again by the stage that it reads ahead for.
   addMetrics(progress.finished, ahead ? { ...done.metrics, deadLettered: 0 } : done.metrics)
   progress.tasksDone++
   for (const effect of done.effects) effect()
 }
 
 /**
- * The account of a job so far: of all its sources' rows, what became of them. `written` are those of the result stage; what an exchange
- * has for nobody is cut.
+ * The account of a job so far: what has become of the rows of all its sources. `written` counts those of the result
+ * stage; rows of an exchange that nobody reads are cut.
  */
 export const accountOf = ({ done }: Progress, result: number, valueOf: ValueOf): RowAccount => {
   const sum = { read: 0, deadLettered: 0, cut: 0, written: 0 }
@@ -97,7 +98,7 @@ export const lettersOf = ({ done }: Progress): ReadonlyArray<LetterFile> =>
         .flatMap(([, { letters }]) => letters ?? [])
     )
 
-/** Writes down what the attempts of a run tell. */
+/** Records what the attempts of a run report. */
 export const recorderOf = (progress: Progress, valueOf: ValueOf): Recorder => ({
   began: (metrics) => void progress.running.add(metrics),
   ended: (metrics, succeeded) => {

@@ -15,12 +15,13 @@ type Arrays = ReadonlyArray<readonly [unknown, ...Array<unknown>]>
 interface Key {
   readonly handle: CacheHandle
   readonly partition: number
-  /** What the stages before it came to: partitions of two such runs do not belong together. */
+  /** Identifies the run of the stages before it: partitions of two such runs do not belong together. */
   readonly run: string
   readonly filler: Filler
 }
 
-// Who filled it. A job that reads rows of its own has them in its account already, unless the stage that filled it only looked ahead.
+// The stage that filled it. A job that reads its own rows has them in its account already, unless that stage only
+// looked ahead.
 interface Filler {
   readonly jobId: string
   readonly book: Book
@@ -36,23 +37,23 @@ type Entry = Key &
   )
 
 export interface Cache extends Cached {
-  /** Forgets a partition, given the name its file would have. */
+  /** Drops a partition, given the name that its file would have. */
   readonly drop: (id: string, partition: number) => Effect.Effect<void>
   readonly remove: (handle: CacheHandle) => Effect.Effect<void>
-  /** Bytes in memory, those of partitions on their way among them. */
+  /** Bytes in memory, including those of partitions that are being read in. */
   readonly held: () => number
 }
 
-// A partition on its way into the cache.
+// A partition that is being read into the cache.
 interface Filling extends Key {
-  /** What was read of it, as long as it goes into memory. */
+  /** The rows read so far, while it goes into memory. */
   arrays: Array<readonly [unknown, ...Array<unknown>]>
   bytes: number
-  /** It is not to be kept: an element failed, there is no room, the dataset was given up. */
+  /** It will not be kept: an element failed, there is no room, or the dataset was dropped. */
   dropped: boolean
 }
 
-// A partition on its way to the disk, beside the reader that pulls it.
+// A partition that is being written to disk, beside the reader that pulls it.
 interface Spilling {
   readonly queue: Queue.Queue<readonly [unknown, ...Array<unknown>], Cause.Done>
   readonly fiber: Fiber.Fiber<MapStatus, unknown>
@@ -61,8 +62,8 @@ interface Spilling {
 const keyOf = (id: string, partition: number) => `${id} ${partition}`
 
 /**
- * The partitions an engine keeps: in memory as they are, least recently used first out; on disk as bytes with a checksum. What is kept
- * in memory is dropped for what comes when it does not fit, or with `memory-then-disk` written down first.
+ * The partitions that an engine keeps: in memory as they are, on disk as bytes with a checksum. When a new partition
+ * does not fit into memory, the least recently used one is dropped, or with `memory-then-disk` written down first.
  *
  * A partition is kept only once its source has said that there is no more: a reader that stops early, fails or is interrupted leaves
  * nothing.
@@ -79,14 +80,14 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
     entries.delete(key)
     if (entry._tag === "Memory") held -= entry.bytes
   }
-  // The file goes as well.
+  // The file is removed as well.
   const discard = (entry: Entry): Effect.Effect<void> =>
     Effect.suspend(() => {
       forget(entry)
       return entry._tag === "Disk" ? shuffle.store.discard(entry.status) : Effect.void
     })
 
-  // An entry of the same run stays: somebody may be reading it at this moment.
+  // An entry of the same run stays: somebody may be reading it now.
   const keep = (entry: Entry): Effect.Effect<boolean> =>
     Effect.suspend(() => {
       const key = keyOf(entry.handle.id, entry.partition)
@@ -117,12 +118,12 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
       (kept) => (kept ? Effect.void : shuffle.store.discard(status))
     )
 
-  // What cannot be kept is computed again another time: the rows are there all the same.
+  // A partition that cannot be kept is computed again next time: its rows are still yielded.
   const besides = <A>(effect: Effect.Effect<A, unknown, unknown>): Effect.Effect<A | undefined, never, unknown> =>
     Effect.catch(effect, (error) =>
       error instanceof ShuffleError
         ? Effect.as(Effect.logWarning(`a cached partition was not kept: ${error.message}`), undefined)
-        : // These rows have been computed: only the shuffle they are written to can fail.
+        : // These rows have been computed: only the shuffle to which they are written can fail.
           Effect.die(error)
     )
 
@@ -132,7 +133,7 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
     return filling
   }
 
-  // Makes room, if it can. A partition that goes to the disk is written by the task that needs its place.
+  // Makes room if possible. A partition that goes to disk is written by the task that needs its place.
   const room = Effect.gen(function* () {
     for (const entry of entries.values()) {
       if (held <= limit) return
@@ -184,7 +185,7 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
           drop(filling)
           return spilling === undefined ? Effect.void : Fiber.interrupt(spilling.fiber)
         })
-        // The disk does not take it.
+        // The disk refuses it.
         const refused = (exit: Exit.Exit<MapStatus, unknown>): Effect.Effect<void, unknown, unknown> => {
           drop(filling)
           const written = Effect.asVoid(exit)
@@ -196,7 +197,7 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
         }
         const take = (values: readonly [unknown, ...Array<unknown>]): Effect.Effect<void, unknown, unknown> => {
           if (filling.dropped) return Effect.void
-          // Elements that failed are not rows: they go on to their `Catch`, and a partition that has some is not kept.
+          // Failed elements are not rows: they continue to their `Catch`, and a partition that has any is not kept.
           if (values.some((value) => value instanceof Failed)) return giveUp
           // Later steps may write into the array.
           const copy = values.slice() as unknown as readonly [unknown, ...Array<unknown>]
@@ -229,7 +230,7 @@ export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {
           }
           const { arrays, bytes } = filling
           return Effect.map(keep({ _tag: "Memory", ...key, arrays, bytes }), (kept) => {
-            // What it holds is the entry's now.
+            // The entry now owns what it holds.
             if (kept) filling.bytes = 0
           })
         })

@@ -4,22 +4,22 @@ import type { MaxDeadLetters } from "../../task/EngineConfig.ts"
 import { TooManyDeadLetters } from "../../task/JobError.ts"
 import type { DeadLetter } from "../../task/TaskContext.ts"
 
-/** What a job knows of the rows it set aside. */
+/** What a job knows about the rows that it set aside. */
 export interface SetAside {
-  /** The first of them: what a person looks at. */
+  /** The first of them, to show to a person. */
   readonly first: Array<DeadLetter>
-  /** Rows set aside, and rows read, by what counts and what still runs. */
+  /** Rows set aside and rows read, by the tasks that count and those that still run. */
   readonly rows: () => { readonly deadLettered: number; readonly read: number }
-  /** Rows that there will be in all, as far as can be told. */
+  /** Rows that there will be in all, as far as is known. */
   readonly expected: () => number | undefined
 }
 
-/** Rows that are kept of those set aside, to be shown. */
+/** How many of the rows set aside are kept to be shown. */
 export const shown = 10
 
 /**
- * Fails where more rows are set aside than may be. While a job runs, a ratio is one of the rows it will have read at its end: what is
- * beyond it then is beyond it for good.
+ * Fails if more rows are set aside than allowed. While a job runs, a ratio applies to the rows that it will have read
+ * at its end, so that a limit once exceeded stays exceeded.
  */
 export const checkLimit = (
   { first, expected, rows }: SetAside,

@@ -1,13 +1,15 @@
-/** What becomes of the stages after one that yielded other rows when it was run again. */
+/** What happens to the stages after one that yielded different rows when it ran again. */
 import { Indeterminate } from "../../task/JobError.ts"
 import type { Stage } from "../../plan/Stage.ts"
 
-/** Tells whoever runs a stage that what it has come to is void: it, and what it reads, has to run again. */
+/** Reports that the result of a stage is void: the stage, and what it reads, has to run again. */
 export class RolledBack {
   readonly _tag = "RolledBack"
 }
 
-/** The stages that read what one of these yields, and those that read theirs, in an order in which they can run. */
+/**
+ * The stages that read the output of one of these, directly or through other stages, in an order in which they can run.
+ */
 export const readersOf = (stages: ReadonlyArray<Stage>, first: (stage: Stage) => boolean): ReadonlyArray<Stage> => {
   const found = new Set<number>()
   for (const stage of stages) {
@@ -17,7 +19,7 @@ export const readersOf = (stages: ReadonlyArray<Stage>, first: (stage: Stage) =>
   return stages.filter(({ id }) => found.has(id))
 }
 
-/** Why a job whose stage yields other rows each time cannot go on. */
+/** Why a job cannot continue when a stage yields different rows each time. */
 export const indeterminate = (operator: string, stage: Stage | undefined, why: string): Indeterminate =>
   new Indeterminate({
     operator,

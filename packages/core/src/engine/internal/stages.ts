@@ -1,4 +1,4 @@
-/** The stages of a job. `stages/state` decides which of them run, and when; this performs what it says. */
+/** The stages of a job. `stages/state` decides which of them run, and when; this module carries out its commands. */
 import { type Context, Effect, Semaphore } from "effect"
 import type { ResultTasks, Spec } from "../Action.ts"
 import type { Reason } from "../../task/JobError.ts"
@@ -19,9 +19,12 @@ type OnResult = (task: number, result: unknown, attempt: number) => Effect.Effec
 
 /** The stages of a job, which run when something first needs them. */
 export interface Stages {
-  /** Runs what the result stage reads, and says what tasks the result stage has. */
+  /** Runs the stages that the result stage reads, and yields the tasks of the result stage. */
   readonly result: Effect.Effect<ResultTasks, TaskFailure | RolledBack>
-  /** Runs tasks of the result stage. Where what it has handed over turns out to be void, the driver side has to begin again. */
+  /**
+   * Runs tasks of the result stage. If results that it has handed over turn out to be void, the driver has to begin
+   * again.
+   */
   readonly run: (
     tasks: ReadonlyArray<number>,
     work: Spec["task"],
@@ -31,13 +34,13 @@ export interface Stages {
   readonly end: () => { readonly result: number; readonly complete: boolean }
   /** Tasks of all stages, as far as is known. */
   readonly tasks: () => number
-  /** What a stage came to. */
+  /** The result of a stage. */
   readonly valueOf: ValueOf
   /** Removes what the stages wrote. */
   readonly clean: Effect.Effect<void>
 }
 
-/** What stages run with: the head of the job's attempts, and what the engine has for them. */
+/** What stages run with: the identity of the job's attempts, and the engine's services. */
 interface Shell {
   readonly state: State.State
   readonly job: RunHead & { readonly jobId: string; readonly progress: Progress }
@@ -71,7 +74,10 @@ const perform = (
   }
 }
 
-/** Runs a round, and says how it ended. Results of an inner stage go to the state, those of the result stage to `onResult` as well. */
+/**
+ * Runs a round, and reports how it ended. Results of an inner stage go to the state, those of the result stage also to
+ * `onResult`.
+ */
 const round = (
   { job: { jobId, progress }, retries, scheduler, state }: Shell,
   { firstAttempt, stage, tasks }: Extract<State.Next, { readonly _tag: "Run" }>,
@@ -88,7 +94,7 @@ const round = (
       onResult: (partition, done, attempt) =>
         Effect.mapBoth(handOver(partition, done.value, attempt), {
           onFailure: (reason): TaskFailure => ({ _tag: "Engine", reason, at: { stage: stage.id, partition, attempt } }),
-          // Here and not at the end of the attempt: only one of two successful attempts gets here.
+          // Here and not at the end of the attempt, because only one of two successful attempts gets here.
           onSuccess: () => {
             State.succeeded(state, stage.id, partition, done.value)
             count(progress, stage, partition, done)
@@ -108,7 +114,7 @@ const round = (
     )
 }
 
-/** Does what follows from an event until what was wanted is reached: the result stage, as it is run. */
+/** Carries out what follows from an event until the goal is reached: the result stage, as it runs. */
 const reach = Effect.fnUntraced(
   function* (
     shell: Shell,
@@ -134,7 +140,7 @@ const reach = Effect.fnUntraced(
       }
     }
   },
-  // However it ends, by an interrupt too, nothing runs any more.
+  // However it ends, even by an interrupt, nothing runs any more.
   (effect, { state }) =>
     Effect.ensuring(
       effect,
@@ -142,7 +148,7 @@ const reach = Effect.fnUntraced(
     )
 )
 
-/** The same work, which remembers the tasks whose rows have left the job. */
+/** The same work, which also records the tasks whose rows have left the job. */
 const leaving =
   (state: State.State, work: Spec["task"]): Spec["task"] =>
   (rows, task) =>
@@ -160,7 +166,7 @@ const isComplete = ({ job: { progress }, state }: Shell, result: Stage.Stage): b
   return done.length === State.partitionsOf(state, result).length && done.every(({ account }) => account.cut === 0)
 }
 
-/** Takes the stages of a plan, and the plan itself where it depends on what the first of them write. */
+/** The stages of a plan, and the plan itself if it depends on what the first stages write. */
 export const makeStages = (
   job: Omit<RunHead, "recorder"> & { readonly jobId: string; readonly progress: Progress },
   options: {
@@ -168,12 +174,12 @@ export const makeStages = (
     readonly replan: (measured: ReadonlyMap<number, number>) => StageGraph
     readonly eachPartition: boolean
     readonly retries: boolean
-    /** What tasks of the result stage do leaves the job while they run. */
+    /** Whether tasks of the result stage have effects outside of the job while they run. */
     readonly leaves: boolean
     readonly scheduler: Scheduler["Service"]
     readonly shuffle: Shuffle["Service"]
     readonly cached: Cache
-    /** What the functions of the plan need, the engine's own services among it. */
+    /** The services that the functions of the plan need, including the engine's own. */
     readonly services: Context.Context<never>
   }
 ): Effect.Effect<Stages> =>
@@ -190,7 +196,7 @@ export const makeStages = (
         ? Effect.die(new Error(`run ${jobId} has no task ${task.partition} in stage ${task.stage}`))
         : provideErased(services)(attempt(head, task, input, environment))
     })
-    // One at a time: what one loses another may have read.
+    // One at a time, because another may have read what one loses.
     const turn = yield* Semaphore.make(1)
     return {
       result: turn.withPermit(

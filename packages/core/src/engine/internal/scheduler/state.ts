@@ -1,13 +1,13 @@
 /**
- * The scheduler's decisions, without fibers, clocks or I/O: `step` takes one event and the time and says what to do. Driven by
- * `Scheduler`; a simulation can drive it with thousands of executors.
+ * The scheduler's decisions, without fibers, clocks or I/O: `step` takes one event and the time and says what to do.
+ * `Scheduler` drives it; a simulation can drive it with thousands of executors.
  *
  * Vocabulary (Spark's): a *task set* is the tasks of one stage; an *attempt* is one try at one of them; a task's *preferred hosts*
  * have its data; a *slot* runs one attempt. Locality levels are `node` (a preferred host), `any` (a task that prefers none, or
  * that has waited long enough). The state is one record that `step` owns and changes in place: copying it for every event would
  * make a stage of n tasks cost n squared.
  *
- * Whoever adds a field to `TaskSet` or `State`: clear it in `remove`, and add it to `isIdle`, which every test ends with.
+ * If you add a field to `TaskSet` or `State`, clear it in `remove`, and add it to `isIdle`, which every test ends with.
  */
 import type { Locality } from "../../../task/Task.ts"
 
@@ -40,7 +40,7 @@ interface TaskSet {
   readonly anywhere: Fifo
   readonly all: Fifo
   left: number
-  /** Aborted or cancelled: nothing is launched any more, slots come back as the attempts end. */
+  /** Aborted or cancelled: nothing more is launched, and slots become free as the attempts end. */
   stopping: boolean
   /** Since when the set waits for a better host. */
   waitingSince: number
@@ -71,14 +71,14 @@ export type Event =
       readonly set: number
       readonly task: number
       readonly attempt: number
-      /** False for what is not the task's fault (a lost executor): tried again without limit. */
+      /** False if the failure is not the task's fault (a lost executor): it is tried again without limit. */
       readonly counts: boolean
-      /** Attempts a failure of this kind allows where the set allows fewer. */
+      /** Attempts that this kind of failure allows if the set allows fewer. */
       readonly attempts?: number | undefined
     }
-  /** The set is wanted no longer; its running attempts are being interrupted. */
+  /** The set is no longer wanted; its running attempts are being interrupted. */
   | { readonly _tag: "Cancelled"; readonly set: number }
-  /** Every attempt of the set has ended, whether it said so or not. */
+  /** Every attempt of the set has ended, whether it reported that or not. */
   | { readonly _tag: "Ended"; readonly set: number }
   /** Time passed: a wait for locality may be over. */
   | { readonly _tag: "Tick" }
@@ -94,7 +94,7 @@ export type Command =
     }
   /** Every task of the set has succeeded. */
   | { readonly _tag: "Completed"; readonly set: number }
-  /** A task has failed as often as it may. */
+  /** A task has failed as often as is allowed. */
   | { readonly _tag: "Aborted"; readonly set: number; readonly task: number }
   /** Send a `Tick` at this time. */
   | { readonly _tag: "WakeAt"; readonly millis: number }
@@ -129,7 +129,7 @@ export const make = (options: { readonly localityWaitMillis: number }): State =>
   localityWaitMillis: options.localityWaitMillis
 })
 
-/** Whether nothing is left of any task set and every slot is free. */
+/** Whether no task set is left and every slot is free. */
 export const isIdle = (state: State): boolean =>
   state.sets.size === 0 && Array.from(state.executors.values()).every((executor) => executor.free === executor.slots)
 
@@ -160,7 +160,7 @@ const leave = (state: State, id: string): void => {
   }
 }
 
-// Ends an attempt. Undefined where it is nobody's: its set is gone, or its executor was given up.
+// Ends an attempt. Undefined if nothing waits for it: its set is gone, or its executor was given up.
 const end = (
   state: State,
   id: number,

@@ -1,13 +1,14 @@
 /**
- * The decisions about the stages of a job, without fibers or I/O: `step` takes one event and says what to do. Driven by `stages.ts`,
- * which performs the commands, runs what `next` names, and comes back with the event of its end.
+ * The decisions about the stages of a job, without fibers or I/O: `step` takes one event and says what to do.
+ * `stages.ts` drives it: it carries out the commands, runs what `next` names, and returns with the event of its end.
  *
- * Vocabulary: a *goal* is what stages run for. The driver's goal is the result stage; a map output or a cached partition that turned
- * out to be lost is a goal of its own, which comes first, so goals are a stack. A *round* is one task set of a stage: after a loss has been
- * made good, the tasks that remain run in another. One stage runs at a time, because what one loses another may have read.
+ * Vocabulary: a *goal* is what stages run for. The driver's goal is the result stage; a map output or a cached
+ * partition that turned out to be lost is a goal of its own, which comes first, so goals are a stack. A *round* is one
+ * task set of a stage: after a loss has been repaired, the remaining tasks run in another. One stage runs at a time,
+ * because what one loses another may have read.
  *
- * The state is one record that `step` owns and changes in place, as the scheduler's. Whoever adds a field that belongs to running work:
- * clear it in `cancel`, and add it to `isIdle`, which every test ends with.
+ * The state is one record that `step` owns and changes in place, like the scheduler's. If you add a field for running
+ * work, clear it in `cancel`, and add it to `isIdle`, which every test ends with.
  */
 import type { StageGraph } from "../../../plan/Stage.ts"
 import * as Stage from "../../../plan/Stage.ts"
@@ -27,26 +28,26 @@ import {
 import type { Spec } from "../../Action.ts"
 import { indeterminate, readersOf } from "../rollback.ts"
 
-// Times that one map output may be lost, and that one stage may yield other rows than before: the last of them fails the job (Spark's
-// `spark.stage.maxConsecutiveAttempts`).
+// How often one map output may be lost, or one stage may yield different rows than before. The last time fails the job
+// (Spark's `spark.stage.maxConsecutiveAttempts`).
 const maxLosses = 4
 const maxRollbacks = 4
-// The distance of the numbers of attempts between two rounds of a task: a file is named by its attempt.
+// How far apart the attempt numbers of two rounds of a task are, because a file is named after its attempt.
 const attemptsARound = 100
 
 type Work = Spec["task"]
 type Lost = NonNullable<Extract<Reason, { readonly _tag: "ShuffleFailed" }>["lost"]>
 
 interface StageState {
-  /** As it is run: adapted to what the stages before it wrote, once for all attempts. */
+  /** The stage as it runs: adapted to what the stages before it wrote, once for all attempts. */
   stage: Stage.Stage | undefined
-  /** By partition; those of the result stage go to the action. */
+  /** Results by partition; those of the result stage go to the action. */
   results: Array<unknown>
-  /** What it came to, once all of its tasks have succeeded and as long as the rows they had still hold. */
+  /** Its result, when all of its tasks have succeeded and while the rows that they read are still valid. */
   value: StageValue | undefined
-  /** The tasks that have not succeeded, while it is to run. */
+  /** The tasks that have not succeeded, while the stage has to run. */
   remaining: Set<number> | undefined
-  /** Rounds that each task has been through. */
+  /** How many rounds each task has had. */
   readonly rounds: Map<number, number>
   /** Tasks whose rows have left the job. */
   readonly handedOver: Set<number>
@@ -55,9 +56,9 @@ interface StageState {
 type Goal =
   /** The result stage can run. */
   | { readonly _tag: "Ready" }
-  /** These tasks of it have run. */
+  /** These tasks of the result stage have run. */
   | { readonly _tag: "Tasks"; readonly tasks: ReadonlyArray<number>; readonly work: Work; begun: boolean }
-  /** What one task of a stage wrote is there again. */
+  /** The output of one task of a stage exists again. */
   | { readonly _tag: "Output"; readonly writer: number; readonly lost: Lost; readonly operator: string }
   /** The stages that fill a cache have run again, because it has lost a partition. */
   | { readonly _tag: "Cache"; readonly kept: Kept; readonly operator: string }
@@ -66,14 +67,14 @@ type Goal =
 interface Running {
   readonly stage: Stage.Stage
   readonly work: Work
-  /** Where it is one lost output that is written again: what it was. */
+  /** The old output, if the round writes one lost output again. */
   readonly repair: { readonly before: MapOutput; readonly operator: string } | undefined
 }
 
 interface Options {
   readonly jobId: string
   readonly graph: StageGraph
-  /** The plan, where it depends on the bytes that the first stages wrote. */
+  /** The plan, if it depends on the bytes that the first stages wrote. */
   readonly replan: (measured: ReadonlyMap<number, number>) => StageGraph
   /** Whether the result stage is not adapted. */
   readonly eachPartition: boolean
@@ -84,41 +85,41 @@ interface Options {
 export interface State extends Omit<Options, "graph"> {
   graph: StageGraph
   readonly stages: Map<number, StageState>
-  /** The last is pursued. */
+  /** The job works towards the last one first. */
   readonly goals: Array<Goal>
   running: Running | undefined
   /** Bytes of the stages that the plan waited for. */
   readonly measured: Map<number, number>
   /** How often each map output was lost. */
   readonly losses: Map<string, number>
-  /** How often each stage or cache yielded other rows. */
+  /** How often each stage or cache yielded different rows. */
   readonly rollbacks: Map<string, number>
-  /** What the stages that fill a cache came to when they ran last. */
+  /** The results of the stages that fill a cache when they last ran. */
   readonly keptRuns: Map<string, string>
 }
 
 export type Event =
-  /** Somebody wants to know the tasks of the result stage. */
+  /** The tasks of the result stage are asked for. */
   | { readonly _tag: "Wanted" }
-  /** Somebody wants these tasks of the result stage to run. */
+  /** These tasks of the result stage are to run. */
   | { readonly _tag: "Asked"; readonly tasks: ReadonlyArray<number>; readonly work: Work }
   /** All tasks of the round have succeeded. */
   | { readonly _tag: "Completed"; readonly stage: number }
-  /** The round has ended with a failure that is final. */
+  /** The round has ended with a final failure. */
   | { readonly _tag: "Failed"; readonly stage: number; readonly failure: TaskFailure }
 
-/** What is to be done on the way, in this order. */
+/** Commands to carry out on the way, in this order. */
 export type Command =
   | { readonly _tag: "Started"; readonly stage: number; readonly tasks: number }
   | { readonly _tag: "Ended"; readonly stage: number }
   /** Remove the file of a map output that has been replaced. */
   | { readonly _tag: "Discard"; readonly status: MapStatus }
-  /** Forget a partition that a cache has lost. */
+  /** Drop a partition that a cache has lost. */
   | { readonly _tag: "Uncache"; readonly id: string; readonly partition: number }
-  /** What a stage has come to is void: forget it, and the files of the shuffle it wrote. */
+  /** The result of a stage is void: drop it, and the files of the shuffle that it wrote. */
   | { readonly _tag: "Void"; readonly stage: number; readonly shuffle: string | undefined }
 
-/** What follows. */
+/** What to do next. */
 export type Next =
   /** Run this round, and come back with `Completed` or `Failed`. */
   | {
@@ -127,12 +128,12 @@ export type Next =
       readonly tasks: ReadonlyArray<number>
       readonly firstAttempt: number
     }
-  /** What was wanted is so: of the result stage as it is run. */
+  /** The goal is reached: the result stage, as it runs. */
   | { readonly _tag: "Reached"; readonly stage: Stage.Stage }
-  /** What the result stage has handed over is void: the driver begins again. */
+  /** The results that the result stage has handed over are void: the driver begins again. */
   | { readonly _tag: "RolledBack" }
   | { readonly _tag: "Failed"; readonly failure: TaskFailure }
-  /** The event was of a round that does not run. */
+  /** The event belongs to a round that does not run. */
   | { readonly _tag: "Nothing" }
 
 export interface Decision {
@@ -151,16 +152,16 @@ export const make = (options: Options): State => ({
   keptRuns: new Map()
 })
 
-/** Whether nobody waits for anything, and no stage is under way. */
+/** Whether there is no goal, and no stage is running. */
 export const isIdle = (state: State): boolean =>
   state.goals.length === 0 &&
   state.running === undefined &&
   Array.from(state.stages.values()).every(({ remaining }) => remaining === undefined)
 
-/** What a stage came to, if it has run. */
+/** The result of a stage, if it has run. */
 export const valueOf = (state: State, stage: number): StageValue | undefined => state.stages.get(stage)?.value
 
-/** A stage as it is run, or as it was planned if it has not begun. */
+/** A stage as it runs, or as it was planned if it has not begun. */
 export const partitionsOf = (state: State, stage: Stage.Stage): ReadonlyArray<Stage.Partition> =>
   (state.stages.get(stage.id)?.stage ?? stage).partitions
 
@@ -168,7 +169,10 @@ export const partitionsOf = (state: State, stage: Stage.Stage): ReadonlyArray<St
 export const shufflesOf = (state: State): ReadonlyArray<string> =>
   state.graph.stages.flatMap(({ id, shuffles }) => (shuffles && state.stages.has(id) ? [shuffleId(state, id)] : []))
 
-/** Where a task, which is nothing but data, finds its rows and its work; `undefined` where it is none of the round that runs. */
+/**
+ * The rows and the work of a task, which itself is only data; `undefined` if the task does not belong to the running
+ * round.
+ */
 export const inputOf = ({ running }: State, id: number, partition: number): Input | undefined => {
   if (running?.stage.id !== id) return undefined
   const { stage, work } = running
@@ -196,7 +200,7 @@ export const succeeded = (state: State, stage: number, task: number, value: unkn
 export const handedOver = (state: State, stage: number, task: number): void =>
   void stateOf(state, stage).handedOver.add(task)
 
-/** Nobody waits any more, and what ran has ended: a stage that was under way begins again if somebody needs it. */
+/** All goals are dropped, and what ran has ended: an unfinished stage begins again if something needs it. */
 export const cancel = (state: State): void => {
   state.goals.length = 0
   state.running = undefined
@@ -227,8 +231,8 @@ const valuesOf =
 const adapted = (state: State, stage: Stage.Stage, slots: number): Stage.Stage =>
   stage.adapt === undefined ? stage : { ...stage, partitions: stage.adapt(valuesOf(state), slots) }
 
-// The first stage that has to run before all of these hold. Stages run when something first needs them: an action that takes nothing
-// from the result, or whose input is kept by a cache, runs none.
+// The first stage that has to run before all of these are valid. Stages run when something first needs them: an action
+// that reads no result, or whose input is cached, runs none.
 const unmet = (state: State, ids: ReadonlyArray<number>): Stage.Stage | undefined => {
   for (const id of ids) {
     const stage = state.graph.stages[id]
@@ -253,7 +257,7 @@ const round = (
   return { _tag: "Run", stage, tasks, firstAttempt: begun * attemptsARound }
 }
 
-// The tasks of a stage that remain: all that are asked for where it has not begun.
+// The remaining tasks of a stage: all the requested ones if it has not begun.
 const run = (state: State, stage: Stage.Stage, work: Work, tasks: Iterable<number>, commands: Array<Command>): Next => {
   const own = stateOf(state, stage.id)
   if (own.remaining === undefined) {
@@ -270,7 +274,8 @@ const runInner = (state: State, planned: Stage.Stage, slots: number, commands: A
   return run(state, stage, planned.work.task, stage.partitions.keys(), commands)
 }
 
-// Plans on until every stage is decided and what the result stage reads is there: then it is that stage, as it is run.
+// Continues to plan until every stage is decided and the input of the result stage exists; then yields that stage, as
+// it runs.
 const ready = (state: State, slots: number, commands: Array<Command>): Next => {
   for (let id = state.graph.undecided; id !== undefined; id = state.graph.undecided) {
     const needed = unmet(state, [id])
@@ -293,7 +298,7 @@ const runTasks = (
   slots: number,
   commands: Array<Command>
 ): Next => {
-  // What has begun is under way, unless a rollback has made it void.
+  // A stage that has begun is running, unless a rollback has made it void.
   if (goal.begun && stateOf(state, Stage.result(state.graph).id).remaining === undefined) {
     cancel(state)
     return { _tag: "RolledBack" }
@@ -304,7 +309,7 @@ const runTasks = (
   return run(state, next.stage, goal.work, goal.tasks, commands)
 }
 
-// Runs what is needed to write one map output again; `undefined` where it does not matter any more.
+// Runs what is needed to write one map output again; `undefined` if it is no longer needed.
 const writeAgain = (
   state: State,
   { lost, operator, writer: id }: Extract<Goal, { readonly _tag: "Output" }>,
@@ -313,7 +318,7 @@ const writeAgain = (
 ): Next | undefined => {
   const writer = stateOf(state, id)
   const before = writer.results[lost.map]
-  // Another loss may have made all of its outputs void, or this one was written again before.
+  // Another loss may have made all of its outputs void, or this one may already have been written again.
   if (writer.value === undefined || writer.stage?.work === undefined) return undefined
   if (!isMapOutput(before) || before.status.attempt !== lost.attempt) return undefined
   const needed = unmet(state, writer.stage.parents)
@@ -321,7 +326,7 @@ const writeAgain = (
   return round(state, writer.stage, writer.stage.work.task, [lost.map], { before, operator })
 }
 
-// Runs what is needed to fill a cache again, and then compares what it came to; `undefined` where that is the same.
+// Runs what is needed to fill a cache again, and then compares the results; `undefined` if they are the same.
 const fillAgain = (
   state: State,
   { kept, operator }: Extract<Goal, { readonly _tag: "Cache" }>,
@@ -343,7 +348,7 @@ const fillAgain = (
   })
 }
 
-// What comes next for the last goal; goals that turn out to be reached are taken off.
+// The next step towards the last goal; goals that turn out to be reached are removed.
 const pursue = (state: State, slots: number, commands: Array<Command>): Next => {
   for (let goal = state.goals.at(-1); goal !== undefined; goal = state.goals.at(-1)) {
     switch (goal._tag) {
@@ -372,15 +377,15 @@ const fail = (state: State, failure: TaskFailure): Next => {
 }
 
 interface Rollback {
-  /** The shuffle or cache whose rows are others. */
+  /** The shuffle or cache whose rows differ. */
   readonly what: string
-  /** The step that met it. */
+  /** The step that found it. */
   readonly operator: string
   readonly writer: Stage.Stage | undefined
   readonly reads: (stage: Stage.Stage) => boolean
 }
 
-// A stage has yielded other rows than before: whatever has read them is void.
+// A stage has yielded different rows than before, so everything that has read them is void.
 const rollBack = (
   state: State,
   commands: Array<Command>,
@@ -394,10 +399,10 @@ const rollBack = (
     })
   const times = (state.rollbacks.get(what) ?? 0) + 1
   state.rollbacks.set(what, times)
-  if (times >= maxRollbacks) return failed(`it yielded other rows each of the ${times} times it was run again`)
+  if (times >= maxRollbacks) return failed(`it yielded different rows each of the ${times} times it ran again`)
   const readers = readersOf(state.graph.stages, reads)
   if (readers.some(({ id }) => (state.stages.get(id)?.handedOver.size ?? 0) > 0)) {
-    return failed("it yielded other rows when it was run again, and rows of before have left the job")
+    return failed("it yielded different rows when it ran again, after the first rows had already left the job")
   }
   for (const { id } of readers) {
     const own = state.stages.get(id)
@@ -411,7 +416,8 @@ const rollBack = (
   return undefined
 }
 
-// A task found that what it reads of an earlier stage or a cache is lost: that is to be made good before its stage goes on.
+// A task found that what it reads of an earlier stage or a cache is lost: that has to be repaired before its stage
+// continues.
 const lose = (
   state: State,
   { stage: reader }: Running,
@@ -443,14 +449,14 @@ const failed = (
   const times = (state.losses.get(key) ?? 0) + 1
   state.losses.set(key, times)
   const { handedOver, remaining } = stateOf(state, running.stage.id)
-  // Rows that were handed over would be handed over twice.
+  // Otherwise rows that were handed over would be handed over twice.
   const twice = !state.retries && Array.from(remaining ?? []).some((task) => handedOver.has(task))
   if (times >= maxLosses || twice) return fail(state, failure)
   lose(state, running, { lost, operator }, commands)
   return pursue(state, slots, commands)
 }
 
-// One lost output is there again: where it has other rows, whatever read those of before is void.
+// One lost output exists again: if its rows differ, everything that has read the old ones is void.
 const repaired = (
   state: State,
   stage: Stage.Stage,
@@ -480,7 +486,7 @@ const completed = (state: State, { repair, stage }: Running, slots: number, comm
   return { _tag: "Reached", stage }
 }
 
-/** Takes one event, and says what to do. `slots` are those there are now. */
+/** Takes one event, and says what to do. `slots` is the present number of slots. */
 export const step = (state: State, event: Event, slots: number): Decision => {
   const commands: Array<Command> = []
   switch (event._tag) {
