@@ -63,9 +63,9 @@ const keyOf = (id: string, partition: number) => `${id} ${partition}`
 
 /**
  * The partitions that an engine keeps: in memory as they are, on disk as bytes with a checksum. When a new partition
- * does not fit into memory, the least recently used one is dropped, or with `memory-then-disk` written down first.
+ * does not fit into memory, the least recently used one is dropped, or with `memory-then-disk` first written to disk.
  *
- * A partition is kept only once its source has said that there is no more: a reader that stops early, fails or is interrupted leaves
+ * A partition is kept only when its source has ended: a reader that stops early, fails or is interrupted leaves
  * nothing.
  */
 export const cacheOf = (shuffle: Shuffle["Service"], limit: number): Cache => {

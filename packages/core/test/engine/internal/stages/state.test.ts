@@ -407,7 +407,7 @@ describe("a stage that finds an output lost", () => {
     assert.deepStrictEqual(ran(twice.fail(failure)), [0, [0], 100], "an effect on each row may happen twice")
     const reason = reasonOf(twice.complete(1))
     assert.strictEqual(reason._tag, "Indeterminate", "but not on other rows")
-    assert.include(reason.message, "have left the job")
+    assert.include(reason.message, "had already left the job")
   })
 })
 
