@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { Effect } from "effect"
+import * as Additions from "../task/internal/additions.ts"
 import { Current } from "../task/TaskContext.ts"
 
 /**
@@ -12,8 +13,13 @@ import { Current } from "../task/TaskContext.ts"
  * **Details**
  *
  * The additions of a task count when the task has succeeded, and once per partition, however many attempts it took.
- * Spark counts accumulators in actions the same way. Additions outside of a task count at once. Adding is commutative
- * and associative, since tasks end in any order.
+ * Spark counts accumulators in actions the same way. Additions outside of a task count at once. `combine` is commutative
+ * and associative, since tasks end in any order, and each task first combines its own additions.
+ *
+ * **Gotchas**
+ *
+ * `combine` returns a new value, or one of its arguments unchanged. If it changes an argument, it changes a value that the
+ * program passed to {@link add}.
  *
  * **Example** (Counting what a filter drops)
  *
@@ -37,6 +43,8 @@ import { Current } from "../task/TaskContext.ts"
  * @since 0.1.0
  */
 export interface Accumulator<in out A> {
+  /** Unique in this process: what tasks add travels under it. */
+  readonly id: string
   readonly zero: A
   readonly combine: (left: A, right: A) => A
   /** The value so far. Only {@link get} reads it. */
@@ -49,11 +57,11 @@ export interface Accumulator<in out A> {
  * @category constructors
  * @since 0.1.0
  */
-export const make = <A>(zero: A, combine: (left: A, right: A) => A): Accumulator<A> => ({
-  zero,
-  combine,
-  state: { value: zero }
-})
+export const make = <A>(zero: A, combine: (left: A, right: A) => A): Accumulator<A> => {
+  const self: Accumulator<A> = { id: Additions.nextId(), zero, combine, state: { value: zero } }
+  Additions.register(self)
+  return self
+}
 
 /**
  * Adds to an accumulator.
@@ -63,11 +71,8 @@ export const make = <A>(zero: A, combine: (left: A, right: A) => A): Accumulator
  */
 export const add = <A>(self: Accumulator<A>, value: A): Effect.Effect<void> =>
   Effect.map(Current, (task) => {
-    const apply = () => {
-      self.state.value = self.combine(self.state.value, value)
-    }
-    if (task === undefined) apply()
-    else task.onSuccess(apply)
+    if (task === undefined) Additions.apply(self, value)
+    else Additions.add(task.additions, self, value)
   })
 
 /**

@@ -110,8 +110,11 @@ export interface TaskContext {
   readonly executor: ExecutorInfo["Service"]
   readonly split: TaskSplit | undefined
   readonly metrics: TaskMetrics
-  /** Runs once the task has succeeded and counts: not for an attempt that failed, and once per partition. */
-  readonly onSuccess: (effect: () => void) => void
+  /**
+   * What the task adds to accumulators, by their ids: `Accumulator.add` writes it. It is a part of the task's outcome, and counts once per
+   * partition: not for an attempt that failed, nor for the slower of two that succeeded.
+   */
+  readonly additions: Map<string, unknown>
   /** Sets a row aside: counted, published as an event, and written beside the output where there is one. */
   readonly deadLetter: (letter: DeadLetter) => Effect.Effect<void>
 }

@@ -1,6 +1,6 @@
 import { Accumulator, Dataset, Engine, Events, Executor, JobError, Storage, TaskContext } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { Deferred, Effect, Layer, Option, Queue, Stream } from "effect"
 
 /** Executors that try a task four times. */
 const retrying = Engine.layerNoDeps.pipe(
@@ -58,6 +58,63 @@ describe("Accumulator", () => {
       assert.strictEqual(error, "attempt 3")
       assert.strictEqual(yield* Accumulator.get(total), 0)
     }).pipe(Effect.provide(retrying))
+  )
+
+  it.effect("counts one of two attempts that succeed, where an executor was given up and went on", () =>
+    Effect.gen(function* () {
+      const changes = yield* Queue.unbounded<Executor.Change>()
+      const [a, b] = ["a", "b"].map((id) => ({ id, host: id, slots: 1 }))
+      if (a === undefined || b === undefined) return assert.fail()
+      const executors = Layer.effect(
+        Executor.Executor,
+        Effect.map(Executor.makeLocal([a, b]), (executor) =>
+          Executor.Executor.of({ ...executor, changes: Stream.fromQueue(changes) })
+        )
+      )
+      yield* Queue.offer(changes, { _tag: "Joined", info: a })
+      const total = sum()
+      const added: Array<string> = []
+      const [again, ended] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const work = Effect.fnUntraced(function* (n: number) {
+        const { executor, partition } = (yield* TaskContext.Current) ?? assert.fail("it runs in a task")
+        if (partition === 0 && executor.id === "a") {
+          yield* Queue.offerAll(changes, [
+            { _tag: "Left", id: "a" },
+            { _tag: "Joined", info: b }
+          ])
+          yield* Deferred.await(again)
+        }
+        if (partition === 0 && executor.id === "b") {
+          yield* Deferred.succeed(again, void 0)
+          yield* Deferred.await(ended)
+        }
+        added.push(`${partition} on ${executor.id}`)
+        yield* Accumulator.add(total, n)
+      })
+      const dataset = Dataset.range(1, 3, { partitions: 2 }).pipe(Dataset.tap(work))
+      const program = Effect.gen(function* () {
+        const events = yield* (yield* Events.Events).subscribe
+        yield* events.pipe(
+          Stream.filter((event) => event._tag === "TaskEnded" && event.executor === "a"),
+          Stream.take(1),
+          Stream.runForEach(() => Deferred.succeed(ended, void 0)),
+          Effect.forkScoped({ startImmediately: true })
+        )
+        return yield* Dataset.collect(dataset)
+      })
+      const rows = yield* program.pipe(
+        Effect.scoped,
+        Effect.provide(
+          Layer.fresh(Engine.layerNoDeps).pipe(
+            Layer.provide(executors),
+            Layer.provideMerge(Layer.mergeAll(Storage.layer, Events.layer))
+          )
+        )
+      )
+      assert.deepStrictEqual(rows, [1, 2])
+      assert.deepStrictEqual(added.toSorted(), ["0 on a", "0 on b", "1 on b"])
+      assert.strictEqual(yield* Accumulator.get(total), 3)
+    })
   )
 
   it.effect("counts at once outside of a task, and again with every action (AccumulatorSuite)", () =>

@@ -11,7 +11,7 @@ import type { TaskResult } from "../../src/task/internal/run.ts"
 const resultOf = (value: unknown): TaskResult => ({
   value,
   metrics: makeMetrics(),
-  effects: [],
+  additions: new Map(),
   account: { in: 0, source: 0, out: 0, filtered: 0, setAside: 0, cut: 0, reads: [] },
   letters: undefined
 })

@@ -111,7 +111,7 @@ const noTask: TaskContext.TaskContext = {
     counters: new Map(),
     gauges: new Map()
   },
-  onSuccess: () => {},
+  additions: new Map(),
   deadLetter: () => Effect.void
 }
 

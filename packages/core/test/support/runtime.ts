@@ -16,7 +16,7 @@ export const taskOf = (): TaskRuntime => {
     executor: { id: "a", host: "a", slots: 1 },
     split: undefined,
     metrics,
-    onSuccess: () => {},
+    additions: new Map(),
     deadLetter: () =>
       Effect.sync(() => {
         metrics.deadLettered++

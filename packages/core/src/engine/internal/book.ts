@@ -2,6 +2,7 @@
 import type { RowAccount } from "../Action.ts"
 import type * as Events from "../../observe/Events.ts"
 import type { Stage } from "../../plan/Stage.ts"
+import { applyAll } from "../../task/internal/additions.ts"
 import type { LetterFile } from "../../task/internal/letters.ts"
 import { addMetrics, makeMetrics, totals } from "../../task/internal/metrics.ts"
 import type { Recorder, TaskResult } from "../../task/internal/run.ts"
@@ -63,7 +64,7 @@ export const count = (progress: Progress, stage: Stage, partition: number, done:
   // The rows of a stage that reads ahead are read again by the stage that it reads ahead for.
   addMetrics(progress.finished, ahead ? { ...done.metrics, deadLettered: 0 } : done.metrics)
   progress.tasksDone++
-  for (const effect of done.effects) effect()
+  applyAll(done.additions)
 }
 
 /**

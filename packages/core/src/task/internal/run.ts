@@ -7,6 +7,7 @@ import * as Origin from "../Origin.ts"
 import type { Environment, Task } from "../Task.ts"
 import { Current, type DeadLetter, type TaskMetrics, type TaskSplit } from "../TaskContext.ts"
 import { type Account, countRows, rowsOfBatch, settle, weighBatches, weighRows } from "./account.ts"
+import type { Additions } from "./additions.ts"
 import type { Book } from "./book.ts"
 import { type LetterFile, makeLetterWriter } from "./letters.ts"
 import { makeMetrics } from "./metrics.ts"
@@ -33,7 +34,7 @@ export const passes = (failure: TaskFailure | ExecutorLost): boolean =>
 export interface TaskResult {
   readonly value: unknown
   readonly metrics: TaskMetrics
-  readonly effects: ReadonlyArray<() => void>
+  readonly additions: Additions
   readonly account: Account
   /** The rows it set aside, where there is a place for them. */
   readonly letters: LetterFile | undefined
@@ -89,7 +90,7 @@ export const attempt = Effect.fnUntraced(function* (
   yield* events.publish({ _tag: "TaskStarted", ...(yield* event), ...head, locality, ...label })
   const metrics = makeMetrics()
   recorder.began(metrics)
-  const effects: Array<() => void> = []
+  const additions = new Map<string, unknown>()
   const book: Book = { ahead, exchanged: 0, out: 0, unread: 0, reads: [] }
   const run = Effect.fnUntraced(function* (
     abort: TaskRuntime["abort"]
@@ -129,7 +130,7 @@ export const attempt = Effect.fnUntraced(function* (
       executor: info,
       split,
       metrics,
-      onSuccess: (effect) => effects.push(effect),
+      additions,
       deadLetter: setAside,
       abort,
       services: environment.services,
@@ -156,7 +157,7 @@ export const attempt = Effect.fnUntraced(function* (
     // Streams that were left early have been closed by now, and what they held is booked.
     Effect.flatMap(({ letters, value }) =>
       Result.match(settle(metrics, book), {
-        onSuccess: (account) => Effect.succeed<TaskResult>({ value, metrics, effects, account, letters }),
+        onSuccess: (account) => Effect.succeed<TaskResult>({ value, metrics, additions, account, letters }),
         onFailure: (reason) => Effect.fail(new EngineFailure(reason))
       })
     ),

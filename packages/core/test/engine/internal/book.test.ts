@@ -1,3 +1,4 @@
+import { Accumulator } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
@@ -43,7 +44,7 @@ const done = (rows: Partial<Rows>, more: Partial<TaskResult> = {}): TaskResult =
       deadLettered: account.setAside,
       counters: new Map([["requests", 1]])
     },
-    effects: [],
+    additions: new Map(),
     account,
     letters: undefined,
     ...more
@@ -90,16 +91,24 @@ describe("the account of a job", () => {
     assert.deepStrictEqual([rowsIn, deadLettered, counters.get("requests"), progress.tasksDone], [80, 4, 3, 2])
   })
 
-  it("does the effects of a task once, in their order", () => {
+  it("adds what a task has added to accumulators once, and to those it names", () => {
     const progress = makeProgress()
-    const told: Array<string> = []
-    const effects = ["a", "b"].map((name) => () => {
-      told.push(name)
-    })
-    count(progress, stage(0, "result"), 0, done({}, { effects }))
-    count(progress, stage(0, "result"), 0, done({}, { effects }))
-    count(progress, stage(0, "result"), 1, done({}, { effects: effects.slice(0, 1) }))
-    assert.deepStrictEqual(told, ["a", "b", "a"])
+    const [one, other, third] = [1, 10, 100].map((zero) =>
+      Accumulator.make(zero, (left: number, right: number) => left + right)
+    )
+    if (one === undefined || other === undefined || third === undefined) return assert.fail()
+    const additions = new Map<string, unknown>([
+      [one.id, 2],
+      [other.id, 20],
+      ["of nobody", 7]
+    ])
+    count(progress, stage(0, "result"), 0, done({}, { additions }))
+    count(progress, stage(0, "result"), 0, done({}, { additions }))
+    count(progress, stage(0, "result"), 1, done({}, { additions: new Map([[one.id, 5]]) }))
+    assert.deepStrictEqual(
+      [one, other, third].map((sum) => Effect.runSync(Accumulator.get(sum))),
+      [8, 30, 100]
+    )
   })
 })
 
