@@ -83,7 +83,15 @@ const writeLocal = (path: string) =>
     return { all: all.digest("hex"), ranges: ranges.digest("hex") }
   })
 
-const main = Effect.gen(function* () {
+/** What is measured with: a cluster, a file of random bytes in a folder of this machine, and the sums that come out. */
+interface Given {
+  readonly cluster: HadoopCluster.HadoopCluster
+  readonly folder: string
+  readonly local: string
+  readonly sums: { readonly all: string; readonly ranges: string }
+}
+
+const prepare = Effect.gen(function* () {
   yield* build
   const cluster = yield* HadoopCluster.make({ replication: 1, blockSize: 128 * mebi })
   const folder = yield* Effect.acquireRelease(
@@ -91,146 +99,182 @@ const main = Effect.gen(function* () {
     (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true }))
   )
   const local = join(folder, "data")
-  const sums = yield* writeLocal(local)
-  const url = (path: string, query: string) => `${cluster.url}/webhdfs/v1${path}?${query}&${user}`
+  return { cluster, folder, local, sums: yield* writeLocal(local) }
+})
 
-  const curl = (args: ReadonlyArray<string>) => shell("curl", ["-sf", "--no-progress-meter", ...args])
-  const curlMany = Effect.fnUntraced(function* (urls: ReadonlyArray<string>, args: ReadonlyArray<string>) {
-    const list = join(folder, "urls")
-    Fs.writeFileSync(list, urls.map((each) => `url = "${each}"\noutput = "/dev/null"\n`).join(""))
-    return (yield* curl([...args, "-K", list])).seconds
-  })
-  const curlWrite = Effect.fnUntraced(function* (path: string) {
-    const create = url(path, `op=CREATE&overwrite=true&noredirect=true&replication=1&blocksize=${128 * mebi}`)
-    const located = yield* curl(["-X", "PUT", create])
-    const { Location: location } = yield* decodeLocation(located.stdout)
-    return located.seconds + (yield* curl(["-X", "PUT", "-T", local, location])).seconds
-  })
-  const stats = (concurrency: 1 | 16) =>
-    Array.from({ length: operations[concurrency] }, () => url(file, "op=GETFILESTATUS"))
+const urlOf = ({ cluster }: Given, path: string, query: string) => `${cluster.url}/webhdfs/v1${path}?${query}&${user}`
 
-  const client = (job: Job, path = file) =>
-    Effect.flatMap(
-      shell(process.execPath, [join(built, "hdfs-client.js"), job, cluster.url, path, String(bytes), local]),
-      ({ samples, stdout }) => Effect.map(decodeMeasured(stdout), (measured) => ({ ...measured, samples }))
-    )
-  const checksum = (path: string) =>
-    Effect.flatMap(curl(["-L", url(path, "op=GETFILECHECKSUM")]), ({ stdout }) => decodeChecksum(stdout))
+const curl = (args: ReadonlyArray<string>) => shell("curl", ["-sf", "--no-progress-meter", ...args])
 
-  yield* curlWrite(file)
-  yield* check("bytes read", (yield* client("checksum")).value, sums.all)
-  yield* check("ranges read", (yield* client("rangesChecksum")).value, sums.ranges)
-  const stored = yield* checksum(file)
+const curlMany = Effect.fnUntraced(function* (
+  { folder }: Given,
+  urls: ReadonlyArray<string>,
+  args: ReadonlyArray<string>
+) {
+  const list = join(folder, "urls")
+  Fs.writeFileSync(list, urls.map((each) => `url = "${each}"\noutput = "/dev/null"\n`).join(""))
+  return (yield* curl([...args, "-K", list])).seconds
+})
 
-  const rows: ReadonlyArray<{
-    readonly title: string
-    readonly job: Job
-    readonly fresh?: Job
-    readonly path?: string
-    readonly bar?: number
-    readonly value: number
-    readonly curl: Effect.Effect<number, unknown>
-    readonly rate: (seconds: number) => string
-  }> = [
-    {
-      title: `write ${bytes / mebi} MiB`,
-      job: "write",
-      fresh: "writeFresh",
-      path: "/bench/written",
-      bar: 0.9,
-      value: bytes,
-      curl: curlWrite("/bench/curl"),
-      rate: (seconds) => `${(bytes / mebi / seconds).toFixed(0)} MiB/s`
-    },
-    {
-      title: `read ${bytes / mebi} MiB`,
-      job: "read",
-      fresh: "readFresh",
-      bar: 0.9,
-      value: bytes,
-      curl: Effect.map(curl(["-L", "-o", "/dev/null", url(file, "op=OPEN")]), ({ seconds }) => seconds),
-      rate: (seconds) => `${(bytes / mebi / seconds).toFixed(0)} MiB/s`
-    },
+const curlWrite = Effect.fnUntraced(function* (given: Given, path: string) {
+  const create = `op=CREATE&overwrite=true&noredirect=true&replication=1&blocksize=${128 * mebi}`
+  const located = yield* curl(["-X", "PUT", urlOf(given, path, create)])
+  const { Location: location } = yield* decodeLocation(located.stdout)
+  return located.seconds + (yield* curl(["-X", "PUT", "-T", given.local, location])).seconds
+})
+
+const client = ({ cluster, local }: Given, job: Job, path = file) =>
+  Effect.flatMap(
+    shell(process.execPath, [join(built, "hdfs-client.js"), job, cluster.url, path, String(bytes), local]),
+    ({ samples, stdout }) => Effect.map(decodeMeasured(stdout), (measured) => ({ ...measured, samples }))
+  )
+
+const checksum = (given: Given, path: string) =>
+  Effect.flatMap(curl(["-L", urlOf(given, path, "op=GETFILECHECKSUM")]), ({ stdout }) => decodeChecksum(stdout))
+
+/** One comparison. */
+interface Row {
+  readonly title: string
+  readonly job: Job
+  /** The same with fresh memory for each chunk. */
+  readonly fresh?: Job
+  /** The file that is written, of which the checksum is compared. */
+  readonly path?: string
+  readonly bar?: number
+  readonly value: number
+  readonly curl: Effect.Effect<number, unknown>
+  readonly rate: (seconds: number) => string
+}
+
+const megaRate = (amount: number) => (seconds: number) => `${(amount / seconds).toFixed(0)} MiB/s`
+const operationRate = (amount: number) => (seconds: number) => `${(amount / seconds).toFixed(0)} op/s`
+
+/** One large file at a time. */
+const fileRows = (given: Given): ReadonlyArray<Row> => [
+  {
+    title: `write ${bytes / mebi} MiB`,
+    job: "write",
+    fresh: "writeFresh",
+    path: "/bench/written",
+    bar: 0.9,
+    value: bytes,
+    curl: curlWrite(given, "/bench/curl"),
+    rate: megaRate(bytes / mebi)
+  },
+  {
+    title: `read ${bytes / mebi} MiB`,
+    job: "read",
+    fresh: "readFresh",
+    bar: 0.9,
+    value: bytes,
+    curl: Effect.map(curl(["-L", "-o", "/dev/null", urlOf(given, file, "op=OPEN")]), ({ seconds }) => seconds),
+    rate: megaRate(bytes / mebi)
+  }
+]
+
+/** Many small requests. */
+const requestRows = (given: Given): ReadonlyArray<Row> => {
+  const url = (query: string) => urlOf(given, file, query)
+  const stats = (concurrency: 1 | 16) => Array.from({ length: operations[concurrency] }, () => url("op=GETFILESTATUS"))
+  const parallel = (most: number) => ["--parallel", "--parallel-immediate", "--parallel-max", String(most)]
+  return [
     {
       title: "64 ranged reads of 1 MiB at once",
       job: "ranges",
       value: 64 * rangeLength,
       curl: curlMany(
-        rangeOffsets(bytes).map((offset) => url(file, `op=OPEN&offset=${offset}&length=${rangeLength}`)),
-        ["-L", "--parallel", "--parallel-immediate", "--parallel-max", "64"]
+        given,
+        rangeOffsets(bytes).map((offset) => url(`op=OPEN&offset=${offset}&length=${rangeLength}`)),
+        ["-L", ...parallel(64)]
       ),
-      rate: (seconds) => `${(64 / seconds).toFixed(0)} MiB/s`
+      rate: megaRate(64)
     },
     {
       title: "GETFILESTATUS, kept connection",
       job: "stat",
       value: operations[1],
-      curl: curlMany(stats(1), []),
-      rate: (seconds) => `${(operations[1] / seconds).toFixed(0)} op/s`
+      curl: curlMany(given, stats(1), []),
+      rate: operationRate(operations[1])
     },
     {
       title: "GETFILESTATUS, 16 at a time",
       job: "stat16",
       value: operations[16],
-      curl: curlMany(stats(16), ["--parallel", "--parallel-immediate", "--parallel-max", "16"]),
-      rate: (seconds) => `${(operations[16] / seconds).toFixed(0)} op/s`
+      curl: curlMany(given, stats(16), parallel(16)),
+      rate: operationRate(operations[16])
     }
   ]
+}
 
-  const lines: Array<string> = []
-  const say = (line: string) =>
-    Effect.andThen(
-      Console.error(line),
-      Effect.sync(() => lines.push(line))
-    )
-  const mega = (count: number) => `${(count / 1e6).toFixed(0)} MB`
-  for (const row of rows) {
-    const theirs: Array<number> = []
-    const ours: Array<number> = []
-    let before = 0
-    let peak = 0
-    let half: readonly [number, number] = [0, 0]
-    for (let round = 0; round < rounds; round++) {
-      theirs.push(yield* row.curl)
-      const measured = yield* client(row.job, row.path)
-      yield* check(row.title, measured.value, row.value)
-      if (row.path !== undefined)
-        yield* check(row.path, (yield* checksum(row.path)).FileChecksum.bytes, stored.FileChecksum.bytes)
-      ours.push(measured.seconds)
-      before = Math.max(before, measured.before)
-      peak = Math.max(peak, measured.peak)
-      const middle = Math.floor(measured.samples.length / 2)
-      half = [Math.max(...measured.samples.slice(0, middle)), Math.max(...measured.samples.slice(middle))]
+const mega = (count: number) => `${(count / 1e6).toFixed(0)} MB`
+
+/** A comparison in rounds, the two sides in turn; yields its lines. */
+const compare = Effect.fnUntraced(function* (given: Given, row: Row, stored: string) {
+  const theirs: Array<number> = []
+  const ours: Array<number> = []
+  let before = 0
+  let peak = 0
+  let half: readonly [number, number] = [0, 0]
+  for (let round = 0; round < rounds; round++) {
+    theirs.push(yield* row.curl)
+    const measured = yield* client(given, row.job, row.path)
+    yield* check(row.title, measured.value, row.value)
+    if (row.path !== undefined) {
+      yield* check(row.path, (yield* checksum(given, row.path)).FileChecksum.bytes, stored)
     }
-    const ratio = median(theirs) / median(ours)
-    yield* say(
-      `${row.title}: curl ${row.rate(median(theirs))}, sluice ${row.rate(median(ours))}; sluice / curl ` +
-        (row.bar === undefined ? ratio.toFixed(2) : verdict(ratio, row.bar, "at least"))
-    )
-    if (row.fresh === undefined) {
-      yield* say(`  resident: ${mega(before)} before, at most ${mega(peak)}`)
-    } else {
-      yield* say(
-        `  resident, MB: ${verdict(peak / 1e6, 150, "at most")}; ${mega(before)} before; at most ${mega(half[0])} in the first ` +
-          `half and ${mega(half[1])} in the second; ${mega((yield* client(row.fresh, row.path)).peak)} with fresh memory for each chunk`
-      )
-    }
+    ours.push(measured.seconds)
+    before = Math.max(before, measured.before)
+    peak = Math.max(peak, measured.peak)
+    const middle = Math.floor(measured.samples.length / 2)
+    half = [Math.max(...measured.samples.slice(0, middle)), Math.max(...measured.samples.slice(middle))]
   }
-  yield* say(`  seconds of each process: curl's with its start, ours without Node's; medians of ${rounds} rounds`)
+  const ratio = median(theirs) / median(ours)
+  const speed =
+    `${row.title}: curl ${row.rate(median(theirs))}, sluice ${row.rate(median(ours))}; sluice / curl ` +
+    (row.bar === undefined ? ratio.toFixed(2) : verdict(ratio, row.bar, "at least"))
+  if (row.fresh === undefined) return [speed, `  resident: ${mega(before)} before, at most ${mega(peak)}`]
+  const fresh = yield* client(given, row.fresh, row.path)
+  return [
+    speed,
+    `  resident, MB: ${verdict(peak / 1e6, 150, "at most")}; ${mega(before)} before; at most ${mega(half[0])} in the first ` +
+      `half and ${mega(half[1])} in the second; ${mega(fresh.peak)} with fresh memory for each chunk`
+  ]
+})
 
+/** How much of a table comes over the sockets when two of its columns are read. */
+const pruned = Effect.fnUntraced(function* (given: Given) {
   const parquet = (job: "write" | "read") =>
-    Effect.flatMap(shell(process.execPath, [join(built, "hdfs-parquet.js"), job, cluster.url]), ({ stdout }) =>
+    Effect.flatMap(shell(process.execPath, [join(built, "hdfs-parquet.js"), job, given.cluster.url]), ({ stdout }) =>
       decodeParquet(stdout)
     )
   yield* parquet("write")
-  const summary = yield* curl([url("/bench/table", "op=GETCONTENTSUMMARY")])
+  const summary = yield* curl([urlOf(given, "/bench/table", "op=GETCONTENTSUMMARY")])
   const size = (yield* decodeSummary(summary.stdout)).ContentSummary.length
   const { received, value } = yield* parquet("read")
   yield* check("the sums of two columns", value, expected())
-  yield* say(
+  return (
     `2 of 20 Parquet columns: ${mega(received)} of ${mega(size)} came over the sockets, share ` +
-      verdict(received / size, 0.15, "at most")
+    verdict(received / size, 0.15, "at most")
   )
+})
+
+const main = Effect.gen(function* () {
+  const given = yield* prepare
+  yield* curlWrite(given, file)
+  yield* check("bytes read", (yield* client(given, "checksum")).value, given.sums.all)
+  yield* check("ranges read", (yield* client(given, "rangesChecksum")).value, given.sums.ranges)
+  const stored = (yield* checksum(given, file)).FileChecksum.bytes
+
+  const lines: Array<string> = []
+  const say = Effect.fnUntraced(function* (line: string) {
+    yield* Console.error(line)
+    lines.push(line)
+  })
+  for (const row of [...fileRows(given), ...requestRows(given)]) {
+    yield* Effect.forEach(yield* compare(given, row, stored), say)
+  }
+  yield* say(`  seconds of each process: curl's with its start, ours without Node's; medians of ${rounds} rounds`)
+  yield* say(yield* pruned(given))
   yield* Effect.sync(() => publish("hdfs", lines))
 }).pipe(Effect.scoped)
 

@@ -116,10 +116,12 @@ describeHadoop("examples on HDFS", { blockSize: 64 * kibi, replication: 2 }, (cl
       const it = yield* cluster
       const rows = makeRows(8000)
       const input = `${at(it)}/many`
-      const { files } = yield* Dataset.fromIterable(rows, { partitions: 8 }).pipe(Dataset.writeParquet(input, Row))
+      const written = yield* Dataset.fromIterable(rows, { partitions: 8 }).pipe(Dataset.writeParquet(input, Row))
+      const [first] = written.files
+      if (first === undefined) return yield* Effect.die("no file was written")
       // One that has the beginning of the input, so that some of it is read there before it dies.
-      const [block] = yield* (yield* Storage.Storage).blocks(`${input}/${files[0].path}`)
-      const victim = it.dataNodes.find(({ host }) => block.hosts.includes(host))
+      const [block] = yield* (yield* Storage.Storage).blocks(`${input}/${first.path}`)
+      const victim = it.dataNodes.find(({ host }) => block?.hosts.includes(host))
       if (victim === undefined) return yield* Effect.die("no DataNode has it")
       const service = yield* ModelService.make({ model, delay: "20 millis" })
       const output = `${yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()}/scored`

@@ -187,127 +187,175 @@ const sizeLines: readonly [(n: number) => string, ...ReadonlyArray<(n: number) =
   () => "1fffffffffffff\r\n"
 ]
 
+/** What a fault is made of: the answer, as it should be and on the wire. */
+interface Given {
+  readonly random: Random
+  readonly answer: Answer
+  readonly good: Wire
+  /** Bytes of the head of `good`. */
+  readonly headBytes: number
+}
+
+type Fault = (given: Given) => Wire
+
+const framed = ({ body }: Answer, statusLine: string, all: ReadonlyArray<string>, content: Buffer = body): Buffer =>
+  Buffer.concat([head(statusLine, all), content])
+
+const keepOrEnd = (random: Random): Wire["then"] => random.pick(["keep", "end"])
+
+const oddStatus: Fault = ({ answer, random }) => {
+  const line = random.pick(oddStatusLines)
+  const bytes = framed(answer, line, [...answer.headers, lengthOf(answer)])
+  return { what: `status line ${line.slice(0, 20)}`, bytes, then: "keep" }
+}
+
+const oddHeader: Fault = ({ answer, random }) => {
+  const odd = random.pick(oddHeaders)
+  const length = lengthOf(answer)
+  const all = random.chance(0.5) ? [...answer.headers, odd, length] : [odd, ...answer.headers, length]
+  return { what: `header ${odd.slice(0, 40)}`, bytes: framed(answer, lines(answer), all), then: keepOrEnd(random) }
+}
+
+/** Without the length of what comes; not with chunks, whose frames would be data. */
+const oddHeaderAlone: Fault = ({ answer, random }) => {
+  const odd = random.pick(oddHeaders)
+  const bytes = framed(answer, lines(answer), [...answer.headers, odd])
+  return { what: `only header ${odd.slice(0, 40)}`, bytes, then: keepOrEnd(random) }
+}
+
+const flippedHead: Fault = ({ good, headBytes, random }) => ({
+  what: "flips in the head",
+  bytes: flip(random, good.bytes, headBytes),
+  then: good.then
+})
+
+const cut: Fault = ({ good, random }) => ({
+  what: "cut",
+  bytes: good.bytes.subarray(0, random.below(good.bytes.length + 1)),
+  then: random.pick(["end", "reset", "keep"])
+})
+
+const moreBehind: Fault = ({ answer, good, random }) => {
+  const rest = random.pick([noise(random, 100), good.bytes, latin1("HTTP/1.1 200 OK\r\n\r\n"), latin1("\r\n")])
+  // Behind a body without an end of its own there is no behind.
+  const bytes = good.then === "end" && answer.isData ? good.bytes : Buffer.concat([good.bytes, rest])
+  return { what: "more behind it", bytes, then: good.then }
+}
+
+const inChunks = (answer: Answer, chunks: Buffer) =>
+  framed(answer, lines(answer), [...answer.headers, "Transfer-Encoding: chunked"], chunks)
+
+const oddChunk: Fault = ({ answer, random }) => {
+  const size = random.pick(sizeLines)
+  const odd = random.below(3)
+  let n = 0
+  const chunks = chunked(random, answer.body, (length) => (n++ === odd ? size(length) : plainSize(length)))
+  return { what: "a chunk of another size", bytes: inChunks(answer, chunks), then: keepOrEnd(random) }
+}
+
+const oddChunkEnds: Fault = ({ answer, random }) => {
+  const end = random.pick(["", "\n", "\r", "\r\n\r\n", "x\r\n"])
+  const chunks = chunked(random, answer.body, plainSize, end)
+  return { what: "chunks that end otherwise", bytes: inChunks(answer, chunks), then: keepOrEnd(random) }
+}
+
+const otherBody: Fault = ({ answer, random }) => {
+  const text = latin1(random.pick(oddBodies))
+  const status = random.pick([200, 200, 201, 204, 206, 301, 304, 307, 400, 401, 403, 404, 500, 502, 503])
+  // Not as many bytes as were asked for: those would be data.
+  const isAsLong = answer.isData && text.length === answer.body.length
+  const content = isAsLong ? Buffer.concat([text, latin1(" ")]) : text
+  return {
+    what: `${status} with another body`,
+    bytes: framed(answer, `HTTP/1.1 ${status} Reason`, [`Content-Length: ${content.length}`], content),
+    then: keepOrEnd(random)
+  }
+}
+
+const interim: Fault = ({ good, random }) => {
+  const status = random.pick([100, 101, 102, 103, 199])
+  const one = head(`HTTP/1.1 ${status} Interim`, random.chance(0.3) ? ["Connection: upgrade", "Upgrade: x"] : [])
+  const times = random.pick([1, 3, 40, 4000])
+  const all = [...Array.from({ length: times }, () => one), random.chance(0.8) ? good.bytes : Buffer.alloc(0)]
+  return { what: `${times} times ${status}`, bytes: Buffer.concat(all), then: good.then }
+}
+
+const onlyNoise: Fault = ({ random }) => ({
+  what: "noise",
+  bytes: noise(random, random.below(3000)),
+  then: random.pick(["keep", "end", "reset"])
+})
+
+const silence: Fault = ({ random }) => ({
+  what: "silence",
+  bytes: Buffer.alloc(0),
+  then: random.pick(["keep", "end", "reset"])
+})
+
+const slow: Fault = ({ good, headBytes, random }) => ({
+  ...good,
+  what: "slow",
+  slowFrom: random.pick([0, headBytes, Math.max(0, good.bytes.length - 20)])
+})
+
+const floodOfBody: Fault = ({ answer, random }) => {
+  const { headers } = answer
+  const all = random.pick([
+    [...headers],
+    [...headers, "Content-Length: 9007199254740991"],
+    [...headers, "Transfer-Encoding: chunked"]
+  ])
+  const bytes = framed(answer, random.pick([lines(answer), "HTTP/1.1 500 No"]), all)
+  return { what: "flood of a body", bytes, then: "flood" }
+}
+
+const floodOfHead: Fault = ({ answer }) => ({
+  what: "flood of a head",
+  bytes: latin1(`${lines(answer)}\r\nX: `),
+  then: "flood"
+})
+
+/** Bytes that are missing, or JSON that says something else. */
+const otherContent: Fault = ({ answer, random }) => {
+  const { body, headers, isData } = answer
+  const sized = (length: number) => [...headers, `Content-Length: ${length}`]
+  if (isData) {
+    const bytes = framed(answer, lines(answer), sized(body.length), body.subarray(0, random.below(body.length + 1)))
+    return { what: "fewer bytes than said", bytes, then: random.pick(["end", "reset", "keep"]) }
+  }
+  const content = random.chance(0.3)
+    ? flip(random, body, body.length)
+    : Buffer.from(mutateJson(random, body.toString()))
+  return { what: "other JSON", bytes: framed(answer, lines(answer), sized(content.length), content), then: "keep" }
+}
+
+const faults: readonly [Fault, ...ReadonlyArray<Fault>] = [
+  oddStatus,
+  oddHeader,
+  oddHeaderAlone,
+  flippedHead,
+  cut,
+  moreBehind,
+  oddChunk,
+  oddChunkEnds,
+  otherBody,
+  interim,
+  onlyNoise,
+  silence,
+  slow,
+  floodOfBody,
+  floodOfHead,
+  // A quarter of all.
+  otherContent,
+  otherContent,
+  otherContent,
+  otherContent,
+  otherContent
+]
+
 /** One thing wrong with an answer, or with how it is sent. */
 export const wrong = (random: Random, answer: Answer): Wire => {
-  const { body, headers, isData } = answer
-  const framed = (statusLine: string, all: ReadonlyArray<string>, content: Buffer = body): Buffer =>
-    Buffer.concat([head(statusLine, all), content])
   const good = right(random, answer)
-  const headEnd = good.bytes.indexOf("\r\n\r\n") + 4
-  switch (random.below(20)) {
-    case 0: {
-      const line = random.pick(oddStatusLines)
-      return {
-        what: `status line ${line.slice(0, 20)}`,
-        bytes: framed(line, [...headers, lengthOf(answer)]),
-        then: "keep"
-      }
-    }
-    case 1: {
-      const odd = random.pick(oddHeaders)
-      const all = random.chance(0.5) ? [...headers, odd, lengthOf(answer)] : [odd, ...headers, lengthOf(answer)]
-      return {
-        what: `header ${odd.slice(0, 40)}`,
-        bytes: framed(lines(answer), all),
-        then: random.pick(["keep", "end"])
-      }
-    }
-    case 2: {
-      const odd = random.pick(oddHeaders)
-      const bytes = framed(lines(answer), [...headers, odd])
-      // Without the length of what comes; not with chunks, whose frames would be data.
-      return { what: `only header ${odd.slice(0, 40)}`, bytes, then: random.pick(["keep", "end"]) }
-    }
-    case 3:
-      return { what: "flips in the head", bytes: flip(random, good.bytes, headEnd), then: good.then }
-    case 4: {
-      const bytes = good.bytes.subarray(0, random.below(good.bytes.length + 1))
-      return { what: "cut", bytes, then: random.pick(["end", "reset", "keep"]) }
-    }
-    case 5: {
-      const rest = random.pick([noise(random, 100), good.bytes, latin1("HTTP/1.1 200 OK\r\n\r\n"), latin1("\r\n")])
-      // Behind a body without an end of its own there is no behind.
-      const bytes = good.then === "end" && isData ? good.bytes : Buffer.concat([good.bytes, rest])
-      return { what: "more behind it", bytes, then: good.then }
-    }
-    case 6: {
-      const size = random.pick(sizeLines)
-      const odd = random.below(3)
-      let n = 0
-      const bytes = chunked(random, body, (length) => (n++ === odd ? size(length) : plainSize(length)))
-      return {
-        what: "a chunk of another size",
-        bytes: framed(lines(answer), [...headers, "Transfer-Encoding: chunked"], bytes),
-        then: random.pick(["keep", "end"])
-      }
-    }
-    case 7: {
-      const end = random.pick(["", "\n", "\r", "\r\n\r\n", "x\r\n"])
-      const bytes = chunked(random, body, plainSize, end)
-      return {
-        what: "chunks that end otherwise",
-        bytes: framed(lines(answer), [...headers, "Transfer-Encoding: chunked"], bytes),
-        then: random.pick(["keep", "end"])
-      }
-    }
-    case 8: {
-      const text = latin1(random.pick(oddBodies))
-      const status = random.pick([200, 200, 201, 204, 206, 301, 304, 307, 400, 401, 403, 404, 500, 502, 503])
-      // Not as many bytes as were asked for: those would be data.
-      const content = isData && text.length === body.length ? Buffer.concat([text, latin1(" ")]) : text
-      return {
-        what: `${status} with another body`,
-        bytes: framed(`HTTP/1.1 ${status} Reason`, [`Content-Length: ${content.length}`], content),
-        then: random.pick(["keep", "end"])
-      }
-    }
-    case 9: {
-      const status = random.pick([100, 101, 102, 103, 199])
-      const interim = head(
-        `HTTP/1.1 ${status} Interim`,
-        random.chance(0.3) ? ["Connection: upgrade", "Upgrade: x"] : []
-      )
-      const times = random.pick([1, 3, 40, 4000])
-      const all = [...Array.from({ length: times }, () => interim), random.chance(0.8) ? good.bytes : Buffer.alloc(0)]
-      return { what: `${times} times ${status}`, bytes: Buffer.concat(all), then: good.then }
-    }
-    case 10:
-      return { what: "noise", bytes: noise(random, random.below(3000)), then: random.pick(["keep", "end", "reset"]) }
-    case 11:
-      return { what: "silence", bytes: Buffer.alloc(0), then: random.pick(["keep", "end", "reset"]) }
-    case 12:
-      return { ...good, what: "slow", slowFrom: random.pick([0, headEnd, Math.max(0, good.bytes.length - 20)]) }
-    case 13: {
-      const all = random.pick([
-        [...headers],
-        [...headers, "Content-Length: 9007199254740991"],
-        [...headers, "Transfer-Encoding: chunked"]
-      ])
-      return {
-        what: "flood of a body",
-        bytes: framed(random.pick([lines(answer), "HTTP/1.1 500 No"]), all),
-        then: "flood"
-      }
-    }
-    case 14:
-      return { what: "flood of a head", bytes: latin1(`${lines(answer)}\r\nX: `), then: "flood" }
-    default: {
-      if (isData) {
-        const bytes = framed(
-          lines(answer),
-          [...headers, `Content-Length: ${body.length}`],
-          body.subarray(0, random.below(body.length + 1))
-        )
-        return { what: "fewer bytes than said", bytes, then: random.pick(["end", "reset", "keep"]) }
-      }
-      const content = random.chance(0.3)
-        ? flip(random, body, body.length)
-        : Buffer.from(mutateJson(random, body.toString()))
-      return {
-        what: "other JSON",
-        bytes: framed(lines(answer), [...headers, `Content-Length: ${content.length}`], content),
-        then: "keep"
-      }
-    }
-  }
+  const headBytes = good.bytes.indexOf("\r\n\r\n") + 4
+  return random.pick(faults)({ random, answer, good, headBytes })
 }
