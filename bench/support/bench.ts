@@ -25,6 +25,8 @@ export const median = (values: ReadonlyArray<number>): number =>
 /** What a finished process took. */
 export interface Process {
   readonly seconds: number
+  /** Time on all processors, its own children included; right where no other process ended meanwhile. */
+  readonly cpuSeconds: number
   /** Largest resident memory seen, bytes, of the process itself (not of its children). */
   readonly peakBytes: number
   /** Resident memory over time, a sample every quarter of a second. */
@@ -41,6 +43,13 @@ const residentBytes = (pid: number): number => {
   }
 }
 
+// Seconds on processors of all child processes that have ended.
+const cpuOfChildren = (): number => {
+  const [, fields = ""] = /\) (.*)$/m.exec(readFileSync("/proc/self/stat", "utf8")) ?? []
+  const [user, system] = fields.split(" ").slice(13, 15).map(Number)
+  return ((user ?? Number.NaN) + (system ?? Number.NaN)) / 100
+}
+
 /** Runs a program to its end; a program that fails fails the benchmark. One that is aborted has ended when the promise rejects. */
 export const run = (
   command: string,
@@ -50,6 +59,7 @@ export const run = (
 ): Promise<Process> =>
   new Promise((resolve, reject) => {
     const started = performance.now()
+    const cpuBefore = cpuOfChildren()
     const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] })
     const samples: Array<number> = []
     const timer = setInterval(() => child.pid !== undefined && samples.push(residentBytes(child.pid)), 250)
@@ -64,18 +74,21 @@ export const run = (
       clearInterval(timer)
       signal?.removeEventListener("abort", abort)
       const seconds = (performance.now() - started) / 1000
-      if (code === 0) resolve({ seconds, peakBytes: Math.max(0, ...samples), samples, stdout })
+      const cpuSeconds = cpuOfChildren() - cpuBefore
+      if (code === 0) resolve({ seconds, cpuSeconds, peakBytes: Math.max(0, ...samples), samples, stdout })
       else reject(new Error(`${command} ${args.join(" ")} ended with ${code}\n${stderr}`))
     })
   })
 
-/** An example as its users run it, without npm around it. */
+/** A program of the sources, without npm around it. */
+export const node = (path: string, args: ReadonlyArray<string>): Promise<Process> =>
+  run(process.execPath, ["--conditions=@sluice/source", path, ...args], {
+    NODE_COMPILE_CACHE: fileURLToPath(new URL("../../.cache/node", import.meta.url))
+  })
+
+/** An example as its users run it. */
 export const example = (file: string, args: ReadonlyArray<string>): Promise<Process> =>
-  run(
-    process.execPath,
-    ["--conditions=@sluice/source", fileURLToPath(new URL(`../../examples/${file}`, import.meta.url)), ...args],
-    { NODE_COMPILE_CACHE: fileURLToPath(new URL("../../.cache/node", import.meta.url)) }
-  )
+  node(fileURLToPath(new URL(`../../examples/${file}`, import.meta.url)), args)
 
 /** Prints a result and, with `--write`, keeps it under `bench/results`. */
 export const publish = (name: string, lines: ReadonlyArray<string>): void => {
@@ -89,7 +102,7 @@ export const publish = (name: string, lines: ReadonlyArray<string>): void => {
     ""
   ].join("\n")
   process.stdout.write(text)
-  if (!process.argv.includes("--write")) return
+  if (!process.argv.includes("--write") || process.exitCode === 3) return
   const folder = new URL("../results/", import.meta.url)
   mkdirSync(folder, { recursive: true })
   writeFileSync(new URL(`${name}.txt`, folder), text)

@@ -12,20 +12,19 @@ import type { ColumnCondition } from "../task/Condition.ts"
 import type { FilePart, PartitionedReadOptions, Source, Writer, VerifyOptions } from "../task/Format.ts"
 import { Corrupt, type FormatError, SchemaMismatch, Unencodable } from "../storage/FormatError.ts"
 import { bytes, firstOf } from "../codec/internal/checks.ts"
-import { badSyntax, type Cell, parseRecords, quotedEmpty } from "./internal/text/csvRecords.ts"
+import { badSyntax, type Records, recordsOf } from "./internal/text/csvRecords.ts"
+import { rowDecoder } from "./internal/text/csvRows.ts"
 import { badCompression, compress, encodeRows, type Refusal } from "./internal/encode.ts"
 import { bytesSource, detail, fingerprint } from "./internal/files.ts"
 import { foldersOf, rowsOf } from "./internal/folders.ts"
 import { fail, toPaths } from "./internal/inputs.ts"
 import { afterByteOf, decodePiece, isGzip, readPieces } from "./internal/text/lines.ts"
 import { badOnInvalidRow, decodeRows, type RawRows } from "./internal/rows.ts"
-import { absent, textFields } from "./internal/text/fields.ts"
+import { absent, type TextField, textFields } from "./internal/text/fields.ts"
 import { verifiedOr } from "./internal/verified.ts"
 import type { FileStatus } from "../storage/Storage.ts"
 
 const format = "csv"
-
-const defaultRecordBytes = 64 * 1024 * 1024
 
 /**
  * How CSV is read.
@@ -78,6 +77,18 @@ export const source = <const Fields extends Schema.Struct.Fields>(
 ): Source<Schema.Struct<Fields>["Type"]> =>
   verifiedOr(options, toPaths(path), (paths) => sourceOf(paths, schema, options, undefined))
 
+/** The options with what they are where they are not given. */
+const settingsOf = (options: CsvOptions | undefined) => ({
+  header: options?.header ?? true,
+  delimiter: options?.delimiter ?? ",",
+  quote: options?.quote ?? '"',
+  multiline: options?.multiline ?? true,
+  onInvalidRow: options?.onInvalidRow ?? "fail",
+  maxRecordBytes: options?.maxRecordBytes ?? 64 * 1024 * 1024
+})
+
+type Settings = ReturnType<typeof settingsOf>
+
 const sourceOf = <const Fields extends Schema.Struct.Fields>(
   paths: ReadonlyArray<string>,
   schema: Schema.Struct<Fields>,
@@ -87,103 +98,8 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
   type A = Schema.Struct<Fields>["Type"]
   const folders = foldersOf<A>(format, schema, { names: options?.partitionColumns, where })
   const fields = textFields(folders?.others ?? schema)
-  const header = options?.header ?? true
-  const delimiter = options?.delimiter ?? ","
-  const quote = options?.quote ?? '"'
-  const multiline = options?.multiline ?? true
-  const tellsEmpty = fields.some((field) => field.emptyIsNone && field.takesEmpty)
-  const onInvalidRow = options?.onInvalidRow ?? "fail"
-  const cutOptions = (path: string) => ({
-    format,
-    path,
-    maxBytes: options?.maxRecordBytes ?? defaultRecordBytes,
-    quote: multiline ? quote.charCodeAt(0) : undefined
-  })
-
-  // Records with bytes that are not UTF-8.
-  const noText = new WeakSet<Raw>()
-  let hasNoText = false
-
-  /** The records of a part, as many at a time as were read at once. */
-  const recordsOf = (part: FilePart, file: FileStatus) =>
-    Stream.suspend(() => {
-      const cut = cutOptions(part.path)
-      let firstLine = 0
-      return Stream.mapEffect(readPieces(part, file, cut), (piece) => {
-        return Effect.flatMap(
-          decodePiece(piece, cut, onInvalidRow === "fail" ? "utf-8" : "replace"),
-          (text): Effect.Effect<RawRows<Raw>, FormatError> => {
-            const parsed = parseRecords(text, { delimiter, quote }, tellsEmpty)
-            if (Result.isFailure(parsed)) {
-              const advice = multiline ? "" : "; a file that has fields with line breaks is read with multiline: true"
-              const corrupt = new Corrupt({ offset: piece.offset, detail: `${parsed.failure}${advice}` })
-              return Effect.fail(fail(format, part.path, corrupt))
-            }
-            const { count, lines, records } = parsed.success
-            if (onInvalidRow === "deadLetter" && !isUtf8(piece.bytes)) {
-              for (const cells of records) if (cells.some(hasReplacement)) noText.add(cells)
-              hasNoText = true
-            }
-            const first = firstLine
-            firstLine += count
-            return Effect.succeed({
-              path: part.path,
-              firstLine: first,
-              afterByte: afterByteOf(part),
-              rows: records,
-              lines
-            })
-          }
-        )
-      })
-    })
-
-  /** The columns of each file, checked against the schema. */
-  const prepare = Effect.fnUntraced(function* (files: ReadonlyArray<FileStatus>) {
-    const headers = new Map<string, ReadonlyArray<string>>()
-    for (const file of files) {
-      if (!header) {
-        headers.set(
-          file.path,
-          fields.map((field) => field.name)
-        )
-        continue
-      }
-      const part = { path: file.path, offset: 0, length: Math.min(file.length, 64 * 1024) }
-      const first = yield* recordsOf(part, file).pipe(
-        Stream.filter(({ rows }) => rows.length > 0),
-        Stream.runHead
-      )
-      const cells = first._tag === "Some" ? (first.value.rows[0] ?? []) : []
-      const names = cells.map(textOf)
-      headers.set(file.path, names)
-      if (file.length === 0) continue
-      const missing = fields.find((field) => !field.optional && !names.includes(field.name))
-      if (missing !== undefined) {
-        return yield* fail(
-          format,
-          file.path,
-          new SchemaMismatch({ column: missing.name, expected: missing.type, available: names })
-        )
-      }
-      const twice = fields.find(({ name }) => names.indexOf(name) !== names.lastIndexOf(name))
-      if (twice !== undefined) {
-        return yield* fail(
-          format,
-          file.path,
-          new SchemaMismatch({
-            column: twice.name,
-            expected: `${twice.type} once`,
-            found: "there more than once",
-            available: names
-          })
-        )
-      }
-    }
-    return headers
-  })
-
-  return bytesSource<A, ReadonlyMap<string, ReadonlyArray<string>>>({
+  const settings = settingsOf(options)
+  return bytesSource<A, Headers>({
     name: format,
     detail: detail(paths, {
       schema: fingerprint(Schema.toRepresentation(schema)),
@@ -197,64 +113,136 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
     paths,
     columns: Object.keys(schema.fields),
     invalid: firstOf(
-      badSyntax({ delimiter, quote }),
+      badSyntax(settings),
       badOnInvalidRow(options?.onInvalidRow),
-      bytes("maxRecordBytes", options?.maxRecordBytes ?? defaultRecordBytes)
+      bytes("maxRecordBytes", settings.maxRecordBytes)
     ),
     folders,
     restrict: (more) => sourceOf(paths, schema, options, [...(where ?? []), ...more]),
     restricted: where,
-    splittable: (file) => !multiline && !isGzip(file.path),
-    prepare,
-    read: (part, file, headers) => {
-      const names = headers.get(part.path) ?? []
-      const places = fields.map((field) => names.indexOf(field.name))
-      const decode = (cells: Raw): Result.Result<unknown, string> => {
-        if (hasNoText && noText.has(cells)) return Result.fail("is not UTF-8")
-        if (cells.length !== names.length) return Result.fail(`has ${cells.length} fields, ${names.length} expected`)
-        const row: Record<string, unknown> = {}
-        for (let f = 0; f < fields.length; f++) {
-          const field = fields[f]
-          const cell = cells[places[f] ?? -1]
-          if (field === undefined || cell === undefined) continue
-          const result = cell === quotedEmpty ? field.decode("", true) : field.decode(cell)
-          if (Result.isFailure(result)) return Result.fail(`column "${field.name}": ${result.failure}`)
-          field.set(row, result.success)
-        }
-        return Result.succeed(row)
-      }
-      return Stream.suspend(() => {
-        let skip = header && part.offset === 0
-        return Stream.mapEffect(recordsOf(part, file), (records) => {
-          const data = skip ? behindFirst(records) : records
-          skip = skip && records.rows.length === 0
-          return decodeRows(format, data, {
-            decode,
-            show: (cells) => JSON.stringify(cells.map(textOf)),
-            onInvalidRow
-          })
-        })
-      }).pipe(Stream.map((rows) => rowsOf(schema, folders, part.path, rows)))
-    }
+    splittable: (file) => !settings.multiline && !isGzip(file.path),
+    prepare: (files) => headersOf(files, fields, settings),
+    read: (part, file, headers) =>
+      readRows(part, file, rowDecoder(fields, headers.get(part.path) ?? []), settings).pipe(
+        Stream.map((rows) => rowsOf(schema, folders, part.path, rows))
+      )
   })
 }
 
-type Raw = ReadonlyArray<Cell>
+/** Records that were read at once. */
+interface Piece {
+  readonly records: Records
+  /** The line of the first one, counted from 0. */
+  readonly firstLine: number
+  /** Whether bytes that are not UTF-8 were replaced in it. */
+  readonly replaced: boolean
+}
 
-const textOf = (cell: Cell): string => (cell === quotedEmpty ? "" : cell)
+/** The records of a part. */
+const readRecords = (part: FilePart, file: FileStatus, settings: Settings) => {
+  const { maxRecordBytes, multiline, onInvalidRow, quote } = settings
+  const cut = {
+    format,
+    path: part.path,
+    maxBytes: maxRecordBytes,
+    quote: multiline ? quote.charCodeAt(0) : undefined
+  }
+  return Stream.suspend(() => {
+    let firstLine = 0
+    return Stream.mapEffect(readPieces(part, file, cut), (piece) =>
+      Effect.flatMap(
+        decodePiece(piece, cut, onInvalidRow === "fail" ? "utf-8" : "replace"),
+        (text): Effect.Effect<Piece, FormatError> => {
+          const records = recordsOf(text, settings)
+          if (Result.isFailure(records)) {
+            const advice = multiline ? "" : "; a file that has fields with line breaks is read with multiline: true"
+            const corrupt = new Corrupt({ offset: piece.offset, detail: `${records.failure}${advice}` })
+            return Effect.fail(fail(format, part.path, corrupt))
+          }
+          const first = firstLine
+          firstLine += records.success.lineCount
+          const replaced = onInvalidRow === "deadLetter" && !isUtf8(piece.bytes)
+          return Effect.succeed({ records: records.success, firstLine: first, replaced })
+        }
+      )
+    )
+  })
+}
 
-// In a text that is not UTF-8: the replaced bytes are somewhere in the record, if it is not U+FFFD itself.
-const hasReplacement = (cell: Cell): boolean => cell !== quotedEmpty && cell.includes("\uFFFD")
+/** The columns of each file, by its path. */
+type Headers = ReadonlyMap<string, ReadonlyArray<string>>
 
-const behindFirst = <R>(records: RawRows<R>): RawRows<R> => {
-  const { firstLine, lines, rows } = records
-  if (rows.length === 0) return records
-  const start = lines?.[1] ?? 1
+/** The columns of each file, checked against the schema. */
+const headersOf = Effect.fnUntraced(function* (
+  files: ReadonlyArray<FileStatus>,
+  fields: ReadonlyArray<TextField>,
+  settings: Settings
+) {
+  const headers = new Map<string, ReadonlyArray<string>>()
+  for (const file of files) {
+    const names = settings.header ? yield* headerOf(file, settings) : fields.map((field) => field.name)
+    headers.set(file.path, names)
+    if (!settings.header || file.length === 0) continue
+    const mismatch = misfit(fields, names)
+    if (mismatch !== undefined) return yield* fail(format, file.path, mismatch)
+  }
+  return headers
+})
+
+const headBytes = 64 * 1024
+
+/** The first record of a file. */
+const headerOf = Effect.fnUntraced(function* (file: FileStatus, settings: Settings) {
+  const part = { path: file.path, offset: 0, length: Math.min(file.length, headBytes) }
+  const first = yield* readRecords(part, file, settings).pipe(
+    Stream.filter(({ records }) => records.length > 0),
+    Stream.runHead
+  )
+  return first._tag === "Some" ? first.value.records.values(0) : []
+})
+
+/** Why a file with columns of these names cannot be read. */
+const misfit = (fields: ReadonlyArray<TextField>, names: ReadonlyArray<string>): SchemaMismatch | undefined => {
+  const missing = fields.find((field) => !field.optional && !names.includes(field.name))
+  if (missing !== undefined) {
+    return new SchemaMismatch({ column: missing.name, expected: missing.type, available: names })
+  }
+  const twice = fields.find(({ name }) => names.indexOf(name) !== names.lastIndexOf(name))
+  if (twice === undefined) return undefined
+  const expected = `${twice.type} once`
+  return new SchemaMismatch({ column: twice.name, expected, found: "there more than once", available: names })
+}
+
+/** The rows of a part, as many at a time as were read at once. */
+const readRows = (part: FilePart, file: FileStatus, decode: ReturnType<typeof rowDecoder>, settings: Settings) =>
+  Stream.suspend(() => {
+    let hasHeader = settings.header && part.offset === 0
+    return Stream.mapEffect(readRecords(part, file, settings), ({ firstLine, records, replaced }) => {
+      const skipped = hasHeader && records.length > 0 ? 1 : 0
+      hasHeader = hasHeader && records.length === 0
+      return decodeRows(format, rawRows(part, records, firstLine, skipped), {
+        decode: (record) =>
+          replaced && records.values(record).some((cell) => cell.includes("\uFFFD"))
+            ? Result.fail("is not UTF-8")
+            : decode(records, record),
+        show: (record) => JSON.stringify(records.values(record)),
+        onInvalidRow: settings.onInvalidRow
+      })
+    })
+  })
+
+/** The numbers of records, with the lines they begin in, but for the first `skipped` ones. */
+const rawRows = (part: FilePart, records: Records, firstLine: number, skipped: number): RawRows<number> => {
+  const { length, lines } = records
+  const start = skipped === 0 ? 0 : (lines?.[skipped] ?? skipped)
+  const rows: Array<number> = []
+  for (let record = skipped; record < length; record++) rows.push(record)
   return {
-    ...records,
+    path: part.path,
     firstLine: firstLine + start,
-    rows: rows.slice(1),
-    lines: lines?.subarray(1).map((line) => line - start)
+    afterByte: afterByteOf(part),
+    rows,
+    lines: lines?.subarray(skipped).map((line) => line - start)
   }
 }
 

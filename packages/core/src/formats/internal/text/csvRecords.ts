@@ -1,12 +1,9 @@
-/** The records of a text of CSV, and the lines they are in. */
-import { parse } from "csv-parse/sync"
+/**
+ * The records of a text of CSV: where each cell begins and ends, and the lines that records begin in. One pass over the text, and
+ * nothing is made per cell.
+ */
 import { Result } from "effect"
 import type { Problem } from "../../../codec/internal/checks.ts"
-
-/** A field that is empty, and was quoted. */
-export const quotedEmpty: unique symbol = Symbol("quotedEmpty")
-
-export type Cell = string | typeof quotedEmpty
 
 export interface CsvSyntax {
   readonly delimiter: string
@@ -26,79 +23,198 @@ export const badSyntax = ({ delimiter, quote }: CsvSyntax): Problem => {
   return delimiter === quote ? `delimiter and quote are both ${shown(quote)}; they have to differ` : undefined
 }
 
-/** How many line breaks a text has, CRLF being one. */
-const breaksIn = (text: string): number => {
-  let breaks = 0
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) breaks++
-  for (let at = text.indexOf("\r"); at >= 0; at = text.indexOf("\r", at + 1)) if (text[at + 1] !== "\n") breaks++
-  return breaks
+const LF = 10
+const CR = 13
+
+/** Numbers that grow one by one. */
+class Numbers {
+  private values: Int32Array
+  length = 0
+
+  constructor(capacity: number) {
+    this.values = new Int32Array(Math.max(16, capacity))
+  }
+
+  add(value: number): void {
+    if (this.length === this.values.length) {
+      const bigger = new Int32Array(this.length * 2)
+      bigger.set(this.values)
+      this.values = bigger
+    }
+    this.values[this.length++] = value
+  }
+
+  at(index: number): number {
+    const value = this.values[index]
+    if (value === undefined) throw new RangeError(`there is no number ${index} of ${this.length}`)
+    return value
+  }
+
+  toArray(): Int32Array {
+    return this.values.slice(0, this.length)
+  }
 }
 
-/** How many lines a text has that ends with a line break or with the file. */
-const linesIn = (text: string): number =>
-  breaksIn(text) + (text === "" || text.endsWith("\n") || text.endsWith("\r") ? 0 : 1)
+/** Records of a text. */
+export class Records {
+  readonly text: string
+  private readonly quote: string
+  private readonly quoteCode: number
+  // Beginning and end of each cell, quotes included, one cell after the other.
+  private readonly places: Numbers
+  // The number of the first cell of each record, and behind the last one that of all cells.
+  private readonly firsts: Numbers
+  /** How many lines the text has. */
+  readonly lineCount: number
+  /** How many lines behind the first each record begins; `undefined` where each line is a record. */
+  readonly lines: Int32Array | undefined
 
-/** The lines that the records of a text begin in, but for empty ones, which are none. */
-const startsOf = (text: string, quote: string): Int32Array => {
-  const starts: Array<number> = []
-  let line = 0
-  let inside = false
-  let begin = 0
-  let beginLine = 0
-  for (let i = 0; i <= text.length; i++) {
-    const character = text[i]
-    if (character === quote) inside = !inside
-    const isBreak = character === "\n" || (character === "\r" && text[i + 1] !== "\n")
-    if (isBreak) line++
-    if (i < text.length && (inside || !isBreak)) continue
-    const end = character === "\n" && text[i - 1] === "\r" ? i - 1 : i
-    if (end > begin) starts.push(beginLine)
-    begin = i + 1
-    beginLine = line
+  constructor(text: string, quote: string, places: Numbers, firsts: Numbers, lines: Numbers, lineCount: number) {
+    this.text = text
+    this.quote = quote
+    this.quoteCode = quote.charCodeAt(0)
+    this.places = places
+    this.firsts = firsts
+    this.lineCount = lineCount
+    this.lines = lines.length === lineCount ? undefined : lines.toArray()
   }
-  return Int32Array.from(starts)
+
+  get length(): number {
+    return this.firsts.length - 1
+  }
+
+  /** The number of a record's first cell; the cells of the record end where the next one begins. */
+  firstCell(record: number): number {
+    return this.firsts.at(record)
+  }
+
+  from(cell: number): number {
+    return this.places.at(2 * cell)
+  }
+
+  to(cell: number): number {
+    return this.places.at(2 * cell + 1)
+  }
+
+  isQuoted(cell: number): boolean {
+    const from = this.from(cell)
+    return from < this.to(cell) && this.text.charCodeAt(from) === this.quoteCode
+  }
+
+  /** What a cell says, without the quotes around it. */
+  value(cell: number): string {
+    const from = this.from(cell)
+    const to = this.to(cell)
+    if (from === to || this.text.charCodeAt(from) !== this.quoteCode) return this.text.slice(from, to)
+    const inner = this.text.slice(from + 1, to - 1)
+    return inner.includes(this.quote) ? inner.replaceAll(this.quote + this.quote, this.quote) : inner
+  }
+
+  values(record: number): ReadonlyArray<string> {
+    const first = this.firstCell(record)
+    return Array.from({ length: this.firstCell(record + 1) - first }, (_, cell) => this.value(first + cell))
+  }
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+// A guess, for how many cells a text has.
+const cellLength = 8
 
-/**
- * The records of a text, and how many lines behind its first each begins; `undefined` where they are one a line. With `tellsEmpty`
- * quoted empty fields are told from others.
- */
-export const parseRecords = (
-  text: string,
-  { delimiter, quote }: CsvSyntax,
-  tellsEmpty: boolean
-): Result.Result<
-  {
-    readonly records: ReadonlyArray<ReadonlyArray<Cell>>
-    readonly lines: Int32Array | undefined
-    readonly count: number
-  },
-  string
-> => {
-  // Asking the parser for what was quoted makes it slow, so only where there may be some.
-  const asks = tellsEmpty && text.includes(quote + quote)
-  let records: ReadonlyArray<ReadonlyArray<Cell>>
-  try {
-    const parsed: unknown = parse(text, {
-      delimiter,
-      quote,
-      escape: quote,
-      relax_column_count: true,
-      skip_empty_lines: true,
-      record_delimiter: ["\r\n", "\n", "\r"],
-      ...(asks
-        ? {
-            cast: (value: string, context: { readonly quoting: boolean }) =>
-              value === "" && context.quoting ? quotedEmpty : value
-          }
-        : {})
-    })
-    records = parsed as ReadonlyArray<ReadonlyArray<Cell>>
-  } catch (error) {
-    return Result.fail(messageOf(error))
+/** Reads cell after cell, and knows where it is. */
+class Splitter {
+  private readonly text: string
+  private readonly delimiter: number
+  private readonly quote: string
+  private readonly quoteCode: number
+  private readonly places: Numbers
+  private readonly firsts: Numbers
+  private readonly lines: Numbers
+  private at = 0
+  private line = 0
+
+  constructor(text: string, { delimiter, quote }: CsvSyntax) {
+    this.text = text
+    this.delimiter = delimiter.charCodeAt(0)
+    this.quote = quote
+    this.quoteCode = quote.charCodeAt(0)
+    this.places = new Numbers((2 * text.length) / cellLength)
+    this.firsts = new Numbers(text.length / cellLength / 4)
+    this.lines = new Numbers(text.length / cellLength / 4)
   }
-  const count = linesIn(text)
-  return Result.succeed({ records, count, lines: records.length === count ? undefined : startsOf(text, quote) })
+
+  /** A string says what is wrong. */
+  split(): Records | string {
+    const { firsts, lines, places, quote, text } = this
+    while (this.at < text.length) {
+      // Empty lines are skipped.
+      if (this.skipBreak()) continue
+      firsts.add(places.length / 2)
+      lines.add(this.line)
+      const wrong = this.record()
+      if (wrong !== undefined) return wrong
+    }
+    firsts.add(places.length / 2)
+    const ended = text === "" || text.endsWith("\n") || text.endsWith("\r")
+    return new Records(text, quote, places, firsts, lines, this.line + (ended ? 0 : 1))
+  }
+
+  /** LF, CRLF or a lone CR. */
+  private skipBreak(): boolean {
+    const { at, text } = this
+    const code = text.charCodeAt(at)
+    if (code !== LF && code !== CR) return false
+    this.at = code === CR && text.charCodeAt(at + 1) === LF ? at + 2 : at + 1
+    this.line++
+    return true
+  }
+
+  private record(): string | undefined {
+    const { delimiter, places, text } = this
+    for (;;) {
+      const from = this.at
+      const wrong = text.charCodeAt(from) === this.quoteCode ? this.quoted() : this.plain()
+      if (wrong !== undefined) return wrong
+      places.add(from)
+      places.add(this.at)
+      if (this.at === text.length || this.skipBreak()) return undefined
+      if (text.charCodeAt(this.at) !== delimiter)
+        return this.wrong(`has a character behind the quote that ends a field`)
+      this.at++
+    }
+  }
+
+  private plain(): string | undefined {
+    const { delimiter, quoteCode, text } = this
+    let at = this.at
+    for (; at < text.length; at++) {
+      const code = text.charCodeAt(at)
+      if (code === delimiter || code === LF || code === CR) break
+      if (code === quoteCode) return this.wrong("has a quote in a field that does not begin with one")
+    }
+    this.at = at
+    return undefined
+  }
+
+  private quoted(): string | undefined {
+    const { quote, quoteCode, text } = this
+    const from = this.at
+    let end = text.indexOf(quote, from + 1)
+    while (end >= 0 && text.charCodeAt(end + 1) === quoteCode) end = text.indexOf(quote, end + 2)
+    if (end < 0) return this.wrong("has a quoted field without an end")
+    for (let at = from + 1; at < end; at++) {
+      const code = text.charCodeAt(at)
+      if (code === LF || (code === CR && text.charCodeAt(at + 1) !== LF)) this.line++
+    }
+    this.at = end + 1
+    return undefined
+  }
+
+  private wrong(what: string): string {
+    return `the record in line ${this.lines.at(this.lines.length - 1) + 1} from here ${what}`
+  }
+}
+
+/** The records of a text that begins with one, or what is wrong with it. */
+export const recordsOf = (text: string, syntax: CsvSyntax): Result.Result<Records, string> => {
+  const records = new Splitter(text, syntax).split()
+  return typeof records === "string" ? Result.fail(records) : Result.succeed(records)
 }

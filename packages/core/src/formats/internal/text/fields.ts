@@ -24,6 +24,10 @@ export interface TextField {
   readonly emptyIsNone: boolean
   /** The type has the empty string, or another value that is written so. */
   readonly takesEmpty: boolean
+  /** A type that every text of it is read as, whatever else the schema says: no checks, no transformation. */
+  readonly plain: "string" | "number" | "integer" | undefined
+  /** What the empty text always stands for, where it stands for nothing. */
+  readonly nothing: { readonly value: unknown } | undefined
 }
 
 const isNone = (ast: SchemaAST.AST): boolean => ast._tag === "Null" || ast._tag === "Undefined"
@@ -31,6 +35,21 @@ const isNone = (ast: SchemaAST.AST): boolean => ast._tag === "Null" || ast._tag 
 // The members of a union other than `null` and `undefined`: those are the empty text, and the text "null" is not one of them.
 const present = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
   ast._tag === "Union" && ast.encoding === undefined ? ast.types.flatMap(present) : isNone(ast) ? [] : [ast]
+
+/** A type without transformation, and with no check that a number does not pass that is read as what it is. */
+const plainOf = (ast: SchemaAST.AST): TextField["plain"] => {
+  if (ast.encoding !== undefined) return undefined
+  const checks = (ast.checks ?? []).map(checkId)
+  if (ast._tag === "String") return checks.length === 0 ? "string" : undefined
+  if (ast._tag !== "Number") return undefined
+  if (checks.includes(isInt)) return checks.every((id) => id === isInt || id === isFinite) ? "integer" : undefined
+  return checks.every((id) => id === isFinite) ? "number" : undefined
+}
+
+const isInt = "effect/schema/isInt"
+const isFinite = "effect/schema/isFinite"
+
+const checkId = (check: SchemaAST.Check<never>): unknown => check.annotations?.representation?.id
 
 const decoded = <A>(result: Result.Result<A, { readonly message: string }>): Result.Result<A, string> =>
   Result.mapError(result, (error) => error.message)
@@ -111,6 +130,14 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
     const differs = readBack(codecOf(text), "text", decode)
     const differsFromNone = readBack(codecOf(own), "text", () => none.decode())
     const inherited = name in Object.prototype
+    const [only] = members
+    const plain =
+      whole || members.length !== 1 || only === undefined || checked !== undefined ? undefined : plainOf(only)
+    // A schema with a transformation of its own may make something new each time.
+    const nothing =
+      none.exists && ast.encoding === undefined
+        ? Result.getOrUndefined(Result.map(none.decode(), (value) => ({ value })))
+        : undefined
     return [
       {
         name,
@@ -118,8 +145,10 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
         optional: none.optional,
         emptyIsNone: none.exists,
         takesEmpty: Result.isSuccess(decode("")),
+        plain,
+        nothing,
         decode: (value, quoted) => {
-          if (value !== "" || !none.exists) return decode(value)
+          if (value !== "" || !none.exists) return plain === "string" ? Result.succeed(value) : decode(value)
           if (quoted !== true) return none.decode()
           const result = decode("")
           return Result.isSuccess(result) ? result : none.decode()
