@@ -34,6 +34,13 @@ const worstDifference = (body: ArrayBuffer, expected: Float32Array): number => {
   return scores.reduce((worst, score, row) => Math.max(worst, Math.abs(score - (expected[row] ?? NaN))), 0)
 }
 
+/** The digits that training never saw: each its label and then its pixels. */
+const heldOutDigits = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const lines = (yield* fs.readFileString(path("../data/digits.csv"))).trim().split("\n").slice(1)
+  return lines.filter((_, index) => index % 5 === 0).map((line) => line.split(",").map(Number))
+})
+
 /** Sends the same request again and again over one connection, each after the answer to the one before. */
 const exchange = (port: number, request: string, times: number) =>
   Effect.callback<string>((resume) => {
@@ -69,14 +76,8 @@ const contract = <E>(name: string, server: Layer.Layer<Server, E, Layer.Success<
     it.effect("classifies the held-out digits as well as the model file says", () =>
       Effect.gen(function* () {
         const { endpoint } = yield* Server
-        const fs = yield* FileSystem.FileSystem
         const model = yield* Model.load(digits)
-        const rows = (yield* fs.readFileString(path("../data/digits.csv")))
-          .trim()
-          .split("\n")
-          .slice(1)
-          .filter((_, index) => index % 5 === 0)
-          .map((line) => line.split(",").map(Number))
+        const rows = yield* heldOutDigits
         const pixels = Float32Array.from(rows.flatMap((row) => row.slice(1)))
 
         const answer = yield* put(endpoint, pixels)
