@@ -1,6 +1,6 @@
 import type { Scorer } from "@sluice/scoring"
 import type { Duration } from "effect"
-import { Effect, Fiber, type Scope } from "effect"
+import { Effect, Fiber, type Scope, type Types } from "effect"
 import { TestClock } from "effect/testing"
 import * as Http from "node:http"
 import type { AddressInfo, Socket } from "node:net"
@@ -55,110 +55,151 @@ const scoresOf = (body: Buffer, features: number): Float32Array => {
 
 const bytesOf = (scores: Float32Array) => Buffer.from(scores.buffer, scores.byteOffset, scores.byteLength)
 
+/** Requests that wait until the test lets them go. */
+class Gate {
+  #waiting: ReadonlyArray<{ readonly request: number; readonly run: () => void }> = []
+
+  wait(request: number, run: () => void): void {
+    this.#waiting = [...this.#waiting, { request, run }]
+  }
+
+  readonly release = (n: number = Infinity, which: (request: number) => boolean = () => true): void => {
+    const chosen = this.#waiting.filter(({ request }) => which(request)).slice(0, n)
+    this.#waiting = this.#waiting.filter((one) => !chosen.includes(one))
+    for (const { run } of chosen) run()
+  }
+}
+
+/** A request whose body has arrived. */
+interface Exchange {
+  readonly server: FaultServer
+  readonly request: Http.IncomingMessage
+  readonly response: Http.ServerResponse
+  readonly body: Buffer
+  readonly features: number
+  /** The request is open no longer. */
+  readonly ended: () => void
+}
+
+const answer = (
+  { ended, response }: Exchange,
+  status: number,
+  headers: Record<string, string>,
+  bytes: Uint8Array | string
+) => {
+  ended()
+  response.writeHead(status, { "content-length": String(Buffer.byteLength(bytes)), ...headers })
+  response.end(bytes)
+}
+
+/** Sends the first two bytes of an answer. */
+const beginAnswer = (response: Http.ServerResponse, rows: number, sent: () => void = () => {}) => {
+  response.writeHead(200, { "content-length": String(rows * 4) })
+  response.write(new Uint8Array(2), sent)
+}
+
+const perform = (act: Act, exchange: Exchange): unknown => {
+  const { body, features, request, response, server } = exchange
+  const rows = body.length / 4 / features
+  switch (act._tag) {
+    case "Score":
+      return setTimeout(() => answer(exchange, 200, {}, bytesOf(scoresOf(body, features))), act.delay ?? 0)
+    case "Bytes":
+      return answer(exchange, 200, act.headers ?? {}, act.bytes(rows))
+    case "Status":
+      return answer(exchange, act.status, act.headers ?? {}, act.body ?? "no")
+    case "Hang":
+    case "HangMid":
+      server.hanging++
+      response.once("close", () => server.hanging--)
+      return act._tag === "Hang" ? undefined : beginAnswer(response, rows)
+    case "Reset":
+      return request.socket.resetAndDestroy()
+    case "Drop":
+      return beginAnswer(response, rows, () => request.socket.destroy())
+    case "Garbage":
+      return request.socket.end("ceci n'est pas HTTP\r\n\r\n")
+  }
+}
+
+const nextAct = (server: FaultServer, body: Buffer): Act =>
+  server.decide(new Float32Array(new Uint8Array(body).buffer)) ??
+  (server.script.length > 1 ? server.script.shift() : server.script[0]) ?? { _tag: "Score" }
+
+/** Does what the server's script says, and counts. */
+const listener =
+  (server: FaultServer, features: number, gate: Gate): Http.RequestListener =>
+  (request, response) => {
+    server.open++
+    server.maxOpen = Math.max(server.maxOpen, server.open)
+    let counted = true
+    const ended = () => {
+      if (counted) server.open--
+      counted = false
+    }
+    response.once("close", () => {
+      if (!response.writableFinished) server.aborted++
+      ended()
+    })
+    const chunks: Array<Buffer> = []
+    request.on("error", () => {})
+    request.on("data", (chunk: Buffer) => chunks.push(chunk))
+    request.on("end", () => {
+      const body = Buffer.concat(chunks)
+      const index = server.requests.push({ body, headers: request.headers, path: request.url ?? "" }) - 1
+      if (server.gone) return request.socket.resetAndDestroy()
+      const act = nextAct(server, body)
+      const run = () => perform(act, { server, request, response, body, features, ended })
+      if (server.gated) gate.wait(index, run)
+      else run()
+    })
+  }
+
 /** A model service whose score is the first feature of the row, and that does what its script says. */
-export const make = (
+export const make = Effect.fnUntraced(function* (
   features: number,
   script: ReadonlyArray<Act> = []
-): Effect.Effect<FaultServer, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.callback<FaultServer & { readonly close: () => void }>((resume) => {
-      let waiting: Array<{ readonly request: number; readonly run: () => void }> = []
-      // Idle connections stay: one that goes was closed by the client.
-      const http = Http.createServer({ keepAliveTimeout: 600_000 }, (request, response) => {
-        state.open++
-        state.maxOpen = Math.max(state.maxOpen, state.open)
-        let counted = true
-        const ended = () => {
-          if (counted) state.open--
-          counted = false
-        }
-        response.once("close", () => {
-          if (!response.writableFinished) state.aborted++
-          ended()
-        })
-        const chunks: Array<Buffer> = []
-        request.on("error", () => {})
-        request.on("data", (chunk: Buffer) => chunks.push(chunk))
-        request.on("end", () => {
-          const body = Buffer.concat(chunks)
-          state.requests.push({ body, headers: request.headers, path: request.url ?? "" })
-          if (state.gone) return request.socket.resetAndDestroy()
-          const values = new Float32Array(new Uint8Array(body).buffer)
-          const act: Act = state.decide(values) ??
-            (state.script.length > 1 ? state.script.shift() : state.script[0]) ?? { _tag: "Score" }
-          const answer = (status: number, headers: Record<string, string>, bytes: Uint8Array | string) => {
-            ended()
-            response.writeHead(status, { "content-length": String(Buffer.byteLength(bytes)), ...headers })
-            response.end(bytes)
-          }
-          const rows = body.length / 4 / features
-          const run = () => {
-            switch (act._tag) {
-              case "Score":
-                return setTimeout(() => answer(200, {}, bytesOf(scoresOf(body, features))), act.delay ?? 0)
-              case "Bytes":
-                return answer(200, act.headers ?? {}, act.bytes(rows))
-              case "Status":
-                return answer(act.status, act.headers ?? {}, act.body ?? "no")
-              case "Hang":
-              case "HangMid":
-                state.hanging++
-                response.once("close", () => state.hanging--)
-                if (act._tag === "Hang") return
-                response.writeHead(200, { "content-length": String(rows * 4) })
-                return response.write(new Uint8Array(2))
-              case "Reset":
-                return request.socket.resetAndDestroy()
-              case "Drop":
-                response.writeHead(200, { "content-length": String(rows * 4) })
-                return response.write(new Uint8Array(2), () => request.socket.destroy())
-              case "Garbage":
-                return request.socket.end("ceci n'est pas HTTP\r\n\r\n")
-            }
-          }
-          if (state.gated) waiting.push({ request: state.requests.length - 1, run })
-          else run()
-        })
-      })
-      const state: FaultServer & { readonly close: () => void } = {
-        url: "",
-        host: "",
-        requests: [],
-        sockets: new Set(),
-        accepted: 0,
-        open: 0,
-        maxOpen: 0,
-        aborted: 0,
-        hanging: 0,
-        gone: false,
-        decide: () => undefined,
-        script: [...script],
-        gated: false,
-        release: (n = Infinity, which = () => true) => {
-          const chosen = waiting.filter(({ request }) => which(request)).slice(0, n)
-          waiting = waiting.filter((one) => !chosen.includes(one))
-          for (const { run } of chosen) run()
-        },
-        close: () => {
-          http.close()
-          http.closeAllConnections()
-        }
-      }
-      http.on("connection", (socket) => {
-        state.accepted++
-        state.sockets.add(socket)
-        socket.on("error", () => {})
-        socket.once("close", () => state.sockets.delete(socket))
-      })
-      http.listen(0, "127.0.0.1", () => {
-        const { port } = http.address() as AddressInfo
-        resume(
-          Effect.succeed(Object.assign(state, { url: `http://127.0.0.1:${port}/score`, host: `127.0.0.1:${port}` }))
-        )
-      })
+): Effect.fn.Return<FaultServer, never, Scope.Scope> {
+  const gate = new Gate()
+  const server: Types.Mutable<FaultServer> = {
+    url: "",
+    host: "",
+    requests: [],
+    sockets: new Set(),
+    accepted: 0,
+    open: 0,
+    maxOpen: 0,
+    aborted: 0,
+    hanging: 0,
+    gone: false,
+    decide: () => undefined,
+    script: [...script],
+    gated: false,
+    release: gate.release
+  }
+  // Idle connections stay: one that goes was closed by the client.
+  const http = Http.createServer({ keepAliveTimeout: 600_000 }, listener(server, features, gate))
+  http.on("connection", (socket) => {
+    server.accepted++
+    server.sockets.add(socket)
+    socket.on("error", () => {})
+    socket.once("close", () => server.sockets.delete(socket))
+  })
+  yield* Effect.acquireRelease(
+    Effect.callback<void>((resume) => {
+      http.listen(0, "127.0.0.1", () => resume(Effect.void))
     }),
-    (server) => Effect.sync(server.close)
+    () =>
+      Effect.sync(() => {
+        http.close()
+        http.closeAllConnections()
+      })
   )
+  const { port } = http.address() as AddressInfo
+  server.host = `127.0.0.1:${port}`
+  server.url = `http://${server.host}/score`
+  return server
+})
 
 /** Waits until a condition holds; the test's own time limit is the only one. */
 export const until = (condition: () => boolean): Effect.Effect<void> =>

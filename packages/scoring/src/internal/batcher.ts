@@ -1,4 +1,4 @@
-import { type Cause, Effect, Fiber, Pull, Stream } from "effect"
+import { type Cause, Effect, Fiber, Pull, type Scope, Stream } from "effect"
 
 /** A run of rows of one block. */
 export interface Segment<B> {
@@ -15,90 +15,121 @@ export interface Group<B> {
   readonly rows: number
 }
 
+/** An array that a stream emits. */
+type Values<A> = readonly [A, ...Array<A>]
+
+/** How a stream is cut into groups. */
+interface Cut<A, B> {
+  /** The blocks in an array that the stream emits. */
+  readonly blocks: (values: Values<A>) => ReadonlyArray<B>
+  readonly size: (block: B) => number
+  /** Rows of a group; asked once, with the first block that has rows. */
+  readonly limit: (block: B) => number
+}
+
+/** The rows that have come and are in no group yet. */
+class Cutter<A, B> {
+  private limit: number | undefined
+  private position = 0
+  private segments: Array<Segment<B>> = []
+  private rows = 0
+  private readonly options: Cut<A, B>
+
+  constructor(options: Cut<A, B>) {
+    this.options = options
+  }
+
+  get isEmpty(): boolean {
+    return this.segments.length === 0
+  }
+
+  /** What there is, as a group. */
+  flush(): Group<B> {
+    const { rows, segments } = this
+    this.segments = []
+    this.rows = 0
+    return { segments, rows }
+  }
+
+  /** Adds the blocks of an array: gives the groups that are full now. */
+  add(values: Values<A>): Array<Group<B>> {
+    const groups: Array<Group<B>> = []
+    for (const block of this.options.blocks(values)) {
+      const size = this.options.size(block)
+      // A block without rows travels along: nothing may get lost.
+      if (size === 0) this.segments.push({ block, start: 0, count: 0, position: this.position })
+      else this.addRows(block, size, (this.limit ??= Math.max(1, this.options.limit(block))), groups)
+    }
+    return groups
+  }
+
+  private addRows(block: B, size: number, limit: number, groups: Array<Group<B>>): void {
+    for (let start = 0; start < size;) {
+      const count = Math.min(size - start, limit - this.rows)
+      this.segments.push({ block, start, count, position: this.position })
+      start += count
+      this.position += count
+      this.rows += count
+      if (this.rows === limit) groups.push(this.flush())
+    }
+  }
+}
+
+/**
+ * A pull that can be left alone for a while: `within` gives `undefined` when the next values let wait for longer than `linger`
+ * milliseconds. The pull goes on meanwhile, since interrupting it would lose rows, and the next call gets its values.
+ */
+const patient = <A, E, R>(pull: Pull.Pull<Values<A>, E, void, R>, scope: Scope.Scope, linger: number) => {
+  let pending: Fiber.Fiber<Values<A>, E | Cause.Done<void>> | undefined
+  const join = (fiber: Fiber.Fiber<Values<A>, E | Cause.Done<void>>) =>
+    Effect.ensuring(
+      Fiber.join(fiber),
+      Effect.sync(() => {
+        if (fiber.pollUnsafe() !== undefined) pending = undefined
+      })
+    )
+  return {
+    /** The next values, however long they take. */
+    next: Effect.suspend(() => (pending === undefined ? pull : join(pending))),
+    within: Effect.suspend(() => {
+      const start =
+        pending === undefined ? Effect.forkIn(pull, scope, { startImmediately: true }) : Effect.succeed(pending)
+      return Effect.flatMap(start, (fiber) => {
+        pending = fiber
+        return fiber.pollUnsafe() === undefined
+          ? Effect.raceFirst(join(fiber), Effect.as(Effect.sleep(linger), undefined))
+          : join(fiber)
+      })
+    })
+  }
+}
+
 /**
  * Cuts a stream of blocks of rows into groups of `limit` rows, across the borders of blocks and without touching a row. A group
  * that is not full is emitted when the next block lets wait for longer than `linger` milliseconds, and at the end.
  *
- * `Stream.groupedWithin` would do for rows alone, but it builds an array per element and cannot count blocks or bytes.
+ * `Stream.groupedWithin` would do for rows alone, but it builds an array for each element and knows neither blocks nor bytes.
  */
 export const group = <A, B, E, R>(
   self: Stream.Stream<A, E, R>,
-  options: {
-    /** The blocks in an array that the stream emits. */
-    readonly blocks: (values: readonly [A, ...Array<A>]) => ReadonlyArray<B>
-    readonly size: (block: B) => number
-    /** Rows of a group; asked once, with the first block that has rows. */
-    readonly limit: (block: B) => number
-    readonly linger: number
-  }
+  options: Cut<A, B> & { readonly linger: number }
 ): Stream.Stream<Group<B>, E, R> =>
   Stream.transformPull(self, (pull, scope) =>
     Effect.sync(() => {
-      let limit: number | undefined
-      let position = 0
-      let segments: Array<Segment<B>> = []
-      let rows = 0
+      const cutter = new Cutter(options)
+      const { next: values, within } = patient(pull, scope, options.linger)
       let done: Pull.Pull<never, E> | undefined
-      // A pull that goes on while a group is sent: interrupting it would lose rows.
-      let pending: Fiber.Fiber<readonly [A, ...Array<A>], E | Cause.Done<void>> | undefined
-
-      const flush = (): Group<B> => {
-        const full = { segments, rows }
-        segments = []
-        rows = 0
-        return full
-      }
-
-      const cut = (values: readonly [A, ...Array<A>]): Array<Group<B>> => {
-        const groups: Array<Group<B>> = []
-        for (const block of options.blocks(values)) {
-          const size = options.size(block)
-          if (size > 0) limit ??= Math.max(1, options.limit(block))
-          // A block without rows travels along: nothing may get lost.
-          else segments.push({ block, start: 0, count: 0, position })
-          for (let start = 0; start < size;) {
-            const count = Math.min(size - start, (limit ?? 1) - rows)
-            segments.push({ block, start, count, position })
-            start += count
-            position += count
-            rows += count
-            if (rows === limit) groups.push(flush())
-          }
-        }
-        return groups
-      }
-
-      const next: Pull.Pull<readonly [Group<B>, ...Array<Group<B>>], E> = Effect.suspend(() => {
+      const next: Pull.Pull<Values<Group<B>>, E, void, R> = Effect.suspend(() => {
         if (done !== undefined) return done
-        return Effect.flatMap(
-          Effect.exit(segments.length === 0 && pending === undefined ? pull : lingering),
-          (exit): typeof next => {
-            if (exit._tag === "Success") {
-              if (exit.value === undefined) return Effect.succeed([flush()])
-              const [first, ...rest] = cut(exit.value)
-              return first === undefined ? next : Effect.succeed([first, ...rest])
-            }
-            done = Effect.failCause(exit.cause)
-            // On a failure the partial group is not worth a request: the partition is lost anyway.
-            return segments.length > 0 && Pull.isDoneCause(exit.cause) ? Effect.succeed([flush()]) : done
+        return Effect.flatMap(Effect.exit(cutter.isEmpty ? values : within), (exit): typeof next => {
+          if (exit._tag === "Success") {
+            if (exit.value === undefined) return Effect.succeed([cutter.flush()])
+            const [first, ...rest] = cutter.add(exit.value)
+            return first === undefined ? next : Effect.succeed([first, ...rest])
           }
-        )
-      })
-
-      const lingering = Effect.suspend(() => {
-        const start =
-          pending === undefined ? Effect.forkIn(pull, scope, { startImmediately: true }) : Effect.succeed(pending)
-        return Effect.flatMap(start, (fiber) => {
-          pending = fiber
-          const taken = Effect.ensuring(
-            Fiber.join(fiber),
-            Effect.sync(() => {
-              if (fiber.pollUnsafe() !== undefined) pending = undefined
-            })
-          )
-          return segments.length === 0 || fiber.pollUnsafe() !== undefined
-            ? taken
-            : Effect.raceFirst(taken, Effect.as(Effect.sleep(options.linger), undefined))
+          done = Effect.failCause(exit.cause)
+          // On a failure the partial group is not worth a request: the partition is lost anyway.
+          return !cutter.isEmpty && Pull.isDoneCause(exit.cause) ? Effect.succeed([cutter.flush()]) : done
         })
       })
       return next
