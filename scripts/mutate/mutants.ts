@@ -102,141 +102,179 @@ const parse = (code: string): Node => {
 
 const squeeze = (text: string): string => text.replace(/\s+/g, " ").trim()
 
+/** A piece of text in place of another. */
+interface Edit {
+  readonly start: number
+  readonly end: number
+  readonly by: string
+}
+
+/** A node and what stands around it, as the rules see it. */
+interface Site {
+  readonly code: string
+  readonly node: Node
+  readonly parent: Node | undefined
+  /** Whether it is the key of a property. */
+  readonly isKey: boolean
+}
+
+const inner = (node: unknown): Node | undefined => {
+  if (!isNode(node)) return undefined
+  return node.type === "ParenthesizedExpression" ? inner(node["expression"]) : node
+}
+
+const textOf = (code: string, node: Node): string => code.slice(node.start, node.end)
+
+const replace = ({ end, start }: Node, by: string): Edit => ({ start, end, by })
+
+/** Other operators between two operands, whatever stands around it. */
+const otherOperators = (code: string, left: Node, right: Node, own: string): ReadonlyArray<Edit> => {
+  const start = left.end + code.slice(left.end, right.start).indexOf(own)
+  return (operators[own] ?? []).map((by) => ({ start, end: start + own.length, by }))
+}
+
+const ofBinary = ({ code, node }: Site): ReadonlyArray<Edit> => {
+  const { left, operator, right } = node
+  if (!isNode(left) || !isNode(right) || typeof operator !== "string") return []
+  if (operator === "??") return [replace(node, textOf(code, left))]
+  const words = [left, right].some(({ type, value }) => type === "TemplateLiteral" || typeof value === "string")
+  return operator === "+" && words ? [] : otherOperators(code, left, right, operator)
+}
+
+const ofUnary = ({ code, node }: Site): ReadonlyArray<Edit> => {
+  const { argument, operator } = node
+  return isNode(argument) && ["!", "-", "~"].includes(String(operator)) ? [replace(node, textOf(code, argument))] : []
+}
+
+const ofUpdate = ({ code, node, parent }: Site): ReadonlyArray<Edit> => {
+  // That of a loop's head would run for ever.
+  if (parent?.type === "ForStatement") return []
+  const own = String(node["operator"])
+  return [replace(node, textOf(code, node).replace(own, own === "++" ? "--" : "++"))]
+}
+
+const ofLiteral = ({ isKey, node }: Site): ReadonlyArray<Edit> => {
+  const value = node["value"]
+  if (typeof value === "bigint") return [replace(node, `${value + 1n}n`)]
+  if (typeof value === "boolean") return [replace(node, String(!value))]
+  if (typeof value !== "number" || isKey) return []
+  return [replace(node, String(value + 1)), ...(value === 0 ? [] : [replace(node, String(value - 1))])]
+}
+
+const ofArray = ({ node }: Site): ReadonlyArray<Edit> => (childrenOf(node).length > 0 ? [replace(node, "[]")] : [])
+
+const negated = (code: string, test: Node): Edit => replace(test, `!(${textOf(code, test)})`)
+
+const ofConditional = ({ code, node }: Site): ReadonlyArray<Edit> => {
+  const { alternate, consequent } = node
+  const test = inner(node["test"])
+  return [
+    ...(test === undefined ? [] : [negated(code, test)]),
+    ...(isNode(consequent) && isNode(alternate)
+      ? [replace(node, `(${textOf(code, consequent)})`), replace(node, `(${textOf(code, alternate)})`)]
+      : [])
+  ]
+}
+
+const ofIf = ({ code, node }: Site): ReadonlyArray<Edit> => {
+  const test = inner(node["test"])
+  return test === undefined ? [] : [negated(code, test), replace(test, "true"), replace(test, "false")]
+}
+
+const ofWhile = ({ node }: Site): ReadonlyArray<Edit> => {
+  const test = inner(node["test"])
+  return test === undefined ? [] : [replace(test, "false")]
+}
+
+const ofFor = (site: Site): ReadonlyArray<Edit> =>
+  inner(site.node["test"])?.type === "Identifier" ? [] : ofWhile(site)
+
+/** A statement left out. Where a statement must be, an empty block is. */
+const without =
+  (...free: ReadonlyArray<string>) =>
+  ({ node, parent }: Site): ReadonlyArray<Edit> => [replace(node, free.includes(parent?.type ?? "") ? "" : "{}")]
+
+const ofReturn = ({ node }: Site): ReadonlyArray<Edit> => {
+  const value = inner(node["argument"])
+  return value !== undefined && ["BinaryExpression", "LogicalExpression", "UnaryExpression"].includes(value.type)
+    ? [replace(value, "true"), replace(value, "false")]
+    : []
+}
+
+/** Two arguments the other way round. */
+const swapped = (code: string, call: Node, first: Node, second: Node | undefined): ReadonlyArray<Edit> => {
+  // The compiler would refuse arguments of two types, and `Math.max` takes them in any order.
+  if (first.type !== second?.type || textOf(code, call).startsWith("Math.")) return []
+  const by = `${textOf(code, second)}${code.slice(first.end, second.start)}${textOf(code, first)}`
+  return [{ start: first.start, end: second.end, by }]
+}
+
+const cuts = ["slice", "subarray"]
+const steps = [...cuts, "filter", "toSorted", "sort", "reverse", "toReversed", "trim", "trimEnd"]
+
+const ofCall = ({ code, node }: Site): ReadonlyArray<Edit> => {
+  const { arguments: given, callee } = node
+  const [first, second] = Array.isArray(given) ? given.filter(isNode) : []
+  const edits = first === undefined ? [] : [...swapped(code, node, first, second)]
+  if (!isNode(callee) || callee.type !== "MemberExpression") return edits
+  const { object, property } = callee
+  if (!isNode(object) || !isNode(property)) return edits
+  const name = textOf(code, property)
+  if (methods[name] !== undefined) edits.push(replace(property, methods[name]))
+  if (cuts.includes(name) && first !== undefined) {
+    if (second !== undefined) edits.push({ start: first.end, end: second.end, by: "" })
+    if (textOf(code, first) !== "0") edits.push(replace(first, "0"))
+  }
+  if (steps.includes(name)) edits.push(replace(node, textOf(code, object)))
+  return edits
+}
+
+/** How a node of each type is made wrong. */
+const rules: Readonly<Record<string, (site: Site) => ReadonlyArray<Edit>>> = {
+  BinaryExpression: ofBinary,
+  LogicalExpression: ofBinary,
+  AssignmentExpression: ofBinary,
+  UnaryExpression: ofUnary,
+  UpdateExpression: ofUpdate,
+  Literal: ofLiteral,
+  ArrayExpression: ofArray,
+  ConditionalExpression: ofConditional,
+  IfStatement: ofIf,
+  WhileStatement: ofWhile,
+  ForStatement: ofFor,
+  ExpressionStatement: without("Program", "BlockStatement"),
+  ContinueStatement: without("BlockStatement", "SwitchCase"),
+  BreakStatement: without("BlockStatement", "SwitchCase"),
+  ReturnStatement: ofReturn,
+  CallExpression: ofCall,
+  SpreadElement: ({ node, parent }) => (parent?.type === "ObjectExpression" ? [replace(node, "...{}")] : [])
+}
+
+/** The lines that an edit changes, before and after. */
+const linesOf = (code: string, { by, end, start }: Edit) => {
+  const from = code.lastIndexOf("\n", start - 1) + 1
+  const to = code.indexOf("\n", end)
+  const tail = code.slice(end, to < 0 ? code.length : to)
+  return { before: squeeze(code.slice(from, end) + tail), after: squeeze(code.slice(from, start) + by + tail) }
+}
+
 /** All mutants of a file's text. */
 export const mutantsOf = (code: string): ReadonlyArray<Mutant> => {
   const mutants: Array<Mutant> = []
-  const text = (node: Node): string => code.slice(node.start, node.end)
-  const inner = (node: unknown): Node | undefined =>
-    isNode(node) && node.type === "ParenthesizedExpression"
-      ? inner(node["expression"])
-      : isNode(node)
-        ? node
-        : undefined
   let functions = 0
-
-  const add = (inside: number, start: number, end: number, by: string): void => {
-    const from = code.lastIndexOf("\n", start - 1) + 1
-    const to = code.indexOf("\n", end)
-    const tail = code.slice(end, to < 0 ? code.length : to)
-    const before = squeeze(code.slice(from, end) + tail)
-    const after = squeeze(code.slice(from, start) + by + tail)
-    if (before !== after)
-      mutants.push({ start, end, by, line: code.slice(0, start).split("\n").length, before, after, inside })
-  }
-
-  const visit = (node: Node, parent: Node | undefined, outside: number, place: string): void => {
+  const visit = (node: Node, parent: Node | undefined, outside: number, isKey: boolean): void => {
     if (saysNothing(node)) return
     const inside = isFunction(node) ? ++functions : outside
-    const replace = (by: string, of: Node = node): void => add(inside, of.start, of.end, by)
-    // The operator between two operands, whatever stands around it.
-    const operator = (left: Node, right: Node, own: string): void => {
-      const at = left.end + code.slice(left.end, right.start).indexOf(own)
-      for (const other of operators[own] ?? []) add(inside, at, at + own.length, other)
-    }
-    const test = inner(node["test"])
-    switch (node.type) {
-      case "BinaryExpression":
-      case "LogicalExpression":
-      case "AssignmentExpression": {
-        const { left, operator: own, right } = node
-        if (!isNode(left) || !isNode(right) || typeof own !== "string") break
-        const words = [left, right].some(({ type, value }) => type === "TemplateLiteral" || typeof value === "string")
-        if (own === "??") replace(text(left))
-        else if (!(own === "+" && words)) operator(left, right, own)
-        break
-      }
-      case "UnaryExpression": {
-        const argument = node["argument"]
-        if (isNode(argument) && ["!", "-", "~"].includes(String(node["operator"]))) replace(text(argument))
-        break
-      }
-      case "UpdateExpression": {
-        // That of a loop's head would run for ever.
-        if (parent?.type === "ForStatement") break
-        const other = node["operator"] === "++" ? "--" : "++"
-        replace(text(node).replace(String(node["operator"]), other))
-        break
-      }
-      case "Literal":
-        if (typeof node["value"] === "number" && place !== "key") {
-          replace(String(node["value"] + 1))
-          if (node["value"] !== 0) replace(String(node["value"] - 1))
-        }
-        if (typeof node["value"] === "bigint") replace(`${node["value"] + 1n}n`)
-        if (typeof node["value"] === "boolean") replace(String(!node["value"]))
-        break
-      case "ArrayExpression":
-        if (childrenOf(node).length > 0) replace("[]")
-        break
-      case "ConditionalExpression": {
-        const { alternate, consequent } = node
-        if (test !== undefined) replace(`!(${text(test)})`, test)
-        if (isNode(consequent) && isNode(alternate)) {
-          replace(`(${text(consequent)})`)
-          replace(`(${text(alternate)})`)
-        }
-        break
-      }
-      case "IfStatement":
-        if (test === undefined) break
-        replace(`!(${text(test)})`, test)
-        replace("true", test)
-        replace("false", test)
-        break
-      case "WhileStatement":
-        if (test !== undefined) replace("false", test)
-        break
-      case "ForStatement":
-        if (test !== undefined && test.type !== "Identifier") replace("false", test)
-        break
-      case "ExpressionStatement":
-        replace(parent?.type === "Program" || parent?.type === "BlockStatement" ? "" : "{}")
-        break
-      case "ContinueStatement":
-      case "BreakStatement":
-        replace(parent?.type === "BlockStatement" || parent?.type === "SwitchCase" ? "" : "{}")
-        break
-      case "ReturnStatement": {
-        const value = inner(node["argument"])
-        if (value === undefined) break
-        if (["BinaryExpression", "LogicalExpression", "UnaryExpression"].includes(value.type)) {
-          replace("true", value)
-          replace("false", value)
-        }
-        break
-      }
-      case "CallExpression": {
-        const callee = node["callee"]
-        const args = Array.isArray(node["arguments"]) ? node["arguments"].filter(isNode) : []
-        const [first, second] = args
-        // The compiler would refuse arguments of two types, and `Math.max` takes them in any order.
-        if (first !== undefined && first.type === second?.type && !text(node).startsWith("Math."))
-          add(inside, first.start, second.end, `${text(second)}${code.slice(first.end, second.start)}${text(first)}`)
-        if (!isNode(callee) || callee.type !== "MemberExpression") break
-        const { object, property } = callee
-        if (!isNode(object) || !isNode(property)) break
-        const name = text(property)
-        if (methods[name] !== undefined) replace(methods[name], property)
-        if (["slice", "subarray"].includes(name) && first !== undefined) {
-          if (second !== undefined) add(inside, first.end, second.end, "")
-          if (text(first) !== "0") replace("0", first)
-        }
-        if (
-          ["slice", "subarray", "filter", "toSorted", "sort", "reverse", "toReversed", "trim", "trimEnd"].includes(name)
-        )
-          replace(text(object))
-        break
-      }
-      case "SpreadElement":
-        if (parent?.type === "ObjectExpression") replace("...{}")
-        break
+    for (const edit of rules[node.type]?.({ code, node, parent, isKey }) ?? []) {
+      const lines = linesOf(code, edit)
+      if (lines.before === lines.after) continue
+      mutants.push({ ...edit, line: code.slice(0, edit.start).split("\n").length, ...lines, inside })
     }
     for (const child of childrenOf(node)) {
-      const key = node.type === "Property" && node["key"] === child && node["computed"] !== true
-      visit(child, node, inside, key ? "key" : "")
+      visit(child, node, inside, node.type === "Property" && node["key"] === child && node["computed"] !== true)
     }
   }
-  visit(parse(code), undefined, 0, "")
+  visit(parse(code), undefined, 0, false)
   return mutants
 }
 

@@ -108,7 +108,7 @@ const patient = <A, E, R>(pull: Pull.Pull<Values<A>, E, void, R>, scope: Scope.S
  * Cuts a stream of blocks of rows into groups of `limit` rows, across the borders of blocks and without touching a row. A group
  * that is not full is emitted when the next block lets wait for longer than `linger` milliseconds, and at the end.
  *
- * `Stream.groupedWithin` would do for rows alone, but it builds an array for each element and knows neither blocks nor bytes.
+ * `Stream.groupedWithin` would do for rows alone, but it builds an array per element and cannot count blocks or bytes.
  */
 export const group = <A, B, E, R>(
   self: Stream.Stream<A, E, R>,
