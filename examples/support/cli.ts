@@ -149,6 +149,28 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
     if (Result.isFailure(failure) && Predicate.isError(error)) process.stderr.write(`${error.stack ?? ""}\n`)
   })
 
+/** Nobody can read what a command printed. */
+class NotPrinted extends Schema.TaggedError<NotPrinted>("@sluice/examples/NotPrinted")("NotPrinted", {
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `standard output: ${this.detail}\n  what to do: make room where it is written to, or send it elsewhere`
+  }
+}
+
+/** Waits until all that was printed is written, and fails if some of it could not be: `console.log` ignores that. */
+const printed = Effect.callback<void, NotPrinted>((resume) => {
+  const { stdout } = process
+  stdout.on("error", () => {})
+  stdout.write("", () => {
+    const error: NodeJS.ErrnoException | null = stdout.errored
+    // A reader that left, as `head` does, has what it wanted.
+    resume(error === null || error.code === "EPIPE" ? Effect.void : new NotPrinted({ detail: error.message }))
+  })
+})
+
 /** Runs a command as the main program: exit code 0, 1 after an error, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. */
 export const runMain = <E>(program: Effect.Effect<void, E, Layer.Success<typeof layer>>): void =>
-  Program.runMain(program.pipe(Effect.provide(layer), Effect.tapCause(report)), { disableErrorReporting: true })
+  Program.runMain(program.pipe(Effect.andThen(printed), Effect.provide(layer), Effect.tapCause(report)), {
+    disableErrorReporting: true
+  })

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Dataset, Engine, Vector } from "@sluice/core"
 import { Effect, FileSystem, Layer, Option, Schedule, Schema, Stream } from "effect"
 import { ChildProcess } from "effect/process"
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { score as letterScore } from "../01_letters.ts"
 import { compare } from "../04_blocking-vs-async.ts"
@@ -300,6 +300,31 @@ describe("examples", () => {
         { concurrency: 2 }
       )
       assert.deepStrictEqual(yield* entries(cwd), [])
+    }).pipe(Effect.scoped, Effect.provide(live))
+  )
+
+  it.live.skipIf(!existsSync("/dev/full"))("what cannot be printed is an error, unless its reader has left", () =>
+    Effect.gen(function* () {
+      const cwd = yield* folder
+      const into = Effect.fnUntraced(function* (where: string, args: ReadonlyArray<string>) {
+        const script = `set -o pipefail; "$0" "$@" ${where}`
+        const child = yield* ChildProcess.make(
+          "bash",
+          ["-c", script, process.execPath, "--conditions=@sluice/source", example("07_sort.ts"), ...args],
+          { cwd }
+        )
+        const stderr = yield* child.stderr.pipe(Stream.decodeText(), Stream.mkString)
+        return { code: Number(yield* child.exitCode), stderr }
+      })
+      const message = /^error: standard output: ENOSPC.*\n +what to do: /m
+      for (const args of [["--help"], []]) {
+        const { code, stderr } = yield* into("> /dev/full", args)
+        assert.strictEqual(code, 1)
+        assert.match(stderr, message)
+      }
+      // The job was done all the same.
+      assert.include(yield* entries(`${cwd}/out/sort`), "_SUCCESS")
+      assert.deepStrictEqual(yield* into("| true", ["--help"]), { code: 0, stderr: "" })
     }).pipe(Effect.scoped, Effect.provide(live))
   )
 
