@@ -32,9 +32,9 @@ export interface Protocol {
 const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1
 
 /** Reverses the bytes of every float32, in place. */
-const swap = (bytes: Uint8Array): Uint8Array => {
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).swap32()
-  return bytes
+const swap = (memory: ArrayBuffer): ArrayBuffer => {
+  Buffer.from(memory).swap32()
+  return memory
 }
 
 /**
@@ -46,7 +46,7 @@ const swap = (bytes: Uint8Array): Uint8Array => {
 export const float32Bytes = (values: Float32Array<ArrayBufferLike>): Uint8Array =>
   littleEndian
     ? new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-    : swap(new Uint8Array(values.slice().buffer))
+    : new Uint8Array(swap(values.slice().buffer))
 
 const raw = {
   method: "PUT",
@@ -86,9 +86,7 @@ export const rawFloat32: Protocol = {
   name: "raw float32",
   decode: (answer, rows) => {
     if (answer.byteLength === rows * 4) {
-      return Result.succeed(
-        new Float32Array(littleEndian ? answer : (swap(new Uint8Array(answer)).buffer as ArrayBuffer))
-      )
+      return Result.succeed(new Float32Array(littleEndian ? answer : swap(answer)))
     }
     const hint =
       answer.byteLength === rows

@@ -158,7 +158,7 @@ export class VectorLength extends Schema.TaggedError<VectorLength>("@sluice/scor
   }
 ) {
   override get message(): string {
-    return `the vector has ${this.found} numbers, expected ${this.expected} as \`features\` or else the first row says`
+    return `the vector has ${this.found} numbers, expected ${this.expected} (from \`features\`, or from the first row if that is not set); fix the row or filter it out`
   }
 }
 

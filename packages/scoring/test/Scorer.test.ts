@@ -487,7 +487,10 @@ describe("Scorer", () => {
   it.effect("names the endpoint that is not a URL", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Scorer.make({ endpoints: ["http://host/score", "localhost:8080/score"] }))
-      assert.include(error.message, 'the endpoint "localhost:8080/score" is not a URL such as http://host:8080/score')
+      assert.include(
+        error.message,
+        '"localhost:8080/score" in `endpoints` is not an HTTP URL; write it in full, such as http://host:8080/score'
+      )
     })
   )
 

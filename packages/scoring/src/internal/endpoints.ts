@@ -32,7 +32,9 @@ export const parseEndpoint = (input: string | URL): Effect.Effect<URL, ScoreErro
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
     // What stands before an @ may be a password, and the text need not parse as far as to tell.
     const shown = text.includes("@") ? `...${text.slice(text.lastIndexOf("@"))}` : text
-    return Effect.fail(setupError(`the endpoint "${shown}" is not a URL such as http://host:8080/score`))
+    return Effect.fail(
+      setupError(`"${shown}" in \`endpoints\` is not an HTTP URL; write it in full, such as http://host:8080/score`)
+    )
   }
   return url.username === "" && url.password === ""
     ? Effect.succeed(url)
