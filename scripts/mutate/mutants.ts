@@ -209,8 +209,8 @@ const swapped = (code: string, call: Node, first: Node, second: Node | undefined
   return [{ start: first.start, end: second.end, by }]
 }
 
-const cuts = ["slice", "subarray"]
-const steps = [...cuts, "filter", "toSorted", "sort", "reverse", "toReversed", "trim", "trimEnd"]
+const cuts = new Set(["slice", "subarray"])
+const steps = new Set([...cuts, "filter", "toSorted", "sort", "reverse", "toReversed", "trim", "trimEnd"])
 
 const ofCall = ({ code, node }: Site): ReadonlyArray<Edit> => {
   const { arguments: given, callee } = node
@@ -221,11 +221,11 @@ const ofCall = ({ code, node }: Site): ReadonlyArray<Edit> => {
   if (!isNode(object) || !isNode(property)) return edits
   const name = textOf(code, property)
   if (methods[name] !== undefined) edits.push(replace(property, methods[name]))
-  if (cuts.includes(name) && first !== undefined) {
+  if (cuts.has(name) && first !== undefined) {
     if (second !== undefined) edits.push({ start: first.end, end: second.end, by: "" })
     if (textOf(code, first) !== "0") edits.push(replace(first, "0"))
   }
-  if (steps.includes(name)) edits.push(replace(node, textOf(code, object)))
+  if (steps.has(name)) edits.push(replace(node, textOf(code, object)))
   return edits
 }
 
