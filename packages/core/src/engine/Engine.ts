@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { Cause, Clock, Context, Effect, Exit, Layer, Random, Schedule, type Scope } from "effect"
+import { millisOf } from "../codec/internal/checks.ts"
 import { Engine, type Run, type Spec } from "./Action.ts"
 import * as EngineConfigs from "../task/EngineConfig.ts"
 import { EngineConfig, mostCacheBytes } from "../task/EngineConfig.ts"
@@ -163,8 +164,8 @@ export const make: Effect.Effect<
         totals: snapshot(progress)
       })
     ).pipe(
-      Effect.repeat(Schedule.spaced(config.progressMillis)),
-      Effect.delay(config.progressMillis),
+      Effect.repeat(Schedule.spaced(millisOf(config.progressInterval))),
+      Effect.delay(millisOf(config.progressInterval)),
       Effect.forkScoped
     )
     // An interrupt that arrives during a commit waits for its end and its result.

@@ -20,6 +20,7 @@ import {
   Semaphore,
   Stream
 } from "effect"
+import { millisOf } from "../codec/internal/checks.ts"
 import { EngineConfig } from "../task/EngineConfig.ts"
 import type { TaskFailure, TaskResult } from "../task/internal/run.ts"
 import { Executor, type Perform } from "./Executor.ts"
@@ -91,7 +92,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
   const executor = yield* Executor
   const config = yield* EngineConfig
   const events = yield* Queue.unbounded<State.Event>()
-  const state = State.make({ localityWaitMillis: config.localityWaitMillis })
+  const state = State.make({ localityWaitMillis: millisOf(config.localityWait) })
   const running = new Map<number, Running>()
   let nextSet = 0
   let wakeAt = Number.POSITIVE_INFINITY

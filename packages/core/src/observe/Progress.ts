@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import { Effect, Layer, Stream } from "effect"
+import { Duration, Effect, Layer, Stream } from "effect"
 import { type Event, Events, type Totals } from "./Events.ts"
 import { placeOf } from "../storage/internal/place.ts"
 
@@ -17,8 +17,8 @@ import { placeOf } from "../storage/internal/place.ts"
 export interface ProgressOptions {
   /** Where to write. Default `process.stderr`. */
   readonly output?: { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown } | undefined
-  /** Milliseconds between two plain lines. Default 10,000; on a terminal every `Progress` event is drawn. */
-  readonly plainMillis?: number | undefined
+  /** The time between two plain lines. Default 10 seconds; on a terminal every `Progress` event is drawn. */
+  readonly plainInterval?: Duration.Input | undefined
 }
 
 const units = ["B", "KiB", "MiB", "GiB", "TiB"]
@@ -109,7 +109,7 @@ export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Even
   Layer.effectDiscard(
     Effect.gen(function* () {
       const output = options?.output ?? process.stderr
-      const plainMillis = options?.plainMillis ?? 10_000
+      const plainMillis = Duration.toMillis(options?.plainInterval ?? "10 seconds")
       const live = output.isTTY === true
       const jobs = new Map<string, Job>()
       let lastPlain = Number.NEGATIVE_INFINITY

@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import { getHeapStatistics } from "node:v8"
-import { Config, Context, Effect, Layer, Schema } from "effect"
-import { bytes, firstOf, number, type Problem, whole } from "../codec/internal/checks.ts"
+import { Config, Context, type Duration, Effect, Layer, Schema, Struct } from "effect"
+import { bytes, duration, firstOf, number, type Problem, whole } from "../codec/internal/checks.ts"
 
 /**
  * How many rows a job may set aside. The job ends, and nothing is committed, when one of the limits that are given is passed.
@@ -30,15 +30,15 @@ export interface EngineConfig {
   readonly splitBytes: number
   /** Bytes that opening a file counts for when small files share a split. Default 4 MiB (`spark.sql.files.openCostInBytes`). */
   readonly openCostBytes: number
-  /** Milliseconds a task waits for a slot on a host that has its data. Default 3000 (`spark.locality.wait`). */
-  readonly localityWaitMillis: number
+  /** How long a task waits for a slot on a host that has its data. Default 3 seconds (`spark.locality.wait`). */
+  readonly localityWait: Duration.Input
   /**
    * Attempts at a task whose storage did not answer or answered with a passing fault, or whose spills are damaged. Default 4 (`spark.task.maxFailures`). Other failures
    * have as many as the executor allows: one in this process.
    */
   readonly taskAttempts: number
-  /** Milliseconds between two `Progress` events. Default 200. */
-  readonly progressMillis: number
+  /** The time between two `Progress` events. Default 200 milliseconds. */
+  readonly progressInterval: Duration.Input
   /**
    * Largest input of a join that every task gets whole: bytes of its files, or encoded bytes once they are written to a shuffle. Default
    * 10 MiB (`spark.sql.autoBroadcastJoinThreshold`); 0 for never.
@@ -93,9 +93,9 @@ export const mostCacheBytes = (): number => heapShare(0.6)
 export const defaults: EngineConfig = {
   splitBytes: 128 * 1024 * 1024,
   openCostBytes: 4 * 1024 * 1024,
-  localityWaitMillis: 3000,
+  localityWait: "3 seconds",
   taskAttempts: 4,
-  progressMillis: 200,
+  progressInterval: "200 millis",
   broadcastBytes: 10 * 1024 * 1024,
   adaptive: true,
   targetPartitionBytes: 64 * 1024 * 1024,
@@ -106,22 +106,26 @@ export const defaults: EngineConfig = {
   maxDeadLetters: { ratio: 0.01 }
 }
 
-type Numbers = { readonly [K in keyof EngineConfig as EngineConfig[K] extends number ? K : never]: EngineConfig[K] }
+type Settings = Omit<EngineConfig, "maxDeadLetters">
 
-// What each setting may be: bytes, milliseconds or a count, of which some may be none.
-const rules: { readonly [K in keyof Numbers]: (name: string, value: number) => Problem } = {
+// What each setting may be: bytes, a time or a count, of which some may be none.
+const rules: { readonly [K in keyof Settings]: (name: string, value: Settings[K]) => Problem } = {
   splitBytes: bytes,
   openCostBytes: (name, value) => bytes(name, value, 0),
-  localityWaitMillis: (name, value) => bytes(name, value, 0),
+  localityWait: duration,
   taskAttempts: whole,
-  progressMillis: bytes,
+  progressInterval: (name, value) => duration(name, value, 1),
   broadcastBytes: (name, value) => bytes(name, value, 0),
+  adaptive: (name, value) =>
+    typeof value === "boolean" ? undefined : `${name} is ${String(value)}; it has to be a boolean`,
   targetPartitionBytes: bytes,
   minPartitionBytes: (name, value) => bytes(name, value, 0),
   skewFactor: (name, value) => number(name, value, 1),
   skewBytes: (name, value) => bytes(name, value, 0),
   cacheBytes: (name, value) => bytes(name, value, 0)
 }
+
+const problemOf = <K extends keyof Settings>(name: K, value: Settings[K]): Problem => rules[name](name, value)
 
 /**
  * Which of the settings is impossible, such as a negative number of bytes; `undefined` where none is. An engine with such settings fails every
@@ -132,14 +136,13 @@ const rules: { readonly [K in keyof Numbers]: (name: string, value: number) => P
  */
 export const problem = (config: EngineConfig): string | undefined =>
   firstOf(
-    ...Object.entries(rules).map(([name, rule]) => rule(name, config[name as keyof Numbers])),
+    ...Struct.keys(rules).map((name) => problemOf(name, config[name])),
     config.maxDeadLetters.rows === undefined
       ? undefined
       : whole("maxDeadLetters.rows", config.maxDeadLetters.rows, 0, Number.MAX_SAFE_INTEGER),
     config.maxDeadLetters.ratio === undefined
       ? undefined
-      : number("maxDeadLetters.ratio", config.maxDeadLetters.ratio, 0, 1),
-    typeof config.adaptive === "boolean" ? undefined : `adaptive is ${String(config.adaptive)}; it has to be a boolean`
+      : number("maxDeadLetters.ratio", config.maxDeadLetters.ratio, 0, 1)
   )
 
 /**
@@ -161,14 +164,22 @@ export const EngineConfig = Context.Reference<EngineConfig>("@sluice/core/Engine
 export const layer = (config: Partial<EngineConfig>): Layer.Layer<never> =>
   Layer.succeed(EngineConfig, { ...defaults, ...config })
 
-const setting = (key: keyof Numbers, name: string): Config.Config<number> =>
+type Named<A> = { readonly [K in keyof Settings as Settings[K] extends A ? K : never]: A }
+
+const setting = (key: keyof Named<number>, name: string): Config.Config<number> =>
   Config.schema(Schema.Number.check(Schema.makeFilter((value) => rules[key](key, value) ?? true)), name).pipe(
     Config.withDefault(defaults[key])
   )
 
+const time = (key: "localityWait" | "progressInterval", name: string): Config.Config<Duration.Input> =>
+  Config.schema(
+    Schema.DurationFromString.check(Schema.makeFilter((value) => rules[key](key, value) ?? true)),
+    name
+  ).pipe(Config.withDefault(defaults[key]))
+
 /**
- * The settings from configuration: `SPLIT_BYTES`, `OPEN_COST_BYTES`, `LOCALITY_WAIT_MILLIS`, `TASK_ATTEMPTS`,
- * `PROGRESS_MILLIS`, `BROADCAST_BYTES`, `ADAPTIVE`, `TARGET_PARTITION_BYTES`, `MIN_PARTITION_BYTES`, `SKEW_FACTOR`, `SKEW_BYTES`,
+ * The settings from configuration: `SPLIT_BYTES`, `OPEN_COST_BYTES`, `LOCALITY_WAIT` (a time such as `3 seconds`), `TASK_ATTEMPTS`,
+ * `PROGRESS_INTERVAL` (a time), `BROADCAST_BYTES`, `ADAPTIVE`, `TARGET_PARTITION_BYTES`, `MIN_PARTITION_BYTES`, `SKEW_FACTOR`, `SKEW_BYTES`,
  * `CACHE_BYTES`, `MAX_DEAD_LETTERS` (rows), `MAX_DEAD_LETTER_RATIO`.
  *
  * @category configuration
@@ -177,9 +188,9 @@ const setting = (key: keyof Numbers, name: string): Config.Config<number> =>
 export const config: Config.Config<EngineConfig> = Config.all({
   splitBytes: setting("splitBytes", "SPLIT_BYTES"),
   openCostBytes: setting("openCostBytes", "OPEN_COST_BYTES"),
-  localityWaitMillis: setting("localityWaitMillis", "LOCALITY_WAIT_MILLIS"),
+  localityWait: time("localityWait", "LOCALITY_WAIT"),
   taskAttempts: setting("taskAttempts", "TASK_ATTEMPTS"),
-  progressMillis: setting("progressMillis", "PROGRESS_MILLIS"),
+  progressInterval: time("progressInterval", "PROGRESS_INTERVAL"),
   broadcastBytes: setting("broadcastBytes", "BROADCAST_BYTES"),
   adaptive: Config.Boolean("ADAPTIVE").pipe(Config.withDefault(defaults.adaptive)),
   targetPartitionBytes: setting("targetPartitionBytes", "TARGET_PARTITION_BYTES"),

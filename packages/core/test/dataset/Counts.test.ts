@@ -1,6 +1,6 @@
 import { Dataset, Engine, EngineConfig, Events, Executor, JobError, Partitioner, Shuffle, Storage } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Layer, Order, Schema } from "effect"
+import { ConfigProvider, Duration, Effect, Layer, Order, Schema } from "effect"
 import * as fc from "fast-check"
 
 const engineOf = (executors: ReadonlyArray<Executor.LocalExecutor>, shuffle: Layer.Layer<Shuffle.Shuffle>) =>
@@ -208,6 +208,19 @@ describe("an invalid count", () => {
           assert.include(reason?.detail, `${name} is ${value}`)
         }
       }
+      for (const name of ["localityWait", "progressInterval"]) {
+        for (const value of [Number.NaN, -1, Infinity, "soon", "-1 seconds", null]) {
+          const reason = yield* refused(
+            Effect.provide(Dataset.count(numbers), engine.pipe(Layer.provide(EngineConfig.layer({ [name]: value }))))
+          )
+          assert.include(reason?.detail, `${name} is ${JSON.stringify(value).replace("null", String(value))}`)
+        }
+      }
+      assert.deepStrictEqual(
+        EngineConfig.problem({ ...EngineConfig.defaults, progressInterval: 0 })?.split(";")[0],
+        "progressInterval is 0"
+      )
+      assert.strictEqual(EngineConfig.problem({ ...EngineConfig.defaults, localityWait: "0 seconds" }), undefined)
       for (const slots of [Number.NaN, 0, -1, 1.5, Infinity]) {
         const wrong = engineOf([{ slots: 1 }, { slots }], Shuffle.layerMemory())
         assert.strictEqual(
@@ -227,7 +240,9 @@ describe("an invalid count", () => {
       for (const [name, value] of [
         ["SLUICE_SPLIT_BYTES", "0"],
         ["SLUICE_TASK_ATTEMPTS", "-1"],
-        ["SLUICE_SKEW_FACTOR", "NaN"]
+        ["SLUICE_SKEW_FACTOR", "NaN"],
+        ["SLUICE_LOCALITY_WAIT", "3"],
+        ["SLUICE_PROGRESS_INTERVAL", "0 seconds"]
       ] as const) {
         const env = ConfigProvider.layer(ConfigProvider.fromEnv({ env: { [name]: value } }))
         const error = yield* Effect.flip(
@@ -235,6 +250,12 @@ describe("an invalid count", () => {
         )
         assert.strictEqual(error._tag, "ConfigError")
       }
+      const env = { SLUICE_LOCALITY_WAIT: "1500 millis", SLUICE_SPLIT_BYTES: "7" }
+      const config = yield* Effect.provide(
+        EngineConfig.EngineConfig,
+        EngineConfig.layerFromEnv.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+      )
+      assert.deepStrictEqual(config, { ...EngineConfig.defaults, localityWait: Duration.millis(1500), splitBytes: 7 })
     })
   )
 })

@@ -284,7 +284,7 @@ const layerOf = (settings: Settings, directory: string, armed: () => Armed, file
         maxDeadLetters: { ratio: 1 },
         splitBytes: settings.splitBytes,
         openCostBytes: 0,
-        localityWaitMillis: 0
+        localityWait: 0
       })
     )
   )

@@ -169,7 +169,7 @@ describe("locality", () => {
             })
           ),
           Layer.provide([Storage.layer, Events.layer]),
-          Layer.provide(EngineConfig.layer({ localityWaitMillis: 1000 }))
+          Layer.provide(EngineConfig.layer({ localityWait: "1 second" }))
         )
       )
     )

@@ -3,6 +3,7 @@
  * number from another number, and a program in JavaScript or a file of settings has no types. Each check yields what is
  * wrong with the value, or nothing.
  */
+import { Duration, Option } from "effect"
 
 export type Problem = string | undefined
 
@@ -18,7 +19,7 @@ export const whole = (name: string, value: unknown, from = 1, to = most): Proble
     ? undefined
     : `${name} is ${shown(value)}; it has to be a whole number from ${from} to ${to}`
 
-/** A number of bytes, or of milliseconds. */
+/** A number of bytes. */
 export const bytes = (name: string, value: unknown, from = 1): Problem =>
   whole(name, value, from, Number.MAX_SAFE_INTEGER)
 
@@ -29,6 +30,21 @@ export const number = (name: string, value: unknown, from = -Number.MAX_VALUE, t
     from === -Number.MAX_VALUE ? "" : to === Number.MAX_VALUE ? `, ${from} or more` : `, from ${from} to ${to}`
   return `${name} is ${shown(value)}; it has to be a finite number${range}`
 }
+
+/** A span of time; `millisOf` is for one that passed. */
+export const duration = (name: string, value: Duration.Input, from = 0): Problem => {
+  const millis = spanOf(value)
+  return millis !== undefined && millis >= from && Number.isFinite(millis)
+    ? undefined
+    : `${name} is ${shown(value)}; it has to be a finite duration of ${from} milliseconds or more, such as "3 seconds"`
+}
+
+// Effect takes NaN for no time at all.
+const spanOf = (value: Duration.Input): number | undefined =>
+  Number.isNaN(value) ? undefined : Option.getOrUndefined(Option.map(Duration.fromInput(value), Duration.toMillis))
+
+/** Milliseconds of a span of time that was checked. */
+export const millisOf = (value: Duration.Input): number => spanOf(value) ?? 0
 
 /** One of a few words. */
 export const oneOf = (name: string, value: unknown, allowed: ReadonlyArray<string>): Problem =>
