@@ -63,19 +63,13 @@ export const compileRows = (
   return {
     columns: columns.filter((column) => column.compiled !== undefined).map((column) => column.name),
     open: (batch) => {
-      const getters = columns.map((column): Getter => {
-        const at = batch.schema.fields.findIndex((field) => field.name === column.name)
+      const opened = columns.map(({ absent, compiled, decode, name, optional }): OpenColumn => {
+        const at = batch.schema.fields.findIndex((field) => field.name === name)
         const data = batch.data.children[at]
-        const get: Getter =
-          column.compiled === undefined || data === undefined ? () => column.absent : column.compiled(data)
-        const decode = column.decode
-        return decode === undefined ? get : (index) => decode(get(index))
+        const get: Getter = compiled === undefined || data === undefined ? () => absent : compiled(data)
+        return { name, optional, get: decode === undefined ? get : (index) => decode(get(index)) }
       })
-      const build = builder(
-        columns.map((column) => column.name),
-        columns.map((column) => column.optional)
-      )
-      return (from, to, onBad) => build(getters, from, to, onBad)
+      return (from, to, onBad) => build(opened, from, to, onBad)
     }
   }
 }
@@ -95,57 +89,36 @@ const decodeWith = (name: string, schema: Schema.Constraint, target: Target): ((
   return (value) => get(right(decode(only(name, value))))
 }
 
-type Build = (
-  getters: ReadonlyArray<Getter>,
+/** A column of a batch that is open. */
+interface OpenColumn {
+  readonly name: string
+  readonly get: Getter
+  /** Whether a row of which the value is `undefined` does not have the key. */
+  readonly optional: boolean
+}
+
+// Loops over the same columns in the same order for every row: V8 makes the rows of one hidden class.
+const build = (
+  columns: ReadonlyArray<OpenColumn>,
   from: number,
   to: number,
   onBad: (index: number, detail: string) => void
-) => Array<unknown>
-
-const builders = new Map<string, Build>()
-
-// Rows of one shape from a literal with the keys in place: V8 then makes them of one hidden class at once.
-const builder = (names: ReadonlyArray<string>, optional: ReadonlyArray<boolean>): Build => {
-  const key = JSON.stringify([names, optional])
-  const known = builders.get(key)
-  if (known !== undefined) return known
-  const odd = names.map((name, c) => name === "__proto__" || optional[c] === true)
-  const row = (getters: ReadonlyArray<Getter>, index: number): unknown => {
-    const out: Record<string, unknown> = {}
-    for (let c = 0; c < names.length; c++) {
-      const name = names[c]
-      const get = getters[c]
-      if (name === undefined || get === undefined) continue
-      if (odd[c] !== true) {
-        out[name] = get(index)
-        continue
+): Array<unknown> => {
+  const rows: Array<unknown> = []
+  let reading: string | undefined
+  for (let index = from; index < to; index++) {
+    try {
+      const row: Record<string, unknown> = {}
+      for (const { get, name, optional } of columns) {
+        reading = name
+        const value = get(index)
+        if (value !== undefined || !optional) setField(row, name, value)
       }
-      const value = get(index)
-      if (value !== undefined || optional[c] !== true) setField(out, name, value)
+      rows.push(row)
+    } catch (error) {
+      if (!(error instanceof BadValue)) throw error
+      onBad(index, `column "${reading}" ${error.message}`)
     }
-    return out
   }
-  const build: Build = (getters, from, to, onBad) => {
-    const rows: Array<unknown> = []
-    for (let index = from; index < to; index++) {
-      try {
-        rows.push(row(getters, index))
-      } catch (error) {
-        if (!(error instanceof BadValue)) throw error
-        let column = ""
-        for (let c = 0; c < names.length; c++) {
-          try {
-            getters[c]?.(index)
-          } catch {
-            column = names[c] ?? ""
-            break
-          }
-        }
-        onBad(index, `column "${column}" ${error.message}`)
-      }
-    }
-    return rows
-  }
-  builders.set(key, build)
-  return build
+  return rows
 }

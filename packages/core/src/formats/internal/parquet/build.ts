@@ -3,6 +3,7 @@ import type * as Arrow from "apache-arrow"
 import { SchemaAST } from "effect"
 import * as Vector from "../../Vector.ts"
 import { fieldGetter } from "../../../codec/internal/fields.ts"
+import { outside } from "../outside.ts"
 import { isBytes, isDate } from "../representation.ts"
 import type { Libraries } from "./wasm.ts"
 
@@ -76,7 +77,7 @@ class Validity {
       bigger.set(this.bits)
       this.bits = bigger
     }
-    if (there) this.bits[index >> 3] = (this.bits[index >> 3] ?? 0) | (1 << (index & 7))
+    if (there) this.bits[index >> 3] = (this.bits[index >> 3] ?? outside(index)) | (1 << (index & 7))
     else this.nulls++
   }
   get data(): { readonly nullCount: number; readonly nullBitmap?: Uint8Array } {
@@ -281,7 +282,7 @@ const writeBytes = (value: unknown, room: (bytes: number) => Buffer, to: number)
 
 const packBits = (values: Uint8Array, length: number): Uint8Array => {
   const out = new Uint8Array((length + 7) >> 3)
-  for (let i = 0; i < length; i++) if (values[i] === 1) out[i >> 3] = (out[i >> 3] ?? 0) | (1 << (i & 7))
+  for (let i = 0; i < length; i++) if (values[i] === 1) out[i >> 3] = (out[i >> 3] ?? outside(i)) | (1 << (i & 7))
   return out
 }
 

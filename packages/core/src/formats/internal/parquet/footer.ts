@@ -6,12 +6,12 @@
  * group is encoded as a small file, and the last footer names them all. So neither side ever holds more than one row group,
  * and the decoder is called synchronously, where a trap on corrupt bytes can be caught.
  */
-import { forDecoder, type ParquetSchema, schemaOf, type Top } from "./schema.ts"
+import { forDecoder, type ParquetSchema, type Path, schemaOf, type Top } from "./schema.ts"
 import * as Thrift from "./thrift.ts"
+import { outside } from "../outside.ts"
 
 export interface ColumnChunk {
-  /** From the top: `features`, `list`, `element`. */
-  readonly path: ReadonlyArray<string>
+  readonly path: Path
   readonly offset: number
   /** Compressed bytes. */
   readonly length: number
@@ -134,7 +134,7 @@ const size = (value: number | undefined, what: string): number => {
   return value
 }
 
-const columnOf = (chunk: Thrift.Struct, path: ReadonlyArray<string>): ColumnChunk => {
+const columnOf = (chunk: Thrift.Struct, path: Path): ColumnChunk => {
   const meta = withoutNoDictionary(metaOf(chunk))
   const dataPage = size(Thrift.int(meta, columnMetaData.dataPage), "a place")
   const length = size(Thrift.int(meta, columnMetaData.compressed), "a length")
@@ -153,10 +153,13 @@ const columnOf = (chunk: Thrift.Struct, path: ReadonlyArray<string>): ColumnChun
   }
 }
 
-const pathOf = (chunk: Thrift.Struct): ReadonlyArray<string> =>
-  Thrift.list(metaOf(chunk), columnMetaData.path).map((field) =>
+const pathOf = (chunk: Thrift.Struct): Path => {
+  const [first, ...others] = Thrift.list(metaOf(chunk), columnMetaData.path).map((field) =>
     field.type === 8 ? Buffer.from(field.value).toString("utf8") : ""
   )
+  if (first === undefined) throw corrupt("has a column chunk without a path")
+  return [first, ...others]
+}
 
 /** Throws `ThriftError`. */
 export const parse = (bytes: Uint8Array, fileLength: number): Footer => {
@@ -170,13 +173,13 @@ export const parse = (bytes: Uint8Array, fileLength: number): Footer => {
   const padding = leavesHeaderOut(Thrift.text(read, fileMetaData.createdBy)) ? maxDictionaryHeader : 0
 
   const chunkOf = (chunk: Thrift.Struct, leaf: number, groupRows: number): readonly [Thrift.Struct, ColumnChunk] => {
-    const its = leaves[leaf]
-    const path = its?.path ?? []
+    const its = leaves[leaf] ?? outside(leaf)
+    const { path } = its
     const name = path.join(".")
     const elsewhere = Thrift.text(chunk, columnChunk.filePath)
     if (elsewhere !== "") throw corrupt(`has no rows of its own, but names ${elsewhere} for them`)
     if (chunk.has(columnChunk.encryption)) {
-      unreadable.set(path[0] ?? "", "encrypted")
+      unreadable.set(path[0], "encrypted")
       const none = { values: groupRows, codec: -1, nullCount: undefined, min: undefined, max: undefined }
       return [chunk, { path, offset: magic.length, length: 0, plainLength: 0, ...none }]
     }
@@ -187,10 +190,10 @@ export const parse = (bytes: Uint8Array, fileLength: number): Footer => {
     if (groupRows > 0 && (found.offset < magic.length || found.offset + length > end)) {
       throw corrupt(`places column ${name} outside the file: truncated?`)
     }
-    if (Thrift.int(meta, columnMetaData.type) !== its?.physical) {
+    if (Thrift.int(meta, columnMetaData.type) !== its.physical) {
       throw corrupt(`has column ${name} in another type than its schema says`)
     }
-    if (its?.repeated === true ? found.values < groupRows : found.values !== groupRows) {
+    if (its.repeated ? found.values < groupRows : found.values !== groupRows) {
       throw corrupt(`has ${found.values} values of column ${name} in a row group of ${groupRows} rows`)
     }
     const metaData = Thrift.set(meta, [[columnMetaData.compressed, Thrift.i64(length)]])
@@ -305,7 +308,9 @@ const withRowGroups = (footer: Thrift.Struct, groups: ReadonlyArray<Thrift.Struc
     [fileMetaData.rowGroups, Thrift.structList(groups)],
     [
       fileMetaData.numRows,
-      Thrift.i64(groups.reduce((rows, group) => rows + (Thrift.int(group, rowGroup.numRows) ?? 0), 0))
+      Thrift.i64(
+        groups.reduce((rows, group) => rows + size(Thrift.int(group, rowGroup.numRows), "a number of rows"), 0)
+      )
     ]
   ])
 
@@ -380,16 +385,15 @@ export const rowGroupFile = (
   bytes: ReadonlyArray<Uint8Array>,
   lengths: ReadonlyArray<number>
 ): ReadonlyArray<Uint8Array> => {
-  const starts: Array<number> = []
+  const placed: Array<Range & { readonly start: number }> = []
   let at = magic.length
   for (const range of ranges) {
-    starts.push(at)
+    placed.push({ ...range, start: at })
     at += range.length
   }
   const move = (offset: number): number => {
-    const i = ranges.findIndex((range) => offset >= range.offset && offset < range.offset + range.length)
-    const range = ranges[i]
-    return range === undefined ? 0 : offset - range.offset + (starts[i] ?? 0)
+    const range = placed.find((range) => offset >= range.offset && offset < range.offset + range.length)
+    return range === undefined ? 0 : offset - range.offset + range.start
   }
   const group = Thrift.structs(footer.struct, fileMetaData.rowGroups)[index]
   const groups = group === undefined ? [] : [moved(withLengths(group, lengths), move)]
@@ -439,14 +443,14 @@ export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>
           const by = position - magic.length
           group = moved(only, (offset) => offset + by)
           let end = magic.length
-          for (const column of Thrift.structs(only, rowGroup.columns).map((chunk) => columnOf(chunk, []))) {
+          for (const column of Thrift.structs(only, rowGroup.columns).map((chunk) => columnOf(chunk, pathOf(chunk)))) {
             end = Math.max(end, column.offset + column.length)
           }
           const bytes = file.subarray(magic.length, Math.min(end, at))
           pieces.push(bytes)
           position += bytes.length
           for (const chunk of Thrift.structs(group, rowGroup.columns)) {
-            const name = pathOf(chunk)[0] ?? ""
+            const [name] = pathOf(chunk)
             const there = columns.get(name)
             if (there === undefined) columns.set(name, [chunk])
             else there.push(chunk)
@@ -466,18 +470,13 @@ export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>
       }
       if (rows === 0) return pieces
       const all = names.flatMap((name) => columns.get(name) ?? [])
-      const size = (id: number) =>
-        Thrift.i64(
-          all.reduce((sum, chunk) => {
-            const metadata = Thrift.struct(chunk, columnChunk.metaData)
-            return sum + (metadata === undefined ? 0 : (Thrift.int(metadata, id) ?? 0))
-          }, 0)
-        )
+      const sum = (id: number) =>
+        Thrift.i64(all.reduce((sum, chunk) => sum + size(Thrift.int(metaOf(chunk), id), "a length"), 0))
       groups.push(
         Thrift.set(group, [
           [rowGroup.columns, Thrift.structList(all)],
-          [rowGroup.plainLength, size(columnMetaData.uncompressed)],
-          [rowGroup.length, size(columnMetaData.compressed)],
+          [rowGroup.plainLength, sum(columnMetaData.uncompressed)],
+          [rowGroup.length, sum(columnMetaData.compressed)],
           [rowGroup.fileOffset, undefined]
         ])
       )

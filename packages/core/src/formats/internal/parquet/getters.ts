@@ -3,6 +3,7 @@ import type * as Arrow from "apache-arrow"
 import { Predicate, Schema, SchemaAST } from "effect"
 import { setField } from "../../../codec/internal/fields.ts"
 import * as Vector from "../../Vector.ts"
+import { outside } from "../outside.ts"
 import { isBytes, isDate } from "../representation.ts"
 import { strip, type Target, targetOf } from "./target.ts"
 import {
@@ -58,7 +59,8 @@ const safe = (value: bigint): number => {
   return number
 }
 
-const bits = (bytes: Uint8Array, index: number): boolean => (((bytes[index >> 3] ?? 0) >> (index & 7)) & 1) === 1
+const bits = (bytes: Uint8Array, index: number): boolean =>
+  (((bytes[index >> 3] ?? outside(index)) >> (index & 7)) & 1) === 1
 
 // Milliseconds in a unit of Arrow's `TimeUnit` (second, millisecond, microsecond, nanosecond), as a ratio.
 const toMillis =
@@ -186,7 +188,7 @@ const integers = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefine
     return wide
       ? (data) => {
           const values: BigInt64Array = data.values
-          return (index) => safe(values[index] ?? 0n)
+          return (index) => safe(values[index] ?? outside(index))
         }
       : numbers
   }
@@ -195,7 +197,7 @@ const integers = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefine
       ? numbers
       : (data) => {
           const values: Int32Array = data.values
-          return (index) => BigInt(values[index] ?? 0)
+          return (index) => BigInt(values[index] ?? outside(index))
         }
   }
   return isLoose(ast) ? numbers : undefined
@@ -224,7 +226,7 @@ const decimals = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefine
     const values: Uint32Array = data.values
     return (index: number): bigint => {
       let value = 0n
-      for (let i = words - 1; i >= 0; i--) value = (value << 32n) | BigInt(values[index * words + i] ?? 0)
+      for (let i = words - 1; i >= 0; i--) value = (value << 32n) | BigInt(values[index * words + i] ?? outside(index))
       return BigInt.asIntN(words * 32, value)
     }
   }
@@ -256,7 +258,7 @@ const timestamps = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefi
   if (ast._tag === "BigInt") return numbers
   const times = (scale: (value: bigint) => number) => (data: Arrow.Data) => {
     const values: BigInt64Array = data.values
-    return (index: number) => scale(values[index] ?? 0n)
+    return (index: number) => scale(values[index] ?? outside(index))
   }
   return dates(times(toMillis(unit)), times(floorToMillis(unit)), ast)
 }

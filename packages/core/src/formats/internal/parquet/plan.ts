@@ -56,11 +56,11 @@ export interface RowGroupPlan {
   /** In the order of their places. */
   readonly ranges: ReadonlyArray<PlannedRange>
   /** In order, all rows of the row group. */
-  readonly slices: ReadonlyArray<Slice>
+  readonly slices: readonly [Slice, ...ReadonlyArray<Slice>]
 }
 
 const isWanted = (column: ColumnChunk, columns: ReadonlySet<string> | undefined): boolean =>
-  columns === undefined || columns.has(column.path[0] ?? "")
+  columns === undefined || columns.has(column.path[0])
 
 /** Ranges that overlap or are no more than a gap apart are one. */
 const rangesOf = (
@@ -92,16 +92,23 @@ export const fitsWhole = (group: RowGroup, columns: ReadonlySet<string> | undefi
   plainBytes(group, columns) <= wholeBytes
 
 const cut = (from: number, to: number, step: number): ReadonlyArray<Slice> =>
-  Array.from({ length: Math.ceil((to - from) / step) }, (_, i) => {
+  Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => {
     const firstRow = from + i * step
     return { firstRow, rows: Math.min(step, to - firstRow), short: false }
   })
 
-const slicesOf = (group: RowGroup, columns: ReadonlySet<string> | undefined, limits: Limits): ReadonlyArray<Slice> => {
+const slicesOf = (
+  group: RowGroup,
+  columns: ReadonlySet<string> | undefined,
+  limits: Limits
+): RowGroupPlan["slices"] => {
   const { firstRows, sliceBytes } = limits
   const slices = fitsWhole(group, columns, limits) ? 1 : Math.ceil(plainBytes(group, columns) / sliceBytes)
   const step = Math.max(1, Math.ceil(group.rows / slices))
-  if (firstRows === undefined || firstRows >= step || group.rows <= 2 * firstRows) return cut(0, group.rows, step)
+  if (firstRows === undefined || firstRows >= step || group.rows <= 2 * firstRows) {
+    const first = { firstRow: 0, rows: Math.min(step, group.rows), short: false }
+    return [first, ...cut(step, group.rows, step)]
+  }
   return [{ firstRow: 0, rows: firstRows, short: true }, ...cut(firstRows, group.rows, step)]
 }
 

@@ -74,8 +74,8 @@ class RowGroupDecoder {
     this.chunks = chunks
     this.slices = plan.slices
     const [first] = plan.slices
-    this.vectors = vectorDecoders(libraries, file, plan.group, fields, chunks, first?.rows ?? 0)
-    if (first?.short === false && plan.slices.length > 1) {
+    this.vectors = vectorDecoders(libraries, file, plan.group, fields, chunks, first.rows)
+    if (!first.short && plan.slices.length > 1) {
       const names = this.without(this.vectors)
       if (names.size > 0 && Plan.fitsWhole(plan.group, names, Plan.limits)) this.others = this.decodeWhole(names)
     }
@@ -225,15 +225,16 @@ const decode = (
   chunks: Chunks,
   { firstRow, rows, short }: Plan.Slice
 ): Arrow.RecordBatch => {
-  const columns = group.columns.filter((column) => names.has(column.path[0] ?? ""))
-  const pieces = columns.map((column) => {
+  const columns = group.columns.filter((column) => names.has(column.path[0]))
+  const found = columns.map((column) => {
     const chunk = chunkOf(chunks, column)
     // In lists a row has any number of values.
     const enough = short && !Footer.isRepeated(file.footer, column) ? rows : undefined
-    return chunk.subarray(0, Vectors.verify(chunk, column, true, enough))
+    return { offset: column.offset, piece: chunk.subarray(0, Vectors.verify(chunk, column, true, enough)) }
   })
+  const pieces = found.map(({ piece }) => piece)
   const lengths = pieces.map((piece) => piece.length)
-  const ranges = pieces.map(({ length }, i) => ({ offset: columns[i]?.offset ?? 0, length }))
+  const ranges = found.map(({ offset, piece }) => ({ offset, length: piece.length }))
   const footer = projected(libraries, file, names)
   const input = joined(Footer.rowGroupFile(footer, index, ranges, pieces, lengths))
   // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.

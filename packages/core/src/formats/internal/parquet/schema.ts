@@ -38,10 +38,12 @@ const converted = {
 const fileSchema = 2
 const repeated = 2
 
+/** Names from the top: `features`, `list`, `element`. */
+export type Path = readonly [string, ...ReadonlyArray<string>]
+
 /** A column that has values of its own. */
 export interface Leaf {
-  /** From the top: `features`, `list`, `element`. */
-  readonly path: ReadonlyArray<string>
+  readonly path: Path
   readonly physical: number
   /** Whether a row may have more or fewer values than one, as in lists and legacy repeated fields. */
   readonly repeated: boolean
@@ -66,6 +68,8 @@ export interface ParquetSchema {
 
 const maxDepth = 100
 
+const isTop = (parents: Path | readonly []): parents is readonly [] => parents.length === 0
+
 /** Throws `ThriftError`. */
 export const schemaOf = (footer: Thrift.Struct): ParquetSchema => {
   const elements = Thrift.structs(footer, fileSchema)
@@ -82,15 +86,16 @@ export const schemaOf = (footer: Thrift.Struct): ParquetSchema => {
     }
     return children
   }
-  const visit = (parents: ReadonlyArray<string>, inList: boolean): string => {
+  const visit = (parents: Path | readonly [], inList: boolean): string => {
     const element = elements[next++]
     if (element === undefined) throw new Thrift.ThriftError("has a schema that names columns it does not have")
-    const path = [...parents, Thrift.text(element, elementField.name)]
+    const name = Thrift.text(element, elementField.name)
+    const path: Path = isTop(parents) ? [name] : [...parents, name]
     if (path.length > maxDepth) throw new Thrift.ThriftError("has a schema that is nested too deeply")
     const many = inList || Thrift.int(element, elementField.repetition) === repeated
     const type = Thrift.int(element, elementField.type)
     const children = childrenOf(element)
-    const top = path[0] ?? ""
+    const [top] = path
     if (type !== undefined && children === 0) {
       if (type < 0 || type > physical.fixed) throw new Thrift.ThriftError(`has a column of the unknown type ${type}`)
       const precision = Thrift.int(element, elementField.precision)
@@ -105,12 +110,12 @@ export const schemaOf = (footer: Thrift.Struct): ParquetSchema => {
     } else {
       const names = new Set<string>()
       for (let i = 0; i < children; i++) {
-        const name = visit(path, many)
-        if (names.has(name)) unreadable.set(top, `a group with two fields "${name}"`)
-        names.add(name)
+        const inner = visit(path, many)
+        if (names.has(inner)) unreadable.set(top, `a group with two fields "${inner}"`)
+        names.add(inner)
       }
     }
-    return path[path.length - 1] ?? ""
+    return name
   }
   const names = new Set<string>()
   for (let left = childrenOf(root); left > 0; left--) {

@@ -262,9 +262,9 @@ const toRows = Effect.fnUntraced(function* (
     bad.push([index, detail])
   })
   const its = Origin.of(batch)
-  const path = its?.path ?? ""
-  const batchRow = its?.firstRow ?? 0
-  const origin = its === undefined ? undefined : { ...its, firstRow: batchRow + from }
+  if (its === undefined) throw new Error("a batch does not say where it was read")
+  const { firstRow: batchRow, path, rowGroup } = its
+  const origin = { ...its, firstRow: batchRow + from }
   const first = bad[0]
   if (first === undefined) return Origin.attach(rows, origin)
   const context = yield* TaskContext.Current
@@ -273,7 +273,7 @@ const toRows = Effect.fnUntraced(function* (
       format,
       path,
       new InvalidRow({
-        ...(origin?.rowGroup === undefined ? {} : { rowGroup: origin.rowGroup }),
+        ...(rowGroup === undefined ? {} : { rowGroup }),
         row: batchRow + first[0],
         detail: first[1]
       })
@@ -282,7 +282,7 @@ const toRows = Effect.fnUntraced(function* (
   for (const [index, reason] of bad) {
     yield* context.deadLetter({
       path,
-      rowGroup: origin?.rowGroup,
+      rowGroup,
       row: batchRow + index,
       reason,
       value: String(batch.get(index))
@@ -290,5 +290,5 @@ const toRows = Effect.fnUntraced(function* (
   }
   const dropped = new Set(bad.map(([index]) => index))
   const kept = Int32Array.from({ length: to - from }, (_, i) => i).filter((i) => !dropped.has(from + i))
-  return Origin.attach(rows, origin === undefined ? undefined : { ...origin, kept })
+  return Origin.attach(rows, { ...origin, kept })
 })

@@ -7,6 +7,7 @@ import type { ColumnChunk } from "./footer.ts"
 import { schemaOf } from "./schema.ts"
 import * as Snappy from "./snappy.ts"
 import * as Thrift from "./thrift.ts"
+import { outside } from "../outside.ts"
 
 export const codecs = { none: 0, snappy: 1, gzip: 2, zstd: 6 } as const
 
@@ -53,6 +54,10 @@ interface Vectors {
 
 const corrupt = (detail: string): Thrift.ThriftError => new Thrift.ThriftError(`has a column chunk that ${detail}`)
 
+const levelsEnd = (): never => {
+  throw corrupt("ends in the middle of its levels")
+}
+
 /** Runs of equal values out of Parquet's mix of run lengths and packed bits. */
 const runs = (
   bytes: Uint8Array,
@@ -78,11 +83,11 @@ const runs = (
       if (width === 1) {
         let i = 0
         for (; i + 8 <= length; i += 8) {
-          const byte = bytes[at + (i >> 3)] ?? 0
+          const byte = bytes[at + (i >> 3)] ?? levelsEnd()
           if (byte === 0xff) onRun(1, 8)
           else for (let bit = 0; bit < 8; bit++) onRun((byte >> bit) & 1, 1)
         }
-        for (; i < length; i++) onRun(((bytes[at + (i >> 3)] ?? 0) >> (i & 7)) & 1, 1)
+        for (; i < length; i++) onRun(((bytes[at + (i >> 3)] ?? levelsEnd()) >> (i & 7)) & 1, 1)
         at += (header - 1) / 2
         left -= length
         continue
@@ -93,7 +98,7 @@ const runs = (
       let next = at
       for (let i = 0; i < length; i++) {
         while (bits < width) {
-          held |= (bytes[next++] ?? 0) << bits
+          held |= (bytes[next++] ?? levelsEnd()) << bits
           bits += 8
         }
         onRun(held & mask, 1)
@@ -106,7 +111,7 @@ const runs = (
       const size = (width + 7) >> 3
       if (at + size > end) throw corrupt("ends in the middle of its levels")
       let value = 0
-      for (let i = 0; i < size; i++) value += (bytes[at++] ?? 0) * 2 ** (8 * i)
+      for (let i = 0; i < size; i++) value += (bytes[at++] ?? levelsEnd()) * 2 ** (8 * i)
       const length = Math.min(left, header / 2)
       onRun(value, length)
       left -= length
@@ -428,8 +433,8 @@ class ChunkDecoder implements VectorDecoder {
       new Uint8Array(out.buffer).set(bytes.subarray(from, from + size), to * 4)
       return true
     }
-    const width = bytes[from] ?? 0
-    if (!dictionaryEncodings.has(encoding) || known === undefined || width > 24) return false
+    const width = bytes[from]
+    if (!dictionaryEncodings.has(encoding) || known === undefined || width === undefined || width > 24) return false
     runs(bytes, from + 1, bytes.length, width, count, (index, length) => {
       const value = known[index]
       if (value === undefined) throw corrupt("names a value that its dictionary does not have")
@@ -539,7 +544,7 @@ const addLevels = (
   repetition: Levels,
   definition: Levels
 ): { readonly row: number; readonly first: number; readonly end: number; readonly levels: number } | undefined => {
-  const first = offsets[from] ?? 0
+  const first = offsets[from] ?? outside(from)
   const full = first + pageBytes / 4
   let end = first
   let levels = 0

@@ -4,6 +4,7 @@
  */
 import { Result } from "effect"
 import type { Problem } from "../../../codec/internal/checks.ts"
+import { outside } from "../outside.ts"
 
 export interface CsvSyntax {
   readonly delimiter: string
@@ -45,9 +46,7 @@ class Numbers {
   }
 
   at(index: number): number {
-    const value = this.values[index]
-    if (value === undefined) throw new RangeError(`there is no number ${index} of ${this.length}`)
-    return value
+    return this.values[index] ?? outside(index)
   }
 
   toArray(): Int32Array {

@@ -15,6 +15,7 @@ import type { StorageError } from "../../../storage/StorageError.ts"
 import { readFailed, readUnchanged } from "../changes.ts"
 import { fail } from "../inputs.ts"
 import { sniff } from "../magic.ts"
+import { outside } from "../outside.ts"
 
 const LF = 10
 const CR = 13
@@ -305,7 +306,7 @@ export const afterByteOf = (part: FilePart): number | undefined => (part.offset 
 // For each line whether its bytes are UTF-8. A line break is a byte of its own in UTF-8, whatever is around it.
 const badLines = (bytes: Buffer): ((index: number) => boolean) => {
   const lines = splitLines(bytes.toString("latin1"))
-  return (index) => !isUtf8(Buffer.from(lines[index] ?? "", "latin1"))
+  return (index) => !isUtf8(Buffer.from(lines[index] ?? outside(index), "latin1"))
 }
 
 /** The lines of a part, as many at a time as were read at once. */

@@ -6,17 +6,20 @@ import * as Thrift from "../../../../src/formats/internal/parquet/thrift.ts"
 
 const MiB = 1024 * 1024
 
-const column = (path: string, offset: number, length: number, plainLength = length * 2): Footer.ColumnChunk => ({
-  path: path.split("."),
-  offset,
-  length,
-  plainLength,
-  values: 1,
-  codec: 0,
-  nullCount: undefined,
-  min: undefined,
-  max: undefined
-})
+const column = (path: string, offset: number, length: number, plainLength = length * 2): Footer.ColumnChunk => {
+  const [top = "", ...inner] = path.split(".")
+  return {
+    path: [top, ...inner],
+    offset,
+    length,
+    plainLength,
+    values: 1,
+    codec: 0,
+    nullCount: undefined,
+    min: undefined,
+    max: undefined
+  }
+}
 
 const group = (rows: number, ...columns: ReadonlyArray<Footer.ColumnChunk>): Footer.RowGroup => ({
   rows,
