@@ -7,6 +7,7 @@ import { below, folderName } from "../../formats/internal/folderNames.ts"
 import { FormatError, Unencodable } from "../../storage/FormatError.ts"
 import { type Backend, Storage } from "../../storage/Storage.ts"
 import type { Writer } from "../../task/Format.ts"
+import { separatedBy } from "../../task/internal/failures.ts"
 import { rowsIn } from "../../task/internal/metrics.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
 import { layoutOfJob } from "./claim.ts"
@@ -176,35 +177,24 @@ const writeOne = Effect.fnUntraced(function* <A, E, R>(author: Author<A>, rows: 
   return [{ ...file, rows: taken }]
 })
 
-// An error of the rows, on its way through the writer and the storage. Their own errors belong to the engine, this one
-// to the program.
-class RowsFailed {
-  readonly error: unknown
-  constructor(error: unknown) {
-    this.error = error
-  }
-}
+const separated = separatedBy(toReason)
 
 /** The task of a write. */
-export const writePartition = <A>({ partitionBy, path, writer }: WriteRequest<A>) =>
-  Effect.fnUntraced(
-    function* (rows: Stream.Stream<A, unknown, unknown>, task: TaskRuntime) {
-      const { attempt, jobId, metrics, partition } = task
-      const own = Stream.mapError(rows, (error) => new RowsFailed(error))
-      const storage = yield* Storage
-      const folder = attemptOf(yield* layoutOfJob(path, jobId), partition, attempt)
-      const onBytes = (count: number) => void (metrics.bytesWritten += count)
-      const author: Author<A> = { storage, writer, folder, partition, job: jobId, onBytes }
-      const files =
-        partitionBy === undefined ? yield* writeOne(author, own) : yield* writeFolders(author, own, partitionBy)
-      return { files } satisfies Written
-    },
-    Effect.scoped,
-    (effect, _rows, task) =>
-      Effect.catch(effect, (error) =>
-        error instanceof RowsFailed ? Effect.fail(error.error) : task.abort(toReason(error))
-      )
-  )
+export const writePartition =
+  <A>({ partitionBy, path, writer }: WriteRequest<A>) =>
+  (rows: Stream.Stream<A, unknown, unknown>, task: TaskRuntime) =>
+    separated(rows, task, (own) =>
+      Effect.gen(function* () {
+        const { attempt, jobId, metrics, partition } = task
+        const storage = yield* Storage
+        const folder = attemptOf(yield* layoutOfJob(path, jobId), partition, attempt)
+        const onBytes = (count: number) => void (metrics.bytesWritten += count)
+        const author: Author<A> = { storage, writer, folder, partition, job: jobId, onBytes }
+        const files =
+          partitionBy === undefined ? yield* writeOne(author, own) : yield* writeFolders(author, own, partitionBy)
+        return { files } satisfies Written
+      }).pipe(Effect.scoped)
+    )
 
 /** Writes a file without rows for an output that would otherwise have no file. */
 export const writeEmpty = <A>(storage: Backend, layout: Layout, { job, writer }: Pick<Author<A>, "job" | "writer">) =>

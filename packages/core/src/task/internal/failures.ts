@@ -1,8 +1,7 @@
 /** Where errors of the program and errors of the engine are told apart. */
 import { Effect, Stream } from "effect"
 import { ShuffleError } from "../../shuffle/Shuffle.ts"
-import { ShuffleFailed } from "../JobError.ts"
-import type { Rows } from "./rows.ts"
+import { type Reason, ShuffleFailed } from "../JobError.ts"
 import type { TaskRuntime } from "./runtime.ts"
 
 /** The reason a job fails for when its shuffle does. */
@@ -18,7 +17,7 @@ export const shuffleFailed = (error: ShuffleError): ShuffleFailed =>
 export const abortOn = <A, R>(rows: Stream.Stream<A, ShuffleError, R>, task: TaskRuntime): Stream.Stream<A, never, R> =>
   Stream.catch(rows, (error) => Stream.fromEffect(task.abort(shuffleFailed(error))))
 
-/** An error of the program's own on its way through the shuffle, whose errors are the engine's. */
+/** An error of the program's own on its way through a part of the engine, whose errors are the engine's. */
 class OfProgram {
   readonly error: unknown
   constructor(error: unknown) {
@@ -26,17 +25,24 @@ class OfProgram {
   }
 }
 
-/** Runs something of the shuffle on the rows of a task: its own failures end the task, the rows' failures stay the program's. */
-export const separated = <A>(
-  rows: Rows,
-  task: TaskRuntime,
-  f: (rows: Rows) => Effect.Effect<A, unknown, unknown>
-): Effect.Effect<A, unknown, unknown> =>
-  Effect.catch(f(Stream.mapError(rows, (error) => new OfProgram(error))), (error) =>
-    error instanceof OfProgram
-      ? Effect.fail(error.error)
-      : error instanceof ShuffleError
-        ? task.abort(shuffleFailed(error))
-        : // The rows' failures are `OfProgram`, and nothing else here fails in another way than the shuffle's.
-          Effect.die(error)
-  )
+/**
+ * Runs a part of the engine on the rows of a task: its own failures end the task, for the reason they are made into; the rows' failures
+ * stay the program's.
+ */
+export const separatedBy =
+  <F>(reasonOf: (failure: F) => Reason) =>
+  <Row, R, A, R2>(
+    rows: Stream.Stream<Row, unknown, R>,
+    task: TaskRuntime,
+    f: <E>(rows: Stream.Stream<Row, E, R>) => Effect.Effect<A, E | F, R2>
+  ): Effect.Effect<A, unknown, R2> =>
+    Effect.catch(f(Stream.mapError(rows, (error) => new OfProgram(error))), (error) =>
+      error instanceof OfProgram ? Effect.fail(error.error) : task.abort(reasonOf(error))
+    )
+
+/** The same for parts of the shuffle. */
+export const separated = separatedBy((failure: unknown) => {
+  // The rows' failures are told apart before, and nothing else fails here in another way than the shuffle's.
+  if (!(failure instanceof ShuffleError)) throw failure
+  return shuffleFailed(failure)
+})
