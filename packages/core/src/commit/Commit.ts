@@ -24,7 +24,7 @@
  *
  * @since 0.1.0
  */
-import { Duration, Effect, Option, Schema, type Stream } from "effect"
+import { Duration, Effect, Option, Schema } from "effect"
 import { bytes, firstOf, oneOf, optional } from "../codec/internal/checks.ts"
 import { Action } from "../engine/Action.ts"
 import type { Plan } from "../plan/Plan.ts"
@@ -97,12 +97,10 @@ export const write = <A, E, R>(
             optional(options?.partitionBy?.bufferBytes, (size) => bytes("partitionBufferBytes", size)),
             writer.invalid
           )
-  const task = writePartition(request)
   return new Action({
     name,
     plan,
-    // The rows are an `A` by the types of the dataset that holds the plan.
-    task: (rows, runtime) => task(rows as Stream.Stream<A, unknown, unknown>, runtime),
+    task: writePartition(request),
     letters: (job) =>
       Effect.mapBoth(layoutOfJob(output, job), { onFailure: toReason, onSuccess: ({ letters }) => letters }),
     drive:

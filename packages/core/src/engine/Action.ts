@@ -43,12 +43,12 @@ export interface RowAccount {
 }
 
 /**
- * A run of an action, as the driver sees it.
+ * A run of an action, as the driver sees it. `U` is what each task yields.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Run {
+export interface Run<out U = unknown> {
   readonly jobId: string
   readonly fingerprint: string
   /**
@@ -73,7 +73,7 @@ export interface Run {
    */
   readonly tasks: (
     tasks: ReadonlyArray<number>,
-    onResult: (task: number, result: unknown, attempt: number) => Effect.Effect<void, Reason>
+    onResult: (task: number, result: U, attempt: number) => Effect.Effect<void, Reason>
   ) => Effect.Effect<void, unknown>
 }
 
@@ -96,6 +96,11 @@ export interface Summary {
  * What an action does: `task` runs once per partition (or for several small ones) on an executor, and its result goes
  * to `drive`, which runs in the driver. Reasons that `drive` fails with become `JobError`s.
  *
+ * **Details**
+ *
+ * The types of the rows and of the tasks' results are erased, as in a `Plan`: `task` and `drive` are methods, so that typed functions
+ * are stored without a cast. The actions of `Dataset` are where both are known to agree with the plan.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -104,10 +109,7 @@ export interface Spec {
   /** The job this action belongs to, if any: its name and payload are part of the fingerprint. */
   readonly job?: { readonly name: string; readonly payload: string } | undefined
   readonly plan: Plan
-  readonly task: (
-    rows: Stream.Stream<unknown, unknown, unknown>,
-    task: TaskRuntime
-  ) => Effect.Effect<unknown, unknown, unknown>
+  task(rows: Stream.Stream<unknown, unknown, unknown>, task: TaskRuntime): Effect.Effect<unknown, unknown, unknown>
   /** Whether each task has to get exactly one partition of the plan, whatever its size. Default `false`. */
   readonly eachPartition?: boolean | undefined
   /** Whether a task may be tried again. It may not if it hands over its rows before it ends. Default `true`. */
@@ -126,7 +128,7 @@ export interface Spec {
   /** The folder to which tasks of the run write the rows they set aside; without it they are only counted. */
   readonly letters?: ((jobId: string) => Effect.Effect<string, Reason, Storage>) | undefined
   /** Runs again from the start if the results that it was given turn out to be void. */
-  readonly drive: (run: Run) => Effect.Effect<unknown, unknown, unknown>
+  drive(run: Run): Effect.Effect<unknown, unknown, unknown>
   /** Called when a run ends, before it hands over its result. */
   readonly onEnd?: ((summary: Summary) => void) | undefined
 }

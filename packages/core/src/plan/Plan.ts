@@ -46,7 +46,7 @@ export type Partitioning =
         rows: Stream.Stream<unknown, unknown, unknown>,
         task: TaskRuntime
       ): Effect.Effect<unknown, unknown, unknown>
-      readonly make: (samples: ReadonlyArray<unknown>, partitions: number) => Partitioner<never>
+      make(samples: ReadonlyArray<unknown>, partitions: number): Partitioner<never>
     }
 
 /**

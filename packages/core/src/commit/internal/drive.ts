@@ -26,7 +26,7 @@ interface TaskFiles extends Written {
 
 // Runs the tasks. The first attempt of a partition that succeeds counts. The files of other attempts stay in their folders, which are
 // deleted with the folder of the job.
-const runTasks = (run: Run, claimed: Claim): Effect.Effect<ReadonlyArray<TaskFiles>, unknown> =>
+const runTasks = (run: Run<Written>, claimed: Claim): Effect.Effect<ReadonlyArray<TaskFiles>, unknown> =>
   Effect.gen(function* () {
     // The commit reads it again. It is also read here, so that an append to files that are not an output fails before
     // its first row.
@@ -35,11 +35,9 @@ const runTasks = (run: Run, claimed: Claim): Effect.Effect<ReadonlyArray<TaskFil
     const { splitIds, tasks } = yield* run.result
     yield* run.tasks(
       Array.from({ length: tasks }, (_, index) => index),
-      (partition, result, attempt) =>
+      (partition, { files }, attempt) =>
         Effect.sync(() => {
           if (results.has(partition)) return
-          // The engine hands over what `writePartition` yields as it is.
-          const { files } = result as Written
           results.set(partition, { partition, attempt, split: splitIds[partition], files })
         })
     )
@@ -51,7 +49,7 @@ const runTasks = (run: Run, claimed: Claim): Effect.Effect<ReadonlyArray<TaskFil
 
 /** What the driver of a write does, from the claim to the end of its staging folder. Run uninterruptibly. */
 export const drive = <A>(request: WriteRequest<A>) =>
-  Effect.fnUntraced(function* (run: Run) {
+  Effect.fnUntraced(function* (run: Run<Written>) {
     const { mode, name, path, waitMillis } = request
     const { restore, storage } = run
     const claimed = yield* claim(storage, { path, mode, job: run.jobId, name, waitMillis, inputs: run.inputs }, restore)
