@@ -1,8 +1,8 @@
-import { Dataset, Engine, JobError } from "@sluice/core"
+import { Dataset, Engine, Events, JobError } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option, Stream } from "effect"
 
-const test = <E>(name: string, body: () => Effect.Effect<unknown, E, Engine.Engine>) =>
+const test = <E>(name: string, body: () => Effect.Effect<unknown, E, Engine.Engine | Events.Events>) =>
   it.effect(name, () => Effect.provide(body(), Engine.layer))
 
 const numbers = (n: number) => Array.from({ length: n }, (_, i) => i)
@@ -173,6 +173,32 @@ describe("count, reduce, fold, aggregate", () => {
           (l, r) => `${l}|${r}`
         ),
         "|01|23|45"
+      )
+    })
+  )
+
+  test(
+    "reduce and fold run under their own names, not aggregate's",
+    Effect.fnUntraced(function* () {
+      const events = yield* Events.Events
+      const dataset = Dataset.range(0, 4)
+      const add = (left: number, right: number) => left + right
+      const started = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const stream = yield* events.subscribe
+          yield* Dataset.reduce(dataset, add)
+          yield* Dataset.fold(dataset, () => 0, add)
+          yield* Dataset.aggregate(dataset, () => 0, add, add)
+          return yield* stream.pipe(
+            Stream.filter((event) => event._tag === "JobStarted"),
+            Stream.take(3),
+            Stream.runCollect
+          )
+        })
+      )
+      assert.deepStrictEqual(
+        started.map((event) => event.name),
+        ["reduce", "fold", "aggregate"]
       )
     })
   )

@@ -73,6 +73,18 @@ describe("statistics", () => {
     })
   )
 
+  on("takeOrdered and top keep the first of equal elements, in their order", () =>
+    Effect.gen(function* () {
+      const rows = Array.from({ length: 500 }, (_, index) => ({ key: (index * 7) % 5, index }))
+      const dataset = Dataset.fromIterable(rows, { partitions: 4 })
+      const byKey = Order.mapInput(Order.Number, (row: { readonly key: number }) => row.key)
+      for (const n of [1, 3, 99, 101, 499, 600]) {
+        assert.deepStrictEqual(yield* Dataset.takeOrdered(dataset, n, byKey), rows.toSorted(byKey).slice(0, n))
+        assert.deepStrictEqual(yield* Dataset.top(dataset, n, byKey), rows.toSorted(Order.flip(byKey)).slice(0, n))
+      }
+    })
+  )
+
   on("RDDSuite: treeAggregate with ops modifying first args", () =>
     Effect.gen(function* () {
       const numbers = Dataset.range(-1000, 1000, { partitions: 10 })

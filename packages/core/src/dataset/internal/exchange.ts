@@ -87,7 +87,7 @@ export type Decoded<Options, Name extends string, A> =
  * any type.
  */
 export const codecOr = <A>(codec: Codec.Codec<A> | undefined): Codec.Codec<A> =>
-  codec ?? (Codec.plain as Codec.Codec<unknown> as Codec.Codec<A>)
+  codec ?? (Codec.plain as Codec.Codec<A>)
 
 /** Where the rows of an operation on keys go. */
 export const partitioningOf = <K>(

@@ -66,10 +66,11 @@ const probeWith = <K, T, S, B, E, R>(
     let row = 0
     let next = 0
     // A key may have so many values on both sides that the rows of one chunk are too many to make at once.
-    const some = (): ReadonlyArray<B> => {
+    const make = (): ReadonlyArray<B> => {
       const out: Array<B> = []
-      for (; row < rows.length && out.length < CHUNK; row++) {
-        const [key, value] = rows[row]
+      // A row is a pair, so there is none only at the end.
+      for (let current = rows[row]; current !== undefined && out.length < CHUNK; current = rows[++row]) {
+        const [key, value] = current
         const entry = table.get(key)
         if (entry === undefined) {
           if (probe.streamed !== undefined) out.push(probe.streamed(key, value))
@@ -78,7 +79,10 @@ const probeWith = <K, T, S, B, E, R>(
         entry.matched = true
         if (both === undefined) continue
         const { values } = entry
-        while (next < values.length && out.length < CHUNK) out.push(both(key, values[next++], value))
+        const room = CHUNK - out.length
+        const some = next === 0 && values.length <= room ? values : values.slice(next, next + room)
+        for (const one of some) out.push(both(key, one, value))
+        next += some.length
         if (next < values.length) break
         next = 0
       }
@@ -86,7 +90,7 @@ const probeWith = <K, T, S, B, E, R>(
     }
     return Stream.paginate(undefined, () =>
       Effect.map(
-        attempt(some, () => rows[row]),
+        attempt(make, () => rows[row]),
         (out) => [out, row < rows.length ? Option.some(undefined) : Option.none<undefined>()] as const
       )
     )
@@ -135,19 +139,16 @@ const hashed = <K, T, S, B>(
 
 // A table is built once for all tasks of a process. Its rows are not marked as matched, because the joins that use it
 // do not emit unmatched ones.
-const tables = new WeakMap<ReadonlyArray<Uint8Array>, unknown>()
-
-const tableOf = <K, T>(
-  key: Codec.Codec<K>,
-  value: Codec.Codec<T>,
-  collected: ReadonlyArray<Uint8Array>
-): Table<K, T> => {
-  const known = tables.get(collected)
-  if (known !== undefined) return known as Table<K, T>
-  const table: Table<K, T> = new KeyMap(key)
-  for (const bytes of collected) insert(table, decodeMany(pairOf(key, value), bytes))
-  tables.set(collected, table)
-  return table
+const tablesOf = <K, T>(key: Codec.Codec<K>, value: Codec.Codec<T>) => {
+  const tables = new WeakMap<ReadonlyArray<Uint8Array>, Table<K, T>>()
+  return (collected: ReadonlyArray<Uint8Array>): Table<K, T> => {
+    const known = tables.get(collected)
+    if (known !== undefined) return known
+    const table: Table<K, T> = new KeyMap(key)
+    for (const bytes of collected) insert(table, decodeMany(pairOf(key, value), bytes))
+    tables.set(collected, table)
+    return table
+  }
 }
 
 // The values of a stream until it ends or they take more memory than the budget allows.
@@ -339,30 +340,34 @@ const broadcastOf = <K, V, W, B>({
   name,
   right,
   rows
-}: Sides<K, V, W, B>): BroadcastPlan => ({
-  sides: [rows.left === undefined, rows.right === undefined],
-  rows: (side, source) =>
-    side === 0
-      ? Shuffle.read(wireOf(left, source), source.slice, pair)
-      : Shuffle.read(wireOf(right, source), source.slice, pair),
-  collect: (side, small: Stream.Stream<readonly [K, V & W], unknown, unknown>) =>
-    Stream.runCollect(
-      Stream.mapEffect(Stream.chunks(small), (chunk) =>
-        side === 0
-          ? encodeMany(name, pairOf(key, left.value), chunk)
-          : encodeMany(name, pairOf(key, right.value), chunk)
-      )
-    ),
-  probe: (side, collected, large: Stream.Stream<readonly [K, V & W], unknown, unknown>, task) =>
-    Stream.suspend(() => {
-      // The keys of the large side have not been written: the codec sees them here for the first time.
-      const attempt = <A>(run: () => A, row: () => unknown) =>
-        Effect.catch(refusing(name, run, row), (error) => task.abort(shuffleFailed(error)))
-      return side === 0
-        ? probeWith(tableOf(key, left.value, collected), buildLeft, large, attempt)
-        : probeWith(tableOf(key, right.value, collected), buildRight, large, attempt)
-    })
-})
+}: Sides<K, V, W, B>): BroadcastPlan => {
+  const leftTable = tablesOf(key, left.value)
+  const rightTable = tablesOf(key, right.value)
+  return {
+    sides: [rows.left === undefined, rows.right === undefined],
+    rows: (side, source) =>
+      side === 0
+        ? Shuffle.read(wireOf(left, source), source.slice, pair)
+        : Shuffle.read(wireOf(right, source), source.slice, pair),
+    collect: (side, small: Stream.Stream<readonly [K, V & W], unknown, unknown>) =>
+      Stream.runCollect(
+        Stream.mapEffect(Stream.chunks(small), (chunk) =>
+          side === 0
+            ? encodeMany(name, pairOf(key, left.value), chunk)
+            : encodeMany(name, pairOf(key, right.value), chunk)
+        )
+      ),
+    probe: (side, collected, large: Stream.Stream<readonly [K, V & W], unknown, unknown>, task) =>
+      Stream.suspend(() => {
+        // The keys of the large side have not been written: the codec sees them here for the first time.
+        const attempt = <A>(run: () => A, row: () => unknown) =>
+          Effect.catch(refusing(name, run, row), (error) => task.abort(shuffleFailed(error)))
+        return side === 0
+          ? probeWith(leftTable(collected), buildLeft, large, attempt)
+          : probeWith(rightTable(collected), buildRight, large, attempt)
+      })
+  }
+}
 
 /** A join that makes these rows for each key. */
 export const joinOf = <K, V, W, B, E, R, E2, R2>(

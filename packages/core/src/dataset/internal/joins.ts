@@ -1,4 +1,4 @@
-import { Option, Stream } from "effect"
+import { Array as Arr, Option, Stream } from "effect"
 import { dual } from "effect/Function"
 import type * as Codec from "../../codec/Codec.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
@@ -241,25 +241,34 @@ export const cogroup: {
   ): Dataset<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>> => {
     const key = codecOr(options?.key)
     // Every input is written and read with its own codec.
-    const codecs = [options?.left, ...(options?.others ?? [])] as ReadonlyArray<unknown> as ReadonlyArray<
-      Codec.Codec<unknown> | undefined
-    >
-    const sideOf = (index: number) => pairSide<K, unknown>("cogroup", key, codecOr(codecs[index]))
-    const all: ReadonlyArray<Dataset<readonly [K, unknown], unknown, unknown>> = [self, ...others]
+    const first = pairSide("cogroup", key, codecOr(options?.left))
+    const codecs: ReadonlyArray<Codec.Codec<unknown> | undefined> = options?.others ?? []
+    const rest = others.map((other, index) => ({
+      other,
+      side: pairSide<K, unknown>("cogroup", key, codecOr(codecs[index]))
+    }))
     return exchange<readonly [K, Groups<V, Others>], E | ErrorOf<Others[number]>, R | ServicesOf<Others[number]>>({
       name: "cogroup",
-      inputs: all.map((input, index) => written(input, sideOf(index), true)),
+      inputs: [written(self, first, true), ...rest.map(({ other, side }) => written(other, side, true))],
       partitioning: partitioningOf(options, key),
       keyed: true,
-      read: (sources, task) =>
-        Stream.map(
-          Shuffle.cogroup<K, ReadonlyArray<unknown>>(
-            sources.map((source, index) => ({ wire: wireOf(sideOf(index), source), slice: source.slice }))
-          ),
-          // One stream per dataset, in their order.
-          ({ key: k, values: groups }) =>
-            [k, groups.map((values) => abortOn(values, task)) as ReadonlyArray<unknown> as Groups<V, Others>] as const
-        )
+      read: ([source, ...sources], task) =>
+        source === undefined
+          ? Stream.empty
+          : Stream.map(
+              Shuffle.cogroup<K, readonly [V, ...ReadonlyArray<unknown>]>([
+                { wire: wireOf(first, source), slice: source.slice },
+                ...Arr.zipWith(rest, sources, ({ side }, source) => ({
+                  wire: wireOf(side, source),
+                  slice: source.slice
+                }))
+              ]),
+              ({ key: k, values: [values, ...groups] }) => {
+                const streams: ReadonlyArray<unknown> = [values, ...groups].map((values) => abortOn(values, task))
+                // As many streams as datasets, in their order: TypeScript maps no tuple whose length it does not know.
+                return [k, streams as Groups<V, Others>] as const
+              }
+            )
     })
   }
 )

@@ -1,4 +1,4 @@
-import { Effect, Result, Schema, type Stream } from "effect"
+import { type Array as Arr, Effect, Predicate, Result, Schema, Stream } from "effect"
 import { Action } from "../../engine/Action.ts"
 import * as Commit from "../../commit/Commit.ts"
 import type { Manifest, OutputOptions, PartitionColumn } from "../../commit/Commit.ts"
@@ -11,17 +11,27 @@ import { absent, textFields } from "../../formats/internal/text/fields.ts"
 type Columns = Schema.Struct<Schema.Struct.Fields>
 
 // A class has fields, as a struct has.
-const fieldsOf = (schema: Schema.Top): Schema.Struct.Fields | undefined =>
-  "fields" in schema ? (schema as Columns).fields : undefined
+const hasFields = (schema: Schema.Top): schema is Columns => "fields" in schema
 
 const illFormed = "contains half a surrogate pair, which a folder name cannot have"
 const empty = "is the empty string, which a folder name cannot tell from a missing value"
+
+type Row = Columns["Type"]
+
+const areRows = <A>(values: Arr.NonEmptyReadonlyArray<A>): values is Arr.NonEmptyReadonlyArray<A & Row> =>
+  values.every(Predicate.isReadonlyObject)
+
+// The rows of a schema with fields are objects, or instances of a class. The array stays the same, and so has its origin.
+const rowsOf = <A>(values: Arr.NonEmptyReadonlyArray<A>): Arr.NonEmptyReadonlyArray<A & Row> => {
+  if (!areRows(values)) throw new TypeError("a row of a schema with fields is not an object")
+  return values
+}
 
 const columnsOf = (fields: Schema.Struct.Fields): ReadonlyArray<PartitionColumn<unknown>> =>
   textFields(Schema.Struct(fields)).map((field) => ({
     name: field.name,
     encode: (row) => {
-      const value = field.get(row as Readonly<Record<string, unknown>>)
+      const value = field.get(rowsOf([row])[0])
       const result = field.encode(value)
       const why = Result.isFailure(result)
         ? result.failure
@@ -37,12 +47,11 @@ const columnsOf = (fields: Schema.Struct.Fields): ReadonlyArray<PartitionColumn<
   }))
 
 // A writer of fewer columns accepts rows that have more.
-const widened = <A>({ encode, extension, format, invalid }: Writer<Columns["Type"]>): Writer<A> => ({
+const widened = <A>({ encode, extension, format, invalid }: Writer<Row>): Writer<A> => ({
   extension,
   format,
   invalid,
-  encode: <E, R>(rows: Stream.Stream<A, E, R>) =>
-    encode(rows as Stream.Stream<unknown, E, R> as Stream.Stream<Columns["Type"], E, R>)
+  encode: (rows) => encode(Stream.mapArray(rows, rowsOf))
 })
 
 /** Writes rows as `Commit.write` does, and into folders by some of their columns if that is asked for. */
@@ -57,7 +66,7 @@ export const writePartitioned = <A, S extends Schema.Top, E, R>(
       })
     | undefined,
   whole: () => Writer<A>,
-  others: (schema: Columns) => Writer<Columns["Type"]>
+  others: (schema: Columns) => Writer<Row>
 ): Action<Manifest, E, R> => {
   const by = options?.partitionBy ?? []
   const output: OutputOptions = {
@@ -66,7 +75,7 @@ export const writePartitioned = <A, S extends Schema.Top, E, R>(
     leaseWait: options?.leaseWait
   }
   if (by.length === 0) return Commit.write(plan, path, whole(), output)
-  const fields = fieldsOf(schema)
+  const fields = hasFields(schema) ? schema.fields : undefined
   const fieldOf = (name: string) => (fields !== undefined && Object.hasOwn(fields, name) ? fields[name] : undefined)
   const missing = by.find((name) => fieldOf(name) === undefined)
   const kept = Object.entries(fields ?? {}).filter(([name]) => !by.includes(name))

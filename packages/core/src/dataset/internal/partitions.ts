@@ -1,4 +1,4 @@
-import { Effect, Stream } from "effect"
+import { Array as Arr, Effect, Stream } from "effect"
 import { dual } from "effect/Function"
 import { InvalidPlan } from "../../task/JobError.ts"
 import type { TaskContext } from "../../task/TaskContext.ts"
@@ -153,13 +153,7 @@ const zipped = <A, E, R, B, E2, R2, C, E3, R3>(
     name,
     functions: String(f),
     inputs: [self.plan, that.plan],
-    // Two inputs in their order, as the types of the two datasets say.
-    f: (rows, task) =>
-      f(
-        (rows[0] ?? Stream.empty) as Stream.Stream<A, E, R>,
-        (rows[1] ?? Stream.empty) as Stream.Stream<B, E2, R2>,
-        task
-      )
+    f: ([left, right]: readonly [Stream.Stream<A, E, R>, Stream.Stream<B, E2, R2>], task) => f(left, right, task)
   })
 
 /**
@@ -188,13 +182,8 @@ export const zip: {
           return values
         }),
         (as, bs) => {
-          const size = Math.min(as.length, bs.length)
-          const pair = (index: number) => [as[index] as A, bs[index] as B] as const
-          return [
-            [pair(0), ...Array.from({ length: size - 1 }, (_, index) => pair(index + 1))],
-            as.slice(size),
-            bs.slice(size)
-          ]
+          const pairs = Arr.zip(as, bs)
+          return [pairs, as.slice(pairs.length), bs.slice(pairs.length)]
         }
       )
       return Stream.concat(

@@ -1,11 +1,11 @@
-import { Effect, Option, Queue, Stream } from "effect"
+import { Array as Arr, Effect, type Option, Queue, Stream } from "effect"
 import { dual } from "effect/Function"
 import { Action, type Engine } from "../../engine/Action.ts"
 import { bytes, whole } from "../../codec/internal/checks.ts"
 import { estimateBytes } from "../../codec/internal/estimate.ts"
 import { type JobError, ResultTooLarge } from "../../task/JobError.ts"
 import type { TaskContext } from "../../task/TaskContext.ts"
-import { action, all, eachArray, mapAction, type Rows } from "./action.ts"
+import { action, all, eachArray } from "./action.ts"
 import { checkedAction } from "./checked.ts"
 import type { ADataset } from "./exchange.ts"
 import { type Dataset, isDataset } from "./model.ts"
@@ -100,87 +100,6 @@ export const count = <A, E, R>(self: Dataset<A, E, R>): Action<number, E, R> =>
   })
 
 /**
- * Folds each partition from its own zero, then the results of the partitions from another zero, in the order of the
- * partitions.
- *
- * @category actions
- * @since 0.1.0
- */
-export const aggregate: {
-  <A, U>(
-    zero: () => U,
-    add: (state: U, value: A) => U,
-    merge: (left: U, right: U) => U
-  ): <E, R>(self: Dataset<A, E, R>) => Action<U, E, R>
-  <A, E, R, U>(
-    self: Dataset<A, E, R>,
-    zero: () => U,
-    add: (state: U, value: A) => U,
-    merge: (left: U, right: U) => U
-  ): Action<U, E, R>
-} = dual(
-  4,
-  <A, E, R, U>(
-    self: Dataset<A, E, R>,
-    zero: () => U,
-    add: (state: U, value: A) => U,
-    merge: (left: U, right: U) => U
-  ): Action<U, E, R> =>
-    action(self, {
-      name: "aggregate",
-      task: (rows) =>
-        Effect.suspend(() => {
-          let state = zero()
-          return Effect.map(
-            eachArray(rows, (values) => {
-              for (const value of values) state = add(state, value)
-            }),
-            () => state
-          )
-        }),
-      drive: (run) => {
-        const states: Array<U> = []
-        return Effect.map(
-          run.tasks(all(run.partitions), (partition, state) => Effect.sync(() => (states[partition] = state))),
-          () => states.reduce(merge, zero())
-        )
-      }
-    })
-)
-
-/**
- * {@link aggregate} with one function for both steps.
- *
- * @category actions
- * @since 0.1.0
- */
-export const fold: {
-  <A>(zero: () => A, f: (left: A, right: A) => A): <E, R>(self: Dataset<A, E, R>) => Action<A, E, R>
-  <A, E, R>(self: Dataset<A, E, R>, zero: () => A, f: (left: A, right: A) => A): Action<A, E, R>
-} = dual(3, <A, E, R>(self: Dataset<A, E, R>, zero: () => A, f: (left: A, right: A) => A): Action<A, E, R> =>
-  aggregate(self, zero, f, f)
-)
-
-/**
- * Combines all elements with an associative function; `None` without elements.
- *
- * @category actions
- * @since 0.1.0
- */
-export const reduce: {
-  <A>(f: (left: A, right: A) => A): <E, R>(self: Dataset<A, E, R>) => Action<Option.Option<A>, E, R>
-  <A, E, R>(self: Dataset<A, E, R>, f: (left: A, right: A) => A): Action<Option.Option<A>, E, R>
-} = dual(2, <A, E, R>(self: Dataset<A, E, R>, f: (left: A, right: A) => A): Action<Option.Option<A>, E, R> =>
-  aggregate(
-    self,
-    () => Option.none<A>(),
-    (state, value) => Option.some(Option.isSome(state) ? f(state.value, value) : value),
-    (left, right) =>
-      Option.isNone(left) ? right : Option.isNone(right) ? left : Option.some(f(left.value, right.value))
-  )
-)
-
-/**
  * The first `n` elements. Like Spark, it reads the first partition, then four times as many as before, until there are
  * enough; within a partition it reads no more arrays than needed.
  *
@@ -191,8 +110,22 @@ export const take: {
   (n: number): <A, E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R>
   <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R>
 } = dual(2, <A, E, R>(self: Dataset<A, E, R>, n: number): Action<Array<A>, E, R> => {
-  const taking = action(self, {
-    name: `take ${n}`,
+  const taking = takenAs(self, `take ${n}`, n, (values) => values)
+  // The result is not needed, so nothing runs.
+  const wanted: Action<Array<A>, E, R> = n === 0
+    ? new Action({ ...taking.spec, drive: () => Effect.succeed([]) })
+    : taking
+  return checkedAction("take", whole("n", n, 0), wanted)
+})
+
+const takenAs = <A, E, R, B>(
+  self: Dataset<A, E, R>,
+  name: string,
+  n: number,
+  end: (values: Array<A>) => B
+): Action<B, E, R> =>
+  action(self, {
+    name,
     task: (rows) => {
       const taken: Array<A> = []
       return Effect.map(
@@ -214,15 +147,9 @@ export const take: {
           )
           next = last
         }
-        return found.flat().slice(0, n)
+        return end(found.flat().slice(0, n))
       })
   })
-  // The result is not needed, so nothing runs.
-  const wanted: Action<Array<A>, E, R> = n === 0
-    ? new Action({ ...taking.spec, drive: () => Effect.succeed([]) })
-    : taking
-  return checkedAction("take", whole("n", n, 0), wanted)
-})
 
 /**
  * The first element, if there is one.
@@ -231,7 +158,7 @@ export const take: {
  * @since 0.1.0
  */
 export const first = <A, E, R>(self: Dataset<A, E, R>): Action<Option.Option<A>, E, R> =>
-  mapAction(take(self, 1), "first", (values) => (values.length === 0 ? Option.none() : Option.some(values[0] as A)))
+  takenAs(self, "first", 1, Arr.head)
 
 /**
  * Whether there are no elements. Reads as much as {@link take} of one element.
@@ -240,7 +167,7 @@ export const first = <A, E, R>(self: Dataset<A, E, R>): Action<Option.Option<A>,
  * @since 0.1.0
  */
 export const isEmpty = <A, E, R>(self: Dataset<A, E, R>): Action<boolean, E, R> =>
-  mapAction(take(self, 1), "isEmpty", (values) => values.length === 0)
+  takenAs(self, "isEmpty", 1, (values) => values.length === 0)
 
 /**
  * Runs an effect for every element, in the task that has it.
@@ -259,7 +186,7 @@ export const forEach: {
     self: Dataset<A, E, R>,
     f: (value: A) => Effect.Effect<X, E2, R2>
   ): Action<void, E | E2, R | R2> =>
-    action<A, E, R, void, void, E2, R2>(self, {
+    action(self, {
       name: "forEach",
       leaves: true,
       task: (rows) => Stream.runForEach(rows, f),
@@ -287,13 +214,12 @@ export const forEachPartition: {
     self: Dataset<A, E, R>,
     f: (rows: Stream.Stream<A, E, R>, task: TaskContext) => Effect.Effect<X, E2, R2>
   ): Action<void, E2, R2> =>
-    new Action({
+    action(self, {
       name: "forEachPartition",
       leaves: true,
-      plan: self.plan,
       eachPartition: true,
-      task: (rows, task) => Effect.asVoid(f(rows as Rows<A, E, R>, task)),
-      drive: (run) => Effect.flatMap(run.result, ({ tasks }) => run.tasks(all(tasks), () => Effect.void))
+      task: (rows, task) => Effect.asVoid(f(rows, task)),
+      drive: (run) => run.tasks(all(run.partitions), () => Effect.void)
     })
 )
 

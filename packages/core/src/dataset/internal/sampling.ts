@@ -1,10 +1,13 @@
-import { Effect, Stream } from "effect"
+import { Effect, Order, Stream } from "effect"
 import { dual } from "effect/Function"
+import type { Action } from "../../engine/Action.ts"
 import * as Partitioner from "../../shuffle/Partitioner.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
-import { number } from "../../codec/internal/checks.ts"
+import { number, whole } from "../../codec/internal/checks.ts"
 import { poisson, uniform } from "../../task/internal/sampler.ts"
-import { checked } from "./checked.ts"
+import { all, folded } from "./action.ts"
+import { Best } from "./best.ts"
+import { checked, checkedAction } from "./checked.ts"
 import { codecOr, exchange, type KeyOptions, pairSide, partitioningOf, wireOf, written } from "./exchange.ts"
 import { type Dataset, narrow } from "./model.ts"
 
@@ -200,3 +203,72 @@ const drawAgain = (next: () => number, rows: number, wanted: number) => {
 
 // How many times something with this probability does not happen before it does.
 const skip = (next: () => number, share: number): number => Math.floor(Math.log1p(-next()) / Math.log1p(-share))
+
+/**
+ * `n` random elements in random order, the same ones for the same seed and partitions: each at most once, or with
+ * replacement any number of times. Yields fewer if there are fewer (with replacement, if there are none). One pass.
+ *
+ * @category actions
+ * @since 0.1.0
+ */
+export const takeSample: {
+  (
+    n: number,
+    options: { readonly seed: number; readonly withReplacement?: boolean | undefined }
+  ): <A, E, R>(self: Dataset<A, E, R>) => Action<Array<A>, E, R>
+  <A, E, R>(
+    self: Dataset<A, E, R>,
+    n: number,
+    options: { readonly seed: number; readonly withReplacement?: boolean | undefined }
+  ): Action<Array<A>, E, R>
+} = dual(
+  3,
+  <A, E, R>(
+    self: Dataset<A, E, R>,
+    n: number,
+    { seed, withReplacement }: { readonly seed: number; readonly withReplacement?: boolean | undefined }
+  ): Action<Array<A>, E, R> => {
+    // Every element gets a random number; the elements with the least numbers are a sample in random order.
+    const order = Order.mapInput(Order.Number, (pair: readonly [number, A]) => pair[0])
+    const zero = (): Drawing<A> => ({ count: 0, best: new Best(n, order), next: undefined })
+    const sample = folded(self, {
+      name: `takeSample ${n}`,
+      zero,
+      add: (state, values, partition) => {
+        const next = (state.next ??= uniform(seed, partition))
+        state.count += values.length
+        for (const value of values) state.best.add([next(), value])
+        return state
+      },
+      merge: (left, right) => {
+        left.count += right.count
+        left.best.addAll(right.best.sorted())
+        return left
+      },
+      end: ({ best, count }) => {
+        const drawn = best.sorted().map(([, value]) => value)
+        return withReplacement === true && drawn.length > 0 ? drawnAgain(drawn, n, count, uniform(seed, -2)) : drawn
+      }
+    })
+    return checkedAction("takeSample", whole("n", n, 0), sample)
+  }
+)
+
+// A sample of a partition, or of several.
+interface Drawing<A> {
+  /** The elements it was drawn from. */
+  count: number
+  readonly best: Best<readonly [number, A]>
+  /** The random numbers of the partition, from its first element on. */
+  next: (() => number) | undefined
+}
+
+// `n` elements drawn with replacement, of `count`: `drawn` has as many different ones as there can be among them, in random order. A draw
+// meets one of the elements drawn before with their share of all, otherwise a new one.
+const drawnAgain = <A>(drawn: ReadonlyArray<A>, n: number, count: number, next: () => number): Array<A> => {
+  let fresh = 0
+  return all(n).flatMap(() => {
+    const index = fresh > 0 && next() * count < fresh ? Math.floor(next() * fresh) : fresh++
+    return drawn.slice(index, index + 1)
+  })
+}

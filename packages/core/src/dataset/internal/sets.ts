@@ -16,7 +16,7 @@ import {
   wireOf,
   written
 } from "./exchange.ts"
-import { type Dataset, isDataset } from "./model.ts"
+import { type Dataset, fromPlan, isDataset } from "./model.ts"
 
 /**
  * The distinct elements, each once.
@@ -75,7 +75,7 @@ const setOf = <A, E, R, B, E2, R2>(
     keyOf: (row) => row,
     valueOf: () => undefined
   }
-  return exchange({
+  const kept = exchange<A | B, E | E2, R | R2>({
     name,
     inputs: [written(self, side, false), written(that, side, false)],
     partitioning: partitioningOf(options, key),
@@ -91,12 +91,13 @@ const setOf = <A, E, R, B, E2, R2>(
             ({ key: row, values: [left, right] }) =>
               Stream.unwrap(
                 Effect.map(Effect.all([Stream.runCount(left), Stream.runCount(right)]), ([l, r]) =>
-                  // The result has the type of the first dataset.
-                  Stream.fromIterable(Array.from({ length: keep(l, r) }, () => row as A))
+                  Stream.fromIterable(Array.from({ length: keep(l, r) }, () => row))
                 )
               )
           )
   })
+  // `keep` yields no row that the first dataset does not have, so all of them have its type.
+  return fromPlan(kept.plan)
 }
 
 /**

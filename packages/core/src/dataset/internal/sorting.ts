@@ -18,6 +18,7 @@ import {
   written
 } from "./exchange.ts"
 import { type Dataset, isDataset } from "./model.ts"
+import { Reservoir } from "./reservoir.ts"
 
 // Keys of a partition, drawn at random, and the number of keys that they were drawn from.
 interface KeySample {
@@ -42,39 +43,16 @@ const rangePartitioning = <A, K>(
   sample: (rows: Stream.Stream<A, unknown, unknown>, task) =>
     Effect.suspend(() => {
       const size = SAMPLE * Math.max(1, partitions ?? task.partitions)
-      const next = uniform(1, task.partition)
-      const keys: Array<K> = []
-      let count = 0
-      // Algorithm L (Li 1994): skips over rows instead of drawing a number for each.
-      let weight = 1
-      let skipTo = 0
+      const drawn = new Reservoir(size, uniform(1, task.partition), keyOf)
       return Effect.flatMap(
-        Stream.runForEachArray(rows, (values) =>
-          Effect.sync(() => {
-            const start = count
-            count += values.length
-            let i = 0
-            while (keys.length < size && i < values.length) keys.push(keyOf(values[i++] as A))
-            if (keys.length < size) return
-            if (skipTo === 0) {
-              weight = Math.exp(Math.log(1 - next()) / size)
-              skipTo = start + i + Math.floor(Math.log(1 - next()) / Math.log(1 - weight))
-            }
-            while (skipTo < count) {
-              if (skipTo >= start) keys[Math.floor(next() * size)] = keyOf(values[skipTo - start] as A)
-              weight *= Math.exp(Math.log(1 - next()) / size)
-              skipTo += 1 + Math.floor(Math.log(1 - next()) / Math.log(1 - weight))
-            }
-          })
-        ),
-        () => Effect.map(encodeMany(name, key, keys), (bytes): KeySample => ({ count, keys: bytes }))
+        Stream.runForEachArray(rows, (values) => Effect.sync(() => drawn.add(values))),
+        () => Effect.map(encodeMany(name, key, drawn.kept), (keys): KeySample => ({ count: drawn.count, keys }))
       )
     }),
-  make: (samples, wanted) => {
-    const found = samples as ReadonlyArray<KeySample>
-    const most = Math.max(1, ...found.map((sample) => sample.count))
+  make: (samples: ReadonlyArray<KeySample>, wanted) => {
+    const most = Math.max(1, ...samples.map((sample) => sample.count))
     // From each input in proportion to its rows.
-    const sample = found.flatMap(({ count, keys }) => {
+    const sample = samples.flatMap(({ count, keys }) => {
       const all = decodeMany(key, keys)
       return all.slice(0, Math.max(1, Math.ceil(all.length * Math.min(1, count / most))))
     })
