@@ -33,7 +33,7 @@ describe("collect", () => {
       const error = yield* Effect.flip(Dataset.collect(dataset, { maxBytes: 100_000 }))
       assert.instanceOf(error, JobError.JobError)
       assert.strictEqual(error.reason._tag, "ResultTooLarge")
-      assert.include(error.message, "more than 100000 bytes")
+      assert.include(error.message, "larger than the limit of 100000 bytes")
       assert.include(error.message, "Dataset.toStream")
       assert.strictEqual((yield* Dataset.collect(dataset, { maxBytes: 100_000_000 })).length, 100_000)
     })
