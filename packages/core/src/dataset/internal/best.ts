@@ -1,8 +1,8 @@
 import { Option, type Order } from "effect"
 
 /**
- * The first `n` of an order. Elements wait until there are as many again as are wanted; then they are sorted, and those that are too
- * many leave. What comes after that has to be before the last that stayed. Of equal elements the first ones stay.
+ * Keeps the first `n` elements in an order. It collects up to twice as many, sorts them and drops the rest; from then on, an element
+ * that does not come before the last one kept is dropped at once. If elements are equal, the earlier ones are kept.
  */
 export class Best<A> {
   readonly #n: number
