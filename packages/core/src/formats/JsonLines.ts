@@ -1,9 +1,9 @@
 /**
- * JSON Lines: one JSON value a line, typed by a `Schema`.
+ * JSON Lines: one JSON value per line, typed by a `Schema`.
  *
- * What JSON has no type for is written by the schema's canonical JSON codec: dates as ISO 8601, bigints as strings, bytes
- * as base64, `NaN` and the infinities as the strings of their names. `-0` is `-0`, and half a surrogate pair is escaped. A field that is
- * `undefined` is `null`; one that is missing stays so.
+ * Values that JSON has no type for are written by the schema's canonical JSON codec: dates as ISO 8601, bigints as strings,
+ * bytes as base64, `NaN` and the infinities as the strings of their names. `-0` is `-0`, and half a surrogate pair is
+ * escaped. A field with the value `undefined` is written as `null`; a missing field stays missing.
  *
  * @since 0.1.0
  */
@@ -107,7 +107,7 @@ interface Line {
   readonly isText: boolean
 }
 
-// What JSON takes for white space; a line of other characters that look like it is not JSON.
+// What JSON counts as white space; a line of other characters that look like white space is not JSON.
 const isBlank = (line: string): boolean => /^[ \t]*$/.test(line)
 
 const withoutBlank = ({ isBad, lines, ...place }: Lines): RawRows<Line> => {
@@ -136,7 +136,7 @@ const decoderOf = <A, I>(schema: Schema.Codec<A, I>): ((line: string) => Result.
   }
 }
 
-// Numbers that `JSON.stringify` would write as others.
+// Numbers that `JSON.stringify` would write as something else.
 const hasNegativeZero = (json: unknown): boolean => {
   if (typeof json === "number") return Object.is(json, -0)
   if (Array.isArray(json)) return json.some(hasNegativeZero)
@@ -170,17 +170,17 @@ const encoderOf = <A, I>(schema: Schema.Codec<A, I>): ((row: A) => Result.Result
           ? JSON.stringify(json, (_, value: unknown) => (Object.is(value, -0) ? negativeZero : value))
           : JSON.stringify(json)
     } catch (error) {
-      return Result.fail({ detail: `has no JSON: ${messageOf(error)}`, value: row })
+      return Result.fail({ detail: `cannot be written as JSON: ${messageOf(error)}`, value: row })
     }
-    if (text === undefined) return Result.fail({ detail: "has no JSON", value: row })
+    if (text === undefined) return Result.fail({ detail: "cannot be written as JSON", value: row })
     const why = differs?.(row, text)
     return why === undefined ? Result.succeed(`${text}\n`) : Result.fail({ detail: why, value: row })
   }
 }
 
 /**
- * Writes one JSON value a row. A row that its JSON would be read back as another fails with `Unencodable`: of a union whose
- * members JSON does not tell apart, or of a type without a schema (`Schema.Unknown`).
+ * Writes one JSON value per row. A row whose JSON would be read back as a different value fails with `Unencodable`;
+ * such rows have a union whose members look the same in JSON, or a type without a schema (`Schema.Unknown`).
  *
  * @category constructors
  * @since 0.1.0
@@ -192,7 +192,7 @@ export const writer = <A, I>(schema: Schema.Codec<A, I>, options?: JsonLinesWrit
     extension: options?.compression === "gzip" ? ".jsonl.gz" : ".jsonl",
     invalid: badCompression(options?.compression),
     encode: <E, R>(rows: Stream.Stream<A, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> =>
-      // JSON escapes half a surrogate pair, so that no text of it is ill-formed.
+      // JSON escapes half a surrogate pair, so its text is always well-formed.
       encodeRows(format, rows, encode, (row) => ({ detail: "is not valid Unicode", value: row })).pipe(
         compress(options?.compression)
       )

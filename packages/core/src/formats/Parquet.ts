@@ -1,13 +1,14 @@
 /**
  * Parquet files, as rows typed by a `Schema` or as Arrow record batches.
  *
- * A split is a run of row groups. One row group is in memory at a time, as it is in the file and decoded; one of more than
- * 96 MiB of pages before compression is decoded in slices of about 64 MiB, so that what is held is its compressed bytes and
- * two slices. Only the columns asked for are read, each row group with as few ranged reads as can be. The schema is fitted
- * to each file's own before the first row is read.
+ * A split is a run of row groups. One row group is in memory at a time, both as it is in the file and decoded. If its
+ * pages have more than 96 MiB before compression, it is decoded in slices of about 64 MiB, so that memory holds its
+ * compressed bytes and two slices. Only the requested columns are read, each row group with as few ranged reads as
+ * possible. The schema is matched with that of each file before the first row is read.
  *
- * Vectors (`list<float>` without nulls) are copied out of their pages once and lie next to each other, a row group in one
- * buffer. They are written plain, without dictionary and statistics, and uncompressed where Snappy would find nothing.
+ * Vectors (`list<float>` without nulls) are copied out of their pages once and lie next to each other, in one buffer
+ * per row group. They are written plain, without dictionary and statistics, and uncompressed if Snappy would not make
+ * them smaller.
  *
  * @since 0.1.0
  */
@@ -25,7 +26,7 @@ import { encodeBatches, type EncodeOptions, encodeRows } from "./internal/parque
 import { verifiedOr } from "./internal/verified.ts"
 
 /**
- * What a footer says of a file.
+ * What a footer says about a file.
  *
  * @category models
  * @since 0.1.0
@@ -59,7 +60,7 @@ export interface ParquetOptions extends VerifyOptions {
 export interface BatchOptions extends VerifyOptions {
   /** Columns to read, default all. */
   readonly columns?: ReadonlyArray<string> | undefined
-  /** Columns that must be lists of float or double, which is looked at before the first batch is read. */
+  /** Columns that must be lists of float or double. This is checked before the first batch is read. */
   readonly vectors?: ReadonlyArray<string> | undefined
 }
 
@@ -70,7 +71,7 @@ export interface BatchOptions extends VerifyOptions {
  * @since 0.1.0
  */
 export interface ParquetWriterOptions {
-  /** Default `"snappy"`, which leaves vectors as they are where it would find nothing to compress. */
+  /** Default `"snappy"`, which leaves vectors as they are if they would not become smaller. */
   readonly compression?: "snappy" | "zstd" | "gzip" | "none" | undefined
   /** Most rows of a row group. Default 1 Mi; a row group also ends at about 64 MiB. */
   readonly rowGroupRows?: number | undefined
@@ -107,13 +108,14 @@ export const batches = (path: string | ReadonlyArray<string>, options?: BatchOpt
 /**
  * The rows of Parquet files, typed by a struct schema.
  *
- * Columns whose type is the schema's own cost nothing more than reading them; others run the schema's decoder for that
- * column. 64-bit integers are `Schema.BigInt`, or `Schema.Number` where they are safe integers.
+ * Columns that already have the type of the schema cost no more than reading them; for others, the schema's decoder for
+ * the column runs. 64-bit integers are `Schema.BigInt`, or `Schema.Number` if all are safe integers.
  *
- * Timestamps are `Schema.Date` (whole milliseconds, floored), `Schema.Number` (milliseconds) or `Schema.BigInt` (in the unit of the
- * column; `INT96` is read in microseconds, what is finer is cut off). A date that no `Date` reaches is an invalid row. A `null` is the missing key of an optional
- * field, unless that may be `null`. A column that cannot be read, because it is encrypted, there twice or a decimal of more than 76
- * digits, is a `SchemaMismatch` where it is asked for.
+ * Timestamps are `Schema.Date` (whole milliseconds, floored), `Schema.Number` (milliseconds) or `Schema.BigInt` (in the
+ * unit of the column; `INT96` is read in microseconds, and finer digits are cut off). A row with a date beyond the
+ * range of `Date` is invalid. A `null` becomes a missing key if the field is optional, unless the field may be `null`.
+ * A requested column that cannot be read, because it is encrypted, appears twice or is a decimal of more than 76
+ * digits, is a `SchemaMismatch`.
  *
  * @category constructors
  * @since 0.1.0
@@ -151,10 +153,10 @@ const writing = (options: ParquetWriterOptions | undefined): EncodeOptions => ({
  * `Schema.Number` is written as `double` (with `Parquet.Float32` and `Parquet.Int32` as `float` and `int32`),
  * `Schema.BigInt` as `int64`, `Schema.Date` as timestamp in milliseconds, vectors as `list<float>`.
  *
- * A value that Parquet cannot hold ends the writing with `Unencodable`, which names the column (within structs and lists the way to
- * the value), the row and the value: an integer of more than 64 bits, half of a surrogate pair, an invalid date, a finite number beyond
- * a 32-bit float. A row group ends at about 64 MiB, in structs and lists as well. Parquet has one kind of absence: a field that may be
- * missing and `null` comes back as `null`.
+ * A value that Parquet cannot hold ends the write with `Unencodable`, which names the column (in structs and lists, the
+ * path of the value), the row and the value: an integer of more than 64 bits, half of a surrogate pair, an invalid
+ * date, a finite number beyond a 32-bit float. A row group ends at about 64 MiB, also with structs and lists. Parquet
+ * has only one kind of absence: a field that may be missing or `null` is read back as `null`.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,9 +1,9 @@
 /**
  * Text files: one row per line.
  *
- * Lines end at LF, CRLF or a lone CR, as Hadoop and Spark read them; a last line needs no break. Files are UTF-8, with or
- * without a byte order mark. Big files are cut into splits anywhere, even inside a character, and each line is read once;
- * a file whose name ends with `.gz` is one split.
+ * Lines end at LF, CRLF or a lone CR, as Hadoop and Spark read them; a last line needs no break. Files are UTF-8, with
+ * or without a byte order mark. Big files are cut into splits anywhere, even inside a character, and each line is read
+ * once. A file whose name ends with `.gz` is one split.
  *
  * @since 0.1.0
  */
@@ -25,9 +25,12 @@ import * as Origin from "../task/Origin.ts"
  * @since 0.1.0
  */
 export interface TextOptions extends VerifyOptions {
-  /** What to do with bytes that are not UTF-8: `"utf-8"` (default) fails with `Corrupt`, `"replace"` reads U+FFFD. */
+  /**
+   * What to do with bytes that are not UTF-8: `"utf-8"` (default) fails with `Corrupt`, `"replace"` reads them as
+   * U+FFFD.
+   */
   readonly encoding?: "utf-8" | "replace" | undefined
-  /** Longest line in bytes; a longer one fails with `Corrupt` instead of filling the memory. Default 64 MiB. */
+  /** Longest line in bytes; a longer one fails with `Corrupt` instead of filling memory. Default 64 MiB. */
   readonly maxLineBytes?: number | undefined
 }
 
@@ -77,13 +80,14 @@ const linesOf = (paths: ReadonlyArray<string>, options: TextOptions | undefined)
   })
 }
 
-const withBreak = "has a line break in it, and would be read back as more than one line"
+const withBreak = "contains a line break, and would be read back as more than one line"
 const illFormed = "contains half a surrogate pair, which UTF-8 cannot encode"
 const mark = "\uFEFF"
 
 /**
- * Writes one line per row, each ended by LF. A row with a line break or half a surrogate pair in it fails with `Unencodable`. Where the first
- * row begins with a byte order mark there is one more before it: readers take the first one for the file's.
+ * Writes one line per row, each ended by LF. A row that contains a line break or half a surrogate pair fails with
+ * `Unencodable`. If the first row begins with a byte order mark, another one is written before it, because readers take
+ * the first one for the file's.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
  * Vectors of 32-bit floats as a column type.
  *
- * A column of this type is read as views into the column's own memory: no copy an element, and the vectors of successive
- * rows lie next to each other.
+ * A column of this type is read as views into the column's own memory: no copy per element, and the vectors of
+ * successive rows lie next to each other.
  *
  * @since 0.1.0
  */
@@ -35,7 +35,7 @@ export const float32 = (length: number) =>
   })
 
 /**
- * What a schema made here demands: `undefined` where the schema is none of them.
+ * The length that a schema of this module requires; `undefined` for any other schema.
  *
  * @category getters
  * @since 0.1.0

@@ -87,7 +87,9 @@ for (const [name, { read, write }] of Object.entries(formats)) {
         const path = `${out}/${file.path}`
         const bytes = Fs.readFileSync(path)
         Fs.rmSync(path)
-        assert.isUndefined((yield* refused(Dataset.collect(read(out)), "is missing, though the manifest")).at.partition)
+        assert.isUndefined(
+          (yield* refused(Dataset.collect(read(out)), "is missing, although the manifest")).at.partition
+        )
         Fs.writeFileSync(path, Buffer.concat([bytes, Buffer.from("\n")]))
         const length = yield* refused(
           Dataset.collect(read(out)),
@@ -121,8 +123,8 @@ for (const [name, { read, write }] of Object.entries(formats)) {
         Fs.writeFileSync(`${out}/_SUCCESS`, "")
         yield* refused(Dataset.collect(read(out)), "is not a manifest of this version")
         Fs.rmSync(`${out}/_SUCCESS`)
-        yield* refused(Dataset.collect(read(out)), "has no _SUCCESS to go by")
-        yield* refused(Dataset.collect(read(`${out}/${file.path}`)), "has no _SUCCESS to go by")
+        yield* refused(Dataset.collect(read(out)), "has no _SUCCESS file to verify it by")
+        yield* refused(Dataset.collect(read(`${out}/${file.path}`)), "has no _SUCCESS file to verify it by")
       })
     )
   })

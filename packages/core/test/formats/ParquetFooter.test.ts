@@ -54,9 +54,9 @@ describe("Parquet footers", () => {
 
     const bad: ReadonlyArray<readonly [string, (footer: Thrift.Struct) => Thrift.Struct, RegExp]> = [
       ["a negative number of rows", i64(3, -1), /says that it has -1 rows/],
-      ["a number of rows that is not the sum", i64(3, 31), /says that it has 31 rows, its row groups have 30/],
+      ["a number of rows that is not the sum", i64(3, 31), /says that it has 31 rows, but its row groups have 30/],
       ["no number of rows", (footer) => Thrift.set(footer, [[3, undefined]]), /unknown number of rows/],
-      ["a number beyond 2^53", i64(3, 2 ** 60), /larger than any it can be/],
+      ["a number beyond 2^53", i64(3, 2 ** 60), /impossibly large/],
       ["a row group of negative rows", groups(i64(3, -10)), /row group 0 of -10 rows/],
       ["values that are not the rows", metas(i64(5, 11)), /has 11 values of column id in a row group of 10 rows/],
       ["negative values", metas(i64(5, -1)), /a number of values of -1/],
@@ -86,7 +86,7 @@ describe("Parquet footers", () => {
       [
         "another physical type",
         metas((meta) => Thrift.set(meta, [[1, Thrift.i32(5)]])),
-        /another type than its schema says/
+        /a different type than its schema says/
       ],
       [
         "a chunk too few",
@@ -137,7 +137,7 @@ describe("Parquet footers", () => {
       [
         "its rows in another file",
         chunks((chunk) => Thrift.set(chunk, [[1, Thrift.utf8("part-0.parquet")]])),
-        /names part-0.parquet for them/
+        /names part-0.parquet as the file that has them/
       ],
       [
         "an encrypted column",
@@ -147,7 +147,7 @@ describe("Parquet footers", () => {
       [
         "a name twice",
         elements((element, i) => (i === 0 ? element : Thrift.set(element, [[4, Thrift.utf8("id")]]))),
-        /column "id" is there twice/
+        /column "id" is in the file twice/
       ],
       [
         "a decimal of 77 digits",

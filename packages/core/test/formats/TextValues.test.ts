@@ -151,14 +151,14 @@ describe("csv", () => {
       yield* put("memory:///a.csv", "n,n,,\n1,2,,\n")
       const error = yield* Effect.flip(readAll(Csv.source("memory:///a.csv", Numbers)))
       assert.strictEqual(error.reason._tag, "SchemaMismatch")
-      assert.include(error.message, 'column "n" is there more than once')
+      assert.include(error.message, 'column "n" is in the file more than once')
     }))
 
   test("a null in the only column is refused, for its line would be skipped", () =>
     Effect.gen(function* () {
       const Row = Schema.Struct({ a: Schema.NullOr(Schema.String) })
       const error = yield* Effect.flip(write("memory:///a.csv", Csv.writer(Row), [{ a: "" }, { a: null }]))
-      assert.match(String(error), /row 1, column "a": is nothing, and in the only column/)
+      assert.match(String(error), /row 1, column "a": would be an empty line/)
     }))
 
   test("names column, row, value and origin of what cannot be written", () =>
@@ -250,7 +250,7 @@ describe("a file that changes after the job was planned", () => {
     ["grew", (path) => Fs.appendFileSync(path, "30,more\n"), "bytes when the job was planned"],
     ["shrank", (path) => Fs.truncateSync(path, 40), "bytes when the job was planned"],
     ["was written again", (path) => Fs.utimesSync(path, 1, 1), "was written at 1970-01-01T00:00:01.000Z"],
-    ["is gone", (path) => Fs.rmSync(path), "has become nothing"]
+    ["is gone", (path) => Fs.rmSync(path), "was deleted after the job was planned"]
   ]
   for (const [name, change, says] of changes) {
     it.effect(`is an error when it ${name}, in every split`, () =>

@@ -1,11 +1,11 @@
-/** A file is read as it was when the job was planned, or not at all. */
+/** Makes sure that a file is read as it was when the job was planned, or not at all. */
 import { Effect, Stream } from "effect"
 import { type FormatError, InputChanged } from "../../storage/FormatError.ts"
 import { type FileStatus, Storage } from "../../storage/Storage.ts"
 import type { StorageError } from "../../storage/StorageError.ts"
 import { fail, storageFailed } from "./inputs.ts"
 
-/** What the storage says of a file that existed when the job was planned. */
+/** What the storage says about a file that existed when the job was planned. */
 export const readFailed =
   (format: string, path: string) =>
   (error: StorageError): FormatError => {
@@ -15,13 +15,13 @@ export const readFailed =
           format,
           path,
           new InputChanged({
-            detail: `the file has become ${_tag === "NotFound" ? "nothing" : "shorter"} since the job was planned`
+            detail: `the file was ${_tag === "NotFound" ? "deleted" : "made shorter"} after the job was planned`
           })
         )
       : storageFailed(format, path)(error)
   }
 
-/** Fails where a file is not what it was. */
+/** Fails if a file is not what it was. */
 const unchanged = (format: string, file: FileStatus): Effect.Effect<void, FormatError, Storage> =>
   Effect.gen(function* () {
     const storage = yield* Storage
@@ -34,7 +34,7 @@ const unchanged = (format: string, file: FileStatus): Effect.Effect<void, Format
     return yield* fail(format, file.path, new InputChanged({ detail }))
   })
 
-/** What is read of a file, which fails where the file is not what it was before or after. */
+/** What is read from a file. Fails if the file has changed before or after. */
 export const readUnchanged = <A, R>(
   format: string,
   file: FileStatus,

@@ -9,14 +9,14 @@ import { oneOf, optional, type Problem } from "../../codec/internal/checks.ts"
 import { fail } from "./inputs.ts"
 import { showValue } from "./showValue.ts"
 
-/** Why a row cannot be written. */
+/** The reason why a row cannot be written. */
 export interface Refusal {
   readonly column?: string | undefined
   readonly detail: string
   readonly value?: unknown
 }
 
-/** Where a row of an array was read, for a message. */
+/** Where a row of an array was read from, for a message. */
 export const originOf = (rows: object, index: number): string | undefined => {
   const origin = Origin.of(rows)
   if (origin === undefined) return undefined
@@ -25,8 +25,8 @@ export const originOf = (rows: object, index: number): string | undefined => {
 }
 
 /**
- * The text of rows, an array of them at a time. `encode` yields the text of one, and `whyIllFormed` says of one whose text has
- * half a surrogate pair in it, which UTF-8 has no bytes for, where that is.
+ * The text of rows, one array at a time. `encode` yields the text of one row. If a text contains half a surrogate pair,
+ * which UTF-8 cannot encode, `whyIllFormed` says where that is.
  */
 export const encodeRows = <A, E, R>(
   format: string,
@@ -85,7 +85,7 @@ export const compress =
       ? bytes
       : NodeStream.pipeThroughDuplex(bytes, {
           evaluate: () => createGzip(),
-          // Compressing bytes in memory has no way to fail; if it does, it is a defect.
+          // Compressing bytes in memory cannot fail; if it does, that is a defect.
           onError: (error): never => {
             throw error
           }

@@ -1,4 +1,4 @@
-/** A source over files that are cut by bytes. */
+/** Sources over files that are cut by bytes. */
 import { createHash } from "node:crypto"
 import { Effect, Stream } from "effect"
 import type { ColumnCondition } from "../../task/Condition.ts"
@@ -12,7 +12,7 @@ import type { Problem } from "../../codec/internal/checks.ts"
 import { sniff } from "./magic.ts"
 import { cut, pack, type PlannedSplit, type Unit } from "./splits.ts"
 
-/** The partitions of a source whose parts are read one after the other. */
+/** The partitions of a source whose parts are read one after another. */
 export const toResolved = <A>(
   planned: ReadonlyArray<PlannedSplit>,
   read: (part: FilePart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>,
@@ -44,7 +44,7 @@ export const detail = (
   return [paths.join(", "), ...set].join(" ")
 }
 
-/** A short hash for `detail`, of what is too long to print there. */
+/** A short hash for `detail`, of text that is too long to print there. */
 export const fingerprint = (value: unknown): string =>
   createHash("sha256")
     .update(JSON.stringify(value, (_, inner: unknown) => (typeof inner === "bigint" ? `${inner}n` : inner)))
@@ -76,7 +76,7 @@ const planByBytes = Effect.fnUntraced(function* (
 
 const headBytes = 64
 
-// What cannot be read as text may not be text at all, which a split behind the beginning of the file does not see.
+// A file that cannot be read as text may not be text at all, which a split after the beginning of the file cannot see.
 const explain = (format: string, file: FileStatus, error: FormatError): Effect.Effect<never, FormatError, Storage> => {
   const { _tag } = error.reason
   if (_tag !== "Corrupt" && _tag !== "InvalidRow" && _tag !== "SchemaMismatch") return Effect.fail(error)
@@ -87,7 +87,7 @@ const explain = (format: string, file: FileStatus, error: FormatError): Effect.E
       () => new Uint8Array()
     )
     const found = sniff(head)
-    // A file that is named so is unpacked, and is what is in it.
+    // A file with this name is unpacked, and its content is what counts.
     const is = found === undefined || (isGzip(file.path) && found.startsWith("a gzip")) ? undefined : found
     return yield* is === undefined
       ? Effect.fail(error)
@@ -110,7 +110,7 @@ export const bytesSource = <A, P = void>({
   readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
   readonly restricted?: ReadonlyArray<ColumnCondition> | undefined
   readonly splittable: (file: FileStatus) => boolean
-  /** What is known and must hold before the first row is read. */
+  /** What must be checked before the first row is read. */
   readonly prepare: (files: ReadonlyArray<FileStatus>) => Effect.Effect<P, FormatError, Storage>
   readonly read: (
     part: FilePart,

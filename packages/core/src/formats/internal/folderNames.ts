@@ -1,7 +1,8 @@
 /** Names of folders that hold the value of a column, as Hive and Spark write them: `country=DE`. */
 import { schemeOf } from "../../storage/internal/path.ts"
 
-// Where there is no value; Spark puts the empty string there too: a folder name has no other way to say it.
+// The folder of rows without a value. Spark puts the empty string there too, because a folder name cannot say it in
+// another way.
 const none = "__HIVE_DEFAULT_PARTITION__"
 
 // As Hive's and Spark's `escapePathName`.
@@ -12,11 +13,12 @@ const escape = (name: string): string =>
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`
   )
 
-// As Spark's `unescapePathName`: what is not an escape stays as it is.
+// As Spark's `unescapePathName`: anything that is not an escape stays as it is.
 const unescape = (name: string): string =>
   name.replace(/%([0-9A-Fa-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
 
-// What would be hidden, or be taken for no value, has its first character escaped: readers unescape any.
+// A name that would be hidden, or be taken for no value, gets its first character escaped: readers unescape any
+// character.
 const escapeFirst = (name: string): string =>
   `%${name.charCodeAt(0).toString(16).toUpperCase()}${escape(name.slice(1))}`
 
@@ -31,7 +33,10 @@ export const folderName = (column: string, value: string | null): string => {
 export const below = (folder: string, name: string): string =>
   `${folder}/${schemeOf(folder, () => false) === undefined ? name : name.replaceAll("%", "%25")}`
 
-/** The values that the folders of a path name, the empty string where there is none; of two of one column the inner one's. */
+/**
+ * The values in the folder names of a path; the empty string if there is no value. If two folders name the same column,
+ * the inner one counts.
+ */
 export const valuesOf = (path: string): ReadonlyMap<string, string> => {
   const values = new Map<string, string>()
   const isUri = schemeOf(path, () => false) !== undefined

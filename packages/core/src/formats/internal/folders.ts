@@ -1,4 +1,4 @@
-/** Columns that are in the path of a file and not in the file. */
+/** Columns that are in the path of a file, and not in the file. */
 import { Effect, Predicate, Result, Schema } from "effect"
 import { type ColumnCondition, matchesAll } from "../../task/Condition.ts"
 import { type FormatError, SchemaMismatch } from "../../storage/FormatError.ts"
@@ -12,11 +12,11 @@ type Columns = Schema.Struct<Schema.Struct.Fields>
 type Values = Readonly<Record<string, unknown>>
 
 export interface Folders<out A> {
-  /** What is left for the files. */
+  /** The columns that are left for the files. */
   readonly others: Columns
   /** Selects the files whose rows may meet the conditions. All files must have the columns. */
   readonly select: (files: ReadonlyArray<FileStatus>) => Effect.Effect<ReadonlyArray<FileStatus>, FormatError>
-  /** What `explain` says of the last selection. */
+  /** What `explain` says about the last selection. */
   readonly note: () => string | undefined
   /** The rows of a file with the columns of its path. */
   readonly complete: (path: string, rows: ReadonlyArray<unknown>) => ReadonlyArray<A>
@@ -36,7 +36,7 @@ export const rowsOf = <A>(
   rows: ReadonlyArray<unknown>
 ): ReadonlyArray<A> => (folders === undefined ? typed(schema, rows) : folders.complete(path, rows))
 
-// A schema of other than plain rows has more to it than its fields.
+// A schema of rows that are not plain objects has more to it than its fields.
 const isStruct = (schema: Schema.Constraint): schema is Columns =>
   "fields" in schema && "propertySignatures" in schema.ast
 
@@ -96,7 +96,7 @@ export const foldersOf = <A>(
   schema: Schema.Schema<A>,
   options: {
     readonly names: ReadonlyArray<string> | undefined
-    /** The columns that rows are to have, default all. */
+    /** The columns that rows have to have. Default: all. */
     readonly columns?: ReadonlyArray<string> | undefined
     readonly where: ReadonlyArray<ColumnCondition> | undefined
   }

@@ -1,4 +1,4 @@
-/** From the paths a user named to the data files there are. */
+/** From the paths that a user named to the data files. */
 import { Effect, Schema, Stream } from "effect"
 import { FormatError, NoInput, type Reason, StorageFailed } from "../../storage/FormatError.ts"
 import { type FileStatus, Storage } from "../../storage/Storage.ts"
@@ -33,8 +33,8 @@ const EmptyManifest = Schema.fromJsonString(
 )
 
 /**
- * The data files of a path: the file itself; of a directory its files and those of its `key=value` folders; of a glob the
- * same for each match. Names that begin with `_` or `.` are not data.
+ * The data files of a path: a file itself; for a directory, its files and those of its `key=value` folders; for a glob,
+ * the same for each match. Names that begin with `_` or `.` are not data.
  */
 export const expand = Effect.fn("Format.expand")(function* (format: string, paths: ReadonlyArray<string>) {
   const storage = yield* Storage
@@ -71,7 +71,7 @@ export const expand = Effect.fn("Format.expand")(function* (format: string, path
         format,
         path,
         new NoInput({
-          detail: skipped.length === 0 ? `${what}; nothing is there` : `${what}; found ${some(skipped)}`
+          detail: skipped.length === 0 ? `${what}; it is empty` : `${what}; found ${some(skipped)}`
         })
       )
 
@@ -96,7 +96,7 @@ export const expand = Effect.fn("Format.expand")(function* (format: string, path
     } else {
       yield* directory(status.path, "")
       if (files.length > before) continue
-      // Rows that are put into folders by their values leave none where there was no row.
+      // Rows that are put into folders by their values leave no folder if there are no rows.
       if (skipped.includes("_SUCCESS") && (yield* saysEmpty(`${status.path}/_SUCCESS`))) isEmpty = true
       else return yield* nothing("directory has no data files")
     }

@@ -1,14 +1,14 @@
-/** What a file is when it is not text. */
+/** Recognises files that are not text. */
 
 const startsWith = (bytes: Uint8Array, magic: string | ReadonlyArray<number>): boolean => {
   const expected = typeof magic === "string" ? Buffer.from(magic, "latin1") : magic
   return bytes.length >= expected.length && expected.every((byte, index) => bytes[index] === byte)
 }
 
-// Letters alone may be the beginning of a text; what follows them in such a file is none.
+// Letters alone may be the beginning of a text, but the bytes that follow them in such a file cannot.
 const hasControl = (bytes: Uint8Array): boolean => bytes.subarray(0, 64).some((byte) => byte < 9)
 
-/** What the first bytes of a file say it is, and what to do, where it is not UTF-8 text. */
+/** The kind of a file that is not UTF-8 text, from its first bytes, and what to do with it. */
 export const sniff = (bytes: Uint8Array): string | undefined => {
   if (startsWith(bytes, [0x1f, 0x8b, 8])) return "a gzip file; give it a name that ends with .gz"
   if (startsWith(bytes, [0x50, 0x4b, 3, 4])) return "a zip file; unpack it"

@@ -1,20 +1,20 @@
 /**
- * Whether what is written of a value is read back as that value. Most types are safe by what they are; of the others, such as a
- * union of a number and a string in text, each value is read back before it is written.
+ * Whether a written value is read back as the same value. Most types are always safe; for the others, such as a union
+ * of a number and a string in text, each value is read back before it is written.
  */
 import { Equal, Result, Schema, SchemaAST } from "effect"
 import { isBytes, isDate } from "./representation.ts"
 
-/** What a value is written as: text has no types, JSON has some. */
+/** The form in which values are written: text has no types, JSON has some. */
 export type Medium = "text" | "json"
 
 const isAbsent = (ast: SchemaAST.AST): boolean => ast._tag === "Null" || ast._tag === "Undefined"
 
-/** The types that a value can have, unions within unions opened. */
+/** The types that a value can have, with nested unions flattened. */
 const membersOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
   ast._tag === "Union" && ast.encoding === undefined && ast.checks === undefined ? ast.types.flatMap(membersOf) : [ast]
 
-// The kinds of JSON a type is written as; text has one.
+// The kinds of JSON value that a type is written as; text has only one kind.
 const kindsOf = (ast: SchemaAST.AST, medium: Medium): ReadonlyArray<string> => {
   switch (ast._tag) {
     case "Literal":
@@ -39,7 +39,7 @@ const tagOf = (ast: SchemaAST.AST): unknown => {
   return type?._tag === "Literal" ? type.literal : undefined
 }
 
-// No two members are written alike.
+// No two members are written the same way.
 const apart = (members: ReadonlyArray<SchemaAST.AST>, medium: Medium): boolean => {
   if (members.length < 2) return true
   const keys = members.flatMap((member) => {
@@ -49,7 +49,7 @@ const apart = (members: ReadonlyArray<SchemaAST.AST>, medium: Medium): boolean =
     return member._tag === "Literal" ? kinds.map((kind) => `${kind} ${String(member.literal)}`) : kinds
   })
   const kinds = new Set(keys.map((key) => key.split(" ", 1)[0]))
-  // Members of one kind are told apart when each of them is one value, or has a tag.
+  // Members of one kind can be told apart if each is a single value, or has a tag.
   return (
     new Set(keys).size === keys.length &&
     [...kinds].every(
@@ -100,8 +100,8 @@ const isEqual = <A>(schema: Schema.Schema<A>): ((left: A, right: A) => boolean) 
 }
 
 /**
- * Checks a value against what reading its encoding gives; `undefined` for a type whose values are all read back unchanged.
- * What the check yields is why a value is not.
+ * A check that compares a value with what reading its encoding yields; `undefined` for a type whose values are all read
+ * back unchanged. The check yields the reason why a value is not.
  */
 export const readBack = <A>(
   schema: Schema.Schema<A>,
@@ -115,11 +115,11 @@ export const readBack = <A>(
     if (Result.isFailure(back)) return `would be written as ${encoded}, which cannot be read back: ${back.failure}`
     return equal(back.success, value)
       ? undefined
-      : `would be written as ${encoded}, which is read back as another value`
+      : `would be written as ${encoded}, which is read back as a different value`
   }
 }
 
-/** Whether the encoding of a type may have a number in it. */
+/** Whether the encoding of a type may contain a number. */
 export const mayHaveNumbers = (ast: SchemaAST.AST, above: ReadonlySet<SchemaAST.AST> = new Set()): boolean => {
   const encoded = SchemaAST.toEncoded(ast)
   if (above.has(encoded)) return false

@@ -1,4 +1,4 @@
-/** Decoding rows one by one, where some may be bad. */
+/** Decodes rows one by one when some may be invalid. */
 import { Effect, Result, Schema } from "effect"
 import { type FormatError, InvalidRow } from "../../storage/FormatError.ts"
 import * as Origin from "../../task/Origin.ts"
@@ -8,7 +8,7 @@ import { fail } from "./inputs.ts"
 
 export type OnInvalidRow = "fail" | "deadLetter"
 
-/** Checks what the sources of rows take. */
+/** Checks the options of sources of rows. */
 export const badOnInvalidRow = (value: OnInvalidRow | undefined): Problem =>
   optional(value, (one) => oneOf("onInvalidRow", one, ["fail", "deadLetter"]))
 
@@ -18,22 +18,22 @@ export const codecOf = (schema: Schema.Constraint): Schema.Codec<unknown, unknow
 /** Rows of a text format as they are in the file. */
 export interface RawRows<out Raw> {
   readonly path: string
-  /** The line that the first one begins in, counted from 0. */
+  /** The line in which the first row begins, counted from 0. */
   readonly firstLine: number
-  /** The byte behind which lines are counted, where that is not the beginning of the file. */
+  /** The byte after which lines are counted, if that is not the beginning of the file. */
   readonly afterByte: number | undefined
   readonly rows: ReadonlyArray<Raw>
-  /** How many lines behind the first each one begins; `undefined` where they are one a line. */
+  /** How many lines after the first row each row begins; `undefined` if there is one row per line. */
   readonly lines: Int32Array | undefined
 }
 
 const maxShown = 64 * 1024
 const maxReason = 4096
 
-// A part of a string keeps the whole of it in memory, which here is all that was read at once.
+// A part of a string keeps the whole string in memory, which here is everything that was read at once.
 const copyOf = (text: string, length: number): string => Buffer.from(text.slice(0, length), "utf8").toString("utf8")
 
-/** Decodes rows; what does not decode fails, or is set aside. */
+/** Decodes rows. A row that does not decode fails, or is set aside. */
 export const decodeRows = Effect.fnUntraced(function* <Raw, A>(
   format: string,
   { afterByte, firstLine, lines, path, rows: raws }: RawRows<Raw>,

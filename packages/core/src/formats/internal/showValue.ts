@@ -1,4 +1,4 @@
-/** A value in an error: one line, short whatever the value is. */
+/** Shows a value in an error, as one short line whatever the value is. */
 
 const most = 100
 
@@ -22,7 +22,7 @@ export const showValue = (value: unknown): string => {
             ? `${value.constructor.name} of ${value.byteLength} bytes`
             : JSON.stringify(value, shortened)
   } catch {
-    // What has no JSON, such as a cycle, is named by its kind.
+    // A value that cannot be JSON, such as a cycle, is named by its kind.
   }
   const shown = text ?? Object.prototype.toString.call(value)
   return shown.length <= most ? shown : `${shown.slice(0, most)}...`

@@ -1,11 +1,11 @@
-/** Which bytes of which files make one partition. Pure: from metadata only. */
+/** Which bytes of which files make one partition: pure functions of metadata. */
 import { createHash } from "node:crypto"
 import type { FilePart, SplitOptions } from "../../task/Format.ts"
 import type { BlockLocation, FileStatus } from "../../storage/Storage.ts"
 import { heaviestHosts } from "../../storage/internal/hosts.ts"
 import { baseName } from "./inputs.ts"
 
-/** The smallest piece that is never cut further: a run of bytes of a text file, a row group, a whole gzip file. */
+/** The smallest piece, which is never cut further: a run of bytes of a text file, a row group, a whole gzip file. */
 export interface Unit {
   readonly file: FileStatus
   readonly offset: number
@@ -39,7 +39,7 @@ export const cut = (
   return units.length === 0 ? [{ file, offset: 0, length: 0, blocks }] : units
 }
 
-// The bytes of each block that the units read: a block beside them does not matter.
+// The bytes of each block that the units read: other blocks do not matter.
 const hostsOf = (units: ReadonlyArray<Unit>): ReadonlyArray<string> =>
   heaviestHosts(
     units.flatMap((unit) =>
@@ -112,9 +112,9 @@ const close = (units: ReadonlyArray<Unit>): PlannedSplit => {
 }
 
 /**
- * Packs units into splits of at most `splitBytes`, where opening one more file counts `openCostBytes`: Spark's
- * `FilePartition.getFilePartitions`, except that units keep their order (Spark sorts them by size), so that rows come in
- * the order of the input.
+ * Packs units into splits of at most `splitBytes`, counting `openCostBytes` for each further file. This is Spark's
+ * `FilePartition.getFilePartitions`, except that units keep their order (Spark sorts them by size), so that rows come
+ * in the order of the input.
  */
 export const pack = (units: ReadonlyArray<Unit>, options: SplitOptions): ReadonlyArray<PlannedSplit> => {
   const splits: Array<PlannedSplit> = []

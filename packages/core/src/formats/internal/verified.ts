@@ -1,4 +1,4 @@
-/** Sources that read what the manifest of an output names, and nothing else. */
+/** Sources that read only the files that the manifest of an output names. */
 import { crc32 } from "node:zlib"
 import { Effect, Option, Schema, Stream } from "effect"
 import type { Source, Split, VerifyOptions } from "../../task/Format.ts"
@@ -7,13 +7,13 @@ import { Storage } from "../../storage/Storage.ts"
 import { below } from "./folderNames.ts"
 import { fail, isGlob, storageFailed } from "./inputs.ts"
 
-// What of a manifest (`Commit.Manifest`) says which bytes there are.
+// The part of a manifest (`Commit.Manifest`) that describes the bytes.
 const Files = Schema.fromJsonString(
   Schema.Struct({
     version: Schema.Literal(1),
     files: Schema.Array(
       Schema.Struct({
-        // A manifest is read from where anybody may have written it: a name in it does not lead out of the output.
+        // Anybody may have written the manifest, so a name in it must not lead out of the output.
         path: Schema.String.check(Schema.isPattern(/^(?!.*(?:^|\/)\.{0,2}(?:\/|$))[^\0]+$/)),
         bytes: Schema.Number,
         checksum: Schema.String.check(Schema.isPattern(/^crc32:[0-9a-f]{8}$/))
@@ -38,7 +38,7 @@ const namedBy = Effect.fnUntraced(function* (format: string, directory: string) 
     Effect.map((bytes) => Buffer.from(bytes).toString("utf8")),
     Effect.mapError((error) =>
       error.reason._tag === "NotFound" || error.reason._tag === "NotADirectory"
-        ? mismatch(format, directory, "has no _SUCCESS to go by")
+        ? mismatch(format, directory, "has no _SUCCESS file to verify it by")
         : storageFailed(format, path)(error)
     )
   )
@@ -51,7 +51,7 @@ const namedBy = Effect.fnUntraced(function* (format: string, directory: string) 
       const path = below(directory, name)
       const status = yield* Effect.mapError(storage.stat(path), (error) =>
         error.reason._tag === "NotFound" || error.reason._tag === "NotADirectory"
-          ? mismatch(format, path, "is missing, though the manifest names it")
+          ? mismatch(format, path, "is missing, although the manifest names it")
           : storageFailed(format, path)(error)
       )
       if (status.type === "directory" || status.length !== bytes) {
@@ -86,7 +86,7 @@ const verified = <A>(paths: ReadonlyArray<string>, make: (paths: ReadonlyArray<s
     ...plain,
     detail: `${plain.detail} verify="manifest"`,
     invalid:
-      plain.invalid ?? (glob === undefined ? undefined : `verify: "manifest" takes directories, and ${glob} is a glob`),
+      plain.invalid ?? (glob === undefined ? undefined : `verify: "manifest" needs a directory, but ${glob} is a glob`),
     ...(project === undefined
       ? {}
       : { project: (columns) => verified(paths, (paths) => make(paths).project?.(columns) ?? make(paths)) }),
@@ -99,7 +99,7 @@ const verified = <A>(paths: ReadonlyArray<string>, make: (paths: ReadonlyArray<s
       const unchecked = new Map(named.map((file) => [file.path, file]))
       const resolved = yield* make(named.map((file) => file.path)).resolve(split)
       const splits = resolved.splits.map((split): Split<A> => {
-        // Whoever reads of a file first reads all of it once before.
+        // The first task to read a file reads all of it once beforehand.
         const first = split.parts.flatMap(({ path }) => {
           const file = Option.fromUndefinedOr(unchecked.get(path))
           unchecked.delete(path)
@@ -113,7 +113,7 @@ const verified = <A>(paths: ReadonlyArray<string>, make: (paths: ReadonlyArray<s
   }
 }
 
-/** The source of some paths, or of what their manifests name. */
+/** The source of some paths, or of the files that their manifests name. */
 export const verifiedOr = <A>(
   options: VerifyOptions | undefined,
   paths: ReadonlyArray<string>,

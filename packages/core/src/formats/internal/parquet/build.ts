@@ -1,4 +1,7 @@
-/** Columns of rows, built value by value: each is checked as it is added, and counts the bytes it takes in its row group. */
+/**
+ * Columns of rows, built value by value: each value is checked as it is added, and its bytes count towards the size of
+ * the row group.
+ */
 import type * as Arrow from "apache-arrow"
 import { SchemaAST } from "effect"
 import * as Vector from "../../Vector.ts"
@@ -7,7 +10,7 @@ import { outside } from "../outside.ts"
 import { isBytes, isDate } from "../representation.ts"
 import type { Libraries } from "./wasm.ts"
 
-/** Why a value cannot be written, and where in its column it is. */
+/** The reason why a value cannot be written, and where in its column it is. */
 export class Refused extends Error {
   override readonly name = "Refused"
   readonly value: unknown
@@ -61,7 +64,7 @@ export interface ColumnPlan {
 
 const isNone = (value: unknown): value is null | undefined => value === null || value === undefined
 
-/** Which values are there: nothing until the first null. */
+/** Which values are not null. Empty until the first null. */
 class Validity {
   bits: Uint8Array | undefined
   nulls = 0
@@ -133,7 +136,7 @@ const fixed = <A extends number | bigint, V extends Values<A>>(
   }
 }
 
-/** Values of any length behind each other: strings, bytes, vectors, lists. */
+/** Values of any length, one after another: strings, bytes, vectors, lists. */
 const ranged = (
   nullable: boolean,
   append: (value: unknown) => number,
@@ -211,7 +214,7 @@ const vectorColumn = (
     (value) => {
       if (!(value instanceof Float32Array)) throw new Refused("is not a Float32Array", value)
       if (exact !== undefined && value.length !== exact) {
-        throw new Refused(`is a vector of ${value.length} elements, ${exact} asked for`, value)
+        throw new Refused(`is a vector of ${value.length} elements, but the schema asks for ${exact}`, value)
       }
       if (used + value.length > values.length) {
         const bigger = new Float32Array(Math.max(values.length * 2, used + value.length))
@@ -293,7 +296,7 @@ const isLiterals = (ast: SchemaAST.AST, type: "string" | "number" | "bigint" | "
 
 type Make = (nullable: boolean) => ColumnBuilder
 
-/** The Arrow type of a schema and how a column of it is built. */
+/** The Arrow type of a schema, and how to build a column of it. */
 interface Typed {
   readonly type: Arrow.DataType
   readonly make: Make
@@ -390,7 +393,7 @@ const numberOf = (arrow: Libraries["arrow"], ast: SchemaAST.AST): Typed => {
   return own === "float" ? float(arrow) : own === "int32" ? int32(arrow) : double(arrow)
 }
 
-/** Literals of one type are written as any value of it. */
+/** Literals of one type are written like any value of that type. */
 const literals = (arrow: Libraries["arrow"], ast: SchemaAST.Literal | SchemaAST.Union): Typed | undefined => {
   const some =
     ast._tag === "Union"
@@ -455,7 +458,7 @@ const typed = (libraries: Libraries, ast: SchemaAST.AST): Typed | undefined => {
   }
 }
 
-/** How a column of a schema is written; `undefined` for what Parquet has no type for. */
+/** How to write a column of a schema; `undefined` if Parquet has no type for it. */
 export const plan = (
   libraries: Libraries,
   name: string,

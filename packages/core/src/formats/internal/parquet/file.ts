@@ -1,4 +1,4 @@
-/** Parquet files that are open: their footers, read once, and the Arrow schema that their rows are read by. */
+/** Open Parquet files: their footers, read once, and the Arrow schema that their rows are read with. */
 import type * as Arrow from "apache-arrow"
 import { Effect } from "effect"
 import { Corrupt, type FormatError, SchemaMismatch } from "../../../storage/FormatError.ts"
@@ -17,7 +17,7 @@ export interface OpenFile {
   readonly footer: Footer.Footer
   readonly schema: Arrow.Schema
   readonly vectors: ReadonlyMap<string, Vectors.VectorColumn>
-  /** Whether the decoder has to be told the types, and would choose others. */
+  /** Whether the decoder has to be told the types, because it would choose others. */
   readonly ownTypes: boolean
   /** Footers of some of the columns, by their names. */
   readonly projections: Map<string, Footer.Footer>
@@ -38,7 +38,7 @@ export const corrupt =
       })
     )
 
-/** The schema of a file. One that a writer of Arrow put beside that of Parquet, and which does not fit it, is left out. */
+/** The schema of a file. An Arrow schema in the file that does not fit the Parquet schema is left out. */
 const schemaOf = ({ arrow, codec }: Libraries, footer: Footer.Footer): readonly [Footer.Footer, Arrow.Schema] => {
   const read = (from: Footer.Footer) =>
     arrow.tableFromIPC(codec((wasm) => wasm.readSchema(Footer.emptyFile(from)).intoIPCStream())).schema
@@ -60,7 +60,9 @@ export const open = Effect.fnUntraced(function* (libraries: Libraries, status: F
     return yield* fail(
       format,
       path,
-      new Corrupt({ detail: `has ${length} bytes, the smallest Parquet file has 12: truncated, or no Parquet file` })
+      new Corrupt({
+        detail: `has ${length} bytes, but the smallest Parquet file has 12: it is truncated, or not a Parquet file`
+      })
     )
   }
   const read = (offset: number, length: number) =>
@@ -99,7 +101,7 @@ export const projected = (libraries: Libraries, file: OpenFile, wanted: Readonly
   return made
 }
 
-/** What is wrong with those columns of a file that are to be read: `undefined` where all can be. */
+/** What is wrong with the columns of a file that are to be read; `undefined` if all can be read. */
 export const unreadable = (file: OpenFile, columns: ReadonlyArray<string> | undefined): FormatError | undefined => {
   for (const [column, found] of file.footer.schema.unreadable) {
     if (columns !== undefined && !columns.includes(column)) continue

@@ -54,7 +54,7 @@ const decimalString = (unscaled: bigint, scale: number): string => {
 const safe = (value: bigint): number => {
   const number = Number(value)
   if (!Number.isSafeInteger(number)) {
-    throw new BadValue(`${value} does not fit a number exactly; ask for Schema.BigInt`)
+    throw new BadValue(`${value} cannot be a number without losing digits; use Schema.BigInt`)
   }
   return number
 }
@@ -68,7 +68,8 @@ const toMillis =
   (value: bigint): number =>
     unit === 0 ? Number(value) * 1000 : unit === 1 ? Number(value) : Number(value) / (unit === 2 ? 1e3 : 1e6)
 
-// The time of a `Date` is a whole number of milliseconds, before 1970 as well, where `new Date` would round up.
+// The time of a `Date` is a whole number of milliseconds. This also floors times before 1970, which `new Date` would
+// round up.
 const floorToMillis = (unit: number): ((value: bigint) => number) => {
   const per = unit === 2 ? 1000n : unit === 3 ? 1_000_000n : 1n
   return per === 1n
@@ -82,7 +83,7 @@ const floorToMillis = (unit: number): ((value: bigint) => number) => {
 const toDate = (millis: number): Date => {
   const date = new Date(millis)
   if (Number.isNaN(date.getTime())) {
-    throw new BadValue(`is ${millis} milliseconds from 1970, which no Date reaches; ask for Schema.BigInt`)
+    throw new BadValue(`is ${millis} milliseconds from 1970, beyond the range of Date; use Schema.BigInt`)
   }
   return date
 }
@@ -105,7 +106,7 @@ const textGetter = (data: Arrow.Data): ((index: number) => string) => {
   return (index) => buffer.toString("utf8", Number(offsets[index]), Number(offsets[index + 1]))
 }
 
-/** A getter for one Arrow type and one schema, or `undefined` where they do not go together. */
+/** A getter for one Arrow type and one schema, or `undefined` if they do not match. */
 export const compile = (type: Arrow.DataType, target: Target): Compiled | undefined => {
   const typeId: number = type.typeId
   if (typeId === Null) {
@@ -115,20 +116,20 @@ export const compile = (type: Arrow.DataType, target: Target): Compiled | undefi
   if (inner === undefined) return undefined
   return (data) => {
     const get = inner(data)
-    // `nullCount` counts once a batch and decides for all rows of it.
+    // `nullCount` is computed once per batch and decides for all of its rows.
     if (data.nullCount === 0) return get
     const { absent, nullable } = target
     return (index) => {
       if (data.getValid(index)) return get(index)
       if (nullable) return absent
-      throw new BadValue("is null, which the schema does not allow; ask for Schema.NullOr")
+      throw new BadValue("is null, which the schema does not allow; use Schema.NullOr")
     }
   }
 }
 
 const any: Target = { ast: Schema.Unknown.ast, nullable: true, optional: false, absent: null }
 
-/** Whether a schema takes a value as it is, whatever its type. */
+/** Whether a schema accepts a value as it is, whatever its type. */
 const isLoose = (ast: SchemaAST.AST): boolean =>
   ast._tag === "Unknown" ||
   ast._tag === "Any" ||
@@ -392,7 +393,7 @@ const vectors = (item: Arrow.DataType, width: number | undefined, length: number
             for (let i = from; i < to; i++) if (!child.getValid(i)) throw new BadValue("has a null inside a vector")
           }
     const raw: Float32Array | Float64Array | Uint16Array = child.values
-    // Other widths are converted once a batch; a list of float32 is the column's own memory.
+    // Other widths are converted once per batch; a list of float32 is the column's own memory.
     const values =
       raw instanceof Float32Array
         ? raw
@@ -412,7 +413,7 @@ const vectors = (item: Arrow.DataType, width: number | undefined, length: number
       checked?.(from, to)
       const view = values.subarray(from, to)
       if (length !== undefined && view.length !== length) {
-        throw new BadValue(`is a vector of ${view.length} elements, ${length} asked for`)
+        throw new BadValue(`is a vector of ${view.length} elements, but the schema asks for ${length}`)
       }
       return view
     }
@@ -428,7 +429,7 @@ let vectorOf: (data: Arrow.Data) => Arrow.Vector = () => {
   throw new BadValue("apache-arrow is not loaded")
 }
 
-/** Gives this module the one function of the library that it needs for rare types. */
+/** Sets the one function of the library that this module needs for rare types. */
 export const provide = (make: (data: Arrow.Data) => Arrow.Vector): void => {
   vectorOf = make
 }
@@ -454,7 +455,7 @@ const dictionary = (type: Arrow.DataType, ast: SchemaAST.AST): Compiled | undefi
   }
 }
 
-/** What reads the values of one column of a file for a struct schema; `undefined` where they do not go together. */
+/** Reads the values of one column of a file for a struct schema; `undefined` if they do not match. */
 export const compileField = (
   schema: Schema.Struct<Schema.Struct.Fields>,
   name: string,

@@ -1,27 +1,27 @@
 /**
- * What is read of a Parquet file, from its footer alone: the ranges of bytes of each row group, the column chunks that lie in
- * each of them, and the slices of rows that these are decoded in. What reads has only to follow it.
+ * Plans what to read of a Parquet file from its footer alone: the byte ranges of each row group, the column chunks in
+ * each range, and the slices of rows in which they are decoded. The reader only has to follow the plan.
  */
 import type { ColumnChunk, Footer, Range, RowGroup } from "./footer.ts"
 import { ThriftError } from "./thrift.ts"
 
 export interface Limits {
-  /** Most bytes between two wanted column chunks that are read with them. */
+  /** The largest gap, in bytes, between two requested column chunks that is read along with them. */
   readonly gapBytes: number
-  /** Most bytes of pages before compression that are decoded in one piece. */
+  /** The largest size of pages, before compression, that is decoded in one piece. */
   readonly wholeBytes: number
-  /** About the bytes of a slice of a row group that has more. */
+  /** The approximate size of a slice of a larger row group. */
   readonly sliceBytes: number
   /**
-   * Rows of the first slice, in row groups with more than twice as many and where other slices have more. `undefined` for one as
-   * large as the others.
+   * Rows of the first slice, in row groups with more than twice as many rows, if other slices have more. `undefined`
+   * for a first slice as large as the others.
    */
   readonly firstRows: number | undefined
 }
 
 /**
- * Reading on over a gap of a mebibyte is cheaper than asking twice. Bytes of pages before compression are, for plain encoded
- * numbers, those that they take in memory.
+ * Reading across a gap of a mebibyte is cheaper than asking twice. The size of pages before compression is, for plain
+ * encoded numbers, their size in memory.
  */
 export const limits: Limits = {
   gapBytes: 1024 * 1024,
@@ -33,11 +33,11 @@ export const limits: Limits = {
 /** A column chunk in the bytes of a range. */
 interface PlannedChunk {
   readonly column: ColumnChunk
-  /** Where it begins, from the beginning of the range. */
+  /** Where it begins, counted from the beginning of the range. */
   readonly at: number
 }
 
-/** One read, and what it brings. */
+/** One read, and the column chunks in it. */
 export interface PlannedRange extends Range {
   readonly chunks: ReadonlyArray<PlannedChunk>
 }
@@ -46,14 +46,14 @@ export interface PlannedRange extends Range {
 export interface Slice {
   readonly firstRow: number
   readonly rows: number
-  /** Whether only the pages are looked at that have these rows: those of the others are left to the next slice. */
+  /** Whether only the pages with these rows are read: those of other rows are left to the next slice. */
   readonly short: boolean
 }
 
 export interface RowGroupPlan {
   readonly index: number
   readonly group: RowGroup
-  /** In the order of their places. */
+  /** In the order of their places in the file. */
   readonly ranges: ReadonlyArray<PlannedRange>
   /** In order, all rows of the row group. */
   readonly slices: readonly [Slice, ...ReadonlyArray<Slice>]
@@ -62,7 +62,7 @@ export interface RowGroupPlan {
 const isWanted = (column: ColumnChunk, columns: ReadonlySet<string> | undefined): boolean =>
   columns === undefined || columns.has(column.path[0])
 
-/** Ranges that overlap or are no more than a gap apart are one. */
+/** Joins ranges that overlap or are at most a gap apart. */
 const rangesOf = (
   group: RowGroup,
   columns: ReadonlySet<string> | undefined,
@@ -83,7 +83,7 @@ const rangesOf = (
   return ranges
 }
 
-/** Bytes of the pages of some columns before compression. */
+/** Size of the pages of some columns before compression. */
 const plainBytes = (group: RowGroup, columns: ReadonlySet<string> | undefined): number =>
   group.columns.reduce((sum, column) => (isWanted(column, columns) ? sum + column.plainLength : sum), 0)
 
@@ -112,7 +112,7 @@ const slicesOf = (
   return [{ firstRow: 0, rows: firstRows, short: true }, ...cut(firstRows, group.rows, step)]
 }
 
-/** The slices after a short one, of which it is known how many bytes its rows took in memory. */
+/** The slices after a short first one, which has shown how many bytes its rows take in memory. */
 export const slicesAfter = (
   group: RowGroup,
   first: Slice,
@@ -126,7 +126,10 @@ export const slicesAfter = (
   return cut(from, group.rows, step)
 }
 
-/** The plan of some row groups of a file, all by default, for some of its columns. Those without rows have nothing to read. */
+/**
+ * The plan for some row groups of a file, by default all, and some of its columns. Row groups without rows have nothing
+ * to read.
+ */
 export const plan = (
   { rowGroups }: Pick<Footer, "rowGroups">,
   columns: ReadonlySet<string> | undefined,

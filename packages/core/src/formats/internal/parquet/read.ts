@@ -1,5 +1,5 @@
 /**
- * Row groups as record batches. One row group is in memory at a time, as it is in the file and decoded.
+ * Reads row groups as record batches. One row group is in memory at a time, both as it is in the file and decoded.
  */
 import type * as Arrow from "apache-arrow"
 import { Effect, Option, Stream } from "effect"
@@ -14,7 +14,7 @@ import * as Plan from "./plan.ts"
 import * as Vectors from "./vectors.ts"
 import type { Libraries } from "./wasm.ts"
 
-// The input of the decoder, put together here again and again while it is small: new memory costs more than the copy.
+// Small inputs of the decoder are built in this buffer, which is reused: new memory costs more than the copy.
 const maxScratch = 64 * 1024 * 1024
 let scratch = Buffer.alloc(0)
 const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
@@ -29,7 +29,7 @@ const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
   return scratch.subarray(0, length)
 }
 
-/** Asks for the ranges of a row group, and cuts what comes into its column chunks. */
+/** Reads the ranges of a row group, and cuts them into its column chunks. */
 const fetchChunks = Effect.fnUntraced(function* (path: string, ranges: ReadonlyArray<Plan.PlannedRange>) {
   const storage = yield* Storage
   const pieces = yield* Effect.forEach(
@@ -48,7 +48,7 @@ type Chunks = Map<Footer.ColumnChunk, Uint8Array>
 
 type NextVectors = (rows: number) => Arrow.Data | undefined
 
-/** Decodes a row group slice by slice, and lets go of its bytes with the last. */
+/** Decodes a row group slice by slice, and releases its bytes with the last. */
 class RowGroupDecoder {
   private readonly libraries: Libraries
   private readonly file: OpenFile
@@ -57,7 +57,8 @@ class RowGroupDecoder {
   private readonly chunks: Chunks
   private slices: ReadonlyArray<Plan.Slice>
   private vectors: ReadonlyMap<string, NextVectors>
-  // The other columns of a row group that is read in slices, where they fit: the decoder starts from the top for each slice.
+  // The other columns of a row group that is read in slices, if they fit into memory: the decoder would start from the
+  // top for each slice.
   private others: Arrow.RecordBatch | undefined
 
   constructor(
@@ -115,7 +116,9 @@ class RowGroupDecoder {
     return batch
   }
 
-  /** The columns of a slice that were not found yet: out of those that were decoded for all slices, else by the decoder. */
+  /**
+   * The columns of a slice that are still missing: from those that were decoded for all slices, or from the decoder.
+   */
   private decodeRest(found: Map<string, Arrow.Data>, slice: Plan.Slice): Arrow.RecordBatch | undefined {
     const missing = this.without(found)
     if (missing.size === 0) return undefined
@@ -123,7 +126,7 @@ class RowGroupDecoder {
       try {
         return this.decode(missing, slice)
       } catch (error) {
-        // Some encodings cannot be read from the middle on, which says nothing of the file.
+        // Some encodings cannot be read from the middle on. That does not mean that the file is damaged.
         if (slice.firstRow === 0) throw error
         this.others = this.decodeWhole(this.without(this.vectors))
       }
@@ -133,7 +136,7 @@ class RowGroupDecoder {
       if (data !== undefined) found.set(name, data)
     }
     const left = this.without(found)
-    // A vector that turned out to be none.
+    // A column that turned out not to hold vectors.
     return left.size === 0 ? undefined : this.decode(left, slice)
   }
 
@@ -149,7 +152,7 @@ class RowGroupDecoder {
     return decode(this.libraries, this.file, this.plan, names, this.chunks, slice)
   }
 
-  // The stream keeps this decoder until the last batch is done with.
+  // The stream keeps this decoder until its last batch is used up.
   private free(): void {
     this.chunks.clear()
     this.vectors = new Map()
@@ -182,7 +185,7 @@ const readRowGroup = Effect.fnUntraced(function* (
   )
 })
 
-/** For each column of vectors the function that reads its next rows. */
+/** For each column of vectors, the function that reads its next rows. */
 const vectorDecoders = (
   { arrow }: Libraries,
   file: OpenFile,
@@ -237,11 +240,12 @@ const decode = (
   const ranges = found.map(({ offset, piece }) => ({ offset, length: piece.length }))
   const footer = projected(libraries, file, names)
   const input = joined(Footer.rowGroupFile(footer, index, ranges, pieces, lengths))
-  // `intoIPCStream` consumes the table: nothing is left in the decoder's memory.
+  // `intoIPCStream` consumes the table, so nothing is left in the decoder's memory.
   const options = { batchSize: rows, limit: rows, offset: firstRow }
   const ipc = libraries.codec((wasm) => wasm.readParquet(input, options).intoIPCStream())
   const [batch, more] = libraries.arrow.tableFromIPC(ipc).batches
-  if (batch === undefined || more !== undefined) throw new Error(`row group ${index} is not of one piece`)
+  if (batch === undefined || more !== undefined)
+    throw new Error(`row group ${index} was decoded in more than one piece`)
   return batch
 }
 
@@ -254,7 +258,8 @@ export const assemble = (
 ): Arrow.RecordBatch => {
   const children = fields.map((field) => {
     const data = dataOf(field.name)
-    if (data === undefined || data.length !== length) throw new Error(`column "${field.name}" has not ${length} rows`)
+    if (data === undefined || data.length !== length)
+      throw new Error(`column "${field.name}" does not have ${length} rows`)
     return data
   })
   const type = new arrow.Struct([...fields])
@@ -262,7 +267,7 @@ export const assemble = (
   return new arrow.RecordBatch(schema, arrow.makeData({ type, length, nullCount: 0, children }))
 }
 
-/** The batches of some row groups. With `probe` the first of each has only a few rows. */
+/** The batches of some row groups. With `probe`, the first of each has only a few rows. */
 export const batchesOf = (
   libraries: Libraries,
   file: OpenFile,
@@ -274,7 +279,7 @@ export const batchesOf = (
     const asked = columns === undefined ? undefined : new Set(columns)
     const fields = file.schema.fields.filter((field) => asked === undefined || asked.has(field.name))
     const names = new Set(fields.map((field) => field.name))
-    // Vectors of a row group lie in one piece, whatever is read of them.
+    // The vectors of a row group lie in one piece, however many of them are read.
     const probes = probe && !fields.some((field) => file.vectors.has(field.name))
     return Effect.try({
       try: () =>
@@ -287,6 +292,6 @@ export const batchesOf = (
     )
   })
 
-// Rows of the first slice of a row group that is read as rows: those who take a few wait for no more, and it shows how much
-// memory the others take.
+// Rows of the first slice of a row group that is read as rows: a reader of a few rows does not wait for more, and the
+// slice shows how much memory the others take.
 const firstRows = 8192

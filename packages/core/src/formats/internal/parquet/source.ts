@@ -1,4 +1,7 @@
-/** Parquet files as sources of batches and of rows: their splits, what is read of each, and rows that a schema does not allow. */
+/**
+ * Parquet files as sources of batches and of rows: their splits, what is read of each, and what happens to rows that a
+ * schema does not allow.
+ */
 import type * as Arrow from "apache-arrow"
 import { Effect, Schema, Stream } from "effect"
 import type { Problem } from "../../../codec/internal/checks.ts"
@@ -33,7 +36,7 @@ const unitsOf = Effect.fnUntraced(function* (
   const wanted = columns === undefined ? undefined : new Set(columns)
   const asked = file.footer.rowGroups.flatMap((group, index) => (mayMatch(group) ? [index] : []))
   return Plan.plan(file.footer, wanted, Plan.limits, asked).map(({ group, index, ranges }): Unit => {
-    // What will be read, not what is there: a split of few columns spans more row groups.
+    // Counts what will be read, not what exists: a split with few columns spans more row groups.
     const length = ranges.reduce((sum, range) => sum + range.length, 0)
     return { file: file.status, offset: group.offset, length, rowGroup: index, rows: group.rows, blocks }
   })
@@ -46,14 +49,16 @@ const makeSource = <A>(options: {
   readonly invalid?: Problem
   readonly project: (columns: ReadonlyArray<string>) => Source<A>
   readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
-  /** What rows have to meet, on columns whose values are the file's own. */
+  /** Conditions that rows have to meet, on columns whose values are as in the file. */
   readonly where?: ReadonlyArray<ColumnCondition> | undefined
-  /** Which row groups may have such rows. */
+  /** Which row groups may have rows that meet them. */
   readonly mayMatch?: ((libraries: Libraries, file: OpenFile) => (group: Footer.RowGroup) => boolean) | undefined
   /** Which files have such rows, by the columns that are in the paths. */
   readonly folders?: Folders<unknown> | undefined
   readonly rowsOf?: (element: A) => number
-  /** The element that has the columns, for files without rows; a row has none, its schema has them. */
+  /**
+   * For files without rows, the element that carries the columns. Rows need none, because their schema has the columns.
+   */
   readonly empty?: (libraries: Libraries, file: OpenFile) => A
   readonly read: (
     libraries: Libraries,
@@ -76,7 +81,7 @@ const makeSource = <A>(options: {
     const found = yield* expand(format, options.paths)
     const statuses = folders === undefined ? found : yield* folders.select(found)
     const opened = yield* Effect.forEach(statuses, (status) => open(libraries, status), { concurrency: 16 })
-    // A writer of batches that was given none knows no columns.
+    // A writer of batches that was given none does not know the columns.
     const some = opened.filter((file) => file.footer.rows > 0 || file.schema.fields.length > 0)
     const files = some.length === 0 ? opened : some
     for (const file of files) {
@@ -114,7 +119,7 @@ const makeSource = <A>(options: {
   })
 })
 
-/** A split of no rows: its element tells those who write it on which columns there are. */
+/** A split without rows: its element tells a writer which columns there are. */
 const emptySplit = <A>(
   files: ReadonlyArray<OpenFile>,
   element: A,
@@ -193,7 +198,7 @@ export const rowSource = <const Fields extends Schema.Struct.Fields>(
   const folders = foldersOf<A>(format, schema, { names, columns, where })
   const own = folders?.others ?? schema
   const only = new Set(columns.filter((name) => !names.includes(name)))
-  // A column that the schema makes something else of says nothing of the values that are compared.
+  // The statistics of a column that the schema converts say nothing about the values that are compared.
   const kept = where?.filter(({ column }) => !names.includes(column) && keepsValues(schema, column))
   return makeSource<A>({
     paths,
@@ -235,7 +240,7 @@ export const rowSource = <const Fields extends Schema.Struct.Fields>(
 const starts = (rows: number, step: number): ReadonlyArray<number> =>
   Array.from({ length: Math.ceil(rows / step) }, (_, i) => i * step)
 
-// Rows that live together: few enough to die young, enough to make the work for an array small.
+// Rows in one array: few enough to be collected young, and enough to make the cost per array small.
 const chunkRows = 8192
 
 const rowsOfBatch = (

@@ -26,7 +26,7 @@ export const strip = (ast: SchemaAST.AST, optional: boolean): Target => {
   }
 }
 
-/** No transformation and no check anywhere: what the getter gives is what the schema asks for. */
+/** Without any transformation or check: the getter returns what the schema asks for. */
 export const isDirect = (ast: SchemaAST.AST): boolean => {
   if (ast.encoding !== undefined || ast.checks !== undefined) return false
   switch (ast._tag) {
@@ -52,7 +52,7 @@ export const isDirect = (ast: SchemaAST.AST): boolean => {
   }
 }
 
-/** Whether the values of a column are those of the file, checked or not. */
+/** Whether the values of a column are as in the file, checked or not. */
 export const keepsValues = (schema: Schema.Struct<Schema.Struct.Fields>, column: string): boolean => {
   const field = schema.ast.propertySignatures.find((field) => field.name === column)
   const ast = field === undefined ? undefined : strip(field.type, false).ast
@@ -83,7 +83,7 @@ export const expectedName = (ast: SchemaAST.AST): string => {
   }
 }
 
-/** What a schema asks for, in a word or two. */
+/** What a schema asks for, in one or two words. */
 export const typeName = (ast: SchemaAST.AST): string => expectedName(strip(ast, false).ast)
 
 export const targetOf = (field: SchemaAST.PropertySignature): Target => {

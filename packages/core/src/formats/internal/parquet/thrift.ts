@@ -1,7 +1,7 @@
 /**
- * Thrift's compact protocol, read into a tree and written back, unknown fields and all: enough to take a Parquet footer
- * apart and to put another together. Every length is checked against the bytes there are; what does not fit throws
- * {@link ThriftError}.
+ * Thrift's compact protocol, read into a tree and written back, including unknown fields: enough to take a Parquet
+ * footer apart and to build another. Every length is checked against the bytes that are left; one that does not fit
+ * throws {@link ThriftError}.
  */
 
 export class ThriftError extends Error {
@@ -44,8 +44,8 @@ class Reader {
   }
   size(): number {
     const size = this.varint()
-    // An element takes a byte at least, so more cannot be there.
-    if (size > BigInt(this.bytes.length - this.at)) throw new ThriftError("names more bytes than there are")
+    // An element takes at least one byte, so there cannot be more.
+    if (size > BigInt(this.bytes.length - this.at)) throw new ThriftError("says that it has more bytes than it has")
     return Number(size)
   }
   zigzag(): bigint {
@@ -196,12 +196,12 @@ export const write = (fields: Struct): Uint8Array => {
   return Uint8Array.from(out)
 }
 
-/** An i16, i32 or i64, if it is there. */
+/** An i16, i32 or i64, if it exists. */
 export const int = (fields: Struct, id: number): number | undefined => {
   const field = fields.get(id)
   if (field === undefined || (field.type !== 4 && field.type !== 5 && field.type !== 6)) return undefined
   const value = Number(field.value)
-  if (!Number.isSafeInteger(value)) throw new ThriftError(`has the number ${field.value}, larger than any it can be`)
+  if (!Number.isSafeInteger(value)) throw new ThriftError(`has the number ${field.value}, which is impossibly large`)
   return value
 }
 
@@ -210,10 +210,10 @@ export const binary = (fields: Struct, id: number): Uint8Array | undefined => {
   return field !== undefined && field.type === 8 ? field.value : undefined
 }
 
-/** A string; empty where it is missing. */
+/** A string; empty if it is missing. */
 export const text = (fields: Struct, id: number): string => Buffer.from(binary(fields, id) ?? []).toString("utf8")
 
-/** The elements of a list; none where it is missing. */
+/** The elements of a list; none if it is missing. */
 export const list = (fields: Struct, id: number): ReadonlyArray<Field> => {
   const field = fields.get(id)
   return field !== undefined && field.type === 9 ? field.value : []
@@ -227,7 +227,7 @@ export const struct = (fields: Struct, id: number): Struct | undefined => {
   return field !== undefined && field.type === 12 ? field.value : undefined
 }
 
-/** A copy with one field set, or removed where `field` is `undefined`. */
+/** A copy with one field set, or removed if `field` is `undefined`. */
 export const set = (
   fields: Struct,
   changes: ReadonlyArray<readonly [id: number, field: Field | undefined]>

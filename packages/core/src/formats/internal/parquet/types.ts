@@ -13,7 +13,7 @@ const mapped = (
   const children: ReadonlyArray<Arrow.Field> = type.children ?? []
   if (children.length === 0) {
     const leaf = leaves[next.at++]
-    // A timestamp of 96 bits has years that nanoseconds in 64 bits have not.
+    // A 96-bit timestamp can be in years that 64-bit nanoseconds cannot reach.
     return leaf?.physical === physical.int96 && type instanceof arrow.Timestamp
       ? field.clone({ type: new arrow.Timestamp(arrow.TimeUnit.MICROSECOND, type.timezone) })
       : field
@@ -30,8 +30,8 @@ const mapped = (
 }
 
 /**
- * The schema that the decoder is asked for: its own, but for lists with 64-bit offsets, of which a row group has no need, and
- * `INT96`, which is read in microseconds as by Spark and DuckDB.
+ * The schema that the decoder is asked for: its own, except for lists with 64-bit offsets, which a row group does not
+ * need, and `INT96`, which is read in microseconds, as Spark and DuckDB do.
  */
 export const readAs = (
   arrow: typeof Arrow,

@@ -1,4 +1,7 @@
-/** The two libraries behind Parquet, loaded when first needed: they cost a process 150 ms that reads none. */
+/**
+ * The two libraries behind Parquet, loaded when first needed, because loading takes 150 ms even in a process that reads
+ * no Parquet.
+ */
 import { createRequire } from "node:module"
 import type * as Arrow from "apache-arrow"
 import { Effect } from "effect"
@@ -9,16 +12,17 @@ type Wasm = typeof ParquetWasm
 
 export interface Libraries {
   readonly arrow: typeof Arrow
-  /** Runs a synchronous use of the codec. Nothing of the codec may leave it. */
+  /** Runs a synchronous use of the codec. No object of the codec may leave it. */
   readonly codec: <A>(use: (wasm: Wasm) => A) => A
 }
 
-// The memory of an instance never shrinks, so one that had to grow beyond this for a single row group is given up.
+// The memory of an instance never shrinks, so an instance that had to grow beyond this for a single row group is
+// dropped.
 const maxMemory = 512 * 1024 * 1024
 
 const id = "parquet-wasm/node"
 
-// Each instance with a `require` of its own: that keeps the module alive, and goes with it.
+// Each instance has its own `require`, which keeps the module alive and is dropped with it.
 const instantiate = (): Wasm => {
   const require = createRequire(import.meta.url)
   const wasm: Wasm = require(id)
@@ -35,7 +39,7 @@ const codec = <A>(use: (wasm: Wasm) => A): A => {
     if (instance.wasmMemory().buffer.byteLength > maxMemory) instance = undefined
     return result
   } catch (error) {
-    // After a trap the memory of the instance is in no known state. An error that the codec returned is a plain `Error`.
+    // After a trap, the state of the instance's memory is unknown. An error that the codec returned is a plain `Error`.
     if (error instanceof Error && (error.name === "RuntimeError" || error.name === "RangeError")) instance = undefined
     throw error
   }

@@ -1,8 +1,8 @@
 /**
  * Which row groups may have rows that meet conditions, by the statistics of their columns.
  *
- * A minimum and a maximum are read by what reads the rows, so that both are of one kind and one unit. They are used only where the
- * order that the writer had for them is that of the rows; else the row group is read.
+ * The code that reads rows also reads minimum and maximum, so that all have the same type and unit. They are used only
+ * if the writer ordered them as the rows are ordered; otherwise the row group is read.
  */
 import type * as Arrow from "apache-arrow"
 import type { Schema } from "effect"
@@ -17,7 +17,7 @@ type Bound = number | bigint | Uint8Array | undefined
 type Bounds = readonly [min: Bound, max: Bound]
 const unknown: Bounds = [undefined, undefined]
 
-/** Two values as a column, from the bytes of each: `undefined` if they are not values of the column's type. */
+/** Makes a column of two values, from the bytes of each: `undefined` if they are not values of the column's type. */
 type Column = (bytes: Uint8Array) => ArrayLike<number | bigint> | undefined
 
 const column = (leaf: Leaf, type: Arrow.DataType): Column | undefined => {
@@ -93,7 +93,7 @@ const boundsOf = (
   const typeId: number = type.typeId
   if (typeId === Dictionary || typeId < 0) {
     const values = "dictionary" in type ? type.dictionary : undefined
-    // A dictionary is how the values are held, not another type of them.
+    // A dictionary is a way to store the values, not another type.
     return arrow.DataType.isUtf8(values) && leaf.physical === physical.bytes ? (min, max) => [min, max] : undefined
   }
   if (typeId === Utf8 || typeId === LargeUtf8 || typeId === Utf8View) {
@@ -117,7 +117,7 @@ const boundsOf = (
     try {
       const low = toBound(get(0))
       const high = toBound(get(1))
-      // A writer that let NaN into its comparisons is right about neither.
+      // If a writer compared NaN values, neither is correct.
       return low === undefined || high === undefined || low > high ? unknown : [low, high]
     } catch (error) {
       if (isBadValue(error)) return unknown
@@ -139,10 +139,10 @@ export const compileWhere = (
     const leafAt = footer.schema.columns[at]?.leaves[0] ?? -1
     const leaf = footer.schema.leaves[leafAt]
     const type = file.fields[at]?.type
-    // What is missing is whatever the schema makes of that; what is nested has no order.
+    // The schema decides what a missing value becomes, and nested values have no order.
     if (leaf === undefined || type === undefined || leaf.path.length !== 1 || leaf.repeated) return []
     const compiled = compileField(rows, column, type)
-    // Files that do not say how they are ordered are of a time when all were ordered as signed numbers.
+    // Files that do not name an order come from a time when all values were ordered as signed numbers.
     const ordered = footer.typeOrdered?.[leafAt] ?? orderOf(leaf) === "signed"
     const bounds = compiled !== undefined && ordered ? boundsOf(libraries, leaf, type, compiled) : undefined
     return [

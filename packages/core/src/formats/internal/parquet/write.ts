@@ -31,7 +31,7 @@ const codes = { none: 0, snappy: 1, gzip: 2, zstd: 5 } as const
 
 const isNested = (field: Arrow.Field): boolean => (field.type.children?.length ?? 0) > 0
 
-/** Whether there are floats in a list or a struct: mostly vectors. */
+/** Whether a list or a struct contains floats, which are mostly vectors. */
 const holdsFloats = (arrow: Libraries["arrow"], field: Arrow.Field): boolean =>
   (field.type.children ?? []).some(
     (child: Arrow.Field) => arrow.DataType.isFloat(child.type) || holdsFloats(arrow, child)
@@ -43,8 +43,8 @@ const toFile = ({ arrow, codec }: Libraries, table: Arrow.Table, options: Encode
     let builder = new wasm.WriterPropertiesBuilder()
       .setCompression(codes[options.compression])
       .setMaxRowGroupSize(Math.max(1, table.numRows))
-    // A dictionary and a minimum of vectors are all cost and no gain. The codec cannot name columns inside others, so
-    // what holds for vectors is the default and top-level columns are named.
+    // A dictionary and a minimum of vectors cost time and help nobody. The codec cannot name nested columns, so the
+    // default fits vectors, and the top-level columns are named.
     if (table.schema.fields.some((field) => holdsFloats(arrow, field))) {
       builder = builder.setDictionaryEnabled(false).setStatisticsEnabled(wasm.EnabledStatistics.None)
       for (const field of table.schema.fields) {
@@ -54,7 +54,7 @@ const toFile = ({ arrow, codec }: Libraries, table: Arrow.Table, options: Encode
           .setColumnDictionaryEnabled(field.name, !arrow.DataType.isFloat(field.type))
       }
     }
-    // Both calls consume what they are given.
+    // Both calls consume their arguments.
     return wasm.writeParquet(wasm.Table.fromIPCStream(ipc), builder.build())
   })
 }
@@ -105,7 +105,7 @@ const makeEncoder = (libraries: Libraries, schema: Arrow.Schema, options: Encode
   }
 }
 
-/** The bytes of a Parquet file, from tables of one schema that are each one row group. */
+/** The bytes of a Parquet file, from tables of one schema; each table is one row group. */
 const encodeTables = <E, R>(
   libraries: Libraries,
   tables: Stream.Stream<Arrow.Table, E, R>,
@@ -189,13 +189,13 @@ const encoderOf = (name: string, field: Schema.Constraint): ((value: unknown) =>
     const encode = Schema.encodeUnknownResult(codecOf(field))
     return (value) => right(encode(value), value)
   }
-  // Only within a struct a missing key is another thing than `undefined`.
+  // Only in a struct does a missing key differ from `undefined`.
   const encode = Schema.encodeUnknownResult(Schema.Struct({ [name]: codecOf(field) }))
   const get = fieldGetter(name)
   return (value) => get(right(encode(only(name, value)), value))
 }
 
-/** The columns of a row of a struct schema, as they are written. */
+/** The columns of a struct schema, as they are written. */
 const columnsOf = Effect.fnUntraced(function* (libraries: Libraries, schema: Schema.Struct<Schema.Struct.Fields>) {
   const columns: Array<Column> = []
   for (const property of schema.ast.propertySignatures) {
@@ -207,7 +207,7 @@ const columnsOf = Effect.fnUntraced(function* (libraries: Libraries, schema: Sch
     if (column === undefined || own === undefined) {
       return yield* unencodable("has a type that Parquet cannot hold", { column: name })
     }
-    // The builder of 32-bit integers has their check.
+    // The builder of 32-bit integers checks them.
     const direct = isDirect(property.type) || parquetType(column.ast) === "int32"
     columns.push({ ...column, name, get: fieldGetter(name), encode: direct ? undefined : encoderOf(name, own) })
   }
@@ -273,7 +273,7 @@ export const encodeRows = <A, E, R>(
       const libraries = yield* load
       const columns = yield* columnsOf(libraries, schema)
       const table = new TableBuilder(libraries, columns)
-      // The row that is being added, and the first of those that came with it.
+      // The row that is being added, and the first row of its array.
       let written = 0
       let first = 0
       const add = (chunk: ReadonlyArray<A>) =>

@@ -4,7 +4,7 @@ import { typeName } from "../parquet/target.ts"
 import { readBack } from "../readBack.ts"
 import { codecOf } from "../rows.ts"
 
-/** What a row has for a column it has nothing for. */
+/** Marks a column for which a row has no value. */
 export const absent: unique symbol = Symbol("absent")
 
 /** A column of a struct whose values are written as text. */
@@ -12,17 +12,20 @@ export interface TextField {
   readonly name: string
   /** What the schema asks for, in a word. */
   readonly type: string
-  /** The value of a text, or {@link absent}. An empty text that was `quoted` is the empty string where the type has that. */
+  /**
+   * The value of a text, or {@link absent}. An empty text that was `quoted` is the empty string if the type includes
+   * that.
+   */
   readonly decode: (text: string, quoted?: boolean) => Result.Result<unknown, string>
-  /** The text of a value: `null` where there is none, which is read as the empty text is. */
+  /** The text of a value; `null` if there is none, which is read like the empty text. */
   readonly encode: (value: unknown) => Result.Result<string | null, string>
   /** The value of a row, or {@link absent}. */
   readonly get: (row: unknown) => unknown
   readonly set: (row: Record<string, unknown>, value: unknown) => void
   readonly optional: boolean
-  /** The empty text is not the empty string but nothing. */
+  /** The empty text means no value, not the empty string. */
   readonly emptyIsNone: boolean
-  /** The type has the empty string, or another value that is written so. */
+  /** The type includes the empty string, or another value with an empty text. */
   readonly takesEmpty: boolean
   /** A type that every text of it is read as, whatever else the schema says: no checks, no transformation. */
   readonly plain: "string" | "number" | "integer" | undefined
@@ -57,16 +60,16 @@ const decoded = <A>(result: Result.Result<A, { readonly message: string }>): Res
 const missing = "is null or missing"
 const noText = Result.succeed(null)
 
-/** What no value and the empty text stand for in a column. */
+/** What a missing value and the empty text stand for in a column. */
 const noneOf = (name: string, own: Schema.Constraint) => {
   const column = Schema.Struct({ [name]: codecOf(own) })
   const { ast } = own
   const encoded = SchemaAST.toEncoded(ast)
   const types = encoded._tag === "Union" ? encoded.types : [encoded]
   const optional = SchemaAST.isOptional(encoded)
-  // A key that every object inherits is not missing of one made by a literal.
+  // An object made by a literal inherits some keys, which then do not look missing.
   const nothing: Readonly<Record<string, unknown>> = Object.create(null)
-  // The empty text means one of several ways to have nothing.
+  // The empty text stands for only one of several kinds of absence.
   const stands = types.some((type) => type._tag === "Null")
     ? { [name]: null }
     : optional
@@ -82,7 +85,7 @@ const noneOf = (name: string, own: Schema.Constraint) => {
     exists: stands !== undefined,
     decode: (): Result.Result<unknown, string> =>
       stands === undefined ? Result.fail(missing) : Result.map(decoded(decodeRow(stands)), read),
-    /** Whether a value is written as nothing, or why it cannot be. */
+    /** Whether a value is written as no value, or why it cannot be. */
     encode: (value: unknown): Result.Result<boolean, string> => {
       const result = encodeRow(value === absent ? nothing : { [name]: value })
       if (Result.isFailure(result))
@@ -90,17 +93,17 @@ const noneOf = (name: string, own: Schema.Constraint) => {
       const out = read(result.success)
       if (out !== null && out !== undefined && out !== absent) return Result.succeed(false)
       const back = stands === undefined ? absent : read(stands)
-      // A key that is `undefined` and may be missing comes back missing.
+      // A key with the value `undefined` that may be missing is read back as missing.
       if (out === back || (out === undefined && back === absent)) return Result.succeed(true)
       const what = out === null ? "null" : out === undefined ? "undefined" : "missing"
       return Result.fail(
-        `is ${what}, which an empty text cannot say: it is read as ${back === null ? "null" : "missing"}`
+        `is ${what}, which an empty text cannot express: it would be read as ${back === null ? "null" : "missing"}`
       )
     }
   }
 }
 
-/** The columns of a struct, the empty text standing for what is `null` or missing. */
+/** The columns of a struct, in which the empty text stands for `null` or missing. */
 export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): ReadonlyArray<TextField> =>
   schema.ast.propertySignatures.flatMap((property): ReadonlyArray<TextField> => {
     const name = String(property.name)
@@ -118,7 +121,7 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
     const codec = Schema.toCodecStringTree(codecOf(text))
     const decodeText = Schema.decodeUnknownResult(codec)
     const encodeText = Schema.encodeUnknownResult(codec)
-    // The checks of a union are none of its members'.
+    // The checks of a union are not those of its members.
     const checked =
       ast._tag === "Union" && ast.checks !== undefined
         ? Schema.decodeUnknownResult(Schema.toType(codecOf(own)))

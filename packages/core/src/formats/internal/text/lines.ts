@@ -1,8 +1,8 @@
 /**
- * From bytes to records that end at a line break, in pieces as big as the reads were.
+ * From bytes to records that end at a line break, in pieces as large as the reads were.
  *
- * A line ends at LF, CRLF or a lone CR, as in Hadoop's `LineReader`. A range owns the lines that begin in (start, end], and
- * the first range of a file also the line at 0: so each line has exactly one owner wherever the ranges were cut.
+ * A line ends at LF, CRLF or a lone CR, as in Hadoop's `LineReader`. A range owns the lines that begin in (start, end],
+ * and the first range of a file also the line at 0: so each line has exactly one owner, wherever the ranges were cut.
  */
 import { isUtf8 } from "node:buffer"
 import { createGunzip } from "node:zlib"
@@ -31,9 +31,9 @@ export interface CutOptions {
   readonly path: string
   /** Longest record, in bytes. */
   readonly maxBytes: number
-  /** The byte whose pairs enclose line breaks that do not end a record; default none. */
+  /** The quote: line breaks inside a pair of these bytes do not end a record. Default none. */
   readonly quote?: number | undefined
-  /** Whether files that are not text are read all the same. */
+  /** Whether files that are not text are read nevertheless. */
   readonly binary?: boolean | undefined
 }
 
@@ -41,14 +41,15 @@ export const isGzip = (path: string): boolean => path.toLowerCase().endsWith(".g
 
 const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-// One past the first line break; 0 where there is none. A CR that is the last byte counts: the caller looks for its LF.
+// The offset after the first line break; 0 if there is none. A CR that is the last byte counts: the caller looks for
+// its LF.
 const afterFirstBreak = (bytes: Buffer): number => {
   const lf = bytes.indexOf(LF)
   const cr = (lf < 0 ? bytes : bytes.subarray(0, lf)).indexOf(CR)
   return cr < 0 || cr + 1 === lf ? lf + 1 : cr + 1
 }
 
-// One past the last line break; 0 where there is none.
+// The offset after the last line break; 0 if there is none.
 const afterLastBreak = (bytes: Buffer): number => {
   const lf = bytes.lastIndexOf(LF)
   if (lf >= 0) return lf + 1
@@ -56,7 +57,7 @@ const afterLastBreak = (bytes: Buffer): number => {
 }
 
 /**
- * Cuts a stream of bytes that begins at `offset` behind its last whole record, again and again.
+ * Cuts a stream of bytes that begins at `offset` into pieces that each end with a whole record.
  *
  * RFC 4180 doubles a quote inside quotes, so whether a line break is inside quotes is the parity of the quotes before it.
  */
@@ -108,7 +109,7 @@ const cutRecords = <E, R>(
               options.path,
               new Corrupt({
                 offset: position,
-                detail: `the record that begins here is longer than ${options.maxBytes} bytes; if it is right, raise the limit`
+                detail: `the record that begins here is longer than ${options.maxBytes} bytes; if that is correct, raise the limit`
               })
             )
           )
@@ -122,7 +123,7 @@ const cutRecords = <E, R>(
     )
   })
 
-/** Arrays as they are, each one a chunk of the stream: what is attached to an array stays attached. */
+/** Emits arrays as they are, each as one chunk of the stream, so that what is attached to an array stays attached. */
 export const emit = <A, E, R>(arrays: Stream.Stream<ReadonlyArray<A>, E, R>): Stream.Stream<A, E, R> =>
   arrays.pipe(Stream.filter(Arr.isReadonlyArrayNonEmpty), Stream.flattenArray)
 
@@ -139,7 +140,7 @@ const readOwned = (
   Stream.suspend(() => {
     const end = part.offset + part.length
     let skipping = part.offset > 0
-    // The last byte seen was the CR of a line break that counts: an LF next belongs to it.
+    // The last byte was the CR of a line break that counts: an LF that follows belongs to it.
     let brokenAtCr = false
 
     const skip = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => {
@@ -207,7 +208,7 @@ const gunzip =
         fail(
           options.format,
           options.path,
-          new Corrupt({ detail: `not readable as gzip: ${error instanceof Error ? error.message : String(error)}` })
+          new Corrupt({ detail: `cannot be read as gzip: ${error instanceof Error ? error.message : String(error)}` })
         )
     })
 
@@ -233,7 +234,7 @@ export const readPieces = (
     })
   )
 
-// What is at the beginning of a file is known by its first bytes, or has a mark to leave out.
+// The first bytes of a file tell its kind, and may have a mark to leave out.
 const beginning = (piece: Piece, options: CutOptions): Effect.Effect<Piece, FormatError> => {
   const { bytes } = piece
   const found = options.binary === true ? undefined : sniff(bytes)
@@ -277,30 +278,30 @@ export const decodePiece = (
 /** The lines of a text, without their breaks. */
 const splitLines = (text: string): Array<string> => {
   const lines = text.includes("\r") ? text.split(/\r\n?|\n/) : text.split("\n")
-  // What ends with a line break does not have one more line.
+  // A text that ends with a line break does not have one more line.
   if (lines[lines.length - 1] === "") lines.pop()
   return lines
 }
 
 export interface LineOptions {
-  /** `"utf-8"` fails on other bytes, `"replace"` reads them as U+FFFD, `"mark"` does that and tells which lines have some. */
+  /** `"utf-8"` fails on other bytes, `"replace"` reads them as U+FFFD, and `"mark"` also says which lines have some. */
   readonly encoding: "utf-8" | "replace" | "mark"
   readonly maxBytes: number
 }
 
-/** Some lines of a file, one after the other. */
+/** Some consecutive lines of a file. */
 export interface Lines {
   readonly path: string
   /** The first, counted from 0. */
   readonly firstLine: number
-  /** The byte behind which lines are counted, where that is not the beginning of the file. */
+  /** The byte after which lines are counted, if that is not the beginning of the file. */
   readonly afterByte: number | undefined
   readonly lines: Array<string>
   /** Whether a line has bytes that are not UTF-8. */
   readonly isBad: ((index: number) => boolean) | undefined
 }
 
-/** The byte behind which the lines of a part are counted. */
+/** The byte after which the lines of a part are counted. */
 export const afterByteOf = (part: FilePart): number | undefined => (part.offset === 0 ? undefined : part.offset)
 
 // For each line whether its bytes are UTF-8. A line break is a byte of its own in UTF-8, whatever is around it.
@@ -309,7 +310,7 @@ const badLines = (bytes: Buffer): ((index: number) => boolean) => {
   return (index) => !isUtf8(Buffer.from(lines[index] ?? outside(index), "latin1"))
 }
 
-/** The lines of a part, as many at a time as were read at once. */
+/** The lines of a part, in arrays as large as the reads were. */
 export const readLines = (
   format: string,
   part: FilePart,

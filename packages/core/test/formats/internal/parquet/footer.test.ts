@@ -54,10 +54,10 @@ describe("the length of a footer", () => {
       return bytes
     }
     assert.strictEqual(Footer.footerLength(trailer(100), 112), 100)
-    assert.include(Footer.footerLength(trailer(100), 111), "a footer of 100 bytes, but has only 111")
+    assert.include(Footer.footerLength(trailer(100), 111), "footer has 100 bytes, but has only 111")
     assert.include(Footer.footerLength(trailer(0xffffffff), 200), "4294967295 bytes")
     assert.include(Footer.footerLength(trailer(1, "PARE"), 200), "encrypted")
-    assert.include(Footer.footerLength(trailer(1, "PAR2"), 200), "truncated, or no Parquet file")
+    assert.include(Footer.footerLength(trailer(1, "PAR2"), 200), "truncated, or not a Parquet file")
     assert.strictEqual(Footer.footerLength(Buffer.concat([Buffer.alloc(50, 7), trailer(9)]), 200), 9)
   })
 })
