@@ -1,8 +1,9 @@
 /**
  * CSV by RFC 4180, typed by a struct `Schema`: the schema's string codec reads `"1.5"` for `Schema.Number`.
  *
- * An empty field is `null` where the schema allows `null`, and missing where it is optional; one that is quoted is the empty string
- * where the schema has strings, as in Spark. A file is one split unless `multiline: false` says that no field has a line break in it.
+ * An empty field is `null` if the schema allows `null`, and missing if it is optional; a quoted empty field is the
+ * empty string if the schema has strings, as in Spark. A file is one split unless `multiline: false` says that no field
+ * contains a line break.
  *
  * @since 0.1.0
  */
@@ -33,13 +34,16 @@ const format = "csv"
  * @since 0.1.0
  */
 export interface CsvOptions extends VerifyOptions {
-  /** Whether the first record of each file names the columns (default `true`); else they are those of the schema, in order. */
+  /**
+   * Whether the first record of each file names the columns (default `true`). If not, the columns are those of the
+   * schema, in order.
+   */
   readonly header?: boolean | undefined
   /** One character. Default `","`. */
   readonly delimiter?: string | undefined
   /** One character of ASCII, doubled to stand for itself. Default `"\""`. */
   readonly quote?: string | undefined
-  /** Whether a quoted field may have line breaks (default `true`). With `false` big files are cut into splits. */
+  /** Whether a quoted field may contain line breaks (default `true`). With `false`, big files are cut into splits. */
   readonly multiline?: boolean | undefined
   /** A row that does not decode fails the task (`"fail"`, default) or is set aside (`"deadLetter"`). */
   readonly onInvalidRow?: "fail" | "deadLetter" | undefined
@@ -65,7 +69,7 @@ export interface CsvWriterOptions {
 }
 
 /**
- * The rows of CSV files. Empty lines are skipped; a record of another number of fields than the header is an invalid row.
+ * The rows of CSV files. Empty lines are skipped; a record with more or fewer fields than the header is an invalid row.
  *
  * @category constructors
  * @since 0.1.0
@@ -155,7 +159,7 @@ const readRecords = (part: FilePart, file: FileStatus, settings: Settings) => {
         (text): Effect.Effect<Piece, FormatError> => {
           const records = recordsOf(text, settings)
           if (Result.isFailure(records)) {
-            const advice = multiline ? "" : "; a file that has fields with line breaks is read with multiline: true"
+            const advice = multiline ? "" : "; if fields contain line breaks, read the file with multiline: true"
             const corrupt = new Corrupt({ offset: piece.offset, detail: `${records.failure}${advice}` })
             return Effect.fail(fail(format, part.path, corrupt))
           }
@@ -246,7 +250,7 @@ const rawRows = (part: FilePart, records: Records, firstLine: number, skipped: n
   }
 }
 
-const skipped = "is nothing, and in the only column would be an empty line, which is skipped"
+const skipped = "would be an empty line, because it is the only column and has no value, and empty lines are skipped"
 const illFormed = "contains half a surrogate pair, which UTF-8 cannot encode"
 
 /**

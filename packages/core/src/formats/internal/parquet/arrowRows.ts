@@ -10,7 +10,7 @@ import { expectedName, isDirect, type Target, targetOf } from "./target.ts"
 /** Reads rows out of batches of one file schema. */
 export interface RowReader {
   readonly columns: ReadonlyArray<string>
-  /** Reads rows `[from, to)` of a batch; those that the schema does not allow are left out and given to `onBad`. */
+  /** Reads rows `[from, to)` of a batch; rows that the schema does not allow are left out and passed to `onBad`. */
   readonly open: (
     batch: Arrow.RecordBatch
   ) => (from: number, to: number, onBad: (index: number, detail: string) => void) => Array<unknown>
@@ -23,13 +23,13 @@ interface Column {
   readonly name: string
   readonly compiled: Compiled | undefined
   readonly decode: ((value: unknown) => unknown) | undefined
-  /** The value where the file has no such column. */
+  /** The value if the file has no such column. */
   readonly absent: null | undefined
   /** Whether a row of which the value is `undefined` does not have the key. */
   readonly optional: boolean
 }
 
-/** Fits those columns of a struct schema that are read to a file's own schema, or says what does not fit. */
+/** Matches the requested columns of a struct schema with the schema of a file, or says what does not fit. */
 export const compileRows = (
   schema: Schema.Struct<Schema.Struct.Fields>,
   file: Arrow.Schema,
@@ -83,7 +83,7 @@ const decodeWith = (name: string, schema: Schema.Constraint, target: Target): ((
     const decode = Schema.decodeUnknownResult(codecOf(schema))
     return (value) => right(decode(value))
   }
-  // Only within a struct a missing key is another thing than `undefined`.
+  // Only in a struct does a missing key differ from `undefined`.
   const decode = Schema.decodeUnknownResult(Schema.Struct({ [name]: codecOf(schema) }))
   const get = fieldGetter(name)
   return (value) => get(right(decode(only(name, value))))

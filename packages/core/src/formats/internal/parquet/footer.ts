@@ -1,10 +1,10 @@
 /**
  * Parquet footers: what a file holds and where, and footers for files of other row groups.
  *
- * Reading goes row group by row group: the bytes of the wanted column chunks are fetched with as few reads as can be and
- * given, with a footer that names only them, to the decoder as a small file of their own. Writing is the reverse: each row
- * group is encoded as a small file, and the last footer names them all. So neither side ever holds more than one row group,
- * and the decoder is called synchronously, where a trap on corrupt bytes can be caught.
+ * Reading goes row group by row group: the bytes of the requested column chunks are fetched with as few reads as
+ * possible and given to the decoder, with a footer that names only them, as a small file. Writing is the reverse: each
+ * row group is encoded as a small file, and the last footer names them all. So neither side ever holds more than one
+ * row group, and the decoder is called synchronously, so that a trap on corrupt bytes can be caught.
  */
 import { forDecoder, type ParquetSchema, type Path, schemaOf, type Top } from "./schema.ts"
 import * as Thrift from "./thrift.ts"
@@ -17,11 +17,11 @@ export interface ColumnChunk {
   readonly length: number
   /** Bytes of its pages before compression. */
   readonly plainLength: number
-  /** Values, nulls and empty lists among them. */
+  /** Values, including nulls and empty lists. */
   readonly values: number
-  /** Parquet's number of the compression. */
+  /** Parquet's number for the compression. */
   readonly codec: number
-  /** `undefined`, as `min` and `max`, where the writer did not say. */
+  /** `undefined`, like `min` and `max`, if the writer did not say. */
   readonly nullCount: number | undefined
   /** No value is less. Plain encoded, and ordered as the column's logical type says. */
   readonly min: Uint8Array | undefined
@@ -86,19 +86,19 @@ const columnMetaData = {
   bloomOffset: 14,
   bloomLength: 15
 } as const
-// Minimum and maximum before format version 2.4 had no defined order.
+// Before format version 2.4, minimum and maximum had no defined order.
 const statistic = { nullCount: 3, max: 5, min: 6 } as const
 
 const equals = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
-/** Length of the footer, from the last 8 bytes of a file. A string says what is wrong. */
+/** The length of the footer, from the last 8 bytes of a file, or a string that says what is wrong. */
 export const footerLength = (trailer: Uint8Array, fileLength: number): number | string => {
   const end = trailer.subarray(trailer.length - 4)
   if (equals(end, encryptedMagic)) return "is an encrypted Parquet file"
-  if (!equals(end, magic)) return "does not end with PAR1: truncated, or no Parquet file"
+  if (!equals(end, magic)) return "does not end with PAR1: it is truncated, or not a Parquet file"
   const length = Buffer.from(trailer.buffer, trailer.byteOffset, trailer.length).readUInt32LE(trailer.length - 8)
   if (length + trailerBytes + magic.length > fileLength) {
-    return `names a footer of ${length} bytes, but has only ${fileLength} in all`
+    return `says that its footer has ${length} bytes, but has only ${fileLength} bytes in all`
   }
   return length
 }
@@ -114,7 +114,7 @@ const withoutNoDictionary = (meta: Thrift.Struct): Thrift.Struct => {
     : Thrift.set(meta, [[columnMetaData.dictionaryPage, undefined]])
 }
 
-// Before 1.2.9 parquet-mr left the header of the dictionary out of the length of a chunk (PARQUET-816).
+// Before 1.2.9, parquet-mr did not count the header of the dictionary in the length of a chunk (PARQUET-816).
 const leavesHeaderOut = (createdBy: string): boolean => {
   const [, major, minor, patch] = /^parquet-mr(?: version (\d+)\.(\d+)\.(\d+))?/.exec(createdBy) ?? []
   if (!createdBy.startsWith("parquet-mr")) return false
@@ -177,7 +177,7 @@ export const parse = (bytes: Uint8Array, fileLength: number): Footer => {
     const { path } = its
     const name = path.join(".")
     const elsewhere = Thrift.text(chunk, columnChunk.filePath)
-    if (elsewhere !== "") throw corrupt(`has no rows of its own, but names ${elsewhere} for them`)
+    if (elsewhere !== "") throw corrupt(`has no rows itself, but names ${elsewhere} as the file that has them`)
     if (chunk.has(columnChunk.encryption)) {
       unreadable.set(path[0], "encrypted")
       const none = { values: groupRows, codec: -1, nullCount: undefined, min: undefined, max: undefined }
@@ -186,12 +186,12 @@ export const parse = (bytes: Uint8Array, fileLength: number): Footer => {
     const meta = withoutNoDictionary(metaOf(chunk))
     const found = columnOf(chunk, path)
     const length = Math.min(found.length + padding, Math.max(found.length, end - found.offset))
-    // A row group without rows has no place, and is not read.
+    // A row group without rows has no place in the file, and is not read.
     if (groupRows > 0 && (found.offset < magic.length || found.offset + length > end)) {
-      throw corrupt(`places column ${name} outside the file: truncated?`)
+      throw corrupt(`places column ${name} outside the file: it may be truncated`)
     }
     if (Thrift.int(meta, columnMetaData.type) !== its.physical) {
-      throw corrupt(`has column ${name} in another type than its schema says`)
+      throw corrupt(`has column ${name} with a different type than its schema says`)
     }
     if (its.repeated ? found.values < groupRows : found.values !== groupRows) {
       throw corrupt(`has ${found.values} values of column ${name} in a row group of ${groupRows} rows`)
@@ -209,7 +209,7 @@ export const parse = (bytes: Uint8Array, fileLength: number): Footer => {
     inGroups += groupRows
     const chunks = Thrift.structs(group, rowGroup.columns)
     if (chunks.length !== leaves.length) {
-      throw corrupt(`has ${chunks.length} columns in row group ${index}, its schema has ${leaves.length}`)
+      throw corrupt(`has ${chunks.length} columns in row group ${index}, but its schema has ${leaves.length}`)
     }
     const both = chunks.map((chunk, leaf) => chunkOf(chunk, leaf, groupRows))
     const columns = both.map(([, column]) => column)
@@ -220,7 +220,8 @@ export const parse = (bytes: Uint8Array, fileLength: number): Footer => {
     return { rows: groupRows, offset, length: last - offset, columns }
   })
   // Some writers leave the sum at 0.
-  if (inGroups !== rows && rows !== 0) throw corrupt(`says that it has ${rows} rows, its row groups have ${inGroups}`)
+  if (inGroups !== rows && rows !== 0)
+    throw corrupt(`says that it has ${rows} rows, but its row groups have ${inGroups}`)
   const orders = Thrift.structs(read, fileMetaData.columnOrders)
   return {
     struct: Thrift.set(forDecoder(read), [
@@ -250,7 +251,8 @@ const shifted = (fields: Thrift.Struct, id: number, by: (offset: number) => numb
   return [id, offset === undefined ? undefined : Thrift.i64(Math.max(0, by(offset)))] as const
 }
 
-// The same row group with its bytes elsewhere. Page indexes and bloom filters lie elsewhere still: they are left out.
+// The same row group with its bytes in another place. Page indexes and bloom filters are left out, because they lie
+// elsewhere in the file.
 const moved = (group: Thrift.Struct, by: (offset: number) => number): Thrift.Struct =>
   Thrift.set(group, [
     shifted(group, rowGroup.fileOffset, by),
@@ -323,7 +325,7 @@ const close = (footer: Thrift.Struct): Buffer => {
 
 const arrowSchema = "ARROW:schema"
 
-/** The footer without the Arrow schema among its own metadata; the same where there is none. */
+/** The footer without the Arrow schema in its metadata; unchanged if there is none. */
 export const withoutArrowSchema = (footer: Footer): Footer => {
   const entries = Thrift.structs(footer.struct, fileMetaData.keyValue)
   const kept = entries.filter((entry) => Thrift.text(entry, 1) !== arrowSchema)
@@ -332,7 +334,7 @@ export const withoutArrowSchema = (footer: Footer): Footer => {
     : { ...footer, struct: Thrift.set(footer.struct, [[fileMetaData.keyValue, Thrift.structList(kept)]]) }
 }
 
-/** A file of no rows with the schema of another. */
+/** A file without rows, with the schema of another. */
 export const emptyFile = (footer: Footer): Uint8Array => Buffer.concat([magic, close(withRowGroups(footer.struct, []))])
 
 /**
@@ -375,8 +377,8 @@ export const project = (footer: Footer, columns: ReadonlySet<string>, schemaMess
 }
 
 /**
- * A file of one row group, from its `ranges` of another and their bytes. `lengths` are those of the column
- * chunks, as their pages have it.
+ * A file of one row group, from `ranges` of another file and their bytes. `lengths` are those of the column chunks,
+ * according to their pages.
  */
 export const rowGroupFile = (
   footer: Footer,
@@ -400,7 +402,7 @@ export const rowGroupFile = (
   return [magic, ...bytes, close(withRowGroups(footer.struct, groups))]
 }
 
-/** A column chunk that was not encoded with the others: `metadata` wants only the place of its first page. */
+/** A column chunk that was not encoded with the others: `metadata` lacks only the place of its first page. */
 export interface ExtraColumn {
   readonly name: string
   readonly pieces: ReadonlyArray<Uint8Array>
@@ -416,14 +418,14 @@ export const ofFile = (file: Uint8Array): { readonly struct: Thrift.Struct; read
   return { struct: Thrift.read(file.subarray(at, file.length - trailerBytes)), at }
 }
 
-/** Puts row groups behind each other as a file with the schema of `schema`, whose top-level columns are `names`. */
+/** Appends row groups to a file with the schema of `schema`, whose top-level columns are `names`. */
 export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>) => {
   const groups: Array<Thrift.Struct> = []
   let position = 0
   return {
     /**
-     * The bytes that the output grows by: those of a file with the other columns of one row group, and of `extra`.
-     * Throws `ThriftError` if `file` is not a Parquet file.
+     * The bytes by which the output grows: those of a file with the other columns of one row group, and those of
+     * `extra`. Throws `ThriftError` if `file` is not a Parquet file.
      */
     append: (
       file: Uint8Array | undefined,

@@ -41,7 +41,7 @@ const repeated = 2
 /** Names from the top: `features`, `list`, `element`. */
 export type Path = readonly [string, ...ReadonlyArray<string>]
 
-/** A column that has values of its own. */
+/** A column with values (a leaf). */
 export interface Leaf {
   readonly path: Path
   readonly physical: number
@@ -122,7 +122,7 @@ export const schemaOf = (footer: Thrift.Struct): ParquetSchema => {
     const element = next
     const leaf = leaves.length
     const name = visit([], false)
-    if (names.has(name)) unreadable.set(name, "there twice")
+    if (names.has(name)) unreadable.set(name, "in the file twice")
     names.add(name)
     columns.push({ name, elements: [element, next], leaves: [leaf, leaves.length] })
   }
@@ -133,8 +133,8 @@ export const schemaOf = (footer: Thrift.Struct): ParquetSchema => {
 const maxPrecision = 76
 
 /**
- * The footer as the decoder takes it: columns of nulls are called what they are called today, and no decimal is longer than it
- * can be (such columns are {@link ParquetSchema.unreadable}).
+ * The footer in a form that the decoder accepts: columns of nulls have their present type name, and no decimal is
+ * longer than it can be (such columns are {@link ParquetSchema.unreadable}).
  */
 export const forDecoder = (footer: Thrift.Struct): Thrift.Struct => {
   let changed = false
@@ -162,7 +162,7 @@ export const forDecoder = (footer: Thrift.Struct): Thrift.Struct => {
   return changed ? Thrift.set(footer, [[fileSchema, Thrift.structList(elements)]]) : footer
 }
 
-/** How the writer ordered the values of a column for its minimum and maximum; `undefined` where that is not known. */
+/** How the writer ordered the values of a column for its minimum and maximum; `undefined` if that is not known. */
 export const orderOf = ({ converted: kind, logical, physical: type }: Leaf): "signed" | "unsigned" | undefined => {
   const integer = logical === undefined ? undefined : Thrift.struct(logical, logicalField.integer)
   const unsigned =
@@ -184,7 +184,7 @@ export const orderOf = ({ converted: kind, logical, physical: type }: Leaf): "si
   }
 }
 
-/** The unit of a column of timestamps, as Arrow numbers them; `undefined` where it is none. */
+/** The unit of a timestamp column, in Arrow's numbers; `undefined` for other columns. */
 export const timeUnitOf = ({ converted: kind, logical, physical: type }: Leaf): number | undefined => {
   if (type !== physical.int64) return undefined
   const timestamp = logical === undefined ? undefined : Thrift.struct(logical, logicalField.timestamp)

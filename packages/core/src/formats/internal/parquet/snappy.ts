@@ -1,4 +1,4 @@
-/** Snappy's raw format, decompressed into memory that is given. Every length is checked; what does not fit throws. */
+/** Decompresses Snappy's raw format into given memory. Every length is checked, and one that does not fit throws. */
 
 class SnappyError extends Error {
   override readonly name = "SnappyError"
@@ -10,7 +10,7 @@ const cutOff = (): never => {
   throw new SnappyError("has a compressed page that is cut off")
 }
 
-/** Fills `out`, all of it. */
+/** Fills all of `out`. */
 export const decompress = (input: Uint8Array, out: Uint8Array): void => {
   let at = 0
   let length = 0
@@ -20,7 +20,7 @@ export const decompress = (input: Uint8Array, out: Uint8Array): void => {
     length += (byte & 0x7f) * 2 ** shift
     if (byte < 0x80) break
   }
-  if (length !== out.length) throw new SnappyError(`has a page of ${length} bytes, its header says ${out.length}`)
+  if (length !== out.length) throw new SnappyError(`has a page of ${length} bytes, but its header says ${out.length}`)
   let to = 0
   while (at < input.length) {
     const tag = input[at++] ?? cutOff()

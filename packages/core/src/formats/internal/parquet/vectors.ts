@@ -1,6 +1,6 @@
 /**
- * Columns of vectors, decoded and encoded here rather than by the codec: without nulls they are their own memory behind
- * some runs of levels, so that a copy is all there is to do. What is not of this shape is left to the codec.
+ * Decodes and encodes columns of vectors without the codec: without nulls, a page is the memory of the vectors after
+ * some runs of levels, so that one copy is enough. Anything of another shape is left to the codec.
  */
 import * as zlib from "node:zlib"
 import type { ColumnChunk } from "./footer.ts"
@@ -17,7 +17,7 @@ const required = 0
 const repeated = 2
 
 export interface VectorColumn {
-  /** The elements of its schema, outermost first. */
+  /** The elements of its schema, the outermost first. */
   readonly elements: ReadonlyArray<Thrift.Struct>
   readonly nullable: boolean
   readonly nullableItems: boolean
@@ -58,7 +58,7 @@ const levelsEnd = (): never => {
   throw corrupt("ends in the middle of its levels")
 }
 
-/** Runs of equal values out of Parquet's mix of run lengths and packed bits. */
+/** Runs of equal values, from Parquet's mix of run lengths and packed bits. */
 const runs = (
   bytes: Uint8Array,
   from: number,
@@ -139,18 +139,17 @@ interface Page {
   readonly body: Uint8Array
 }
 
-// A page may say that it is larger than the metadata says of its whole column, but not this large.
+// A page may say that it is larger than its whole column is according to the metadata, but not this much larger.
 const maxOddPage = 64 * 1024 * 1024
 
-/** Values of a data page, nulls and empty lists among them. */
+/** Values of a data page, including nulls and empty lists. */
 const valuesOf = (header: Thrift.Struct): number => {
   const own = Thrift.struct(header, page.dataV2) ?? Thrift.struct(header, page.data)
   return own === undefined ? 0 : (Thrift.int(own, 1) ?? 0)
 }
 
 /**
- * The pages of a column chunk, until it has as many values as it should. Throws where they do not fit it or have another
- * checksum than they say.
+ * The pages of a column chunk, up to its number of values. Throws if they do not fit it or if a checksum is wrong.
  */
 function* pagesOf(
   chunk: Uint8Array,
@@ -188,7 +187,7 @@ const plain = (codec: number, body: Uint8Array, length: number): Uint8Array | un
     case codecs.none:
       return body
     case codecs.snappy: {
-      // The best that Snappy can do is 64 bytes for three.
+      // At best, Snappy writes three bytes for 64.
       if (length > 64 * body.length) throw corrupt("has a page that is larger than it can be")
       if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(length)
       const out = scratch.subarray(0, length)
@@ -213,18 +212,18 @@ const floatsOf = (bytes: Uint8Array): Float32Array => {
 const plainEncoding = 0
 const dictionaryEncodings: ReadonlySet<number | undefined> = new Set([2, 8])
 
-// More than this is not decoded in one piece.
+// The limit of what is decoded in one piece.
 const maxValues = 64 * 1024 * 1024
 
 /** A data page: where its levels are, and how its values are encoded. */
 interface DataPage {
   readonly count: number
   readonly encoding: number | undefined
-  /** What the levels are in. */
+  /** The bytes that hold the levels. */
   readonly levels: Uint8Array
   readonly repetition: readonly [from: number, to: number]
   readonly definition: readonly [from: number, to: number]
-  /** The values and where they begin; `undefined` where the codec has to be asked. */
+  /** The values and where they begin; `undefined` if only the codec can decode them. */
   readonly values: () => { readonly bytes: Uint8Array; readonly from: number } | undefined
 }
 
@@ -255,7 +254,7 @@ const dataPageV1Of = (
   codec: number,
   { body, plainLength }: Page
 ): DataPage | undefined => {
-  // Levels that are not run lengths went out of use before lists came into it.
+  // Levels that are not run lengths went out of use before lists existed.
   if (Thrift.int(own, 3) !== 3 || Thrift.int(own, 4) !== 3) return undefined
   const bytes = plain(codec, body, plainLength)
   if (bytes === undefined) return undefined
@@ -278,7 +277,7 @@ const dataPageV1Of = (
   }
 }
 
-/** `undefined` where the codec has to be asked. `left` values of the column chunk are still to come. */
+/** `undefined` if only the codec can decode it. `left` values of the column chunk are still to come. */
 const dataPageOf = (found: Page, codec: number, left: number): DataPage | undefined => {
   const v2 = found.type === dataPageV2
   const own = Thrift.struct(found.header, v2 ? page.dataV2 : page.data)
@@ -289,7 +288,9 @@ const dataPageOf = (found: Page, codec: number, left: number): DataPage | undefi
   return v2 ? dataPageV2Of(own, count, codec, found) : dataPageV1Of(own, count, codec, found)
 }
 
-/** Decodes the vectors of a column chunk in order, some rows at a time; `undefined` where the codec has to be asked. */
+/**
+ * Decodes the vectors of a column chunk in order, some rows at a time; `undefined` if only the codec can decode them.
+ */
 export interface VectorDecoder {
   readonly next: (rows: number) => Vectors | undefined
 }
@@ -306,7 +307,7 @@ export const makeVectorDecoder = (
   // A slice gets somewhat more than its share, because it ends where a page ends.
   const capacity = step >= rows ? column.values : Math.ceil((column.values / rows) * step * 1.1)
   if (capacity > maxValues) return undefined
-  // Before there is memory for as many values as the metadata says.
+  // Checked before memory is allocated for as many values as the metadata says.
   verify(chunk, column, false)
   return new ChunkDecoder(chunk, column, maxLevel, rows, capacity)
 }
@@ -372,7 +373,7 @@ class ChunkDecoder implements VectorDecoder {
     }
   }
 
-  /** Values that were given out are their memory's: those after them need their own. */
+  /** Values that were handed out own their memory: those after them need new memory. */
   private keepFrom(end: number): void {
     const rest = this.values.subarray(end - this.base, this.used - this.base)
     this.values = new Float32Array(Math.max(this.capacity, rest.length))
@@ -444,7 +445,7 @@ class ChunkDecoder implements VectorDecoder {
   }
 }
 
-/** Checks the pages of a column chunk, those of its first `enough` values: how many bytes they take. */
+/** Checks the pages of the first `enough` values of a column chunk, and returns how many bytes they take. */
 export const verify = (chunk: Uint8Array, column: ColumnChunk, checksums: boolean, enough?: number): number => {
   const pages = pagesOf(chunk, column, checksums, enough)
   for (;;) {
@@ -520,7 +521,7 @@ class Levels {
   }
 }
 
-// Snappy finds repeats and nothing else, which is what deflate does with a fixed code.
+// Snappy only finds repeats, which deflate with a fixed code does as well.
 const repeats = (values: Float32Array): boolean => {
   const length = Math.min(64 * 1024, values.byteLength)
   const middle = (values.byteLength - length) >> 1
@@ -536,7 +537,9 @@ const compressorOf = (compression: keyof typeof codecs): ((bytes: Uint8Array) =>
       ? (bytes) => zlib.gzipSync(bytes)
       : undefined
 
-/** Adds the levels of the rows of a page: where it ends and what is in it, `undefined` over a null that has values. */
+/**
+ * Adds the levels of the rows of a page, and returns where it ends and what is in it; `undefined` if a null has values.
+ */
 const addLevels = (
   { offsets, rows, valid }: VectorData,
   from: number,
@@ -590,8 +593,8 @@ const pageHeader = (levels: number, plainLength: number, length: number): Uint8A
 const lengthOf = (pieces: ReadonlyArray<Uint8Array>): number => pieces.reduce((sum, piece) => sum + piece.length, 0)
 
 /**
- * A column chunk of plain encoded pages, or `undefined` where the codec has to be asked. Without compression the pages
- * are views of the vectors. Vectors in which Snappy would find nothing are not compressed with it.
+ * A column chunk of plain encoded pages, or `undefined` if only the codec can encode it. Without compression, the pages
+ * are views of the vectors. Vectors that Snappy would not make smaller are not compressed.
  */
 export const encodeVectors = (
   name: string,

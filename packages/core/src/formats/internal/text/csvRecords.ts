@@ -11,17 +11,17 @@ export interface CsvSyntax {
   readonly quote: string
 }
 
-/** Checks what separates and encloses fields. */
+/** Checks the delimiter and the quote. */
 export const badSyntax = ({ delimiter, quote }: CsvSyntax): Problem => {
   const shown = JSON.stringify
   if (!/^[^\r\n\ud800-\udfff\ufeff]$/.test(delimiter)) {
-    return `delimiter is ${shown(delimiter)}; it has to be one character, and no line break`
+    return `delimiter is ${shown(delimiter)}; it has to be one character other than a line break`
   }
-  // It is looked for in bytes.
+  // The reader looks for it in bytes.
   if (!/^[\0-\x7f]$/.test(quote) || quote === "\r" || quote === "\n") {
-    return `quote is ${shown(quote)}; it has to be one character of ASCII, and no line break`
+    return `quote is ${shown(quote)}; it has to be one ASCII character other than a line break`
   }
-  return delimiter === quote ? `delimiter and quote are both ${shown(quote)}; they have to differ` : undefined
+  return delimiter === quote ? `delimiter and quote are both ${shown(quote)}; they must differ` : undefined
 }
 
 const LF = 10
