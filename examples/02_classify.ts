@@ -19,9 +19,9 @@ export const classify = Job.make("classify", {
   // One pool of clients per executor, made by its first task.
   layer: ({ concurrency, endpoints, retryForMillis, timeoutMillis }) =>
     Scorer.layer({ endpoints, concurrency, timeout: timeoutMillis, retry: { retryFor: retryForMillis } }),
-  action: ({ batchRows, input, mode, output, threshold, vector }) =>
+  action: ({ batchRows, columns, input, mode, output, threshold, vector }) =>
     Dataset.parquetBatches(input, { vectors: [vector] }).pipe(
-      Scoring.scoreBatches({ vector, threshold, batch: { rows: batchRows } }),
+      Scoring.scoreBatches({ vector, columns, threshold, batch: { rows: batchRows } }),
       Dataset.writeParquetBatches(output, { mode })
     )
 })
@@ -38,7 +38,7 @@ const command = Command.make(
     yield* Service.printRequests(report)
     yield* Service.printWritten(report, files)
     if (Option.isSome(own)) yield* Service.printService(own.value)
-    if (files.isSample) yield* Service.printAccuracy(files)
+    if (files.isSample && Digits.hasLabels(settings.columns)) yield* Service.printAccuracy(files)
   }, Effect.scoped)
 ).pipe(Command.withDescription("Score the vectors of Parquet files with a model service"))
 

@@ -62,6 +62,10 @@ export const ensure = Effect.gen(function* () {
 
 const Labelled = Schema.Struct({ image: Schema.Number, label: Schema.Number, class: Schema.Boolean })
 
+/** Whether an output with these columns of the digits, all by default, can be checked by {@link heldOutAccuracy}. */
+export const hasLabels = (columns: ReadonlyArray<string> | undefined): boolean =>
+  columns === undefined || ["image", "label"].every((name) => columns.includes(name))
+
 /** How many held-out rows of a scored output have the right class. The model's question is whether the digit is odd. */
 export const heldOutAccuracy = (output: string) =>
   Dataset.parquet(output, Labelled).pipe(

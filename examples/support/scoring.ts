@@ -12,6 +12,8 @@ import { durationFlag } from "./durations.ts"
 export const Settings = {
   /** Column that holds the vectors. */
   vector: Schema.String,
+  /** Columns of the input that the output has beside the score, all by default. */
+  columns: Schema.optionalKey(Schema.Array(Schema.String)),
   /** Adds a column `class`: whether the score is at least this. */
   threshold: Schema.optionalKey(Schema.Number),
   endpoints: Schema.Array(Schema.String),
@@ -43,6 +45,14 @@ export const flags = {
     Flag.between(0, 1000)
   ),
   vector,
+  columns: Flag.String("columns").pipe(
+    Flag.withMetavar("names"),
+    Flag.map((names) => names.split(",")),
+    Flag.withDescription(
+      "Columns of the input to write beside the score, separated by commas; only they and the vectors are read (default: all)"
+    ),
+    Flag.optional
+  ),
   batchRows,
   concurrency: Cli.wholeNumber("concurrency", "Requests in flight at once", { default: 8 }),
   timeout: durationFlag("timeout").pipe(
@@ -71,7 +81,7 @@ const scoreUrl = (endpoint: string): string => {
 
 /** Settings from {@link flags}. Unless `--endpoint` names a service, one is started that ends with the scope. */
 export const open = Effect.fnUntraced(function* (given: Cli.Values<typeof flags>, { isSample }: Cli.Files) {
-  const { batchRows, concurrency, endpoint, retryFor, timeout, vector } = given
+  const { batchRows, columns, concurrency, endpoint, retryFor, timeout, vector } = given
   // 10 ms per request is about what a small model behind Flask takes.
   const own =
     endpoint.length === 0
@@ -85,10 +95,11 @@ export const open = Effect.fnUntraced(function* (given: Cli.Values<typeof flags>
   const threshold = Option.orElse(given.threshold, () => (isSample ? Option.some(0.5) : Option.none()))
   const settings = { endpoints, vector, batchRows, concurrency, timeoutMillis: timeout, retryForMillis: retryFor }
   return {
-    settings: Option.match(threshold, {
-      onNone: () => settings,
-      onSome: (threshold) => ({ ...settings, threshold })
-    }),
+    settings: {
+      ...settings,
+      ...Option.match(threshold, { onNone: () => ({}), onSome: (threshold) => ({ threshold }) }),
+      ...Option.match(columns, { onNone: () => ({}), onSome: (columns) => ({ columns }) })
+    },
     own
   }
 })

@@ -1,6 +1,7 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Dataset, Engine, Vector } from "@sluice/core"
+import * as Parquet from "@sluice/core/formats/Parquet"
 import { Effect, FileSystem, Layer, Option, Schedule, Schema, Stream } from "effect"
 import { ChildProcess } from "effect/process"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
@@ -131,9 +132,12 @@ describe("examples", () => {
       assert.match(taken.stderr, /error: classify: output out already exists\n +what to do: choose another path/)
       // The hint is for who types flags.
       assert.match(taken.stderr, /--mode overwrite/)
-      const replaced = yield* run("02_classify.ts", [...args, "--endpoint", service.url, "--mode", "overwrite"], cwd)
+      const again = [...args, "--endpoint", service.url, "--mode", "overwrite", "--columns", "id"]
+      const replaced = yield* run("02_classify.ts", again, cwd)
       assert.strictEqual(replaced.code, 0, replaced.stderr)
-      assert.lengthOf(yield* Dataset.collect(Dataset.parquet(`${cwd}/out`, Scored)), rows.length)
+      assert.deepStrictEqual(yield* Dataset.collect(Dataset.parquet(`${cwd}/out`, Scored)), scored)
+      const [file] = yield* Parquet.metadata(`${cwd}/out`)
+      assert.deepStrictEqual(file?.columns, ["id: Float64", "score: Float32", "class: Bool"])
     }).pipe(Effect.scoped, Effect.provide(live))
   )
 
@@ -147,6 +151,7 @@ describe("examples", () => {
           [["--input", "nowhere"], /nowhere.*\n +what to do: check the path/],
           [["--input", "in", "--vector", "features"], /no column "features".*vec/],
           [["--input", "in", "--vector", "id"], /"id"/],
+          [["--input", "in", "--vector", "vec", "--columns", "id,name"], /column "name"/],
           [
             ["--input", "in", "--vector", "vec", "--retry-for", "1500ms"],
             /127\.0\.0\.1:1\/score, attempt \d+ after [\dms ]+, rows.*ECONNREFUSED/s

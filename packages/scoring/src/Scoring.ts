@@ -27,15 +27,17 @@
  * @since 0.1.0
  */
 import type * as Dataset from "@sluice/core/Dataset"
-import type { RecordBatch } from "apache-arrow"
+import type * as Arrow from "apache-arrow"
 import { dual } from "effect/Function"
-import type { Options } from "./internal/options.ts"
+import type { Options, RecordBatchOptions } from "./internal/options.ts"
 import * as Records from "./internal/records.ts"
 import * as Rows from "./internal/rows.ts"
 import type { ScoreError } from "./ScoreError.ts"
 import type { Scorer } from "./Scorer.ts"
 
-export type { BatchOptions, Options } from "./internal/options.ts"
+export type { BatchOptions, Options, RecordBatchOptions } from "./internal/options.ts"
+
+type ScoreName<O extends Options> = O extends { readonly as: infer As extends string } ? As : "score"
 
 /**
  * What scoring adds to a row.
@@ -44,7 +46,7 @@ export type { BatchOptions, Options } from "./internal/options.ts"
  * @since 0.1.0
  */
 export type Added<O extends Options> = {
-  readonly [K in O extends { readonly as: infer As extends string } ? As : "score"]: number
+  readonly [K in ScoreName<O>]: number
 } & (O extends { readonly threshold: number } ? { readonly class: boolean } : unknown)
 
 /**
@@ -85,9 +87,30 @@ export const score: {
   ): Dataset.Dataset<A & Added<O>, E | ScoreError, R | Scorer>
 } = dual(2, Rows.score)
 
+/** The columns that scoring looks at and keeps. */
+type Needed<O extends RecordBatchOptions> = {
+  readonly [
+    K in O["vector"] | (O extends { readonly columns: ReadonlyArray<infer C extends string> } ? C : never)
+  ]: unknown
+}
+
+/**
+ * The columns of a scored record batch: those that are kept, and the ones that scoring adds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ScoredColumns<T extends Arrow.TypeMap, O extends RecordBatchOptions> = (O extends {
+  readonly columns: ReadonlyArray<infer C>
+}
+  ? Pick<T, Extract<C, keyof T>>
+  : T) & { readonly [K in ScoreName<O>]: Arrow.Float32 } & (O extends { readonly threshold: number }
+    ? { readonly class: Arrow.Bool }
+    : unknown)
+
 /**
  * Scores every row of Arrow record batches: the scores are a new float32 column `as`, the last one (before `class`, where there
- * is a threshold); the other columns stay as they are.
+ * is a threshold); the other columns stay as they are, unless `columns` names those to keep.
  *
  * **Details**
  *
@@ -95,18 +118,34 @@ export const score: {
  * converted. Requests reach over the borders of record batches, at the price of a copy. Null vectors, vectors of another length
  * and missing columns fail with the row.
  *
+ * With `columns`, only these and the scores go on, and a Parquet source directly below reads only these and `vector`.
+ *
  * An element is a record batch. Where a `Dataset.catchTag("ScoreError", ...)` follows, its handler is asked once for each record
  * batch that has rows without a score, with an error that names the first of them; the scores of its other rows are lost.
+ *
+ * **Example** (Keeping the id and the score)
+ *
+ * ```ts import.meta.vitest
+ * import { Dataset } from "@sluice/core"
+ * import { Scoring } from "@sluice/scoring"
+ *
+ * const scored = Dataset.parquetBatches("in").pipe(
+ *   Scoring.scoreBatches({ vector: "features", columns: ["id"] }),
+ *   Dataset.writeParquetBatches("out")
+ * )
+ * ```
  *
  * @category combinators
  * @since 0.1.0
  */
 export const scoreBatches: {
-  (
-    options: Options & { readonly vector: string }
-  ): <E, R>(self: Dataset.Dataset<RecordBatch, E, R>) => Dataset.Dataset<RecordBatch, E | ScoreError, R | Scorer>
-  <E, R>(
-    self: Dataset.Dataset<RecordBatch, E, R>,
-    options: Options & { readonly vector: string }
-  ): Dataset.Dataset<RecordBatch, E | ScoreError, R | Scorer>
+  <const O extends RecordBatchOptions>(
+    options: O
+  ): <T extends Arrow.TypeMap & Needed<O>, E, R>(
+    self: Dataset.Dataset<Arrow.RecordBatch<T>, E, R>
+  ) => Dataset.Dataset<Arrow.RecordBatch<ScoredColumns<T, O>>, E | ScoreError, R | Scorer>
+  <T extends Arrow.TypeMap & Needed<O>, E, R, const O extends RecordBatchOptions>(
+    self: Dataset.Dataset<Arrow.RecordBatch<T>, E, R>,
+    options: O
+  ): Dataset.Dataset<Arrow.RecordBatch<ScoredColumns<T, O>>, E | ScoreError, R | Scorer>
 } = dual(2, Records.scoreBatches)

@@ -77,6 +77,38 @@ describe("scoring Parquet", () => {
     }).pipe(Effect.provide(Engine.layer))
   )
 
+  it.effect("writes and reads no other columns than asked for", () =>
+    Effect.gen(function* () {
+      yield* Dataset.range(0, 3000).pipe(
+        Dataset.map((id) => ({ id, features: new Float32Array(features).fill(id), note: `row ${id}`, score: -1 })),
+        Dataset.writeParquet(
+          "memory:///wide",
+          Schema.Struct({ ...Row.fields, note: Schema.String, score: Schema.Number }),
+          { rowGroupRows: 1000 }
+        )
+      )
+      const read = Dataset.parquetBatches("memory:///wide", { vectors: ["features"] })
+      const options = { vector: "features", columns: ["note", "id"], batch: { rows: 777 }, threshold: 0.5 } as const
+      const scored = Scoring.scoreBatches(read, options)
+      assert.match(yield* Dataset.explain(Dataset.provide(scored, scorer)), /columns=\["features","note","id"\]/)
+      yield* Dataset.writeParquetBatches(Dataset.provide(scored, scorer), "memory:///narrow")
+      const [file] = yield* Parquet.metadata("memory:///narrow")
+      assert.deepStrictEqual(file?.columns, ["note: Utf8", "id: Float64", "score: Float32", "class: Bool"])
+      const Narrow = Schema.Struct({ id: Schema.Number, note: Schema.String, score: Schema.Number })
+      assert.deepStrictEqual(
+        yield* Dataset.collect(Dataset.parquet("memory:///narrow", Narrow)),
+        Array.from({ length: 3000 }, (_, id) => ({ id, note: `row ${id}`, score: 0.5 }))
+      )
+
+      const missing = yield* Scoring.scoreBatches(read, { ...options, columns: ["ids"] }).pipe(
+        Dataset.provide(scorer),
+        Dataset.count,
+        Effect.flip
+      )
+      assert.match(missing.message, /column "?ids/)
+    }).pipe(Effect.provide(Engine.layer))
+  )
+
   it.effect("scores every row of record batches, once and in place", () =>
     Effect.gen(function* () {
       yield* write("memory:///vectors", -1)

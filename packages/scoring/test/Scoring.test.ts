@@ -522,6 +522,53 @@ describe("Scoring.scoreBatches", () => {
     })
   )
 
+  it.live("keeps only the columns asked for, in the order asked for", () =>
+    Effect.gen(function* () {
+      const server = yield* make(4)
+      const records = [recordOf(0, 7), recordOf(7, 0), recordOf(7, 30, { kind: "fixed" }).slice(5, 19)]
+      const ids = [0, 1, 2, 3, 4, 5, 6, ...Array.from({ length: 14 }, (_, i) => i + 12)]
+      for (const columns of [["id"], ["features", "id", "id"], []]) {
+        const scored = yield* run(server.url, records, { columns })
+        assert.deepStrictEqual(
+          scored.map(({ numRows, schema }) => [numRows, ...schema.fields.map(({ name }) => name)]),
+          [7, 0, 14].map((rows) => [rows, ...new Set(columns), "score"])
+        )
+        const rows = scored.flatMap((record) => Array.from(record))
+        assert.deepStrictEqual(
+          rows.map((row) => row["score"]),
+          ids
+        )
+        if (columns.includes("id")) for (const row of rows) assert.strictEqual(row["id"], row["score"])
+      }
+      // The vectors are not kept, and so their name is free.
+      const [renamed] = yield* run(server.url, records, { columns: ["id"], as: "features" })
+      assert.deepStrictEqual(renamed?.get(3)?.toJSON(), { id: 3, features: 3 })
+    })
+  )
+
+  it("has the kept columns and the added ones in its type", () => {
+    type Columns = { id: Arrow.Int32; name: Arrow.Utf8; features: Arrow.List<Arrow.Float32> }
+    const records: Dataset.Dataset<Arrow.RecordBatch<Columns>> = Dataset.fromIterable([])
+    type ColumnsOf<D> = D extends Dataset.Dataset<Arrow.RecordBatch<infer T>, infer _E, infer _R> ? T : never
+    type Added = { readonly score: Arrow.Float32 }
+
+    const some = Scoring.scoreBatches(records, { vector: "features", columns: ["id"] })
+    expectTypeOf<ColumnsOf<typeof some>>().branded.toEqualTypeOf<Pick<Columns, "id"> & Added>()
+    const all = records.pipe(Scoring.scoreBatches({ vector: "features", threshold: 0.5 }))
+    expectTypeOf<ColumnsOf<typeof all>>().branded.toEqualTypeOf<Columns & Added & { readonly class: Arrow.Bool }>()
+    // Columns that nobody knows yet.
+    const untyped: Dataset.Dataset<Arrow.RecordBatch> = records
+    const kept = untyped.pipe(Scoring.scoreBatches({ vector: "v", columns: ["id"], as: "p" }))
+    expectTypeOf<keyof ColumnsOf<typeof kept>>().toEqualTypeOf<"id" | "p">()
+    expectTypeOf(untyped.pipe(Scoring.scoreBatches({ vector: "v" }))).toEqualTypeOf<
+      Dataset.Dataset<Arrow.RecordBatch, ScoreError.ScoreError, Scorer.Scorer>
+    >()
+    // @ts-expect-error there is no such column to keep
+    Scoring.scoreBatches(records, { vector: "features", columns: ["ids"] })
+    // @ts-expect-error there is no such vector
+    records.pipe(Scoring.scoreBatches({ vector: "vectors" }))
+  })
+
   it.live("sends the memory of the column itself", () =>
     Effect.gen(function* () {
       const server = yield* make(4)
@@ -551,6 +598,18 @@ describe("Scoring.scoreBatches", () => {
     ["a ragged vector", () => recordOf(0, 3, { lengths: [4, 4, 3] }), {}, /row 2 of .*has 3 numbers, expected 4/],
     ["a missing column", () => recordOf(0, 3), { vector: "x" }, /no column "x"; the columns are "id", "features"/],
     ["a column of numbers", () => recordOf(0, 3), { vector: "id" }, /column "id" is Int32; expected a list/],
+    [
+      "a missing column to keep",
+      () => recordOf(0, 3),
+      { columns: ["id", "x"] },
+      /`columns`: no column "x"; the columns are "id", "features"/
+    ],
+    [
+      "a kept name that is taken",
+      () => recordOf(0, 3),
+      { columns: ["id"], as: "id" },
+      /there is a column "id" already/
+    ],
     ["a name that is taken", () => recordOf(0, 3), { as: "id" }, /there is a column "id" already/]
   ]
   for (const [name, record, options, message] of bad) {

@@ -41,9 +41,21 @@ const whereColumns = (node: Plan.Plan): ReadonlyArray<string> =>
     ? [...(node.operator.where ?? []).map(({ column }) => column), ...whereColumns(node.child)]
     : []
 
+// The source directly below a step that says which columns it looks at reads only those. It never reads more than before.
+const readOnly = (node: Extract<Plan.Plan, { _tag: "Narrow" }>, reads: ReadonlyArray<string>): Plan.Plan => {
+  const { child } = node
+  if (child._tag !== "Read") return node
+  const { columns, project } = child.source
+  if (columns !== undefined && !(columns.length > reads.length && reads.every((name) => columns.includes(name)))) {
+    return node
+  }
+  return project === undefined ? node : { ...node, child: { ...child, source: project(reads) } }
+}
+
 /**
  * A `Select` above a source that can read columns becomes a source that reads only those. If filters with known
- * conditions lie between, the source also reads their columns, and the `Select` stays.
+ * conditions lie between, the source also reads their columns, and the `Select` stays. A source below another step that says which
+ * columns it looks at reads only those.
  *
  * @category combinators
  * @since 0.1.0
@@ -51,7 +63,11 @@ const whereColumns = (node: Plan.Plan): ReadonlyArray<string> =>
 export const pruneColumns: Rule = {
   name: "pruneColumns",
   apply: (node) => {
-    if (node._tag !== "Narrow" || node.operator._tag !== "Select") return node
+    if (node._tag !== "Narrow") return node
+    if (node.operator._tag === "MapPartitions" && node.operator.reads !== undefined) {
+      return readOnly(node, node.operator.reads)
+    }
+    if (node.operator._tag !== "Select") return node
     const { columns } = node.operator
     const wanted = [...new Set([...columns, ...whereColumns(node.child)])]
     const child = onSource(node.child, (source) =>

@@ -52,6 +52,8 @@ export type Operator =
       readonly oneToOne: boolean
       /** Elements that failed before it go past it, and those that fail in it come out as `Failed`: it is one of the element-wise steps. */
       readonly elementwise: boolean
+      /** The columns that `f` looks at, if it does not look at all: a source directly below need not read others. */
+      readonly reads?: ReadonlyArray<string> | undefined
       /** `handled` says whether a `Catch` after the step takes an error, so that an element that fails with it goes on to there. */
       f(
         rows: Stream.Stream<unknown, unknown, unknown>,

@@ -28,6 +28,25 @@ describe("Optimizer", () => {
     assert.strictEqual(optimised(Dataset.select<Row, "a">("a")(rows)), "Read columnar a")
   })
 
+  it("pruneColumns: a source directly below a step that says what it reads has no other columns", () => {
+    const reading = (self: Dataset.Dataset<Row>, reads?: ReadonlyArray<string>) =>
+      optimised(Dataset.mapPartitionsWithFailures(self, (stream) => stream, { name: "Step", reads }))
+    assert.strictEqual(reading(rows, ["c", "a"]), "Step\n  Read columnar c+a")
+    assert.strictEqual(reading(rows), "Step\n  Read columnar a+b+c")
+    // A source never reads more because of a step, nor another column than it was asked to.
+    const two = Dataset.fromSource(columnar(["a", "b"]))
+    assert.strictEqual(reading(two, ["a", "c"]), "Step\n  Read columnar a+b")
+    assert.strictEqual(reading(two, ["b", "a"]), "Step\n  Read columnar a+b")
+    // What lies between may look at others.
+    assert.strictEqual(
+      reading(
+        Dataset.filter(rows, (row) => row.b > 1),
+        ["a"]
+      ),
+      "Step\n  Filter\n    Read columnar a+b+c"
+    )
+  })
+
   it("mergeSelects: the later of two selects counts", () => {
     assert.strictEqual(optimised(rows.pipe(Dataset.select("a", "b"), Dataset.select("b"))), "Read columnar b")
   })

@@ -11,11 +11,13 @@ export interface VectorColumn {
   readonly values: (start: number, count: number, features: number) => Float32Array<ArrayBufferLike>
 }
 
+const missing = ({ schema }: Arrow.RecordBatch, name: string): string =>
+  `no column "${name}"; the columns are ${schema.fields.map((field) => `"${field.name}"`).join(", ")}`
+
 /** The vector column of a record batch, or what is wrong with it. */
 export const vectorColumn = (arrow: Library, record: Arrow.RecordBatch, name: string): VectorColumn | string => {
-  const names = record.schema.fields.map((field) => field.name)
-  const index = names.indexOf(name)
-  if (index < 0) return `no column "${name}"; the columns are ${names.map((other) => `"${other}"`).join(", ")}`
+  const index = record.schema.fields.findIndex((field) => field.name === name)
+  if (index < 0) return missing(record, name)
   const data: Arrow.Data | undefined = record.getChildAt(index)?.data[0]
   const child: Arrow.Data | undefined = data?.children[0]
   const type: Arrow.DataType | undefined = data?.type
@@ -42,6 +44,28 @@ export const vectorColumn = (arrow: Library, record: Arrow.RecordBatch, name: st
       return part instanceof Float32Array ? part : Float32Array.from(part)
     }
   }
+}
+
+/** The record batch with only these columns, in their order, or what is wrong with them. */
+export const selectColumns = (
+  arrow: Library,
+  record: Arrow.RecordBatch,
+  names: ReadonlyArray<string>
+): Arrow.RecordBatch | string => {
+  const fields: Array<Arrow.Field> = []
+  const children: Array<Arrow.Data> = []
+  for (const name of new Set(names)) {
+    const index = record.schema.fields.findIndex((field) => field.name === name)
+    const field = record.schema.fields[index]
+    const child: Arrow.Data | undefined = record.data.children[index]
+    if (field === undefined || child === undefined) return missing(record, name)
+    fields.push(field)
+    children.push(child)
+  }
+  return new arrow.RecordBatch(
+    new arrow.Schema(fields, record.schema.metadata),
+    arrow.makeData({ type: new arrow.Struct(fields), length: record.numRows, nullCount: 0, children })
+  )
 }
 
 /** The record batch with the scores, and the classes where there is a threshold, as its last columns. */

@@ -31,3 +31,16 @@ export interface Options {
   /** Adds `class`: whether the score is at least this. */
   readonly threshold?: number | undefined
 }
+
+/**
+ * Settings of `scoreBatches`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RecordBatchOptions extends Options {
+  /** Column of type list or fixed-size list of float or double. */
+  readonly vector: string
+  /** The columns that are kept beside the score, in this order. Default all. */
+  readonly columns?: ReadonlyArray<string> | undefined
+}

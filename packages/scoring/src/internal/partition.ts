@@ -31,7 +31,7 @@ interface Steps<A, B, S, C> {
 /** Scores each partition of a dataset. */
 export const scored = <A, E, R, B, S, C>(
   self: Dataset.Dataset<A, E, R>,
-  name: string,
+  step: { readonly name: string; readonly reads?: ReadonlyArray<string> | undefined },
   options: Options,
   stepsOf: (run: Run) => Effect.Effect<Steps<A, B, S, C>>
 ) =>
@@ -51,7 +51,7 @@ export const scored = <A, E, R, B, S, C>(
           return flatten(Stream.map(answers, finish))
         })
       ),
-    { name }
+    step
   )
 
 // As `Stream.flattenArray`, but the arrays themselves are passed on, and with them their origins.

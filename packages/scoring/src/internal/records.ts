@@ -5,15 +5,16 @@ import type * as Arrow from "apache-arrow"
 import type { RecordBatch } from "apache-arrow"
 import { Effect, Stream } from "effect"
 import * as Batch from "../Batch.ts"
-import { BadSetup, NotAVector, type ScoreError, VectorLength } from "../ScoreError.ts"
+import { BadSetup, NotAVector, type Reason, type ScoreError, VectorLength } from "../ScoreError.ts"
 import type { Segment } from "./batcher.ts"
-import { type VectorColumn, vectorColumn, withScores } from "./columns.ts"
+import { selectColumns, type VectorColumn, vectorColumn, withScores } from "./columns.ts"
 import { partOf } from "./failures.ts"
-import type { Options } from "./options.ts"
+import type { RecordBatchOptions } from "./options.ts"
 import { type Run, scored } from "./partition.ts"
 
 /** A record batch on its way. */
 interface Pending {
+  /** What is kept of it beside the scores. */
   readonly record: RecordBatch
   /** `undefined` where the record batch failed before any of its rows was sent. */
   readonly column: VectorColumn | undefined
@@ -26,9 +27,10 @@ interface Pending {
 
 type Segments = ReadonlyArray<Segment<Pending>>
 
-/** Which column is sent, and which are added. */
+/** Which column is sent, which are kept, and which are added. */
 interface Columns {
   readonly vector: string
+  readonly kept: ReadonlyArray<string> | undefined
   readonly as: string
   readonly threshold: number | undefined
 }
@@ -41,29 +43,39 @@ const firstLength = ({ column }: Pending): number => {
   return 0
 }
 
+/** What is kept of a record batch, or what is wrong with that. */
+const keep = (arrow: typeof Arrow, { as, kept, threshold }: Columns, record: RecordBatch): RecordBatch | BadSetup => {
+  const selected = kept === undefined ? record : selectColumns(arrow, record, kept)
+  if (typeof selected === "string") return new BadSetup({ detail: `\`columns\`: ${selected}` })
+  const added = threshold === undefined ? [as] : [as, "class"]
+  const taken = selected.schema.fields.find(({ name }) => added.includes(name))
+  return taken === undefined
+    ? Origin.attach(selected, Origin.of(record))
+    : new BadSetup({ detail: `there is a column "${taken.name}" already; name the score with \`as\`` })
+}
+
 const open = (
   run: Run,
   arrow: typeof Arrow,
-  { as, threshold, vector }: Columns,
+  columns: Columns,
   record: RecordBatch
 ): Effect.Effect<Pending, ScoreError> => {
-  const column = vectorColumn(arrow, record, vector)
-  const added = threshold === undefined ? [as] : [as, "class"]
-  const taken = record.schema.fields.find((field) => added.includes(field.name))
-  if (typeof column !== "string" && taken === undefined) {
-    const scores = new Float32Array(record.numRows)
-    return Effect.succeed({ record, column, scores, left: record.numRows, error: undefined })
+  const refused = (reason: Reason) => {
+    const span = run.span({ block: record, start: 0, count: record.numRows, position: 0 }, Origin.of(record))
+    return run.failure(Batch.ranges([span]), reason)
   }
-  const span = run.span({ block: record, start: 0, count: record.numRows, position: 0 }, Origin.of(record))
-  const reason =
-    typeof column === "string"
-      ? new NotAVector({ detail: column })
-      : new BadSetup({ detail: `there is a column "${taken?.name}" already; name the score with \`as\`` })
-  const error = run.failure(Batch.ranges([span]), reason)
-  // Nothing of it is sent: for the batcher it has no rows.
-  return typeof column === "string" && run.handled(error)
-    ? Effect.succeed({ record, column: undefined, scores: new Float32Array(0), left: 0, error })
-    : Effect.fail(error)
+  const column = vectorColumn(arrow, record, columns.vector)
+  if (typeof column === "string") {
+    const error = refused(new NotAVector({ detail: column }))
+    // Nothing of it is sent: for the batcher it has no rows.
+    return run.handled(error)
+      ? Effect.succeed({ record, column: undefined, scores: new Float32Array(0), left: 0, error })
+      : Effect.fail(error)
+  }
+  const kept = keep(arrow, columns, record)
+  if (kept instanceof BadSetup) return Effect.fail(refused(kept))
+  const scores = new Float32Array(record.numRows)
+  return Effect.succeed({ record: kept, column, scores, left: record.numRows, error: undefined })
 }
 
 const spanOf = (run: Run, segment: Segment<Pending>): Batch.Span => run.span(segment, Origin.of(segment.block.record))
@@ -143,12 +155,11 @@ const finish = (arrow: typeof Arrow, { as, threshold }: Columns, segments: Segme
   return finished
 }
 
-export const scoreBatches = <E, R>(
-  self: Dataset.Dataset<RecordBatch, E, R>,
-  options: Options & { readonly vector: string }
-) => {
-  const columns: Columns = { vector: options.vector, as: options.as ?? "score", threshold: options.threshold }
-  return scored(self, "ScoreBatches", options, (run) =>
+export const scoreBatches = <E, R>(self: Dataset.Dataset<RecordBatch, E, R>, options: RecordBatchOptions) => {
+  const { as = "score", columns: kept, threshold, vector } = options
+  const columns: Columns = { vector, kept, as, threshold }
+  const reads = kept === undefined ? undefined : [...new Set([vector, ...kept])]
+  return scored(self, { name: "ScoreBatches", reads }, options, (run) =>
     Effect.map(
       Effect.promise(() => import("apache-arrow")),
       (arrow) => ({

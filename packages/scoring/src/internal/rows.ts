@@ -169,7 +169,7 @@ export const score = <A extends Record<string, unknown>, E, R>(
         ? (row, value) => ({ ...row, [as]: value })
         : (row, value) => ({ ...row, [as]: value, class: value >= threshold })
   }
-  return scored(self, "Score", options, (run) =>
+  return scored(self, { name: "Score" }, options, (run) =>
     Effect.succeed({
       groups: (stream) =>
         run.group(stream, {

@@ -5,6 +5,19 @@ import type { TaskContext } from "../../task/TaskContext.ts"
 import { type Dataset, isDataset, narrow } from "./model.ts"
 
 /**
+ * Settings of {@link mapPartitionsWithFailures}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FailuresOptions {
+  /** As `explain` prints it. Default `MapPartitions`. */
+  readonly name?: string | undefined
+  /** The columns that `f` looks at, default all. A Parquet source directly below the step reads only these. */
+  readonly reads?: ReadonlyArray<string> | undefined
+}
+
+/**
  * Transforms the stream of each partition when single elements may fail: `f` yields one element for each that it gets,
  * or a {@link FailedElement} in its place. {@link catch_ | Dataset.catch} handles those, and the partition continues;
  * if nothing handles them, the first one ends the partition.
@@ -47,7 +60,7 @@ export const mapPartitionsWithFailures: {
       task: TaskContext,
       handled: (error: unknown) => boolean
     ) => Stream.Stream<B | FailedElement<F>, E2, R2>,
-    options?: { readonly name?: string | undefined }
+    options?: FailuresOptions
   ): (self: Dataset<A, E, R>) => Dataset<Exclude<B, FailedElement<unknown>>, E | E2 | F, R | R2>
   <A, E, R, B, F, E2, R2>(
     self: Dataset<A, E, R>,
@@ -56,7 +69,7 @@ export const mapPartitionsWithFailures: {
       task: TaskContext,
       handled: (error: unknown) => boolean
     ) => Stream.Stream<B | FailedElement<F>, E2, R2>,
-    options?: { readonly name?: string | undefined }
+    options?: FailuresOptions
   ): Dataset<Exclude<B, FailedElement<unknown>>, E | E2 | F, R | R2>
 } = dual(
   (args) => isDataset(args[0]),
@@ -67,13 +80,14 @@ export const mapPartitionsWithFailures: {
       task: TaskContext,
       handled: (error: unknown) => boolean
     ) => Stream.Stream<B | FailedElement<F>, E2, R2>,
-    options?: { readonly name?: string | undefined }
+    options?: FailuresOptions
   ): Dataset<Exclude<B, FailedElement<unknown>>, E | E2 | F, R | R2> =>
     narrow(self, {
       _tag: "MapPartitions",
       name: options?.name ?? "MapPartitions",
       oneToOne: false,
       elementwise: true,
+      reads: options?.reads,
       f
     })
 )
