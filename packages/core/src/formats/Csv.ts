@@ -81,7 +81,7 @@ export const source = <const Fields extends Schema.Struct.Fields>(
 ): Source<Schema.Struct<Fields>["Type"]> =>
   verifiedOr(options, toPaths(path), (paths) => sourceOf(paths, schema, options, undefined))
 
-/** The options with what they are where they are not given. */
+/** The options, with defaults for those that are not given. */
 const settingsOf = (options: CsvOptions | undefined) => ({
   header: options?.header ?? true,
   delimiter: options?.delimiter ?? ",",
@@ -133,12 +133,12 @@ const sourceOf = <const Fields extends Schema.Struct.Fields>(
   })
 }
 
-/** Records that were read at once. */
+/** Records that were read together. */
 interface Piece {
   readonly records: Records
   /** The line of the first one, counted from 0. */
   readonly firstLine: number
-  /** Whether bytes that are not UTF-8 were replaced in it. */
+  /** Whether a record contains replaced bytes, which were not UTF-8. */
   readonly replaced: boolean
 }
 
@@ -205,7 +205,7 @@ const headerOf = Effect.fnUntraced(function* (file: FileStatus, settings: Settin
   return first._tag === "Some" ? first.value.records.values(0) : []
 })
 
-/** Why a file with columns of these names cannot be read. */
+/** The reason why a file with these column names cannot be read. */
 const misfit = (fields: ReadonlyArray<TextField>, names: ReadonlyArray<string>): SchemaMismatch | undefined => {
   const missing = fields.find((field) => !field.optional && !names.includes(field.name))
   if (missing !== undefined) {
@@ -213,11 +213,11 @@ const misfit = (fields: ReadonlyArray<TextField>, names: ReadonlyArray<string>):
   }
   const twice = fields.find(({ name }) => names.indexOf(name) !== names.lastIndexOf(name))
   if (twice === undefined) return undefined
-  const expected = `${twice.type} once`
-  return new SchemaMismatch({ column: twice.name, expected, found: "there more than once", available: names })
+  const expected = `one ${twice.type} column`
+  return new SchemaMismatch({ column: twice.name, expected, found: "in the file more than once", available: names })
 }
 
-/** The rows of a part, as many at a time as were read at once. */
+/** The rows of a part, in arrays as large as the reads were. */
 const readRows = (part: FilePart, file: FileStatus, decode: ReturnType<typeof rowDecoder>, settings: Settings) =>
   Stream.suspend(() => {
     let hasHeader = settings.header && part.offset === 0
@@ -235,7 +235,7 @@ const readRows = (part: FilePart, file: FileStatus, decode: ReturnType<typeof ro
     })
   })
 
-/** The numbers of records, with the lines they begin in, but for the first `skipped` ones. */
+/** The numbers of the records, except for the first `skipped` ones, with the lines in which they begin. */
 const rawRows = (part: FilePart, records: Records, firstLine: number, skipped: number): RawRows<number> => {
   const { length, lines } = records
   const start = skipped === 0 ? 0 : (lines?.[skipped] ?? skipped)

@@ -1,6 +1,6 @@
 /**
- * Turns an optimised logical plan into stages: narrow steps are fused into chains, and a stage ends where a later one needs all
- * of its results. A pure function of the plan and of what the sources' metadata said.
+ * Turns an optimised logical plan into stages: narrow steps are fused into chains, and a stage ends where a later one
+ * needs all of its results. A pure function of the plan and of the metadata of its sources.
  *
  * @stability unstable
  * @since 0.1.0
@@ -18,7 +18,7 @@ import type { Stage, StageGraph, StageWork } from "./Stage.ts"
 export type { Options } from "./internal/building.ts"
 
 /**
- * What the metadata of each source of the plan said.
+ * The metadata of each source of the plan.
  *
  * @category models
  * @since 0.1.0
@@ -45,7 +45,7 @@ export const plan = (
   const finish = (building: Building, why: string, work: StageWork | undefined, shuffles = false): number => {
     const id = stages.length
     const { kept, measure, parents, partitions, steps } = building
-    // What the other inner stages yield is by partition.
+    // The other inner stages yield results by partition.
     const adapts = adaptive !== undefined && measure !== undefined && (shuffles || work === undefined)
     stages.push({
       id,
@@ -74,10 +74,10 @@ export const plan = (
     }
   }
 
-  // A node that is an input of several others is planned once, unless they mean different things for it.
+  // A node that is an input of several others is planned once, unless they need it planned differently.
   const built = new Map<Plan.Plan, Array<{ readonly downstream: Downstream; readonly building: Building }>>()
   const open = new Map<Plan.Plan, boolean>()
-  // Whether its plan may depend on what is written at run time.
+  // Whether its plan may depend on the bytes written at run time.
   const isOpen = (node: Plan.Plan): boolean => {
     const known = open.get(node)
     if (known !== undefined) return known
@@ -106,7 +106,7 @@ export const plan = (
 }
 
 /**
- * Reads the metadata of every source of a plan, all at once: what {@link plan} needs.
+ * Reads the metadata that {@link plan} needs, of every source of a plan at once.
  *
  * @category constructors
  * @since 0.1.0

@@ -20,7 +20,7 @@ export interface Partition {
   readonly split: TaskSplit | undefined
   readonly rows: number | undefined
   readonly bytes: number
-  /** Where the data lies, best first; empty where it does not matter. */
+  /** The hosts that have the data, the best first; empty if it does not matter. */
   readonly hosts: ReadonlyArray<string>
   readonly read: (task: TaskRuntime) => Stream.Stream<unknown, unknown, unknown>
 }
@@ -34,9 +34,9 @@ export interface Partition {
 export interface Kept {
   /** Id of its handle. */
   readonly id: string
-  /** The stages that are needed only when one of the partitions turns out to be lost. */
+  /** The stages that are needed only if one of the partitions turns out to be lost. */
   readonly stages: ReadonlyArray<number>
-  /** What those stages came to when the partitions were computed. */
+  /** The results of those stages when the partitions were computed. */
   readonly run: string
 }
 
@@ -48,23 +48,26 @@ export interface Kept {
  */
 export interface Stage {
   readonly id: number
-  /** Stages whose value this one needs, all of them with smaller ids. */
+  /** Stages whose value this one needs. All of them have smaller ids. */
   readonly parents: ReadonlyArray<number>
-  /** What it reads of caches that were whole when the plan was made. */
+  /** What it reads from caches that were complete when the plan was made. */
   readonly kept: ReadonlyArray<Kept>
-  /** Its tasks write a shuffle, to be removed when the job ends. */
+  /** The shuffle that its tasks write, to be removed when the job ends. */
   readonly shuffles: boolean
   /** Why the stage exists, for `explain`. */
   readonly why: string
   readonly partitions: ReadonlyArray<Partition>
   /**
-   * What its tasks read instead of one partition each, once the stages before it have run, for a number of slots. Missing where
-   * the plan says how many partitions there are to be.
+   * What its tasks read instead of one partition each, after the stages before it have run, for a number of slots.
+   * Missing if the plan fixes the number of partitions.
    */
   readonly adapt: ((valueOf: ValueOf, slots: number) => ReadonlyArray<Partition>) | undefined
   /** Its steps, the last first, as `explain` prints them. */
   readonly steps: ReadonlyArray<string>
-  /** What a task of a stage that is not the result does, and what its tasks' results amount to. The action gives the result stage's. */
+  /**
+   * What a task of an inner stage does, and how the results of its tasks are combined. For the result stage, the action
+   * says that.
+   */
   readonly work: StageWork | undefined
 }
 
@@ -79,9 +82,12 @@ export interface StageWork {
     rows: Stream.Stream<unknown, unknown, unknown>,
     task: TaskRuntime
   ) => Effect.Effect<unknown, unknown, unknown>
-  /** Whether it only looks at rows that a later stage reads again: a count, a sample. They are not accounted for twice. */
+  /**
+   * Whether it only looks at rows that a later stage reads again, as for a count or a sample. They are not counted
+   * twice in the account.
+   */
   readonly ahead?: boolean | undefined
-  /** The results by partition to the value later stages see. */
+  /** Turns the results by partition into the value that later stages see. */
   combine(results: ReadonlyArray<unknown>): StageValue
 }
 
@@ -94,9 +100,9 @@ export interface StageWork {
 export interface StageGraph {
   readonly stages: ReadonlyArray<Stage>
   readonly fingerprint: string
-  /** A stage to run first: how much it writes decides how the stages after it are planned. */
+  /** A stage to run first, because the bytes that it writes decide how the stages after it are planned. */
   readonly undecided: number | undefined
-  /** What makes the plan impossible, if anything does. */
+  /** Why the plan is impossible, if it is. */
   readonly invalid: InvalidPlan | undefined
 }
 
@@ -113,7 +119,7 @@ export const result = (graph: StageGraph): Stage => {
 }
 
 /**
- * Rows of a stage's input, where every partition knows.
+ * Rows of a stage's input, if every partition knows its number.
  *
  * @category getters
  * @since 0.1.0
@@ -128,7 +134,7 @@ export const rows = (stage: Stage): number | undefined => {
 }
 
 /**
- * Bytes of a stage's input, as far as the metadata tells.
+ * Bytes of a stage's input, as far as they are known from metadata.
  *
  * @category getters
  * @since 0.1.0

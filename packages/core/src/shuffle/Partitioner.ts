@@ -1,12 +1,12 @@
 /**
- * Where the keys of a shuffle go: each to one partition.
+ * Assigns each key of a shuffle to one partition.
  *
- * Keys are compared as Effect's `Equal` compares plain data, by what they encode to: structs by their fields in any order, dates
- * by time, tuples by element; `NaN` equals `NaN`, `-0` equals `0` (and comes out as `0`), and `1`, `1n` and `"1"` differ. The
- * partition of a key is the same in every process.
+ * Keys are compared as Effect's `Equal` compares plain data, by their encoded form: structs by their fields in any
+ * order, dates by time, tuples by element; `NaN` equals `NaN`, `-0` equals `0` (and comes out as `0`), and `1`, `1n`
+ * and `"1"` differ. The partition of a key is the same in every process.
  *
- * A number of partitions is a whole one from 1 on: with another, an action on what uses the partitioner fails with a `JobError` of
- * reason `InvalidPlan`.
+ * The number of partitions is a whole number from 1 on: with any other, an action on a dataset that uses the
+ * partitioner fails with a `JobError` of reason `InvalidPlan`.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ import { Writer } from "../codec/internal/bytes.ts"
 import { hashBytes, prefix } from "../codec/internal/plain.ts"
 
 /**
- * Which partition a key goes to.
+ * Decides which partition a key goes to.
  *
  * @category models
  * @since 0.1.0
@@ -33,13 +33,13 @@ export type Partitioner<K> = HashPartitioner<K> | RangePartitioner<K> | RoundRob
 export interface HashPartitioner<in K> {
   readonly _tag: "Hash"
   readonly partitions: number
-  /** Encodes the keys; the codec of the keys of every shuffle that uses this partitioner. */
+  /** Encodes the keys in every shuffle that uses this partitioner. */
   readonly codec: { readonly id: string }
   readonly partition: (key: K) => number
 }
 
 /**
- * By order: every key of a partition is at most any key of the next.
+ * By order: no key of a partition is greater than a key of the next.
  *
  * @category models
  * @since 0.1.0
@@ -54,7 +54,7 @@ export interface RangePartitioner<in K> {
 }
 
 /**
- * Rows dealt out in turn; it ignores keys.
+ * Distributes rows in turn, whatever their keys.
  *
  * @category models
  * @since 0.1.0
@@ -72,10 +72,10 @@ export interface RoundRobin {
  */
 export interface Custom<in K> {
   readonly _tag: "Custom"
-  /** Two custom partitioners with the same name and partitions are taken for the same. */
+  /** Two custom partitioners with the same name and number of partitions count as the same. */
   readonly name: string
   readonly partitions: number
-  /** A number outside `0..partitions` counts modulo. */
+  /** A number outside `0..partitions` is taken modulo `partitions`. */
   readonly partition: (key: K) => number
 }
 
@@ -107,8 +107,8 @@ export const hash = <K = unknown>(
 }
 
 /**
- * Partitions by order, with bounds drawn from a sample of the keys. There are at most as many partitions as the sample has
- * different keys; an empty sample gives one.
+ * Partitions by order, with bounds drawn from a sample of the keys. There are at most as many partitions as the sample
+ * has distinct keys; an empty sample gives one.
  *
  * @category constructors
  * @since 0.1.0
@@ -124,7 +124,7 @@ export const range = <K>(options: {
   const right = whole("partitions", options.partitions) === undefined
   for (let i = 1; right && i < options.partitions; i++) {
     const key = sorted[Math.ceil((i * sorted.length) / options.partitions) - 1]
-    // Equal bounds would leave a partition without keys, and so would the greatest key as a bound.
+    // Equal bounds would leave a partition without keys; so would the greatest key as a bound.
     if (key === undefined || order(key, sorted[sorted.length - 1]) >= 0) continue
     if (bounds.length === 0 || order(bounds[bounds.length - 1], key) < 0) bounds.push(key)
   }
@@ -147,7 +147,7 @@ export const range = <K>(options: {
 }
 
 /**
- * Deals rows out in turn, each map task beginning at another partition.
+ * Distributes rows in turn. Each map task begins at a different partition.
  *
  * @category constructors
  * @since 0.1.0
@@ -174,7 +174,8 @@ export const make = <K>(name: string, partitions: number, partition: (key: K) =>
 })
 
 /**
- * Whether two partitioners send equal keys to equal partitions, so that data partitioned by one need not move for the other.
+ * Whether two partitioners send equal keys to equal partitions, so that rows partitioned by one need not move for the
+ * other.
  *
  * @category getters
  * @since 0.1.0

@@ -1,9 +1,10 @@
 /**
  * Moves keyed rows from the tasks of one stage to those of the next.
  *
- * A map task calls {@link write} (or {@link writeCombined}) and returns a {@link MapStatus}, which is plain data; a reduce task reads
- * its {@link Slice} of all map tasks with {@link read}, {@link aggregate}, {@link sort}, {@link group} or {@link cogroup}. Everything
- * that crosses is bytes. All of them work under one memory budget and spill to disk beyond it.
+ * A map task calls {@link write} (or {@link writeCombined}) and returns a {@link MapStatus}, which is plain data; a
+ * reduce task reads its {@link Slice} of all map tasks with {@link read}, {@link aggregate}, {@link sort}, {@link
+ * group} or {@link cogroup}. All rows cross as bytes. All of them work under one memory budget and spill to disk beyond
+ * it.
  *
  * @since 0.1.0
  */
@@ -49,14 +50,14 @@ export {
  * @since 0.1.0
  */
 export interface Options {
-  /** Bytes that all tasks of the executor hold together before they spill. Default 256 MiB. */
+  /** Bytes that all tasks of an executor may hold together before they spill. Default 256 MiB. */
   readonly memoryBytes?: number | undefined
   /** Bytes of a block before compression. Default 128 KiB. */
   readonly blockBytes?: number | undefined
   /**
-   * `zstd` is level 1, and a block it does not make smaller is stored as it is. Default `auto`: `none` while the files fit into
-   * the page cache (a quarter of the memory of the machine or container), where compressing costs time and saves none, and
-   * `zstd` beyond.
+   * `zstd` is level 1; a block that it does not make smaller is stored as it is. Default `auto`: `none` while the files
+   * fit into the page cache (a quarter of the memory of the machine or container), where compression costs time and
+   * saves none, and `zstd` beyond that.
    */
   readonly compression?: "auto" | "zstd" | "none" | undefined
 }
@@ -73,7 +74,7 @@ const serviceOf = (store: Store, options: Options): Shuffle["Service"] => {
 }
 
 /**
- * Map outputs and runs stay in memory, as bytes: for tests and small data.
+ * Keeps map outputs and sorted runs in memory, as bytes: for tests and small data.
  *
  * @category layers
  * @since 0.1.0
@@ -82,8 +83,9 @@ export const layerMemory = (options: Options = {}): Layer.Layer<Shuffle> =>
   Layer.sync(Shuffle, () => serviceOf(stores.memory(options.compression ?? "none"), options))
 
 /**
- * Map outputs and runs are files in a directory of this process, `sluice-<pid>-<random>` under `directory` (by default the system's
- * folder for temporary files). It is deleted with the layer; those of processes that are gone are deleted when the layer is built.
+ * Keeps map outputs and sorted runs in files of a directory of this process, `sluice-<pid>-<random>` under `directory`
+ * (by default the system's folder for temporary files). The directory is deleted with the layer; those of dead
+ * processes are deleted when the layer is built.
  *
  * @category layers
  * @since 0.1.0

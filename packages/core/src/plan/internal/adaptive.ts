@@ -6,10 +6,10 @@ import { heaviestHosts } from "../../storage/internal/hosts.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
 import type { ValueOf } from "../../task/internal/values.ts"
 
-/** What a stage is adapted by when the stages before it have run. */
+/** The limits by which a stage is adapted when the stages before it have run. */
 export type Limits = Pick<EngineConfig, "targetPartitionBytes" | "minPartitionBytes" | "skewFactor" | "skewBytes">
 
-/** The sizes of the partitions of a stage that reads shuffles, known once those are written. */
+/** The sizes of the partitions of a stage that reads shuffles, known when those are written. */
 export interface Measure {
   readonly bytes: (partition: number, valueOf: ValueOf) => number
   /** The two inputs of a join whose partitions may be read in parts. */
@@ -18,16 +18,16 @@ export interface Measure {
 
 /** One input of a join that may be read in parts. */
 interface SkewSide {
-  /** The stage that wrote it. */
+  /** The stage that wrote the input. */
   readonly stage: number
-  /** Whether parts of it may meet the whole of the other input. */
+  /** Whether parts of it may be joined with the whole other input. */
   readonly splits: boolean
   readonly bytes: (partition: number, valueOf: ValueOf) => number
   /** The bytes of a partition by map task. */
   readonly maps: (partition: number, valueOf: ValueOf) => ReadonlyArray<number>
 }
 
-/** Neighbours `[from, to)`. */
+/** Neighbouring partitions `[from, to)`. */
 export type Run = readonly [from: number, to: number]
 
 /**
@@ -57,7 +57,10 @@ const median = (values: ReadonlyArray<number>): number => {
   return sorted.length % 2 === 1 ? sorted[middle] : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
 }
 
-/** The bytes above which a partition is skewed, and those its parts are to have (as Spark's `OptimizeSkewedJoin`). */
+/**
+ * The size above which a partition is skewed, and the size that its parts should have (as Spark's
+ * `OptimizeSkewedJoin`).
+ */
 export const skewOf = (
   sizes: ReadonlyArray<number>,
   limits: Limits
@@ -68,8 +71,8 @@ export const skewOf = (
 }
 
 /**
- * What a task that reads several partitions, or a part of one, tells the steps of one: they see their own partition, whatever is
- * read before or after it.
+ * What the steps of a partition see in a task that reads several partitions, or a part of one: only their own
+ * partition, whatever is read before or after it.
  */
 const readAs = (
   partition: Partition,
@@ -82,7 +85,7 @@ const readAs = (
   return Stream.provideService(partition.read(own), Current, own)
 }
 
-/** One partition of several: they are read one after the other. */
+/** One partition out of several, which are read one after another. */
 export const joined = (
   group: ReadonlyArray<Partition>,
   read: (partition: Partition, index: number, task: TaskRuntime) => Stream.Stream<unknown, unknown, unknown>
@@ -119,7 +122,7 @@ export const sumOrUndefined = (values: ReadonlyArray<number | undefined>): numbe
   return total
 }
 
-// The parts of a partition of a join: every run of map tasks of one input with every one of the other.
+// The parts of a partition of a join: every run of map tasks of one input with every run of the other.
 const partsOf = (
   partition: number,
   skew: ReadonlyArray<SkewSide>,
@@ -137,9 +140,10 @@ const partsOf = (
 }
 
 /**
- * The tasks of a stage that reads shuffles, now that their sizes are known: small neighbours are read by one task, a partition of a
- * join that is much larger than the others by several. With `slots` tasks at once, small ones are put together only as far as no slot
- * stays idle, unless they have less than `minPartitionBytes` (as Spark's `coalescePartitions.parallelismFirst`).
+ * The tasks of a stage that reads shuffles, now that their sizes are known: one task reads several small neighbouring
+ * partitions, and several tasks read a partition of a join that is much larger than the others. With `slots` tasks at
+ * once, small ones are put together only while no slot stays idle, unless they have less than `minPartitionBytes` (as
+ * Spark's `coalescePartitions.parallelismFirst`).
  */
 export const adapt = (
   partitions: ReadonlyArray<Partition>,

@@ -8,64 +8,74 @@ import type { Guard } from "../../task/internal/failed.ts"
 import type { Limits, Measure } from "./adaptive.ts"
 import type { Cached } from "./cached.ts"
 
-// What the steps after a node mean for it.
+// What a node has to know about the steps after it.
 export interface Downstream {
-  /** What becomes of elements that fail. */
+  /** What happens to elements that fail. */
   readonly guard: Guard
-  /** Layers provided to it, the nearest first. A stage that ends here has to provide them to itself. */
+  /** Layers provided to the node, the nearest first. A stage that ends here has to provide them itself. */
   readonly layers: ReadonlyArray<Layer.Layer<never, unknown, unknown>>
-  /** How many partitions it has matters to them: it is not planned again when the sizes of shuffles are known. */
+  /**
+   * Whether its number of partitions matters to them, so that it is not planned again when the sizes of shuffles are
+   * known.
+   */
   readonly keepsPartitions: boolean
 }
 
-// The part of a stage that is planned so far.
+// The part of a stage that has been planned so far.
 export interface Building {
   readonly partitions: ReadonlyArray<Partition>
   readonly parents: ReadonlyArray<number>
   readonly steps: ReadonlyArray<string>
-  /** How its rows, which are pairs, are partitioned by their first; `undefined` where that is not known. */
+  /** How its rows, if they are pairs, are partitioned by key; `undefined` if that is not known. */
   readonly partitioner?: Partitioner.Partitioner<never> | undefined
-  /** What it reads of caches that were whole when it was planned. */
+  /** What it reads from caches that were complete when it was planned. */
   readonly kept?: ReadonlyArray<Kept> | undefined
-  /** At most this many bytes, where the sources' metadata and the steps since allow to say. */
+  /** An upper bound of its bytes, if the metadata of the sources and the steps after them allow one. */
   readonly size?: number | undefined
-  /** The sizes of its partitions at run time, where tasks may read several of them or parts of one. */
+  /** The sizes of its partitions at run time, if tasks may read several of them or parts of one. */
   readonly measure?: Measure | undefined
 }
 
 /**
- * The sizes the planner decides by. Defaults are Spark's.
+ * The sizes by which the planner decides. The defaults are Spark's.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** Largest input of a join, in bytes of its files, that every task gets instead of moving both. Default 10 MiB; 0 for never. */
+  /**
+   * The largest input of a join, in bytes of its files, that every task gets so that neither input moves. Default 10
+   * MiB; 0 for never.
+   */
   readonly broadcastBytes: number
-  /** How stages that read shuffles are adapted to the sizes they find; not at all where this is missing. */
+  /** How stages that read shuffles are adapted to the sizes they find; without it they are not. */
   readonly adaptive?: Limits | undefined
-  /** Bytes that stages have written, those that were `undecided` of the plans before. */
+  /** Bytes written by the stages that were `undecided` in earlier plans. */
   readonly measured?: ReadonlyMap<number, number> | undefined
   /** Partitions that are kept from earlier actions. */
   readonly cached?: Cached | undefined
 }
 
-/** What planning a node needs of the plan it is in. */
+/** What a node needs to know about its plan. */
 export interface Planning {
   readonly options: Options
-  /** What the metadata of each source said. */
+  /** The metadata of each source. */
   readonly metadata: ReadonlyMap<Source<unknown>, Resolved<unknown>>
-  /** Says that the plan cannot be run, and why; the first reason counts. */
+  /** Reports that the plan cannot run, and why; the first reason counts. */
   readonly refuse: (operator: string, detail: string) => void
   /** Plans another node. */
   readonly build: (node: Plan.Plan, downstream: Downstream) => Building
   /** Ends a stage, and yields its number. */
   readonly finish: (building: Building, why: string, work: StageWork | undefined, shuffles?: boolean) => number
-  /** The plan has to be made again when this stage has run: how much it writes decides. `false` where another is to run before. */
+  /**
+   * Says that the plan has to be made again when this stage has run, because the bytes that it writes decide. `false`
+   * if another stage has to run before.
+   */
   readonly decideBy: (stage: number) => boolean
 }
 
-// The steps of several inputs, indented. An input seen before is only named: a plan is a graph, and its print must not explode.
+// The steps of several inputs, indented. An input that was printed before is only named: a plan is a graph, and its
+// text must not explode.
 export const inputSteps = (inputs: ReadonlyArray<Building>): ReadonlyArray<string> =>
   inputs.flatMap((input, index) =>
     inputs.indexOf(input) < index ? [`  ${input.steps[0] ?? ""} (again)`] : input.steps.map((step) => `  ${step}`)
@@ -79,11 +89,11 @@ export const parentsOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<number
   ...new Set(inputs.flatMap((input) => input.parents))
 ]
 
-/** The same partitions, but none may be read in parts. */
+/** The same partitions, none of which may be read in parts. */
 export const unskewed = (measure: Measure | undefined): Measure | undefined =>
   measure?.skew === undefined ? measure : { bytes: measure.bytes }
 
-/** With the layers of the steps after it: what a stage that ends here has to provide to itself. */
+/** Provides the layers of the steps after it, which a stage that ends here has to provide itself. */
 export const provided = (building: Building, layers: Downstream["layers"]): Building =>
   layers.length === 0
     ? building

@@ -44,26 +44,26 @@ interface OpenExchange {
   readonly node: Plan.Exchange
   readonly downstream: Downstream
   readonly children: ReadonlyArray<Building>
-  /** Where the rows go; `undefined` where it takes a sample to know. */
+  /** Where the rows go; `undefined` if only a sample can tell. */
   readonly chosen: Partitioner.Partitioner<never> | undefined
-  /** Whether each input is where it belongs already. */
+  /** For each input, whether its rows are already where they belong. */
   readonly inPlace: ReadonlyArray<boolean>
-  /** How many partitions there are after it, and how `explain` says where rows go. */
+  /** How many partitions there are after it, and how `explain` describes where rows go. */
   readonly partitions: number
   readonly where: string
-  /** The stage that writes an input, once it is planned. */
+  /** The stage that writes an input, when it is planned. */
   readonly write: (input: number) => number
-  /** What `explain` adds of the ways that are not decided yet. */
+  /** What `explain` adds about the ways that are not decided yet. */
   readonly undecided: Array<string>
 }
 
-/** A way to bring the rows together, where it fits. */
+/** A way to bring the rows together, if it fits. */
 interface ExchangeRule {
   readonly name: string
   readonly apply: (site: OpenExchange) => Building | undefined
 }
 
-/** A side of a join whose files are small goes to every task of the other. */
+/** If the files of one side of a join are small, every task of the other gets all of it. */
 const broadcastSmallFiles: ExchangeRule = {
   name: "broadcastSmallFiles",
   apply: (site) => {
@@ -78,7 +78,7 @@ const broadcastSmallFiles: ExchangeRule = {
   }
 }
 
-/** Rows that are only to be moved, and are where they belong, stay. */
+/** If an exchange only moves rows, and they are already where they belong, they stay. */
 const skipShuffle: ExchangeRule = {
   name: "skipShuffle",
   apply: ({ children, inPlace, node }) =>
@@ -87,7 +87,7 @@ const skipShuffle: ExchangeRule = {
       : undefined
 }
 
-// Which input of a join might turn out to be small enough, once it is written: the one of which less is known against it.
+// The input of a join that is more likely to turn out small enough when it is written.
 const broadcastCandidate = ({ downstream, children, inPlace, node, planning }: OpenExchange): 0 | 1 | undefined => {
   const { adaptive, broadcastBytes } = planning.options
   if (node.broadcast === undefined || adaptive === undefined || broadcastBytes === 0) return undefined
@@ -98,8 +98,8 @@ const broadcastCandidate = ({ downstream, children, inPlace, node, planning }: O
 }
 
 /**
- * A side of a join that has been written and turned out small goes to every task of the other. While it is not written it is planned as
- * any, and decides.
+ * If one side of a join turned out small when it was written, every task of the other gets all of it. Until it is
+ * written, it is planned like any other, and decides.
  */
 const broadcastWritten: ExchangeRule = {
   name: "broadcastWritten",
@@ -108,7 +108,7 @@ const broadcastWritten: ExchangeRule = {
     const small = broadcastCandidate(site)
     if (small === undefined || node.broadcast === undefined) return undefined
     const { broadcast } = node
-    // Written before the other, so that its number is the same when the plan is made again.
+    // It is written before the other, so that its number is the same when the plan is made again.
     const stage = write(small)
     const { broadcastBytes, measured } = planning.options
     const bytes = measured?.get(stage)
@@ -120,12 +120,12 @@ const broadcastWritten: ExchangeRule = {
     return broadcastJoin({ ...site, downstream: { ...site.downstream, layers: [] } }, broadcast, small, {
       partitions: [{ split: undefined, rows: undefined, bytes, hosts: [], read }],
       parents: [stage],
-      steps: [`all that stage ${stage} wrote`]
+      steps: [`everything that stage ${stage} wrote`]
     })
   }
 }
 
-/** What is not in place moves. */
+/** Inputs that are not in place move. */
 const shuffle: ExchangeRule = {
   name: "shuffle",
   apply: (site) => {
@@ -164,7 +164,7 @@ const shuffle: ExchangeRule = {
   }
 }
 
-/** The rules, in the order they are tried; the last always fits. */
+/** The rules, in the order in which they are tried; the last always fits. */
 const exchangeRules: ReadonlyArray<ExchangeRule> = [broadcastSmallFiles, skipShuffle, broadcastWritten, shuffle]
 
 /** Plans an exchange. */
@@ -251,7 +251,7 @@ const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downs
   }
 }
 
-// The sizes of the partitions of an exchange, which are all its own: none was asked for.
+// The sizes of the partitions of an exchange, if it may choose their number because the program did not.
 const measureExchange = (
   node: Plan.Exchange,
   sides: ReadonlyArray<Side | undefined>,
@@ -269,7 +269,8 @@ const measureExchange = (
   const moved = sides.flatMap((side) => (side?._tag === "Moved" ? [side.stage] : []))
   return {
     bytes: (partition, valueOf) => known.reduce((sum, measure) => sum + measure.bytes(partition, valueOf), 0),
-    // A part of one side meets the whole of the other: as with a broadcast, which must leave no row of the whole side over.
+    // A part of one side is joined with the whole other side. As with a broadcast, this works only if no unmatched row
+    // of the whole side is emitted.
     skew:
       broadcast === undefined || moved.length < 2
         ? undefined

@@ -1,10 +1,13 @@
-/** What a plan says of steps that may yield other rows when a task is run again. What random functions do cannot be known. */
+/**
+ * What a plan says about steps that may yield different rows when a task runs again. What random functions do cannot be
+ * known.
+ */
 import * as Operator from "../../task/Operator.ts"
 import * as Plan from "../Plan.ts"
 
 const known = new WeakMap<Plan.Plan, { readonly by: string | undefined }>()
 
-/** The step after which rows come in another order each time, if there is one. */
+/** The step after which rows come in a different order each time, if there is one. */
 const unorderedBy = (node: Plan.Plan): string | undefined => {
   const found = known.get(node)
   if (found !== undefined) return found.by
@@ -15,7 +18,7 @@ const unorderedBy = (node: Plan.Plan): string | undefined => {
 
 const findUnordered = (node: Plan.Plan): string | undefined => {
   if (node._tag === "Narrow" && Operator.reorders(node.operator)) return Operator.label(node.operator)
-  // What spills comes out in another order than what does not.
+  // Rows that spill come out in a different order than rows that do not.
   if (node._tag === "Exchange" && node.ordered !== true) return node.name
   for (const input of Plan.inputs(node)) {
     const by = unorderedBy(input)
@@ -31,7 +34,7 @@ const depends = (node: Plan.Plan): boolean =>
     node.partitioning._tag === "Fixed" &&
     node.partitioning.partitioner._tag === "RoundRobin")
 
-/** What `explain` adds to a step that depends on the order of its rows where that changes from run to run. */
+/** What `explain` adds to a step that depends on the order of its rows if that order changes from run to run. */
 export const indeterminateNote = (node: Plan.Plan): string => {
   if (!depends(node)) return ""
   for (const input of Plan.inputs(node)) {

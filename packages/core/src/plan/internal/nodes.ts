@@ -88,7 +88,7 @@ const zipPartitionsNode = (planning: Planning, node: Node<"ZipPartitions">, down
   const inputs = node.inputs.map((input) => planning.build(input, { ...downstream, keepsPartitions: true }))
   const counts = inputs.map((input) => input.partitions.length)
   if (counts.some((count) => count !== counts[0])) {
-    planning.refuse(node.name, `its inputs have ${counts.join(" and ")} partitions; they must have as many`)
+    planning.refuse(node.name, `its inputs have ${counts.join(" and ")} partitions; they must have the same number`)
   }
   return {
     partitions: Array.from({ length: Math.min(...counts) }, (_, index): Partition => ({
@@ -145,7 +145,7 @@ const cartesianNode = (planning: Planning, node: Node<"Cartesian">, downstream: 
   }
 }
 
-// Partitions that are kept are read from there; the others are kept on their way.
+// Partitions that are kept are read from the cache; the others are kept as they pass.
 const cacheNode = (planning: Planning, node: Node<"Cache">, downstream: Downstream): Building => {
   const child = planning.build(node.child, { ...downstream, keepsPartitions: true })
   const { cached } = planning.options
@@ -178,7 +178,7 @@ const cacheNode = (planning: Planning, node: Node<"Cache">, downstream: Downstre
   }
 }
 
-// Steps on one partition alone, as many as follow each other.
+// Consecutive steps that work on one partition alone.
 const narrowNode = (planning: Planning, node: Node<"Narrow">, downstream: Downstream): Building => {
   const operators: Array<Operator.Operator> = []
   let below: Plan.Plan = node
@@ -228,7 +228,7 @@ const unionNode = (planning: Planning, node: Node<"Union">, downstream: Downstre
   }
 }
 
-// Fewer partitions, each a run of those there were.
+// Fewer partitions, each a run of the old ones.
 const coalesceNode = (planning: Planning, node: Node<"Coalesce">, downstream: Downstream): Building => {
   const child = planning.build(node.child, downstream)
   const partitions = coalesce(child.partitions, node.partitions)
@@ -239,7 +239,7 @@ const coalesceNode = (planning: Planning, node: Node<"Coalesce">, downstream: Do
 // Pairs of row and position.
 const zipWithIndexNode = (planning: Planning, node: Node<"ZipWithIndex">, downstream: Downstream): Building => {
   const child = planning.build(node.child, downstream)
-  // Row counts from footers make the counting stage needless.
+  // With row counts from footers, no counting stage is needed.
   const known = child.partitions.every((partition) => partition.rows !== undefined)
   const offsets =
     known || child.partitions.length < 2

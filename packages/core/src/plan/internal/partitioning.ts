@@ -2,8 +2,9 @@ import * as Partitioner from "../../shuffle/Partitioner.ts"
 import type { Partitioning } from "../Plan.ts"
 
 /**
- * Where the rows of an exchange go, as Spark's `Partitioner.defaultPartitioner`: like the input that has most partitions already,
- * unless that are far fewer than the largest input has. `undefined` when it takes a sample to know.
+ * Where the rows of an exchange go, as with Spark's `Partitioner.defaultPartitioner`: like the already partitioned
+ * input with the most partitions, unless it has far fewer than the largest input. `undefined` if only a sample can
+ * tell.
  */
 export const choose = (
   partitioning: Partitioning,

@@ -1,10 +1,10 @@
-/** What stages came to, in a form that can be compared: whether they yielded the same rows another time. */
+/** The results of stages in a form that shows whether they yielded the same rows when they ran again. */
 import { crc32 } from "node:zlib"
 import type { MapStatus } from "../../shuffle/Shuffle.ts"
 import type { Building } from "./building.ts"
 import type { StageValue, ValueOf } from "../../task/internal/values.ts"
 
-/** The rows, bytes and checksums of what a map task wrote, by reduce partition: the same for the same rows in any order. */
+/** Rows, bytes and checksums of a map output, by reduce partition: the same for the same rows in any order. */
 const writtenBy = (status: MapStatus): ReadonlyMap<number, readonly [rows: number, xor: number, sum: number]> => {
   const found = new Map<number, readonly [number, number, number]>()
   for (const [index, partition] of status.partitions.entries()) {
@@ -56,8 +56,8 @@ const digestOf = (value: StageValue): string => {
 }
 
 /**
- * What the stages before a part of a plan came to; `undefined` where they have not run. Two parts that read the same stages have the
- * same, whichever way they were planned.
+ * The results of the stages before a part of a plan; `undefined` if they have not run. Two parts that read the same
+ * stages have the same results, however they were planned.
  */
 export const runOf = (
   { kept = [], parents }: Pick<Building, "kept" | "parents">,

@@ -20,12 +20,12 @@ export const scan = (split: Split<unknown>): Partition => ({
   hosts: split.hosts,
   read: (task) => {
     const { book, metrics } = task
-    // Bytes are counted as their share of the rows, so that progress moves within a split; formats that do not know their
-    // rows count the whole split at its end.
+    // Bytes are counted in proportion to the rows, so that progress moves within a split; formats that do not know
+    // their number of rows count the whole split at its end.
     let bytes = 0
     let rows = 0
     const rowsOf = split.rowsOf?.bind(split)
-    // A row the source itself sets aside was read all the same.
+    // A row that the source itself sets aside was read, too.
     const source: TaskRuntime = {
       ...task,
       deadLetter: (letter) => {
@@ -66,7 +66,7 @@ export const scan = (split: Split<unknown>): Partition => ({
           )
     })
     return whenClosed(abortOn(Stream.concat(counted, Stream.fromEffectDrain(ended)), task), (ended) => {
-      // What is left of a source that knows its rows was left on purpose.
+      // Rows left over in a source that knows its number of rows were left on purpose.
       const rest = Math.max(0, (split.rows ?? rows) - rows)
       if (ended) return
       metrics.rowsIn += rest
@@ -75,7 +75,7 @@ export const scan = (split: Split<unknown>): Partition => ({
   }
 })
 
-/** Runs of partitions with about the same number of bytes (or of partitions, where bytes are not known), in order. */
+/** Consecutive runs of partitions with about the same number of bytes (or of partitions, if bytes are not known). */
 export const coalesce = (partitions: ReadonlyArray<Partition>, target: number): ReadonlyArray<Partition> => {
   if (partitions.length <= target) return partitions
   const weights = partitions.some((partition) => partition.bytes > 0)

@@ -4,17 +4,18 @@ import { Malformed } from "../../codec/internal/bytes.ts"
 import { Corrupt, type Reason } from "../ShuffleError.ts"
 import type { Source } from "./model.ts"
 
-// A block in a file: magic, bytes stored, bytes of the rows, rows, 1 if compressed, crc32 of the five and of what is stored.
+// The header of a block in a file: magic, stored bytes, bytes of the rows, number of rows, 1 if compressed, CRC-32 of
+// these five and of the stored bytes.
 const HEADER = 24
 const MAGIC = 0x31424c53
 
-/** Rows as encoded, and how many. */
+/** Encoded rows, and their number. */
 export interface Block {
   readonly bytes: Buffer
   readonly rows: number
 }
 
-/** A block as it lies in a file. */
+/** A block as it is in a file. */
 export interface Stored {
   readonly header: Buffer
   readonly payload: Buffer
@@ -53,11 +54,11 @@ const store = (block: Block, compress: boolean): Effect.Effect<Stored> =>
       })
     : Effect.sync(() => frame(block, block.bytes))
 
-/** Several at once, on as many threads as the pool has by default. */
+/** Compresses several at once, on as many threads as the pool has by default. */
 export const storeAll = (blocks: ReadonlyArray<Block>, compress: boolean): Effect.Effect<ReadonlyArray<Stored>> =>
   Effect.forEach(blocks, (block) => store(block, compress), { concurrency: 4 })
 
-// Bytes read from a file at once unless told.
+// Bytes read from a file at once, by default.
 const WINDOW = 1024 * 1024
 
 /** The blocks of some ranges of a file, each checked. `next` gives `undefined` at the end. */
@@ -85,7 +86,7 @@ export class Blocks {
     return Effect.fail(new Corrupt({ file: this.source.file, offset: this.position, detail }))
   }
 
-  // The bytes at the position, of which there are that many in the window.
+  // The bytes at the position, this many of which are in the window.
   private at(length: number): Buffer | undefined {
     const start = this.position - this.windowOffset
     return start >= 0 && start + length <= this.window.length ? this.window.subarray(start, start + length) : undefined
@@ -131,12 +132,12 @@ export class Blocks {
       const offset = this.position
       this.position += HEADER + length
       if (stored.readUInt32LE(16) === 0) return Effect.succeed({ bytes: payload, rows })
-      // 0.2 ms for a block, and a thread of the pool would cost this one as much to ask.
+      // This takes 0.2 ms for a block; asking a thread of the pool would cost this thread as much.
       try {
         const unpacked = zlib.zstdDecompressSync(payload, { chunkSize: bytes + 64, maxOutputLength: bytes + 64 })
         if (unpacked.length === bytes) return Effect.succeed({ bytes: unpacked, rows })
       } catch {
-        // Said below.
+        // Reported below.
       }
       this.position = offset
       return this.corrupt("a block does not decompress")
@@ -144,7 +145,7 @@ export class Blocks {
   })
 }
 
-/** Runs what reads bytes that a checksum has vouched for: malformed ones were written by another codec. */
+/** Runs a function that reads bytes with a correct checksum: if they are malformed, another codec wrote them. */
 export const trapMalformed = (read: () => void, file: string): Corrupt | undefined => {
   try {
     read()
@@ -154,7 +155,7 @@ export const trapMalformed = (read: () => void, file: string): Corrupt | undefin
       return new Corrupt({
         file,
         offset: 0,
-        detail: `${thrown.detail}; was it written by another version of the program?`
+        detail: `${thrown.detail}; perhaps another version of the program wrote it`
       })
     }
     throw thrown

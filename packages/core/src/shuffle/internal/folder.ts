@@ -1,4 +1,4 @@
-/** The folder for temporary files of a process, and what becomes of those of others. */
+/** The folder for temporary files of this process, and what happens to the folders of others. */
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -9,11 +9,11 @@ import { reason } from "./store.ts"
 const OwnerJson = Schema.fromJsonString(Identity)
 const OWNER = "owner.json"
 
-// Others may have folders of their own whose names begin alike.
+// Other programs may have folders whose names begin the same way.
 const isOurs = (name: string): boolean => /^sluice-\d+-[0-9a-f]{8}$/.test(name)
 
-// An owner is written in the moment after the folder is made. A process that cannot be looked at from here, in another container or on
-// another host, touches its owner file every minute.
+// The owner file is written just after the folder is made. A process that cannot be seen from here, in another
+// container or on another host, touches its owner file every minute.
 const namelessMillis = 60 * 60_000
 const silentMillis = 24 * 60 * 60_000
 const ownerBytes = 4096
@@ -32,7 +32,7 @@ const ownerOf = (directory: string): { readonly owner: Identity; readonly stats:
     if (!stats.isFile() || stats.size > ownerBytes) return undefined
     return { owner: Schema.decodeSync(OwnerJson)(fs.readFileSync(fd, "utf8")), stats }
   } catch {
-    // Not there, or not written to its end.
+    // Missing, or not completely written.
     return undefined
   } finally {
     if (fd !== undefined) fs.closeSync(fd)
@@ -46,7 +46,7 @@ const isLeft = (directory: string): boolean => {
   return found === undefined ? age(stats) > namelessMillis : isGone(found.owner) || age(found.stats) > silentMillis
 }
 
-/** Deletes the folders of processes that are gone. */
+/** Deletes the folders of dead processes. */
 const sweep = (parent: string): void => {
   for (const name of fs.readdirSync(parent)) {
     if (!isOurs(name)) continue
@@ -54,12 +54,12 @@ const sweep = (parent: string): void => {
     try {
       if (isLeft(directory)) fs.rmSync(directory, { recursive: true, force: true })
     } catch {
-      // Another process was faster, or it is not ours to delete.
+      // Another process was faster, or the folder is not ours to delete.
     }
   }
 }
 
-/** A folder of this process, deleted with the scope. Those of processes that are gone are deleted at once. */
+/** A folder of this process, deleted with the scope. Folders of dead processes are deleted at once. */
 export const makeFolder = Effect.fnUntraced(function* (parent: string = os.tmpdir()) {
   const suffix = (yield* Random.nextIntBetween(0, 0xffffffff)).toString(16).padStart(8, "0")
   const own = path.join(parent, `sluice-${process.pid}-${suffix}`)
@@ -69,7 +69,7 @@ export const makeFolder = Effect.fnUntraced(function* (parent: string = os.tmpdi
       try: () => {
         fs.mkdirSync(parent, { recursive: true })
         sweep(parent)
-        // Not `recursive`, which would take a folder or a link that somebody else has put there.
+        // Not `recursive`, which would accept a folder or a link that somebody else has put there.
         fs.mkdirSync(own, { mode: 0o700 })
         fs.writeFileSync(owner, JSON.stringify(self), { flag: "wx", mode: 0o600 })
       },

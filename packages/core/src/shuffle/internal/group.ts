@@ -32,15 +32,18 @@ export interface Cogrouped<out K, out Values extends ReadonlyArray<unknown>> {
   readonly key: K
   /** The values of each input, in the order of the inputs. */
   readonly values: { readonly [I in keyof Values]: Stream.Stream<Values[I], ShuffleError> }
-  /** Whether it has too many values to collect. If not, they can be read at any time, and more than once. */
+  /**
+   * Whether the group has too many values to hold in memory. If not, they can be read at any time, and more than once.
+   */
   readonly large: boolean
 }
 
 type Group<K> = Cogrouped<K, ReadonlyArray<unknown>>
 
 /**
- * The keys with a stream of their values, which may be larger than memory. Values come in the order of the map tasks. A group that
- * is not read is skipped; one larger than memory can be read once, and has to be begun before the next is taken (others at any time).
+ * The keys with a stream of their values, which may be larger than memory. Values come in the order of the map tasks. A
+ * group that is not read is skipped. A group larger than memory can be read once, and only if reading begins before the
+ * next group is taken; others can be read at any time.
  *
  * @category shuffling
  * @since 0.1.0
@@ -52,8 +55,8 @@ export const group = <K, V>(
   Stream.map(cogroup<K, readonly [V]>([{ wire, slice }]), ({ key, values }) => [key, values[0]] as const)
 
 /**
- * The keys of several inputs, partitioned alike, with a stream of the values of each. As {@link group} otherwise; the streams of a
- * large group are read in the order of the inputs.
+ * The keys of several inputs with the same partitioning, with one stream of values per input. Otherwise as {@link
+ * group}; the streams of a large group are read in the order of the inputs.
  *
  * @category shuffling
  * @since 0.1.0
@@ -65,14 +68,14 @@ export const cogroup = <K, const Values extends ReadonlyArray<unknown>>(inputs: 
   return pulling(
     Effect.map(
       groups(all),
-      // One stream for each input, in their order: what the mapped type says.
+      // One stream per input, in their order, as the mapped type says.
       (next) => next as Effect.Effect<ReadonlyArray<Cogrouped<K, Values>> | undefined, ShuffleError>
     )
   )
 }
 
-// An array made when the stream runs. There is one for every group, so what it costs to make one counts (`Stream.suspend` keeps
-// each in a weak map).
+// A stream of an array that is made when the stream runs. There is one per group, so the cost of making one matters
+// (`Stream.suspend` keeps each in a weak map).
 const lazy = (make: () => ReadonlyArray<unknown>): Values =>
   Stream.fromPull(
     Effect.sync(() => {
@@ -86,7 +89,7 @@ const lazy = (make: () => ReadonlyArray<unknown>): Values =>
     })
   )
 
-// Values that lie one after another in a buffer.
+// Values stored one after another in a buffer.
 const decoded = (codec: Codec<unknown>, bytes: Buffer, count: number): Values =>
   count === 0
     ? Stream.empty
@@ -177,7 +180,7 @@ const groupsInMemory = <K>(
   })
 }
 
-// A group too large to be gathered: its values are read from the merge itself.
+// A group too large to hold in memory: its values are read from the merge itself.
 class Large {
   private readonly merge: Merge
   private readonly key: Key
@@ -185,7 +188,7 @@ class Large {
   private passed = false
   // The inputs whose streams have begun.
   private readonly begun = new Set<number>()
-  // Done when the stream that reads now has ended.
+  // Done when the stream that is being read has ended.
   private reading: Deferred.Deferred<void> | undefined
 
   constructor(merge: Merge, key: Key, fail: (reason: Reason) => ShuffleError) {
@@ -194,7 +197,7 @@ class Large {
     this.fail = fail
   }
 
-  /** The values of an input: those that were gathered, and then the rest. */
+  /** The values of an input: those already in memory, and then the rest. */
   values(input: number, codec: Codec<unknown>, gathered: Values): Values {
     const rest = this.rest(input, codec)
     return Stream.unwrap(
@@ -238,7 +241,7 @@ class Large {
   /** Moves on to the next key. */
   readonly pass: Effect.Effect<void, Reason> = Effect.gen({ self: this }, function* () {
     const { key, merge } = this
-    // Lets a fiber that was given the group begin with it.
+    // Lets a fiber that got the group begin to read it.
     yield* Effect.yieldNow
     while (this.reading !== undefined) yield* Deferred.await(this.reading)
     this.passed = true

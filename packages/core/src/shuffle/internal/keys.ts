@@ -11,26 +11,26 @@ import {
   stringPrefix
 } from "../../codec/internal/plain.ts"
 
-/** How keys are put in order. */
+/** How keys are ordered. */
 export interface Kind {
   readonly name: "hash" | "string" | "number" | "order"
   readonly order: (self: unknown, that: unknown) => number
 }
 
-/** Equal keys together, in no order that means anything: by two hashes, then by bytes. */
+/** Brings equal keys together, in an order without meaning: by two hashes, then by bytes. */
 export const byHash: Kind = { name: "hash", order: () => 0 }
 
-/** By an order. Those of strings and numbers work on bytes. */
+/** By an `Order`. Those of strings and numbers work on bytes. */
 export const byOrder = <K>(order: Order.Order<K>): Kind => {
   const given: unknown = order
   return {
     name: given === Order.String ? "string" : given === Order.Number ? "number" : "order",
-    // Keys come out of the codec of the order's own type.
+    // Keys come from the codec of the order's own type.
     order: (self, that) => order(self as K, that as K)
   }
 }
 
-/** Bytes of the encodings an operator meets: what a record consists of. */
+/** How many bytes the parts of a record take, in the encodings of an operator. */
 export interface Layout {
   readonly key: Codec<unknown>
   /** By input. */
@@ -52,7 +52,7 @@ export const point = (reader: Reader, bytes: Buffer, position: number): void => 
   reader.depth = 0
 }
 
-/** Compares the keys at a position of a buffer and at one of another, whose prefixes are equal. */
+/** Compares a key in one buffer with a key in another, given that their prefixes are equal. */
 export const compareKeys = (
   kind: Kind,
   key: Codec<unknown>,
@@ -85,7 +85,9 @@ export const compareKeys = (
   }
 }
 
-/** Computes the prefix of the key between two positions of a buffer, and leaves `reader` anywhere. */
+/**
+ * Computes the prefix of the key between two positions of a buffer. Afterwards, the position of `reader` is undefined.
+ */
 export const prefixOf = (kind: Kind, reader: Reader, start: number, end: number): void => {
   switch (kind.name) {
     case "hash":

@@ -1,8 +1,8 @@
 import type { Claim, Memory } from "./model.ts"
 
 /**
- * A budget shared by all the operators of an executor's tasks. Each may hold an equal share of it; one that comes while others
- * hold it all gets a quarter of its share at once, so that it never waits for them.
+ * A budget shared by all the operators of an executor's tasks. Each may hold an equal share of it. An operator that
+ * starts while others hold everything gets a quarter of its share at once, so that it never waits for them.
  */
 export const make = (options: Pick<Memory, "total" | "blockBytes">): Memory => {
   let held = 0

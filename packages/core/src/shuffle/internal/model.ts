@@ -4,7 +4,7 @@ import type { Partitioner } from "../Partitioner.ts"
 import type { Reason } from "../ShuffleError.ts"
 
 /**
- * How values of one key become one. The functions may change their first argument and return it.
+ * How the values of one key are combined into one. The functions may change their first argument and return it.
  *
  * @category models
  * @since 0.1.0
@@ -13,12 +13,12 @@ export interface Aggregator<in out V, in out C> {
   readonly create: (value: V) => C
   readonly mergeValue: (combined: C, value: V) => C
   readonly mergeCombiners: (self: C, that: C) => C
-  /** Encodes what is combined. */
+  /** Encodes the combined values. */
   readonly codec: Codec<C>
 }
 
 /**
- * What a map task wrote, and where: plain data.
+ * What a map task wrote, and where. Plain data.
  *
  * @category models
  * @since 0.1.0
@@ -29,30 +29,31 @@ export const MapStatus = Schema.Struct({
   /** Partition of the map stage. */
   map: Schema.Number,
   attempt: Schema.Number,
-  /** The data file; for the memory layer a name. */
+  /** The data file; for the memory layer, a name. */
   file: Schema.String,
   /**
-   * The reduce partition of each segment of the file; the arrays below run along it. Segments ascend by partition in every pass;
-   * a task that spilled made several passes.
+   * The reduce partition of each segment of the file; the arrays below have the same order. In every pass, segments
+   * ascend by partition; a task that spilled made several passes.
    */
   partitions: Schema.Array(Schema.Number),
-  /** Where each begins in the file. */
+  /** Where each segment begins in the file. */
   offsets: Schema.Array(Schema.Number),
-  /** Bytes of each in the file. */
+  /** Bytes of each segment in the file. */
   lengths: Schema.Array(Schema.Number),
-  /** Rows (or combined keys) of each. */
+  /** Rows (or combined keys) of each segment. */
   rows: Schema.Array(Schema.Number),
-  /** Encoded bytes of each before compression: what the reduce side has to hold. */
+  /** Encoded bytes of each segment before compression, which the reduce side has to hold. */
   bytes: Schema.Array(Schema.Number),
   /**
-   * XOR and sum of the hashes of the rows of each, 32 bits each: the same for the same rows in any order, and those of several segments
-   * of a partition can be put together. A task that is run again and has others has not written the same rows again.
+   * XOR and sum of the hashes of the rows of each segment, 32 bits each: the same for the same rows in any order. Those
+   * of several segments of a partition can be combined. If they differ when a task runs again, it has not written the
+   * same rows.
    */
   checksums: Schema.Array(Schema.Tuple([Schema.Number, Schema.Number]))
 })
 
 /**
- * What a map task wrote, and where: plain data.
+ * What a map task wrote, and where. Plain data.
  *
  * @category models
  * @since 0.1.0
@@ -60,17 +61,17 @@ export const MapStatus = Schema.Struct({
 export type MapStatus = typeof MapStatus.Type
 
 /**
- * What crosses: all that the reduce side has to know.
+ * What the reduce side has to know about a shuffle.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Wire<in out K, in out V> {
-  /** Unique among the shuffles alive, usable as a file name: `<job>-<stage>`. */
+  /** Unique among the live shuffles, and usable as a file name: `<job>-<stage>`. */
   readonly id: string
   /** Named in errors: `reduceByKey`. */
   readonly operator: string
-  /** For a hash partitioner, the same codec as the partitioner's. */
+  /** For a hash partitioner, the codec of the partitioner. */
   readonly key: Codec<K>
   readonly value: Codec<V>
 }
@@ -88,8 +89,9 @@ export interface Exchange<in out Row, in out K, in out V> extends Wire<K, V> {
 }
 
 /**
- * What a reduce task reads: the partitions `from` (inclusive) to `to` (exclusive) of some map outputs. One partition of all outputs as
- * a rule; several when small ones are coalesced; part of the outputs when a skewed one is split.
+ * What a reduce task reads: the partitions `from` (inclusive) to `to` (exclusive) of some map outputs. Usually one
+ * partition of all outputs; several partitions if small ones are coalesced; some of the outputs if a skewed partition
+ * is split.
  *
  * @category models
  * @since 0.1.0
@@ -109,12 +111,12 @@ export interface Slice {
 export interface Source {
   /** Its name in errors. */
   readonly file: string
-  /** Exactly these bytes, or `Corrupt` when the file is shorter. */
+  /** Exactly these bytes, or `Corrupt` if the file is shorter. */
   readonly read: (offset: number, length: number) => Effect.Effect<Buffer, Reason>
 }
 
 /**
- * A file being written, then read. It is written and read in blocks of many rows.
+ * A file that is written and then read, in blocks of many rows.
  *
  * @category models
  * @since 0.1.0
@@ -122,7 +124,7 @@ export interface Source {
 export interface SpillFile extends Source {
   /** Adds the parts at the end of the file, in their order. */
   readonly append: (parts: ReadonlyArray<Uint8Array>) => Effect.Effect<void, Reason>
-  /** The file outlives its scope. */
+  /** Lets the file outlive its scope. */
   readonly keep: Effect.Effect<void>
 }
 
@@ -135,24 +137,24 @@ export interface SpillFile extends Source {
 export interface Store {
   /** A new file, deleted with the scope unless kept. */
   readonly create: (shuffle: string, name: string) => Effect.Effect<SpillFile, Reason, Scope.Scope>
-  /** The output of a map task, wherever it lies. A layer that fetches from other processes replaces this. */
+  /** The output of a map task, wherever it is. A layer that fetches from other processes replaces this. */
   readonly open: (status: MapStatus) => Effect.Effect<Source, Reason, Scope.Scope>
   /** Deletes all files of a shuffle. */
   readonly remove: (shuffle: string) => Effect.Effect<void>
-  /** Deletes one output of a map task, which another has replaced. */
+  /** Deletes one map output, which another has replaced. */
   readonly discard: (status: MapStatus) => Effect.Effect<void>
   /** Whether blocks written now should be compressed. */
   readonly compress: () => boolean
 }
 
 /**
- * What one operator of a task holds of the executor's memory.
+ * The memory of the executor that one operator of a task holds.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Claim {
-  /** Asks to hold `bytes` in all. When it says no, the operator spills and asks again for what is left. */
+  /** Asks to hold `bytes` in all. If the answer is no, the operator spills and asks again for what is left. */
   readonly resize: (bytes: number) => boolean
   /** Gives everything back. */
   readonly release: () => void
@@ -165,7 +167,7 @@ export interface Claim {
  * @since 0.1.0
  */
 export interface Memory {
-  /** Bytes that all claims hold together. */
+  /** Bytes that all claims together hold. */
   readonly total: number
   /** Bytes of a block before compression. */
   readonly blockBytes: number
@@ -185,7 +187,7 @@ export class Shuffle extends Context.Service<
     readonly remove: (shuffle: string) => Effect.Effect<void>
     readonly store: Store
     readonly memory: Memory
-    /** What of its settings cannot be: every job fails with it. */
+    /** A problem with its settings: every job fails with it. */
     readonly invalid?: string | undefined
   }
 >()("@sluice/core/Shuffle") {}

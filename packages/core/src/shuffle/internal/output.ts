@@ -9,7 +9,7 @@ class Bucket {
   sealed: Array<Block> = []
   writer: Writer
   rows = 0
-  /** XOR and sum of the hashes of the records, those of the sealed blocks as well. */
+  /** XOR and sum of the hashes of the records, including those of the sealed blocks. */
   xor = 0
   sum = 0
   constructor(bytes: number) {
@@ -30,7 +30,7 @@ export class Output {
   /** Bytes of the buffers. */
   held = 0
   private readonly buckets = new Map<number, Bucket>()
-  // The buckets of the first partitions again: a look into an array for each row.
+  // The buckets of the first partitions again, because each row looks one up: an array is faster.
   private near: Array<Bucket | undefined> = []
   private readonly blockBytes: number
   private readonly store: Store
@@ -50,7 +50,7 @@ export class Output {
     this.create = create
   }
 
-  /** Where the next record of a partition goes; {@link end} has to follow. */
+  /** The buffer for the next record of a partition. {@link end} has to follow. */
   begin(partition: number): Bucket {
     let bucket = partition < NEAR ? this.near[partition] : this.buckets.get(partition)
     if (bucket === undefined) {
@@ -72,7 +72,7 @@ export class Output {
     if (writer.bytes.length !== capacity) this.held += writer.bytes.length - capacity
     if (writer.position < this.blockBytes) return
     bucket.sealed.push({ bytes: writer.take(), rows: bucket.rows })
-    // A row reserves three bytes per character before it knows.
+    // A row reserves three bytes per character before its size is known.
     bucket.writer = new Writer(this.blockBytes + 4096)
     bucket.rows = 0
     this.held += bucket.writer.bytes.length
@@ -152,7 +152,7 @@ export class Allowance {
     this.step = Math.max(1, Math.min(1024 * 1024, Math.floor(total / 16)))
   }
 
-  /** Whether this much may be held. */
+  /** Whether this many bytes may be held. */
   allows(held: number): boolean {
     if (held <= this.granted) return true
     if (!this.claim.resize(held + this.step)) return false

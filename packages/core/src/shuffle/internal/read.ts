@@ -9,7 +9,7 @@ import { type Cursor, Key, type Merge, Sorter } from "./sorter.ts"
 import { BoundedTable, type Claimed, claimed, encoding, unique } from "./spilling.ts"
 import { Table } from "./table.ts"
 
-// Rows a stream gives at once.
+// Rows that a stream emits at once.
 export const CHUNK = 1024
 
 interface Lost {
@@ -60,7 +60,7 @@ const lostError = (operator: string, { reason, status }: Lost) =>
   new ShuffleError({
     operator,
     reason,
-    // Running the map task again helps against neither a full disk nor a bug.
+    // Running the map task again does not help against a full disk or a bug.
     ...(reason._tag === "Corrupt" || reason._tag === "Missing"
       ? { lost: { shuffle: status.shuffle, map: status.map, attempt: status.attempt } }
       : {})
@@ -68,7 +68,7 @@ const lostError = (operator: string, { reason, status }: Lost) =>
 
 const isLost = (failure: Reason | Lost): failure is Lost => "status" in failure
 
-// A stream of what a pull makes within a scope that lives as long as the stream.
+// A stream from a pull, in a scope that lives as long as the stream.
 export const pulling = <A, E, R>(
   make: Effect.Effect<Effect.Effect<ReadonlyArray<A> | undefined, E>, E, R>
 ): Stream.Stream<A, E, Exclude<R, Scope.Scope>> =>
@@ -83,7 +83,8 @@ export const pulling = <A, E, R>(
   )
 
 /**
- * Rows in the order of the map tasks, and as each wrote them. `make` turns a key and a value into the row.
+ * Rows in the order of the map tasks, and in the order in which each wrote them. `make` turns a key and a value into
+ * the row.
  *
  * @category shuffling
  * @since 0.1.0
@@ -161,8 +162,8 @@ export const loaded = Effect.fnUntraced(function* (
 })
 
 /**
- * Rows in the order of their keys; equal keys in the order of the map tasks, and as each wrote them. `Order.String` and
- * `Order.Number` sort bytes; any other order sorts decoded keys.
+ * Rows in the order of their keys; equal keys in the order of the map tasks, and in the order in which each wrote them.
+ * `Order.String` and `Order.Number` sort bytes; any other order sorts decoded keys.
  *
  * @category shuffling
  * @since 0.1.0
@@ -211,7 +212,7 @@ export const sort = <K, V, B>(
     })
   )
 
-// Where the entries of a table go that outgrows its budget: blocks of encoded entries, in runs sorted by hash.
+// Takes the entries of a table that has outgrown its budget, as blocks of encoded entries, in runs sorted by hash.
 const entrySorter = Effect.fnUntraced(function* <K, V, C>(
   wire: Wire<K, V>,
   codec: Codec<C>,
@@ -221,7 +222,7 @@ const entrySorter = Effect.fnUntraced(function* <K, V, C>(
   const sorter = new Sorter({
     kind: byHash,
     layout: layoutOf(wire.key, [codec]),
-    // The table has the budget; its entries pass through the sorter on their way to the disk.
+    // The budget belongs to the table; its entries only pass through the sorter on their way to disk.
     claim: { resize: () => true, release: () => {} },
     store,
     blockBytes,
@@ -344,7 +345,7 @@ export const aggregate = <K, V, C, B>(
     })
   )
 
-// The operators below treat the values of different inputs alike, as bytes with the codec of their input.
+// The operators below treat the values of all inputs the same way, as bytes with the codec of their input.
 export const layoutOf = <K>(key: Codec<K>, values: ReadonlyArray<{ readonly id: string }>): Layout => ({
   key: erase(key),
   values: values.map(erase)

@@ -80,14 +80,14 @@ const sortDigits = (
   }
 }
 
-/** Records as bytes, and where each begins. */
+/** Records as bytes, with the position of each. */
 export class Rows {
   readonly kind: Kind
   readonly layout: Layout
   count = 0
   bytes = 0
   blocks: Array<Buffer> = []
-  /** The input each block came from. */
+  /** The input that each block came from. */
   inputs: Array<number> = []
   where = new Uint32Array(256)
   offset = new Uint32Array(256)
@@ -95,9 +95,9 @@ export class Rows {
   low = new Uint32Array(256)
   /** Bytes of each key. */
   size = new Uint32Array(256)
-  /** Where the groups begin in what {@link sorted} gave; by hash only. */
+  /** Where the groups begin in the result of {@link sorted}; by hash only. */
   starts = new Uint32Array(0)
-  /** Decoded keys, for an order that bytes do not have. */
+  /** Decoded keys, for an order that cannot work on bytes. */
   keys: Array<unknown> = []
 
   constructor(kind: Kind, layout: Layout) {
@@ -106,7 +106,8 @@ export class Rows {
   }
 
   /**
-   * Bytes held: the blocks, the arrays, those that {@link sorted} will make, and three times their encoded size for decoded keys.
+   * Bytes held: the blocks, the arrays, the arrays that {@link sorted} will make, and for decoded keys three times
+   * their encoded size.
    */
   get held(): number {
     return (
@@ -152,7 +153,7 @@ export class Rows {
       }
       if (valued) skipPlain(reader)
     }
-    if (reader.position !== reader.end) throw new Malformed("a block has more than its rows")
+    if (reader.position !== reader.end) throw new Malformed("a block has more bytes than its rows")
     this.blocks.push(block.bytes)
     this.inputs.push(input)
     this.bytes += block.bytes.length
@@ -177,7 +178,7 @@ export class Rows {
     )
   }
 
-  /** The records in order, equal keys as they came. */
+  /** The records in order; equal keys in the order in which they came. */
   sorted(): Uint32Array {
     switch (this.kind.name) {
       case "hash":
@@ -189,7 +190,7 @@ export class Rows {
     }
   }
 
-  // By merges: stable, and an order that contradicts itself cannot lead it astray.
+  // A merge sort is stable, and works even if an `Order` contradicts itself.
   private byComparing(from: Uint32Array<ArrayBuffer>): Uint32Array {
     const count = from.length
     const PIECE = 12
@@ -241,7 +242,7 @@ export class Rows {
     return true
   }
 
-  // Every record finds its group in a hash table, only the groups are sorted, and the records are then dealt out.
+  // Every record finds its group in a hash table, only the groups are sorted, and then the records are distributed.
   private grouped(): Uint32Array {
     const { count, high, low } = this
     let size = 1024
@@ -285,7 +286,7 @@ export class Rows {
     return order
   }
 
-  // Strings, six bytes at a time: numbers are sorted, and only records that are equal so far are looked at again.
+  // Strings, six bytes at a time: numbers are sorted, and only records that are equal so far are compared further.
   private byDigits(): Uint32Array {
     const { count } = this
     const order = new Uint32Array(count)
@@ -307,7 +308,7 @@ export class Rows {
           const n = order[i]
           point(reader, this.blocks[this.where[n]], this.offset[n])
           const length = asciiLength(reader)
-          // Only characters of one byte may be compared by bytes beyond the first eight.
+          // Beyond the first eight bytes, only characters of one byte may be compared by bytes.
           if (length < 0) {
             ended = -1
             break
@@ -316,7 +317,8 @@ export class Rows {
           digits[i] = digitAt(reader.bytes, reader.position + depth, Math.min(length - depth, 6))
         }
         if (ended !== 0) {
-          // Strings that end here differ in zeros at the end at most: rare enough to be compared as a whole, as are others.
+          // Strings that end here can differ only in zeros at the end: rare enough to be compared as a whole, like
+          // others.
           order.set(this.byComparing(order.slice(start, end)), start)
           continue
         }

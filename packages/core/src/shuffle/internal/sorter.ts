@@ -13,7 +13,7 @@ export interface Run {
   readonly length: number
 }
 
-/** Stands at one record after another of a run, or of sorted rows in memory. */
+/** A position that moves from record to record in a run, or in sorted rows in memory. */
 export class Cursor {
   bytes: Buffer = Buffer.alloc(0)
   high = 0
@@ -43,7 +43,7 @@ export class Cursor {
     this.run = run
   }
 
-  /** Moves to the next record at hand; `false` when a block has to be loaded. */
+  /** Moves to the next loaded record; `false` if a block has to be loaded. */
   advance(): boolean {
     const { kind, layout, reader, rows } = this
     if (rows !== undefined && this.order !== undefined) {
@@ -93,12 +93,12 @@ export class Cursor {
     })
   })
 
-  /** Order of the records two cursors stand at. */
+  /** Order of the records at two cursors. */
   compare(that: Cursor): number {
     return this.compareKey(that) || this.rank - that.rank
   }
 
-  /** Order of the keys two cursors stand at. */
+  /** Order of the keys at two cursors. */
   compareKey(that: Cursor): number {
     if (this.high !== that.high) return this.high < that.high ? -1 : 1
     if (this.low !== that.low) return this.low < that.low ? -1 : 1
@@ -127,7 +127,7 @@ export class Key {
   }
 }
 
-/** Merges cursors: {@link current} is the one at the least record. */
+/** Merges cursors: {@link current} is the cursor at the least record. */
 export class Merge {
   private readonly heap: Array<Cursor> = []
 
@@ -190,7 +190,7 @@ export class Merge {
 // Runs that are merged at once.
 const FAN_IN = 64
 
-/** Rows under a budget: what does not fit lies in sorted runs of one file. */
+/** Rows within a budget: those that do not fit are in sorted runs of one file. */
 export class Sorter {
   readonly rows: Rows
   runs: Array<Run> = []
@@ -217,10 +217,10 @@ export class Sorter {
     this.create = options.create
   }
 
-  /** Takes a block, and spills when the budget is spent. */
+  /** Takes a block, and spills if the budget is used up. */
   add(block: Block, input: number, from: string): Effect.Effect<void, Reason> {
     return Effect.suspend(() => {
-      // What the next block adds is claimed before it comes.
+      // The bytes of the next block are claimed before it comes.
       const spill = this.rows.count > 0 && !this.claim.resize(this.rows.held + 2 * block.bytes.length + 24 * block.rows)
       const take = Effect.suspend(() => {
         const fault = trapMalformed(() => this.rows.add(block, input), from)
@@ -303,7 +303,8 @@ export class Sorter {
     const merge = new Merge()
     const { file } = this
     if (file !== undefined) {
-      // Neighbours become one run, which is left alone until all have been: no record is written again more often than it has to be.
+      // Neighbouring runs become one, which is not merged again until all others have been merged: so no record is
+      // written more often than necessary.
       for (let at = 0; this.runs.length > FAN_IN; at++) {
         const count = Math.min(FAN_IN, this.runs.length - FAN_IN + 1)
         if (at + count > this.runs.length) at = 0

@@ -9,9 +9,9 @@ import type { Table } from "./table.ts"
 export interface Claimed {
   readonly memory: Memory
   readonly store: Store
-  /** A claim of its own on the memory, released with the scope. */
+  /** A separate claim on memory, released with the scope. */
   readonly claim: Claim
-  /** Makes a file that is deleted with the scope unless kept. */
+  /** Makes a file that is deleted with the scope unless it is kept. */
   readonly spill: (shuffle: string, name: string) => Effect.Effect<SpillFile, Reason>
   /** Names the operator. */
   readonly fail: (reason: Reason) => ShuffleError
@@ -31,7 +31,7 @@ export const claimed = Effect.fnUntraced(function* (
   return { memory, store, claim, spill, fail: (reason: Reason) => new ShuffleError({ operator, reason }) }
 })
 
-/** Runs what encodes. A value that its codec refuses fails with where it lies in `item`. */
+/** Runs a function that encodes. If a codec refuses a value, the failure says where in `item` the value is. */
 export const encoding = (item: () => unknown, run: () => Effect.Effect<void, Reason>): Effect.Effect<void, Reason> =>
   Effect.suspend(() => {
     try {
@@ -43,8 +43,8 @@ export const encoding = (item: () => unknown, run: () => Effect.Effect<void, Rea
   })
 
 /**
- * The one loop of whatever spills: takes the items in order, spills each time `take` says that it is full now, and goes on with the
- * next item. What is left at the end is not spilled.
+ * The loop of every operator that spills: it takes the items in order, spills each time `take` says that it is full,
+ * and continues with the next item. What is left at the end is not spilled.
  */
 export const takeAll = (options: {
   readonly count: number
@@ -64,10 +64,10 @@ export const takeAll = (options: {
   return rest
 }
 
-/** Tells the files of attempts apart that run at the same time. */
+/** Distinguishes the files of attempts that run at the same time. */
 export const unique = Random.nextIntBetween(0, 0xffffffff)
 
-// Rows between two measurements of a table at first, and the share by which they grow.
+// Rows between the first two measurements of a table, and the factor by which this distance grows.
 const MEASURE = { every: 1024, share: 0.25 }
 
 /** A table that is emptied before it outgrows its claim on memory. */
@@ -81,21 +81,21 @@ export class BoundedTable<K, V, C> {
   constructor(entries: Table<K, V, C>, memory: Memory, claim: Claim) {
     this.entries = entries
     this.claim = claim
-    // A budget that a thousand rows may exceed is looked after row by row.
+    // A table whose budget a thousand rows may exceed is measured after every row.
     this.every = memory.total < 1024 * 1024 ? 1 : MEASURE.every
     this.next = this.every
   }
 
-  /** Whether the table is too large after this many rows more. It is measured now and then. */
+  /** Whether the table is too large after this many more rows. It is measured only now and then. */
   full(rows: number): boolean {
     this.seen += rows
     if (this.seen < this.next) return false
     this.next = this.seen + Math.max(this.every, Math.floor(this.seen * MEASURE.share))
-    // The growth until the next measurement is asked for as well.
+    // The growth until the next measurement is claimed as well.
     return this.entries.size > 0 && !this.claim.resize(this.entries.held() * (1 + MEASURE.share))
   }
 
-  /** Gives all entries to `put`, which says whether what it writes to is full, and leaves the table empty. */
+  /** Gives all entries to `put`, which says whether its target is full, and leaves the table empty. */
   drain(put: (key: K, combined: C) => boolean, spill: Effect.Effect<void, Reason>): Effect.Effect<void, Reason> {
     return Effect.suspend(() => {
       const { keys, size, values } = this.entries

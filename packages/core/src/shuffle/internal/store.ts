@@ -5,7 +5,7 @@ import { Effect } from "effect"
 import { Corrupt, Missing, NoSpace, type Reason, Unavailable } from "../ShuffleError.ts"
 import type { Source, SpillFile, Store } from "./model.ts"
 
-// Files that take a quarter of the memory there is are most likely still in the page cache.
+// Files of up to a quarter of the memory are most likely still in the page cache.
 const CACHED = Math.min(os.totalmem(), process.constrainedMemory() || Infinity) / 4
 
 // A file in memory.
@@ -71,7 +71,7 @@ export const memory = (compression: "auto" | "zstd" | "none"): Store => {
   }
 }
 
-/** What a call of the system failed for. */
+/** Why a system call failed. */
 export const reason = (file: string, error: unknown): Reason => {
   const detail = error instanceof Error ? error.message : String(error)
   switch (error instanceof Error && "code" in error ? error.code : undefined) {
@@ -95,14 +95,14 @@ const call = <A>(
 
 const writeAll = (file: string, fd: number, parts: ReadonlyArray<Uint8Array>): Effect.Effect<void, Reason> =>
   Effect.suspend(() => {
-    // The system takes 1024 parts at once.
+    // The system accepts 1024 parts at once.
     const now = parts.slice(0, 1024)
     const wanted = now.reduce((sum, part) => sum + part.length, 0)
     return Effect.flatMap(
       call<number>(file, (done) => fs.writev(fd, now, done)),
       (written) => {
         if (written === wanted && now.length === parts.length) return Effect.void
-        // A short write is how a disk that is filling up shows first: what is left is written again, and then it fails.
+        // A short write is the first sign of a full disk: the rest is written again, and that write then fails.
         let left = written
         let first = 0
         while (first < now.length && left >= now[first].length) left -= now[first++].length
@@ -113,7 +113,7 @@ const writeAll = (file: string, fd: number, parts: ReadonlyArray<Uint8Array>): E
     )
   })
 
-// From the page cache, a synchronous read is cheaper than the way to a thread and back: 0.2 ms for a megabyte.
+// From the page cache, a synchronous read (0.2 ms per megabyte) is cheaper than handing it to a thread and back.
 const SMALL = 64 * 1024
 
 const readAll = (
@@ -147,7 +147,7 @@ const close = (fd: number) =>
     fs.closeSync(fd)
   })
 
-/** Files under a directory that exists. */
+/** Files under an existing directory. */
 export const disk = (directory: string, compression: "auto" | "zstd" | "none"): Store => {
   let bytes = 0
   const open = (file: string, flags: string) =>
@@ -184,7 +184,7 @@ export const disk = (directory: string, compression: "auto" | "zstd" | "none"): 
             length += part.length
             bytes += part.length
           }
-          // The descriptor must not be closed, and its number used again, while a thread of the pool writes.
+          // While a thread of the pool writes, the descriptor must not be closed, or its number could be used again.
           return Effect.uninterruptible(writeAll(file, fd, parts))
         },
         keep: Effect.sync(() => {
@@ -204,7 +204,7 @@ export const disk = (directory: string, compression: "auto" | "zstd" | "none"): 
         try {
           entries = fs.readdirSync(folder)
         } catch {
-          // A shuffle of which nothing was written has no folder.
+          // A shuffle to which nothing was written has no folder.
           return
         }
         for (const entry of entries)

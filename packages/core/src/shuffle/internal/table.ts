@@ -2,24 +2,25 @@ import type { Codec } from "../../codec/Codec.ts"
 import type { Aggregator } from "./model.ts"
 import { Writer } from "../../codec/internal/bytes.ts"
 
-// What an entry costs besides the bytes of its key and its value: slots of a hash table and of two arrays, headers of objects.
+// The cost of an entry besides the bytes of its key and its value: slots of a hash table and of two arrays, headers of
+// objects.
 const ENTRY = 96
 const SAMPLE = 32
 
 /**
- * Places of strings. A `Map` asks the runtime for the hash of every string it has not met as an object, which for words just cut
- * from a line costs more than all the rest; this hashes by a loop that is compiled with its caller.
+ * An index of strings. A `Map` asks the runtime for the hash of every new string object, which for words just cut from
+ * a line costs more than everything else; this index hashes with a loop that is compiled with its caller.
  */
 class Strings {
   private slots = new Int32Array(1024).fill(-1)
   private hashes = new Int32Array(1024)
   private mask = 1023
   private count = 0
-  /** The hash and the slot the last {@link get} ended at. */
+  /** The hash and the slot of the last {@link get}. */
   private hash = 0
   private slot = 0
 
-  /** Place of a string in `keys`, or -1. */
+  /** The position of a string in `keys`, or -1. */
   get(keys: ReadonlyArray<unknown>, key: string): number {
     const { length } = key
     let h = length
@@ -40,7 +41,7 @@ class Strings {
     }
   }
 
-  /** After {@link get} has found nothing. */
+  /** Call this after {@link get} has found nothing. */
   set(index: number): void {
     this.slots[this.slot] = index
     this.hashes[this.slot] = this.hash
@@ -60,7 +61,8 @@ class Strings {
   }
 }
 
-// A string of 13 units or more that was cut from another is a view that keeps all of the other alive, a whole file perhaps.
+// A string of 13 units or more that was cut from another is a view that keeps the whole other string alive, perhaps a
+// whole file.
 const owned = <K extends string>(key: K): K => {
   if (key.length < 13) return key
   const wellFormed = key.isWellFormed() ? "utf8" : "utf16le"
@@ -68,20 +70,20 @@ const owned = <K extends string>(key: K): K => {
   return Buffer.from(key, wellFormed).toString(wellFormed) as K
 }
 
-/** What was combined so far, by key. Keys are equal when their bytes are. */
+/** The combined values so far, by key. Keys are equal if their bytes are. */
 export class Table<K, V, C> {
   keys: Array<K> = []
   values: Array<C> = []
   private readonly codec: Codec<K>
   private readonly aggregator: Aggregator<V, C>
-  // A `Map` compares primitives as `Equal` does: NaN with NaN, 0 with -0. Others go by their bytes.
+  // A `Map` compares primitives as `Equal` does: NaN with NaN, 0 with -0. Other keys are compared by their bytes.
   private strings = new Strings()
   private primitives = new Map<unknown, number>()
   private objects = new Map<string, number>()
   private keyBytes = 0
   private bytes = ""
   private readonly scratch = new Writer(256)
-  // The entries met last: where one key has most rows it is among them.
+  // The last entries: if one key has most of the rows, it is among them.
   private readonly recent = new Int32Array(8)
 
   constructor(key: Codec<K>, aggregator: Aggregator<V, C>) {
@@ -135,7 +137,7 @@ export class Table<K, V, C> {
     this.recent[turn & 7] = index
   }
 
-  /** Merges what was combined elsewhere. */
+  /** Merges a value that was combined elsewhere. */
   mergeCombined(key: K, combined: C, turn: number): void {
     let index = this.find(key)
     if (index < 0) index = this.add(key, combined)

@@ -20,12 +20,12 @@ const recorder = <K, C>(
   const { partitions } = partitioner
   const scratch = new Writer(256)
   scratch.canonical = true
-  // Consecutive map tasks begin apart, so that small ones fill all partitions.
+  // Consecutive map tasks begin at different partitions, so that small tasks fill all partitions.
   let turn = Math.imul(map, 0x9e3779b1) >>> 0
   return (k: K, v: C): void => {
     let bucket
     let capacity
-    // A record's hash is that of its value, begun with that of its key where there is one.
+    // The hash of a record continues the hash of its key, if there is one, with its value.
     let high = 0x9747b28c
     let low = 0x3c6ef372
     let from
@@ -117,7 +117,7 @@ export const writeCombined = <Row, K, V, C, E, R>(
       const record = recorder(output, exchange, aggregator.codec, task.map)
       const table = new BoundedTable(new Table<K, V, C>(exchange.key, aggregator), memory, claim)
       const { keyOf, valueOf } = exchange
-      // Where the table is full it goes out as it is: the reduce side merges what it finds more than once.
+      // When the table is full, it is written as it is: the reduce side merges keys that occur more than once.
       const drain = table.drain((key, combined) => {
         record(key, combined)
         return output.held >= memory.total

@@ -25,7 +25,7 @@ interface Column {
   readonly decode: ((value: unknown) => unknown) | undefined
   /** The value if the file has no such column. */
   readonly absent: null | undefined
-  /** Whether a row of which the value is `undefined` does not have the key. */
+  /** Whether a row lacks the key when the value is `undefined`. */
   readonly optional: boolean
 }
 
@@ -89,15 +89,15 @@ const decodeWith = (name: string, schema: Schema.Constraint, target: Target): ((
   return (value) => get(right(decode(only(name, value))))
 }
 
-/** A column of a batch that is open. */
+/** A column of an open batch. */
 interface OpenColumn {
   readonly name: string
   readonly get: Getter
-  /** Whether a row of which the value is `undefined` does not have the key. */
+  /** Whether a row lacks the key when the value is `undefined`. */
   readonly optional: boolean
 }
 
-// Loops over the same columns in the same order for every row: V8 makes the rows of one hidden class.
+// Loops over the same columns in the same order for every row, so that V8 gives the rows one hidden class.
 const build = (
   columns: ReadonlyArray<OpenColumn>,
   from: number,

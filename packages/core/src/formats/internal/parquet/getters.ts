@@ -1,4 +1,7 @@
-/** What reads the values of a batch's columns, for one Arrow type and one schema: compiled once, then closures over typed arrays. */
+/**
+ * Reads the values of a batch's columns, for one Arrow type and one schema: compiled once, then closures over typed
+ * arrays.
+ */
 import type * as Arrow from "apache-arrow"
 import { Predicate, Schema, SchemaAST } from "effect"
 import { setField } from "../../../codec/internal/fields.ts"
@@ -434,7 +437,7 @@ export const provide = (make: (data: Arrow.Data) => Arrow.Vector): void => {
   vectorOf = make
 }
 
-// By what it is compiled by: the library has a class for each type, and this file does not load it.
+// Recognised by its type id: the library has a class for each type, but this file does not load it.
 const isType = (value: unknown): value is Arrow.DataType =>
   Predicate.hasProperty(value, "typeId") && typeof value.typeId === "number"
 

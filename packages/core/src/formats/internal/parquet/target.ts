@@ -1,4 +1,4 @@
-/** What a struct schema asks of the columns of a file, and how a message calls it. */
+/** What a struct schema asks of the columns of a file, and how messages name it. */
 import { type Schema, SchemaAST } from "effect"
 import * as Vector from "../../Vector.ts"
 import { isBytes, isDate } from "../representation.ts"

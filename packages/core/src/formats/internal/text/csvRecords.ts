@@ -1,6 +1,6 @@
 /**
- * The records of a text of CSV: where each cell begins and ends, and the lines that records begin in. One pass over the text, and
- * nothing is made per cell.
+ * The records of a CSV text: where each cell begins and ends, and in which lines records begin. It takes one pass over
+ * the text, and allocates nothing per cell.
  */
 import { Result } from "effect"
 import type { Problem } from "../../../codec/internal/checks.ts"
@@ -27,7 +27,7 @@ export const badSyntax = ({ delimiter, quote }: CsvSyntax): Problem => {
 const LF = 10
 const CR = 13
 
-/** Numbers that grow one by one. */
+/** A growing array of numbers. */
 class Numbers {
   private values: Int32Array
   length = 0
@@ -59,13 +59,13 @@ export class Records {
   readonly text: string
   private readonly quote: string
   private readonly quoteCode: number
-  // Beginning and end of each cell, quotes included, one cell after the other.
+  // Beginning and end of each cell, with its quotes, cell after cell.
   private readonly places: Numbers
-  // The number of the first cell of each record, and behind the last one that of all cells.
+  // The number of the first cell of each record, and after the last one the number of all cells.
   private readonly firsts: Numbers
   /** How many lines the text has. */
   readonly lineCount: number
-  /** How many lines behind the first each record begins; `undefined` where each line is a record. */
+  /** How many lines after the first record each begins; `undefined` if each line is a record. */
   readonly lines: Int32Array | undefined
 
   constructor(text: string, quote: string, places: Numbers, firsts: Numbers, lines: Numbers, lineCount: number) {
@@ -100,7 +100,7 @@ export class Records {
     return from < this.to(cell) && this.text.charCodeAt(from) === this.quoteCode
   }
 
-  /** What a cell says, without the quotes around it. */
+  /** The value of a cell, without the quotes around it. */
   value(cell: number): string {
     const from = this.from(cell)
     const to = this.to(cell)
@@ -115,10 +115,10 @@ export class Records {
   }
 }
 
-// A guess, for how many cells a text has.
+// A guess of how many cells a text has.
 const cellLength = 8
 
-/** Reads cell after cell, and knows where it is. */
+/** Reads cell after cell, and keeps track of the position. */
 class Splitter {
   private readonly text: string
   private readonly delimiter: number
@@ -140,7 +140,7 @@ class Splitter {
     this.lines = new Numbers(text.length / cellLength / 4)
   }
 
-  /** A string says what is wrong. */
+  /** Reads the next cell, or yields a string that says what is wrong. */
   split(): Records | string {
     const { firsts, lines, places, quote, text } = this
     while (this.at < text.length) {
@@ -175,8 +175,7 @@ class Splitter {
       places.add(from)
       places.add(this.at)
       if (this.at === text.length || this.skipBreak()) return undefined
-      if (text.charCodeAt(this.at) !== delimiter)
-        return this.wrong(`has a character behind the quote that ends a field`)
+      if (text.charCodeAt(this.at) !== delimiter) return this.wrong(`has a character after the quote that ends a field`)
       this.at++
     }
   }

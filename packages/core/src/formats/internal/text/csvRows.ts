@@ -1,10 +1,10 @@
-/** From the cells of CSV records to rows: what reads each column is chosen once per file. */
+/** From the cells of CSV records to rows. How to read each column is chosen once per file. */
 import { Result } from "effect"
 import type { Records } from "./csvRecords.ts"
 import { absent, type TextField } from "./fields.ts"
 import { setField } from "../../../codec/internal/fields.ts"
 
-/** Reads a cell without quotes, or says that the schema's own decoder has to. */
+/** Reads a cell without quotes, or says that the schema's own decoder has to do it. */
 type Reader = (text: string, from: number, to: number) => unknown
 
 const other = Symbol("other")
@@ -52,10 +52,10 @@ const readers: Readonly<Record<NonNullable<TextField["plain"]> | "none", Reader>
 interface Column {
   readonly field: TextField
   readonly name: string
-  /** Which cell of a record it is. */
+  /** The number of the cell in a record. */
   readonly place: number
   readonly read: Reader
-  /** What an empty cell is. */
+  /** The value of an empty cell. */
   readonly empty: unknown
 }
 
@@ -76,7 +76,7 @@ export const rowDecoder = (fields: ReadonlyArray<TextField>, names: ReadonlyArra
   return (records: Records, record: number): Result.Result<unknown, string> => {
     const first = records.firstCell(record)
     const count = records.firstCell(record + 1) - first
-    if (count !== names.length) return Result.fail(`has ${count} fields, ${names.length} expected`)
+    if (count !== names.length) return Result.fail(`has ${count} fields, but ${names.length} were expected`)
     const { text } = records
     const row: Record<string, unknown> = {}
     for (const { empty, field, name, place, read } of columns) {

@@ -27,9 +27,9 @@ export interface TextField {
   readonly emptyIsNone: boolean
   /** The type includes the empty string, or another value with an empty text. */
   readonly takesEmpty: boolean
-  /** A type that every text of it is read as, whatever else the schema says: no checks, no transformation. */
+  /** A type whose texts are always read as this type: without checks or transformation. */
   readonly plain: "string" | "number" | "integer" | undefined
-  /** What the empty text always stands for, where it stands for nothing. */
+  /** What the empty text always stands for, if it means no value. */
   readonly nothing: { readonly value: unknown } | undefined
 }
 
@@ -39,7 +39,7 @@ const isNone = (ast: SchemaAST.AST): boolean => ast._tag === "Null" || ast._tag 
 const present = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
   ast._tag === "Union" && ast.encoding === undefined ? ast.types.flatMap(present) : isNone(ast) ? [] : [ast]
 
-/** A type without transformation, and with no check that a number does not pass that is read as what it is. */
+/** A type without transformation, and without a check that a number read as it is might not pass. */
 const plainOf = (ast: SchemaAST.AST): TextField["plain"] => {
   if (ast.encoding !== undefined) return undefined
   const checks = (ast.checks ?? []).map(checkId)
@@ -136,7 +136,7 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
     const [only] = members
     const plain =
       whole || members.length !== 1 || only === undefined || checked !== undefined ? undefined : plainOf(only)
-    // A schema with a transformation of its own may make something new each time.
+    // A schema with a transformation may make a new value each time.
     const nothing =
       none.exists && ast.encoding === undefined
         ? Result.getOrUndefined(Result.map(none.decode(), (value) => ({ value })))

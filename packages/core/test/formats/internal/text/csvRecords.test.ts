@@ -108,7 +108,7 @@ describe("records of CSV", () => {
     assert.strictEqual(wrong('a\n\n"b'), "the record in line 3 from here has a quoted field without an end")
     assert.strictEqual(
       wrong('"a" ,b'),
-      "the record in line 1 from here has a character behind the quote that ends a field"
+      "the record in line 1 from here has a character after the quote that ends a field"
     )
   })
 })
