@@ -1,9 +1,9 @@
 /**
- * Reads and writes files by URI: the only way anything in Sluice touches a disk or a cluster.
+ * Reads and writes files by URI. Nothing in Sluice touches a disk or a cluster in another way.
  *
- * `Storage` is one service behind which a backend a scheme does the work: `file:` ({@link layerLocal}), `memory:`
- * ({@link layerMemory}), `hdfs:` (`@sluice/hdfs`). The contract below is Hadoop's `FileSystem` contract cut down to what a
- * dataflow needs, and one suite (`@sluice/core/testing`, `StorageSuite`) holds every backend to it.
+ * `Storage` is one service, with one backend per scheme: `file:` ({@link layerLocal}), `memory:` ({@link layerMemory}),
+ * `hdfs:` (`@sluice/hdfs`). The contract below is Hadoop's `FileSystem` contract, reduced to what a dataflow needs; one
+ * suite (`@sluice/core/testing`, `StorageSuite`) tests every backend against it.
  *
  * **Paths**
  *
@@ -34,7 +34,7 @@ export type { Backend, BlockLocation, ByteRange, FileStatus, RenameOptions } fro
 export class Storage extends Context.Service<
   Storage,
   Backend & {
-    /** The schemes that have a backend here, for messages. */
+    /** The schemes that have a backend, for messages. */
     readonly schemes: ReadonlyArray<string>
   }
 >()("@sluice/core/Storage") {}
@@ -45,8 +45,8 @@ export class Storage extends Context.Service<
  * **Details**
  *
  * A written file is synced to the disk before it gets its name; until then it is a hidden file beside its target,
- * `.<name>.<random>._COPYING_`. Links are followed, except by `**`, `rename` and `delete`; one that leads nowhere is not
- * listed. Renaming to another file system is `Unsupported`.
+ * `.<name>.<random>._COPYING_`. Links are followed, except by `**`, `rename` and `delete`; a broken link is not listed.
+ * Renaming to another file system is `Unsupported`.
  *
  * @category constructors
  * @since 0.1.0
@@ -54,7 +54,7 @@ export class Storage extends Context.Service<
 export const makeLocal: Effect.Effect<Backend> = local.make
 
 /**
- * Makes a backend of `memory:` with a store of its own, lost with it. For tests.
+ * Makes a backend of `memory:` with its own store, which is lost with it. For tests.
  *
  * @category constructors
  * @since 0.1.0
@@ -62,12 +62,13 @@ export const makeLocal: Effect.Effect<Backend> = local.make
 export const makeMemory: Effect.Effect<Backend> = memory.make
 
 /**
- * Makes a backend that sends each path to the one that `choose` gives for it, such as the backend of the path's cluster.
+ * Makes a backend that sends each path to the backend that `choose` returns, such as that of the path's cluster.
  *
  * **Details**
  *
- * `choose` is asked for every operation, named by its method, and for both paths of a rename. Between different backends a rename
- * is `Unsupported`; `place` is what the message calls them: `cannot be renamed to another cluster`.
+ * `choose` is called for every operation, with the name of the method, and for both paths of a rename. A rename between
+ * different backends is `Unsupported`; `place` is the word for a backend in that message: `cannot be renamed to another
+ * cluster`.
  *
  * @category constructors
  * @since 0.1.0
@@ -118,8 +119,8 @@ type Makers<B extends Backends> = B & {
  *
  * **Details**
  *
- * A path without a scheme goes to `file:`. A scheme that has no backend is `InvalidPath`, and a rename from one scheme to
- * another `Unsupported`. Schemes are lower case.
+ * A path without a scheme goes to `file:`. A scheme without a backend is `InvalidPath`, and a rename from one scheme to
+ * another is `Unsupported`. Schemes are in lower case.
  *
  * @category constructors
  * @since 0.1.0
@@ -166,9 +167,8 @@ const dispatch = (backends: ReadonlyMap<string, Backend>): Storage["Service"] =>
 }
 
 /**
- * A storage of the schemes given, each with what makes its backend, as in
- * `Storage.layerSchemes({ file: Storage.makeLocal, memory: Storage.makeMemory })`. What the backends hold is released
- * with the layer.
+ * A storage of the given schemes, each with an effect that makes its backend, as in `Storage.layerSchemes({ file:
+ * Storage.makeLocal, memory: Storage.makeMemory })`. The resources of the backends are released with the layer.
  *
  * @category layers
  * @since 0.1.0
@@ -187,7 +187,7 @@ export const layerSchemes = <const B extends Backends>(
 export const layerLocal: Layer.Layer<Storage> = layerSchemes({ file: makeLocal })
 
 /**
- * Only `memory:`, empty on every build.
+ * Only `memory:`, empty each time it is built.
  *
  * @category layers
  * @since 0.1.0

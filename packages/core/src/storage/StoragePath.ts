@@ -1,6 +1,6 @@
 /**
- * What the paths of a storage are made of, for those who write a `Storage.Backend`: names and globs, and the way through directories
- * that match them. With these a backend reads the same paths as all others.
+ * Paths of a storage, for those who write a `Storage.Backend`: names, globs, and the walk through directories that
+ * match them. With these, a backend reads the same paths as all others.
  *
  * @since 0.1.0
  */
@@ -32,7 +32,7 @@ export type Pattern = path.Pattern
 export type Entry = glob.Entry
 
 /**
- * What a backend gives for {@link list}.
+ * What {@link list} needs from a backend.
  *
  * @category models
  * @since 0.1.0
@@ -40,9 +40,9 @@ export type Entry = glob.Entry
 export type Tree = glob.Tree
 
 /**
- * The names of the path of a URI (`/a/b%20c`): percent escapes are decoded, `.` and `..` resolved. What was escaped passes through
- * `literal`, by default as it is; with `Glob.escape` no glob is seen in it. `InvalidPath` for an escape that is not UTF-8 or stands for a slash, and
- * for `..` above the root.
+ * The names of the path of a URI (`/a/b%20c`): percent escapes are decoded, and `.` and `..` are resolved. Escaped
+ * characters pass through `literal`, by default unchanged; with `Glob.escape`, they are not taken for a glob.
+ * `InvalidPath` for an escape that is not UTF-8 or stands for a slash, and for `..` above the root.
  *
  * @category codecs
  * @since 0.1.0
@@ -50,7 +50,7 @@ export type Tree = glob.Tree
 export const decode = path.decodeSegments
 
 /**
- * The path of a URI, such that {@link decode} gives the same names back.
+ * The path of a URI, from which {@link decode} yields the same names.
  *
  * @category codecs
  * @since 0.1.0
@@ -66,8 +66,8 @@ export const encode = path.formatSegments
 export const patterns = path.patternsOf
 
 /**
- * Lists a path as `Storage.list` does: the entries of a directory, the file, or all that the patterns match, each once, in the order of
- * their code points. Only directories on the way are read.
+ * Lists a path as `Storage.list` does: the entries of a directory, the file, or everything that the patterns match,
+ * each once, in the order of their code points. Only directories along the patterns are read.
  *
  * @category getters
  * @since 0.1.0
@@ -83,7 +83,7 @@ export const list = glob.list
 export const compare = path.compareCodePoints
 
 /**
- * Where a range begins and ends in a file of that length. `EndOfFile` where it lies outside.
+ * Where a range begins and ends in a file of that length. `EndOfFile` if it lies outside.
  *
  * @category getters
  * @since 0.1.0
@@ -91,7 +91,7 @@ export const compare = path.compareCodePoints
 export const resolveRange = path.resolveRange
 
 /**
- * What forbids a rename, whatever the storage holds: the root stays, and nothing moves into itself.
+ * The reason that forbids a rename, whatever the storage holds: the root cannot move, and nothing can move into itself.
  *
  * @category getters
  * @since 0.1.0
@@ -99,7 +99,7 @@ export const resolveRange = path.resolveRange
 export const renameObstacle = path.renameObstacle
 
 /**
- * The reason for which the root is not deleted.
+ * The reason why the root is not deleted.
  *
  * @category errors
  * @since 0.1.0

@@ -1,5 +1,6 @@
 /**
- * Conditions on columns, for `Dataset.where`: data and not functions, so that a source can skip what cannot match.
+ * Conditions on columns, for `Dataset.where`. They are data, not functions, so that a source can skip parts that cannot
+ * match.
  *
  * **Details**
  *
@@ -82,7 +83,7 @@ export interface Condition<in V> {
 export type Where<A> = { readonly [K in keyof A]?: Condition<NonNullable<A[K]>> }
 
 /**
- * The condition on one column of a row, whose type is not known any more.
+ * The condition on one column of a row, whose type is erased.
  *
  * @category models
  * @since 0.1.0
@@ -93,8 +94,9 @@ export interface ColumnCondition {
 }
 
 /**
- * What is known of the values of a column in one place, such as the statistics of a Parquet row group. Numbers, dates (as milliseconds)
- * and booleans (as 0 and 1) have numeric bounds, strings the bounds of their UTF-8 bytes. What is missing is not known.
+ * What is known about the values of a column in one place, such as the statistics of a Parquet row group. Numbers,
+ * dates (as milliseconds) and booleans (as 0 and 1) have numeric bounds, strings the bounds of their UTF-8 bytes. A
+ * missing property is not known.
  *
  * @category models
  * @since 0.1.0
@@ -102,7 +104,7 @@ export interface ColumnCondition {
 export interface Statistics {
   readonly min: number | bigint | Uint8Array | undefined
   readonly max: number | bigint | Uint8Array | undefined
-  /** How many values are null, and how many there are with them. */
+  /** How many values are null, and how many values there are, including nulls. */
   readonly nulls: number | undefined
   readonly values: number | undefined
 }
@@ -119,7 +121,7 @@ const numeric = (value: Comparable): number | bigint | undefined =>
 const compareNumbers = (left: number | bigint, right: number | bigint): number =>
   left < right ? -1 : left > right ? 1 : left == right ? 0 : Number.NaN
 
-// `NaN` for what has no order.
+// `NaN` for values without an order.
 const compare = (left: unknown, right: Comparable): number => {
   if (typeof left === "string") return typeof right === "string" ? compareCodePoints(left, right) : Number.NaN
   const one =
@@ -182,10 +184,10 @@ export const matches = (expression: Expression, value: unknown): boolean => {
 export const matchesAll = (where: ReadonlyArray<ColumnCondition>, row: Readonly<Record<string, unknown>>): boolean =>
   where.every(({ column, expression }) => matches(expression, fieldOf(row, column)))
 
-// How a bound lies to a value; `undefined` where they are of different kinds.
+// How a bound compares with a value; `undefined` if their types differ.
 const compareBound = (bound: number | bigint | Uint8Array | undefined, value: Comparable): number | undefined => {
   if (bound === undefined) return undefined
-  // Half of a surrogate pair has an order among strings, but no bytes.
+  // Half a surrogate pair has a place in the order of strings, but no bytes.
   if (typeof value === "string") {
     return bound instanceof Uint8Array && value.isWellFormed() ? Buffer.compare(bound, Buffer.from(value)) : undefined
   }
@@ -196,7 +198,7 @@ const compareBound = (bound: number | bigint | Uint8Array | undefined, value: Co
 }
 
 /**
- * Whether any of the values that the statistics are of may match: `false` only where none can.
+ * Whether any value described by the statistics may match: `false` only if none can.
  *
  * @category guards
  * @since 0.1.0
@@ -300,7 +302,7 @@ const comparison =
 export const eq: <V extends Comparable>(value: V) => Condition<ColumnOf<V>> = comparison("=")
 
 /**
- * There, and not equal to the value.
+ * Not missing, and not equal to the value.
  *
  * @category constructors
  * @since 0.1.0
@@ -364,7 +366,7 @@ export const oneOf = <V extends Comparable>(...values: ReadonlyArray<V>): Condit
   make({ _tag: "OneOf", values })
 
 /**
- * A string that begins so.
+ * A string that begins with the prefix.
  *
  * @category constructors
  * @since 0.1.0
@@ -372,7 +374,7 @@ export const oneOf = <V extends Comparable>(...values: ReadonlyArray<V>): Condit
 export const startsWith = (prefix: string): Condition<string> => make({ _tag: "StartsWith", prefix })
 
 /**
- * `null`, `undefined` or not there.
+ * `null`, `undefined` or missing.
  *
  * @category constructors
  * @since 0.1.0

@@ -8,7 +8,7 @@ import { Config, Context, type Duration, Effect, Layer, Schema, Struct } from "e
 import { bytes, duration, firstOf, number, type Problem, whole } from "../codec/internal/checks.ts"
 
 /**
- * How many rows a job may set aside. The job ends, and nothing is committed, when one of the limits that are given is passed.
+ * How many rows a job may set aside. When a given limit is exceeded, the job fails and nothing is committed.
  *
  * @category models
  * @since 0.1.0
@@ -28,48 +28,57 @@ export interface MaxDeadLetters {
 export interface EngineConfig {
   /** Most bytes of an input split. Default 128 MiB (Spark's `spark.sql.files.maxPartitionBytes`). */
   readonly splitBytes: number
-  /** Bytes that opening a file counts for when small files share a split. Default 4 MiB (`spark.sql.files.openCostInBytes`). */
+  /**
+   * How many bytes opening a file counts as when small files share a split. Default 4 MiB
+   * (`spark.sql.files.openCostInBytes`).
+   */
   readonly openCostBytes: number
   /** How long a task waits for a slot on a host that has its data. Default 3 seconds (`spark.locality.wait`). */
   readonly localityWait: Duration.Input
   /**
-   * Attempts at a task whose storage did not answer or answered with a passing fault, or whose spills are damaged. Default 4 (`spark.task.maxFailures`). Other failures
-   * have as many as the executor allows: one in this process.
+   * Attempts at a task whose storage did not answer or had a temporary fault, or whose spills are damaged. Default 4
+   * (`spark.task.maxFailures`). For other failures the executor decides: one attempt in this process.
    */
   readonly taskAttempts: number
   /** The time between two `Progress` events. Default 200 milliseconds. */
   readonly progressInterval: Duration.Input
   /**
-   * Largest input of a join that every task gets whole: bytes of its files, or encoded bytes once they are written to a shuffle. Default
-   * 10 MiB (`spark.sql.autoBroadcastJoinThreshold`); 0 for never.
+   * Size of the largest input of a join that every task gets whole: bytes of its files, or encoded bytes after it was
+   * written to a shuffle. Default 10 MiB (`spark.sql.autoBroadcastJoinThreshold`); 0 for never.
    */
   readonly broadcastBytes: number
   /**
-   * Whether a stage that reads shuffles is adapted to what was written (`spark.sql.adaptive.enabled`): small partitions are read by one
-   * task, a skewed one of a join by several, and a small side of a join is broadcast. A number of partitions that was asked for stays.
-   * Default `true`.
+   * Whether a stage that reads shuffles is adapted to what was written (`spark.sql.adaptive.enabled`): one task reads
+   * several small partitions, several tasks read a skewed partition of a join, and a small side of a join is broadcast.
+   * A number of partitions that the program asked for is kept. Default `true`.
    */
   readonly adaptive: boolean
   /** Bytes up to which small shuffle partitions are put together. Default 64 MiB (`spark.sql.adaptive.advisoryPartitionSizeInBytes`). */
   readonly targetPartitionBytes: number
   /**
-   * Bytes below which they are put together even where a slot stays idle for it. Default 1 MiB
+   * Bytes below which they are put together even if a slot then stays idle. Default 1 MiB
    * (`spark.sql.adaptive.coalescePartitions.minPartitionSize`).
    */
   readonly minPartitionBytes: number
-  /** How many times the median a skewed partition has. Default 5 (`spark.sql.adaptive.skewJoin.skewedPartitionFactor`). */
+  /**
+   * A skewed partition has more than this many times the median. Default 5
+   * (`spark.sql.adaptive.skewJoin.skewedPartitionFactor`).
+   */
   readonly skewFactor: number
-  /** Bytes a skewed partition has at least. Default 256 MiB (`spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes`). */
+  /**
+   * A skewed partition has at least this many bytes. Default 256 MiB
+   * (`spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes`).
+   */
   readonly skewBytes: number
   /**
-   * Most bytes, as estimated, that cached partitions take in memory, those on their way into it among them. Default 256 MiB, or three
-   * tenths of the heap's limit where that is less; never more than six tenths of it, whatever is asked for (Spark's
-   * `spark.memory.fraction`, half of which is kept for storage).
+   * Most bytes (an estimate) that cached partitions take in memory, including those being read in. Default 256 MiB, or
+   * three tenths of the heap's limit if that is less; never more than six tenths of the limit, even if more is
+   * configured (Spark's `spark.memory.fraction`, half of which is kept for storage).
    */
   readonly cacheBytes: number
   /**
-   * How many rows a job may set aside, where its readers or functions are told to set bad ones aside. Default one in a hundred of those
-   * it reads.
+   * How many rows a job may set aside, if its readers or functions set invalid rows aside. Default: one in a hundred of
+   * the rows that it reads.
    */
   readonly maxDeadLetters: MaxDeadLetters
 }
@@ -108,7 +117,7 @@ export const defaults: EngineConfig = {
 
 type Settings = Omit<EngineConfig, "maxDeadLetters">
 
-// What each setting may be: bytes, a time or a count, of which some may be none.
+// What each setting may be: bytes, a time or a count. Some may be missing.
 const rules: { readonly [K in keyof Settings]: (name: string, value: Settings[K]) => Problem } = {
   splitBytes: bytes,
   openCostBytes: (name, value) => bytes(name, value, 0),
@@ -128,8 +137,8 @@ const rules: { readonly [K in keyof Settings]: (name: string, value: Settings[K]
 const problemOf = <K extends keyof Settings>(name: K, value: Settings[K]): Problem => rules[name](name, value)
 
 /**
- * Which of the settings is impossible, such as a negative number of bytes; `undefined` where none is. An engine with such settings fails every
- * action with a `JobError` of reason `InvalidPlan`.
+ * What is wrong with the settings, such as a negative number of bytes; `undefined` if nothing is. An engine with such
+ * settings fails every action with a `JobError` of reason `InvalidPlan`.
  *
  * @category getters
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * What a file format gives the engine: a {@link Source} that plans splits from metadata and reads one split as a stream
- * of arrays of rows, and a {@link Writer} that encodes a stream of rows as bytes.
+ * The contract between a file format and the engine: a {@link Source} plans splits from metadata and reads a split as a
+ * stream of arrays of rows, and a {@link Writer} encodes a stream of rows as bytes.
  *
  * The formats themselves are in `formats/`. A source without files (a range, an array) is a `Source` too.
  *
@@ -21,37 +21,39 @@ import type { Storage } from "../storage/Storage.ts"
 export interface SplitOptions {
   /** Most bytes of a split. Default 128 MiB. */
   readonly splitBytes: number
-  /** Bytes that opening a file counts for when small files are packed into one split. Default 4 MiB. */
+  /** How many bytes opening a file counts as when small files are packed into one split. Default 4 MiB. */
   readonly openCostBytes: number
 }
 
 /**
- * What the sources take whose rows have columns.
+ * Options of sources whose rows have columns.
  *
  * @category models
  * @since 0.1.0
  */
 export interface PartitionedReadOptions<in out A> {
   /**
-   * Columns that are in the paths of the files and not in the files, `country=DE/year=2024`, as `partitionBy` writes them: Spark's
-   * partition columns. They have the types of the schema; `__HIVE_DEFAULT_PARTITION__` is `null` where the schema allows it, missing where it is
-   * optional, else the empty string. A `Dataset.where` on them skips files. Default none.
+   * Columns that are in the paths of the files and not in the files, `country=DE/year=2024`, as `partitionBy` writes
+   * them: Spark's partition columns. They have the types of the schema; `__HIVE_DEFAULT_PARTITION__` becomes `null` if
+   * the schema allows it, missing if the field is optional, and otherwise the empty string. A `Dataset.where` on them
+   * skips files. Default none.
    */
   readonly partitionColumns?: ReadonlyArray<keyof A & string> | undefined
 }
 
 /**
- * What all sources of files take.
+ * Options of all sources of files.
  *
  * @category models
  * @since 0.1.0
  */
 export interface VerifyOptions {
   /**
-   * `"manifest"` reads exactly the files that `_SUCCESS` of each directory names: others that lie there are not read, and one that is
-   * missing or has another length fails the job before its first row. Its checksum is compared by the task that reads the first part of a
-   * file, which for this reads the whole of it once more. Other tasks go on meanwhile: what a job has written is committed only if all
-   * agree, what `Dataset.toStream` has handed over is not taken back. Default: the files that exist, as Spark.
+   * `"manifest"` reads exactly the files that `_SUCCESS` of each directory names: other files are not read, and if one
+   * is missing or has a different length, the job fails before its first row. The task that reads the first part of a
+   * file compares its checksum, and reads the whole file once more for this. Other tasks continue in the meantime: a
+   * job commits its output only if all checksums are right, but rows that `Dataset.toStream` has already handed over
+   * cannot be taken back. Default: the files that exist, as in Spark.
    */
   readonly verify?: "manifest" | undefined
 }
@@ -79,23 +81,25 @@ export interface FilePart {
 export interface Split<out A> {
   /** Identity that two runs over the same unchanged input agree on: paths, ranges, lengths and modification times. */
   readonly id: string
-  /** For people: `part-0.parquet[0..3]`. */
+  /** For people to read: `part-0.parquet[0..3]`. */
   readonly label: string
   readonly parts: ReadonlyArray<FilePart>
-  /** Bytes that will be read, as far as the metadata tells (0 for sources in memory). */
+  /** Bytes that will be read, as far as is known from metadata (0 for sources in memory). */
   readonly bytes: number
-  /** Rows, where the metadata tells. */
+  /** Number of rows, if the metadata says. */
   readonly rows: number | undefined
-  /** The three hosts that have the most of the bytes, most first; fewer where there are fewer, none where it does not matter. */
+  /**
+   * The three hosts that have the most of the bytes, most first. Fewer if there are fewer, none if it does not matter.
+   */
   readonly hosts: ReadonlyArray<string>
   /** Rows of one element, where an element is a batch. Default 1. A method, so that a split stays covariant in its elements. */
   rowsOf?(element: A): number
-  /** The rows, pulled, in arrays. Engine failures only: nothing here is the user's to catch. */
+  /** The rows, pulled, in arrays. It fails only with failures of the engine, which a program cannot catch. */
   readonly read: Stream.Stream<A, FormatError, Storage>
 }
 
 /**
- * What the metadata of a source said.
+ * The metadata of a source.
  *
  * @category models
  * @since 0.1.0
@@ -117,21 +121,25 @@ export interface Source<out A> {
   readonly name: string
   /** What is read, as `explain` prints it and the fingerprint hashes it: paths and options. */
   readonly detail: string
-  /** Partitions, where known before resolving. */
+  /** Number of partitions, if it is known before resolving. */
   readonly partitions: number | undefined
-  /** The columns a row has, where known. */
+  /** The columns of a row, if they are known. */
   readonly columns: ReadonlyArray<string> | undefined
-  /** Why it cannot be used as it was made, such as an invalid option: actions fail with `InvalidPlan`, and it is not resolved. */
+  /** Why it cannot be used, such as an invalid option. Actions then fail with `InvalidPlan`, and it is not resolved. */
   readonly invalid?: string | undefined
   /**
-   * Lists files, reads footers, checks the asked-for types against the files' own and plans the splits. Reads no row.
+   * Lists files, reads footers, compares the requested types with those of the files, and plans the splits. Reads no
+   * rows.
    */
   readonly resolve: (options: SplitOptions) => Effect.Effect<Resolved<A>, FormatError, Storage>
-  /** The same source reading only these columns, where the format can. */
+  /** The same source reading only these columns, if the format can do that. */
   readonly project?: ((columns: ReadonlyArray<string>) => Source<A>) | undefined
   /** The conditions it has been restricted by. */
   readonly restricted?: ReadonlyArray<ColumnCondition> | undefined
-  /** The same source without the parts of which no row matches, as far as metadata tells; what is left is filtered all the same. */
+  /**
+   * The same source without the parts in which no row can match according to metadata. The remaining rows are still
+   * filtered.
+   */
   readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
 }
 
@@ -145,7 +153,7 @@ export interface Writer<in A> {
   readonly format: string
   /** With the dot: `.parquet`, `.csv.gz`. */
   readonly extension: string
-  /** Why it cannot be used as it was made, such as an invalid option: actions fail with `InvalidPlan`. */
+  /** Why it cannot be used, such as an invalid option. Actions then fail with `InvalidPlan`. */
   readonly invalid?: string | undefined
   /** Rows of one element, where an element is a batch. Default 1. */
   readonly rowsOf?: ((element: A) => number) | undefined

@@ -1,6 +1,6 @@
 /**
- * The steps that work on one partition alone, and what the planner has to know of each. A new operator is taught in two places: its
- * line in the table here, and the function that runs it in `internal/chain`.
+ * The steps that work on one partition alone, and what the planner has to know about each. A new operator is added in
+ * two places: a line in the table here, and the function that runs it in `internal/chain`.
  *
  * @stability unstable
  * @since 0.1.0
@@ -17,7 +17,9 @@ import type { TaskContext } from "./TaskContext.ts"
  */
 export type Operator =
   | { readonly _tag: "Map"; readonly keyed?: string | undefined; f(value: unknown): unknown }
-  /** `where` says what `f` asks of columns, where that is known: a source may skip what cannot match. */
+  /**
+   * `where` has the conditions on columns that `f` tests, if they are known: a source may skip parts that cannot match.
+   */
   | { readonly _tag: "Filter"; readonly where?: ReadonlyArray<ColumnCondition> | undefined; f(value: unknown): boolean }
   | { readonly _tag: "FilterMap"; f(value: unknown): Result.Result<unknown, unknown> }
   | { readonly _tag: "FlatMap"; readonly keyed?: string | undefined; f(value: unknown): Iterable<unknown> }
@@ -39,7 +41,9 @@ export type Operator =
       readonly unordered: boolean
     }
   | { readonly _tag: "Tap"; f(value: unknown): Effect.Effect<unknown, unknown, unknown> }
-  /** Handles what the element-wise steps before it fail with (of one tag, where there is one), one element at a time. */
+  /**
+   * Handles the failures of the element-wise steps before it (of one tag, if a tag is given), one element at a time.
+   */
   | {
       readonly _tag: "Catch"
       readonly tag: string | undefined
@@ -48,13 +52,19 @@ export type Operator =
   | {
       readonly _tag: "MapPartitions"
       readonly name: string
-      /** One row out for each row in, so that the rows can be accounted for across it. */
+      /** Whether one row comes out for each row that goes in, so that the account can be kept across the step. */
       readonly oneToOne: boolean
-      /** Elements that failed before it go past it, and those that fail in it come out as `Failed`: it is one of the element-wise steps. */
+      /**
+       * Whether it is an element-wise step: elements that failed before bypass it, and elements that fail in it come
+       * out as `Failed`.
+       */
       readonly elementwise: boolean
-      /** The columns that `f` looks at, if it does not look at all: a source directly below need not read others. */
+      /** The columns that `f` uses, if it does not use all: a source directly below need not read the others. */
       readonly reads?: ReadonlyArray<string> | undefined
-      /** `handled` says whether a `Catch` after the step takes an error, so that an element that fails with it goes on to there. */
+      /**
+       * `handled` says whether a `Catch` after the step takes an error, so that an element that fails with it continues
+       * to that `Catch`.
+       */
       f(
         rows: Stream.Stream<unknown, unknown, unknown>,
         task: TaskContext,
@@ -65,31 +75,34 @@ export type Operator =
   | { readonly _tag: "Provide"; readonly layer: Layer.Layer<never, unknown, unknown> }
 
 /**
- * What the planner, the optimizer and the task ask of an operator. Methods, whose parameters TypeScript compares bivariantly: the table
- * below has each operator's own line.
+ * What the planner, the optimizer and the task ask about an operator. They are methods because TypeScript compares the
+ * parameters of methods bivariantly: in the table below, each operator has a line for its own type.
  */
 interface Properties<O extends Operator> {
-  /** A function of arrays without effects: several in a row are one pass. */
+  /** Whether it is a function of arrays without effects: several in a row are one pass. */
   readonly pure: boolean
-  /** One row out for each row in, so that a source's number of rows still holds. */
+  /** Whether one row comes out for each row that goes in, so that the row count of a source still holds. */
   keepsRows(operator: O): boolean
-  /** Pairs keep their keys, and so their partitions. */
+  /** Whether pairs keep their keys, and so their partitions. */
   keepsKeys(operator: O): boolean
-  /** More bytes may come out than went in. */
+  /** Whether more bytes may come out than went in. */
   mayGrow(operator: O): boolean
-  /** A partition may be given to it in parts, to several tasks. */
+  /** Whether several tasks may each run it on a part of a partition. */
   isDivisible(operator: O): boolean
-  /** Which rows come out depends on the order of those that go in. */
+  /** Whether the order of the rows that go in decides which come out. */
   dependsOnOrder(operator: O): boolean
-  /** Rows come out in another order each time. */
+  /** Whether rows come out in a different order each time. */
   reorders(operator: O): boolean
-  /** Each row is looked at by itself and goes on as it is, with no column added: a filter on columns may as well come before. */
+  /**
+   * Whether it looks at each row alone and keeps it as it is, without new columns, so that a filter on columns may come
+   * before it.
+   */
   passesRows(operator: O): boolean
   /** One word or two, as `explain` prints it. */
   label(operator: O): string
   /**
-   * What makes two operators the same step, where the label does not say it all: the text of their functions. Captured variables do not
-   * show in it; a job's payload, which is where they come from, is hashed beside the plan.
+   * What else, besides the label, makes two operators the same step: the text of their functions. The text does not
+   * show captured variables; they come from a job's payload, which is hashed along with the plan.
    */
   text(operator: O): string | undefined
 }
@@ -226,7 +239,7 @@ export const keepsKeys = (operator: Operator): boolean => properties[operator._t
 export const mayGrow = (operator: Operator): boolean => properties[operator._tag].mayGrow(operator)
 
 /**
- * Whether a partition may be given to it in parts, to several tasks.
+ * Whether several tasks may each run it on a part of a partition.
  *
  * @category getters
  * @since 0.1.0
@@ -242,7 +255,7 @@ export const isDivisible = (operator: Operator): boolean => properties[operator.
 export const dependsOnOrder = (operator: Operator): boolean => properties[operator._tag].dependsOnOrder(operator)
 
 /**
- * Whether rows come out in another order each time.
+ * Whether rows come out in a different order each time.
  *
  * @category getters
  * @since 0.1.0
@@ -250,7 +263,7 @@ export const dependsOnOrder = (operator: Operator): boolean => properties[operat
 export const reorders = (operator: Operator): boolean => properties[operator._tag].reorders(operator)
 
 /**
- * Whether a filter on columns may as well come before it.
+ * Whether a filter on columns may come before it.
  *
  * @category getters
  * @since 0.1.0

@@ -1,8 +1,9 @@
 /**
  * Where rows came from: the file, row group and row of each element of an array that a source emitted.
  *
- * A source attaches one `Origin` to each array it emits, not to each row; passes over whole arrays carry it along and note
- * which rows a filter kept. So an error far down the chain can name the input row, and rows cost nothing.
+ * A source attaches one `Origin` to each array it emits, not to each row; passes over whole arrays carry it along and
+ * note which rows a filter kept. So an error far down the chain can name the input row, and rows themselves carry
+ * nothing.
  *
  * @since 0.1.0
  */
@@ -17,13 +18,16 @@ export interface Origin {
   readonly path: string
   /** Row group, where the format has them. */
   readonly rowGroup: number | undefined
-  /** Row of the row group, else line of the file (see `afterByte`), of the array's first element, counted from 0. */
+  /**
+   * Position of the array's first element: its row in the row group, or its line in the file (see `afterByte`), counted
+   * from 0.
+   */
   readonly firstRow: number
-  /** For arrays that were filtered, and of rows that are not one a line: for each element its distance from `firstRow`. */
+  /** For filtered arrays, and for rows that are not one per line: the distance of each element from `firstRow`. */
   readonly kept: Int32Array | undefined
   /**
-   * Text formats, in a later split of a file: how many lines come before it is not known there. Lines are then counted from
-   * the first that begins behind this byte. Not there where they are the file's own.
+   * In text formats, for a later split of a file, where the number of lines before the split is not known: lines are
+   * counted from the first that begins after this byte. Missing if lines are counted from the beginning of the file.
    */
   readonly afterByte?: number | undefined
 }
@@ -63,7 +67,7 @@ export const attach = <T extends object>(rows: T, origin: Origin | undefined): T
  */
 export const of = (rows: object): Origin | undefined => origins.get(rows)
 
-// Keyed by what a function threw: the error itself goes on as it is.
+// Keyed by the thrown value, so that the error itself stays as it is.
 const defects = new WeakMap<object, RowOrigin>()
 
 /**

@@ -1,5 +1,6 @@
 /**
- * A task as data: which attempt at which partition of which stage of which run. Whoever has the run open finds the rest there.
+ * A task as data: which attempt at which partition of which stage of which run. An executor that has the run open finds
+ * the rest there.
  *
  * @stability unstable
  * @since 0.1.0
@@ -8,7 +9,7 @@ import { type Context, type Effect, type Layer, Schema } from "effect"
 import type { ExecutorInfo } from "./TaskContext.ts"
 
 /**
- * How near a task is to its data: `node` on a host that it prefers, `any` elsewhere, and for a task that prefers none.
+ * How near a task is to its data: `node` on a host that it prefers; `any` elsewhere, or if it prefers none.
  *
  * @category models
  * @since 0.1.0
@@ -35,7 +36,7 @@ export const Task = Schema.Struct({
   /** Id of the run, which the executor has open. */
   run: Schema.String,
   stage: Count,
-  /** Counted from 0 among what the stage was adapted to. */
+  /** Counted from 0, in the stage as it was adapted. */
   partition: Count,
   /** 0 for the first attempt. */
   attempt: Count,
@@ -51,7 +52,7 @@ export const Task = Schema.Struct({
 export interface Task extends Schema.Schema.Type<typeof Task> {}
 
 /**
- * What a task can use of the executor it runs on.
+ * What a task can use of its executor.
  *
  * @category models
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What a function that runs inside a task can ask about it.
+ * What a function can ask about the task that it runs in.
  *
  * @since 0.1.0
  */
@@ -24,7 +24,7 @@ export class ExecutorInfo extends Context.Service<
 >()("@sluice/core/TaskContext/ExecutorInfo") {}
 
 /**
- * The input of the task, where it reads one.
+ * The input of the task, if it reads one.
  *
  * @category models
  * @since 0.1.0
@@ -46,13 +46,14 @@ export interface TaskSplit {
 export interface DeadLetter {
   readonly path: string
   readonly rowGroup: number | undefined
-  /** Row within the row group, else line, counted from 0 (see `afterByte`). */
+  /** Row in the row group, or line (see `afterByte`), counted from 0. */
   readonly row: number
-  /** Text formats: the file's own line that the row begins in, counted from 1, where it is known. */
+  /** In text formats, the line of the file in which the row begins, counted from 1, where that is known. */
   readonly line?: number | undefined
   /**
-   * Text formats, in a later split of a file, which does not know how many lines come before it: the byte of the file (of the
-   * unpacked one, for gzip) behind which lines are counted. `row` 0 is the first line that begins behind it.
+   * In text formats, for a later split of a file, where the number of lines before the split is not known: the byte of
+   * the file (for gzip, of the unpacked file) after which lines are counted. `row` 0 is the first line that begins
+   * after it.
    */
   readonly afterByte?: number | undefined
   /** Why, in a sentence. */
@@ -62,7 +63,7 @@ export interface DeadLetter {
 }
 
 /**
- * The numbers a task counts. All are sums over the task's life; rates and totals are the listeners' business.
+ * The numbers that a task counts. All are sums over the life of the task; listeners compute rates and totals.
  *
  * @category models
  * @since 0.1.0
@@ -83,7 +84,10 @@ export interface TaskMetrics {
    * the rows set aside at the end of a task. Like all rows here, those of a record batch are counted one by one.
    */
   rowsFiltered: number
-  /** Rows that a step or the action left unread on purpose (`take`): those on their way, and the rest of a source that knows its rows. */
+  /**
+   * Rows that a step or the action left unread on purpose (`take`): those already read but not used, and the rest of a
+   * source that knows its number of rows.
+   */
   rowsCut: number
   deadLettered: number
   /** Named counters of operators (`requests`, `retries`, ...); summed over tasks. */
@@ -93,7 +97,7 @@ export interface TaskMetrics {
 }
 
 /**
- * What a function that runs inside a task can ask about it.
+ * What a function can ask about the task that it runs in.
  *
  * @category models
  * @since 0.1.0
@@ -111,11 +115,11 @@ export interface TaskContext {
   readonly split: TaskSplit | undefined
   readonly metrics: TaskMetrics
   /**
-   * What the task adds to accumulators, by their ids: `Accumulator.add` writes it. It is a part of the task's outcome, and counts once per
-   * partition: not for an attempt that failed, nor for the slower of two that succeeded.
+   * What the task adds to accumulators, by their ids, as written by `Accumulator.add`. It is part of the task's result
+   * and counts once per partition: not for a failed attempt, nor for the slower of two successful ones.
    */
   readonly additions: Map<string, unknown>
-  /** Sets a row aside: counted, published as an event, and written beside the output where there is one. */
+  /** Sets a row aside: it is counted, published as an event, and written beside the output if there is one. */
   readonly deadLetter: (letter: DeadLetter) => Effect.Effect<void>
 }
 

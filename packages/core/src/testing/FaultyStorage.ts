@@ -1,8 +1,8 @@
 /**
- * A storage that counts what is asked of it and fails where a test wants it to.
+ * A storage that counts its calls and fails when a test wants it to.
  *
- * {@link layer} wraps any `Storage` layer; the test then drives it through the `FaultyStorage` service. Without faults it
- * behaves as what it wraps.
+ * {@link layer} wraps any `Storage` layer; the test then controls it through the `FaultyStorage` service. Without
+ * faults it behaves like the storage that it wraps.
  *
  * @since 0.1.0
  */
@@ -30,18 +30,18 @@ export type Operation =
   | "blocks"
 
 /**
- * What goes wrong, and when.
+ * What fails, and when.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Fault {
   readonly operation: Operation
-  /** Only paths (of `rename`: the source) for which this holds. Default: all. */
+  /** Only paths for which this holds (for `rename`, the source). Default: all. */
   readonly path?: ((path: string) => boolean) | undefined
-  /** The first matching call to be hit, counted from 1 since the fault was injected. Default 1. */
+  /** The first matching call that fails, counted from 1 since the fault was injected. Default 1. */
   readonly nth?: number | undefined
-  /** How many calls are hit. Default: all from `nth` on. */
+  /** How many calls fail. Default: all from `nth` on. */
   readonly times?: number | undefined
   /** Time on Effect's clock before the operation starts. */
   readonly delay?: Duration.Input | undefined
@@ -49,31 +49,34 @@ export interface Fault {
   readonly reason?: Reason | undefined
   /** Bytes of a `read` or a `write` that pass before `reason`. Default 0. */
   readonly afterBytes?: number | undefined
-  /** Bytes after which a `read` or a `readRange` of the backend ends as if the file did: the `Storage` sees it and fails. */
+  /**
+   * Bytes after which a `read` or a `readRange` of the backend ends as if the file ended. The `Storage` notices and
+   * fails.
+   */
   readonly truncateTo?: number | undefined
-  /** Bytes that the backend gives beyond those that were asked for, as a server that ignores ranges does. */
+  /** Bytes that the backend returns beyond the requested ones, as a server that ignores ranges does. */
   readonly excess?: number | undefined
 }
 
 /**
- * What was asked of the storage.
+ * The calls of the storage.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Counts {
-  /** Calls run, by operation; 0 where there was none. */
+  /** Number of calls by operation; 0 if there was none. */
   readonly operations: Readonly<Record<Operation, number>>
   /** Bytes that `read` and `readRange` handed out. */
   readonly bytesRead: number
   /** Bytes that `write` took from its stream. */
   readonly bytesWritten: number
-  /** `read` streams and `write`s begun and not yet ended. */
+  /** `read` streams and `write`s that have begun and not ended. */
   readonly open: number
 }
 
 /**
- * Service that injects faults into the `Storage` beside it and tells what was asked of it.
+ * Service that injects faults into the `Storage` beside it and reports its calls.
  *
  * @category services
  * @since 0.1.0
@@ -82,9 +85,9 @@ export class FaultyStorage extends Context.Service<
   FaultyStorage,
   {
     readonly counts: Effect.Effect<Counts>
-    /** Adds a fault. Where several hit a call, the one injected first is taken. */
+    /** Adds a fault. If several match a call, the one injected first applies. */
     readonly inject: (fault: Fault) => Effect.Effect<void>
-    /** Removes the faults and zeroes the counts, but for `open`. */
+    /** Removes the faults and sets the counts, except `open`, to zero. */
     readonly reset: Effect.Effect<void>
   }
 >()("@sluice/core/testing/FaultyStorage") {}
@@ -102,7 +105,7 @@ const noCalls = (): Record<Operation, number> => ({
   blocks: 0
 })
 
-/** The faults there are, and what was asked so far. */
+/** The injected faults, and the calls so far. */
 interface State {
   faults: Array<{ readonly fault: Fault; calls: number }>
   operations: Record<Operation, number>
@@ -111,7 +114,7 @@ interface State {
   open: number
 }
 
-/** The fault that hits this call. The call counts for every fault that it matches. */
+/** The fault that applies to this call. The call counts for every fault that it matches. */
 const hit = (state: State, operation: Operation, path: string): Fault | undefined => {
   let found: Fault | undefined
   for (const entry of state.faults) {
@@ -124,7 +127,7 @@ const hit = (state: State, operation: Operation, path: string): Fault | undefine
   return found
 }
 
-/** Counts the call, waits as long as the fault says. */
+/** Counts the call, and waits as long as the fault says. */
 const begin = (state: State, operation: Operation, path: string) =>
   Effect.suspend(() => {
     state.operations[operation]++
@@ -140,7 +143,7 @@ const isOpen = (state: State) =>
 
 const error = (operation: Operation, path: string, reason: Reason) => new StorageError({ operation, path, reason })
 
-/** An operation that only waits or fails. */
+/** An operation that can only be delayed or fail. */
 const faulty = <A, E, R>(
   state: State,
   operation: Operation,
@@ -151,7 +154,7 @@ const faulty = <A, E, R>(
     fault?.reason === undefined ? run() : Effect.fail(error(operation, path, fault.reason))
   )
 
-/** Lets `limit` bytes pass, then goes on with `after`. */
+/** Lets `limit` bytes pass, then continues with `after`. */
 const cut = <E, R, E2>(
   bytes: Stream.Stream<Uint8Array, E, R>,
   limit: number,
@@ -176,7 +179,7 @@ const counted = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, add: (n: number) 
     })
   )
 
-/** The reads of a backend that goes wrong. */
+/** The reads of a faulty backend. */
 const faultyReads = (state: State, storage: Storage["Service"]): Pick<Backend, "read" | "readRange" | "stat"> => ({
   stat: storage.stat,
   read: (path, range) =>
@@ -257,7 +260,7 @@ const make = Effect.map(Storage, (storage) => {
 })
 
 /**
- * Wraps a storage; gives the wrapped one and the handle that drives it.
+ * Wraps a storage. Returns the wrapped one and the handle that controls it.
  *
  * @category layers
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
  * The contract of `Storage` as tests, for every backend.
  *
- * The cases are those of Hadoop's `AbstractContract*Test` that apply to what `Storage` offers, and those a dataflow adds:
- * nothing is left of a failed write, a slow consumer stops the reader.
+ * The cases are those of Hadoop's `AbstractContract*Test` that apply to `Storage`, and those that a dataflow adds: a
+ * failed write leaves nothing, and a slow consumer stops the reader.
  *
  * @since 0.1.0
  */
@@ -16,13 +16,13 @@ import { removing } from "./internal/removing.ts"
 import { renaming } from "./internal/renaming.ts"
 
 /**
- * How a backend is tested.
+ * How to test a backend.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** An empty directory for one test, as a URI without a slash at its end. It need not exist yet. */
+  /** An empty directory for one test, as a URI without a trailing slash. It need not exist yet. */
   readonly root: Effect.Effect<string, unknown, Storage | Scope.Scope>
   /** The root of the file system, which is never deleted. */
   readonly top: string

@@ -1,7 +1,7 @@
 /**
- * What tests of code on Sluice need: a contract suite for storage backends, and storage that fails on demand.
+ * For tests of code that uses Sluice: a contract suite for storage backends, and a storage that fails on demand.
  *
- * Needs `vitest` and `@effect/vitest` beside it.
+ * It needs `vitest` and `@effect/vitest`.
  *
  * @since 0.1.0
  */

@@ -1,4 +1,4 @@
-/** A read gives the bytes asked for, no fewer and no more, whatever the backend does. */
+/** Makes sure that a read yields exactly the requested bytes, no fewer and no more, whatever the backend does. */
 import { Cause, Effect, Pull, Stream } from "effect"
 import type { Backend, ByteRange } from "./model.ts"
 import * as StorageError from "../StorageError.ts"
@@ -6,7 +6,7 @@ import { fail, resolveRange } from "./path.ts"
 
 type Reads = Pick<Backend, "read" | "readRange" | "stat" | "unsized">
 
-/** Counts a stream's bytes: it ends with `length` of them, or it fails. None past them is handed on. */
+/** Counts the bytes of a stream: it ends after `length` bytes, or it fails. It emits none beyond them. */
 const count = (
   path: string,
   offset: number,
@@ -34,16 +34,16 @@ const count = (
     })
   )
 
-/** The range that a read without a length is of, from what the backend says of the file. */
+/** The range of a read without a length, from the backend's status of the file. */
 const rangeOf = Effect.fnUntraced(function* (backend: Reads, path: string, range: ByteRange | undefined) {
   const status = yield* Effect.mapError(backend.stat(path), ({ reason }) => fail("read", path, reason))
-  // The backend says what is wrong with a directory.
+  // The backend reports what is wrong with a directory.
   if (status.type === "directory" || (status.length === 0 && backend.unsized === true)) return undefined
   const { end, start } = yield* resolveRange("read", path, status.length, range)
   return { offset: start, length: end - start }
 })
 
-/** `Backend.read`, held to what it promises. */
+/** `Backend.read`, checked against its contract. */
 export const read = (
   backend: Reads,
   path: string,
@@ -59,7 +59,7 @@ export const read = (
       )
     : count(path, range.offset, range.length, backend.read(path, range))
 
-/** `Backend.readRange`, held to what it promises. */
+/** `Backend.readRange`, checked against its contract. */
 export const readRange = (
   backend: Reads,
   path: string,

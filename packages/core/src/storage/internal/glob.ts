@@ -6,17 +6,17 @@ import { fail, type Pattern, type Segments } from "./path.ts"
 /** A name in a directory. */
 export interface Entry {
   readonly name: string
-  /** Followed when it is named or matched by a segment, not by `**`: a link to a parent would never end. */
+  /** A link is followed when a segment names or matches it, but not by `**`: a link to a parent would never end. */
   readonly isLink: boolean
-  /** Where the directory tells; it is looked for otherwise. */
+  /** Known if the directory says so; otherwise it is looked up. */
   readonly status?: FileStatus | undefined
 }
 
-/** What a backend gives for `list` to be built on it. */
+/** What `list` needs from a backend. */
 export interface Tree {
-  /** `undefined` where there is nothing, be it that a parent is a file. */
+  /** `undefined` if nothing exists there, also if a parent is a file. */
   readonly find: (segments: Segments) => Effect.Effect<FileStatus | undefined, StorageError.StorageError>
-  /** In code point order; empty where the directory is gone. */
+  /** In code point order; empty if the directory is gone. */
   readonly entries: (segments: Segments) => Effect.Effect<ReadonlyArray<Entry>, StorageError.StorageError>
 }
 
@@ -48,7 +48,7 @@ export const list = (
             concurrency: lookAhead
           })
         ),
-        // An entry deleted since the directory was read, or a link that leads nowhere.
+        // An entry deleted since the directory was read, or a broken link.
         Stream.filter(isDefined)
       )
     })
@@ -59,8 +59,8 @@ const statusOf = (tree: Tree, path: Segments, { status }: Entry) =>
   status === undefined ? tree.find(path) : Effect.succeed(status)
 
 /**
- * Depth first below `directory`, carrying the set of patterns that may match next: every path is met once, however many
- * ways the pattern has to match it.
+ * Depth first below `directory`, carrying the set of patterns that may match next: every path is visited once, however
+ * many ways the pattern can match it.
  */
 const walk = (
   tree: Tree,
@@ -104,7 +104,7 @@ const walk = (
   )
 }
 
-/** `**` matches no segment too. */
+/** `**` also matches zero segments. */
 const close = (patterns: ReadonlyArray<Pattern>, states: ReadonlySet<number>): ReadonlySet<number> => {
   const open = new Set<number>()
   for (const state of states) {

@@ -1,19 +1,22 @@
-/** Which process this is, in words that another process can check: a number and a host name are the same in many containers. */
+/**
+ * Identifies this process in a way that another process can check: a process number and a host name are the same in
+ * many containers.
+ */
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { Schema } from "effect"
 
-/** A process. What is empty could not be found out. */
+/** A process. Empty fields could not be found out. */
 export const Identity = Schema.Struct({
-  /** Random, of this process alone. */
+  /** Random, and unique to this process. */
   id: Schema.String,
   host: Schema.String,
   pid: Schema.Number,
-  /** The start of the kernel, and the namespace that `pid` is of. */
+  /** The start of the kernel, and the namespace of `pid`. */
   boot: Schema.String,
   namespace: Schema.String,
-  /** When the process began, in the kernel's ticks: its number is used again later. */
+  /** When the process began, in the kernel's ticks, because its number may be used again later. */
   started: Schema.String
 })
 
@@ -23,7 +26,7 @@ const textOf = (read: () => string): string => {
   try {
     return read()
   } catch {
-    // Not a Linux.
+    // Not Linux.
     return ""
   }
 }
@@ -44,8 +47,8 @@ export const self: Identity = {
 }
 
 /**
- * Whether a process is known to be gone. `false` says nothing: one on another machine, in another container or of a system without
- * `/proc` cannot be looked at from here.
+ * Whether a process is known to be gone. `false` says nothing: a process on another machine, in another container or on
+ * a system without `/proc` cannot be seen from here.
  */
 export const isGone = (other: Identity): boolean => {
   if (other.id === self.id || self.boot === "" || self.namespace === "") return false

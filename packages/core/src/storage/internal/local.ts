@@ -58,19 +58,19 @@ const toReason = (cause: unknown): StorageError.Reason => {
       return new StorageError.InvalidPath({ detail })
     case "EXDEV":
       return new StorageError.Unsupported({
-        detail: "lies on another file system, where a rename cannot be atomic; write it again and delete the source"
+        detail: "is on another file system, so a rename cannot be atomic; write it there and delete the source"
       })
-    // A directory something is mounted on, most of all.
+    // Mostly a mount point.
     case "EBUSY":
-      return new StorageError.Unsupported({ detail: `is in use by the system, as a mount point is: ${detail}` })
+      return new StorageError.Unsupported({ detail: `is in use by the system (a mount point, for example): ${detail}` })
     default:
       return new StorageError.Unavailable({ detail, cause })
   }
 }
 
 /**
- * One step on the file system. Not interruptible: an abandoned promise would go on changing files after the effect has
- * ended. Each step is short.
+ * One step on the file system. Not interruptible: an abandoned promise would continue to change files after the effect
+ * has ended. Each step is short.
  */
 const attempt = <A>(operation: string, path: string, run: () => Promise<A>) =>
   Effect.uninterruptible(Effect.tryPromise({ try: run, catch: (cause) => fail(operation, path, toReason(cause)) }))
@@ -123,7 +123,7 @@ const open = Effect.fnUntraced(function* (operation: string, path: string) {
   return { handle, stats }
 })
 
-/** Fills `buffer` from `position`; fewer bytes only at the end of the file. */
+/** Fills `buffer` from `position`. It gets fewer bytes only at the end of the file. */
 const fill = async (handle: Fs.FileHandle, buffer: Uint8Array, position: number): Promise<number> => {
   let at = 0
   while (at < buffer.length) {
@@ -134,7 +134,7 @@ const fill = async (handle: Fs.FileHandle, buffer: Uint8Array, position: number)
   return at
 }
 
-/** Memory of its own, outside Node's pool and without the cost of zeroing it. */
+/** New memory, outside Node's pool and without the cost of zeroing it. */
 const allocate = (length: number): Uint8Array => new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
 
 const read: Backend["read"] = (path, range) =>
@@ -197,15 +197,15 @@ const makeDirectories = async (path: string, tries = 20): Promise<void> => {
     const code = codeOf(cause)
     if (code === "ENOENT" && tries > 0 && path !== "/") {
       await makeDirectories(Path.dirname(path))
-      // Again and not once: a job that ends beside this one may have removed the empty parent.
+      // Tried again, because another job that ends now may have removed the empty parent.
       return makeDirectories(path, tries - 1)
     }
     const there = code === "ENOENT" ? undefined : await statOrAbsent(path)
-    // Removed by another in this moment, and perhaps there again, unless it is a link that leads nowhere.
+    // Another process has just removed it, and perhaps created it again, unless it is a broken link.
     if (code === "EEXIST" && there === undefined && tries > 0) {
       if ((await lstatOrAbsent(path))?.isSymbolicLink() !== true) return makeDirectories(path, tries - 1)
     }
-    // Some file systems refuse with another code what is there already.
+    // Some file systems refuse an existing directory with a different code.
     if (there?.isDirectory() !== true) throw cause
   }
 }
@@ -213,15 +213,15 @@ const makeDirectories = async (path: string, tries = 20): Promise<void> => {
 /** Creates the parents of a path. */
 const ensureParent = (operation: string, path: string, segments: Segments) =>
   attempt(operation, path, () => makeDirectories(native(segments.slice(0, -1)))).pipe(
-    // A file in the way is EEXIST when it is the last of the parents, ENOTDIR before.
+    // A file in the way is EEXIST if it is the last of the parents, and otherwise ENOTDIR.
     Effect.catchReason("StorageError", "AlreadyExists", () =>
       Effect.fail(fail(operation, path, new StorageError.NotADirectory()))
     )
   )
 
 /**
- * Creates the parents of a path, and runs what puts something into them: again where a job that ended beside this one removed the
- * empty parent in between.
+ * Creates the parents of a path, and runs an effect that puts something into them; again if another job that has just
+ * ended removed the empty parent in between.
  */
 const withParent = <A>(
   operation: string,
@@ -234,7 +234,7 @@ const withParent = <A>(
     while: (error) => error.reason._tag === "NotFound"
   })
 
-/** Best effort: not every file system can sync a directory, and the file itself is on disk already. */
+/** Best effort: not every file system can sync a directory, and the file itself is already on disk. */
 const syncDirectory = (directory: string) =>
   Effect.ignore(
     Effect.tryPromise(async () => {
@@ -254,7 +254,7 @@ const writeAll = async (handle: Fs.FileHandle, bytes: Uint8Array): Promise<void>
   }
 }
 
-/** Why a file cannot be written here, if so. */
+/** Why a file cannot be written here, if it cannot. */
 const obstacle = (stats: Stats | undefined, overwrite: boolean): StorageError.Reason | undefined =>
   stats === undefined
     ? undefined
@@ -265,8 +265,8 @@ const obstacle = (stats: Stats | undefined, overwrite: boolean): StorageError.Re
         : new StorageError.AlreadyExists()
 
 /**
- * Gives a file another name without replacing one: `link` fails where the name is taken, `rename` does not. Where there
- * are no hard links the name is looked up first, and a writer in between is not noticed.
+ * Renames a file without replacing another: `link` fails if the name is taken, `rename` does not. Without hard links,
+ * the name is looked up first, and a writer in between is not noticed.
  */
 const renameExclusive = async (from: string, to: string): Promise<void> => {
   try {
@@ -285,11 +285,11 @@ interface Temporary {
   readonly handle: Fs.FileHandle
 }
 
-/** The hidden file that becomes the target. Random names can meet under one seed, then the next is tried. */
+/** The hidden file that becomes the target. With one seed, random names can collide; then the next is tried. */
 const createTemporary = (path: string, segments: Segments): Effect.Effect<Temporary, StorageError.StorageError> =>
   Effect.gen(function* () {
     const name = segments.at(-1) ?? ""
-    // At most 255 bytes a name.
+    // At most 255 bytes per name.
     const shown = Buffer.byteLength(name) > 220 ? name.slice(0, 50) : name
     while (true) {
       const random = yield* Random.nextIntBetween(0, 0xffffffff)
@@ -350,9 +350,9 @@ const rename: Backend["rename"] = Effect.fn("Storage.rename")(function* (from, t
   const reason = renameObstacle(source, target)
   if (reason !== undefined) return yield* fail("rename", reason.isSource ? from : to, reason.reason)
   const existing = yield* attempt("rename", to, () => lstatOrAbsent(native(target)))
-  // In one step also where nothing is there: between a link and an unlink the file would be at both names.
+  // In one step even if nothing exists there: between a link and an unlink, the file would have both names.
   const replaces = options?.overwrite === true && stats.isFile() && existing?.isFile() !== false
-  // Two names of one file stay two under `rename`.
+  // `rename` leaves both if they are two names of one file.
   if (existing !== undefined && (!replaces || (existing.ino === stats.ino && existing.dev === stats.dev))) {
     return yield* fail("rename", to, new StorageError.AlreadyExists())
   }
@@ -362,7 +362,7 @@ const rename: Backend["rename"] = Effect.fn("Storage.rename")(function* (from, t
       : Fs.rename(native(source), native(target))
   )
   yield* (options?.parents ?? true) ? withParent("rename", to, target, move) : move
-  // A name that decides something is to outlast a power cut.
+  // A name that decides something has to survive a power cut.
   if (replaces) yield* syncDirectory(native(target.slice(0, -1)))
 }, Effect.uninterruptible)
 
@@ -380,7 +380,7 @@ const remove: Backend["delete"] = Effect.fn("Storage.delete")(function* (path, o
         : Fs.rmdir(target)
   ).pipe(
     Effect.as(true),
-    // Another was faster.
+    // Another process was faster.
     Effect.catchReason("StorageError", "NotFound", () => Effect.succeed(false))
   )
 })
@@ -391,9 +391,11 @@ const statAs = Effect.fnUntraced(function* (operation: string, path: string) {
 })
 
 const linkLeadsNowhere = (target: string) =>
-  new StorageError.InvalidPath({ detail: `is a link to ${target}, where nothing is; create that or remove the link` })
+  new StorageError.InvalidPath({
+    detail: `is a link to ${target}, which does not exist; create that or remove the link`
+  })
 
-/** The path of what is there, links followed, and the names below it that are missing. */
+/** The path of the existing part, with links followed, and the names below it that are missing. */
 const realPath = Effect.fn("Storage.realPath")(function* (path: string) {
   const segments = yield* parse("realPath", path, scheme, workingDirectory)
   for (let there = segments.length; ; there--) {

@@ -59,7 +59,7 @@ export const makeDirectories = (
   return node
 }
 
-/** Why a file cannot be written here, if so. */
+/** Why a file cannot be written here, if it cannot. */
 export const writeObstacle = (
   root: Directory,
   segments: Segments,

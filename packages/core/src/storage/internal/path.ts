@@ -13,7 +13,7 @@ const invalid = (operation: string, path: string, detail: string): Effect.Effect
 
 const schemePattern = /^([A-Za-z][A-Za-z0-9+.-]+):/
 
-/** The scheme a path names. `a:b.txt` has none: it is one only with a slash after it, or where `isKnown` says so. */
+/** The scheme of a path. `a:b.txt` has none: a scheme needs a slash after it, or `isKnown` to say so. */
 export const schemeOf = (path: string, isKnown: (scheme: string) => boolean): string | undefined => {
   const match = schemePattern.exec(path)
   if (match === null || match[1] === undefined) return undefined
@@ -22,8 +22,8 @@ export const schemeOf = (path: string, isKnown: (scheme: string) => boolean): st
 }
 
 /**
- * The names a path leads through. `base` is what a path without a scheme is resolved against; without it a path needs one.
- * What was percent-escaped, and `base`, pass through `literal`, so that no glob is seen in them.
+ * The names along a path. A path without a scheme is resolved against `base`; without `base`, a path needs a scheme.
+ * Percent-escaped characters, and `base`, pass through `literal`, so that they are not taken for a glob.
  */
 const resolve = Effect.fnUntraced(function* (
   operation: string,
@@ -43,7 +43,7 @@ const resolve = Effect.fnUntraced(function* (
     return yield* normalize(operation, path, path.startsWith("/") ? segments : [...base().map(literal), ...segments])
   }
   if (named !== scheme) {
-    return yield* invalid(operation, path, `the scheme is ${named}:, this storage has only ${scheme}:`)
+    return yield* invalid(operation, path, `the scheme is ${named}:, but this storage has only ${scheme}:`)
   }
   let rest = path.slice(scheme.length + 1)
   if (rest.startsWith("//")) {
@@ -53,7 +53,7 @@ const resolve = Effect.fnUntraced(function* (
       return yield* invalid(
         operation,
         path,
-        `a ${scheme}: URI has no host, this one names ${host}; write it with three slashes, ${scheme}:///${host}`
+        `a ${scheme}: URI has no host, but this one names ${host}; write it with three slashes, ${scheme}:///${host}`
       )
     }
     rest = end === -1 ? "/" : rest.slice(end)
@@ -65,7 +65,7 @@ const resolve = Effect.fnUntraced(function* (
 })
 
 /**
- * The names of the path of a URI, whose percent escapes are decoded and whose `.` and `..` are resolved. What was escaped passes
+ * The names of the path of a URI, with percent escapes decoded and `.` and `..` resolved. Escaped characters pass
  * through `literal`.
  */
 export const decodeSegments = (
@@ -110,7 +110,7 @@ const normalize = (operation: string, path: string, segments: Segments) => {
   return Effect.succeed<Segments>(out)
 }
 
-/** A path that names one file or directory: no character is a glob. */
+/** A path that names one file or directory, without a glob. */
 export const parse = (operation: string, path: string, scheme: string, base?: () => Segments) =>
   resolve(operation, path, scheme, base, (name) => name)
 
@@ -132,7 +132,7 @@ export const parseGlob = Effect.fnUntraced(function* (
   return patternsOf(yield* resolve(operation, path, scheme, base, Glob.escape))
 })
 
-/** The patterns that segments stand for. A name that was escaped by `Glob.escape` is itself. */
+/** The patterns that segments stand for. A name that was escaped by `Glob.escape` stands for itself. */
 export const patternsOf = (segments: Segments): ReadonlyArray<Pattern> => {
   const patterns: Array<Pattern> = []
   for (const segment of segments) {
@@ -147,7 +147,7 @@ export const patternsOf = (segments: Segments): ReadonlyArray<Pattern> => {
   return patterns
 }
 
-/** The URI of a path, such that {@link parse} and {@link parseGlob} give the same path back. */
+/** The URI of a path, from which {@link parse} and {@link parseGlob} yield the same path. */
 export const format = (scheme: string, segments: Segments): string => `${scheme}://${formatSegments(segments)}`
 
 /** The path of a URI. */
@@ -193,7 +193,7 @@ export const resolveRange = (
 
 export const rootIsKept = new StorageError.InvalidPath({ detail: "the root is never deleted" })
 
-/** What forbids a rename whatever the storage holds. */
+/** The reason that forbids a rename, whatever the storage holds. */
 export const renameObstacle = (
   source: Segments,
   target: Segments
@@ -202,7 +202,10 @@ export const renameObstacle = (
     return { isSource: true, reason: new StorageError.InvalidPath({ detail: "the root cannot be renamed" }) }
   }
   if (target.length > source.length && source.every((name, i) => name === target[i])) {
-    return { isSource: false, reason: new StorageError.InvalidPath({ detail: "lies inside what is to be renamed" }) }
+    return {
+      isSource: false,
+      reason: new StorageError.InvalidPath({ detail: "is inside the directory that is to be renamed" })
+    }
   }
   return undefined
 }

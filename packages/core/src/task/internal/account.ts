@@ -1,6 +1,7 @@
 /**
- * The account of a task, in rows: what came in is what went out, was dropped by operators, set aside or cut. "Cut" is what a step, or
- * the action, left unread on purpose; whatever ends before its input does is booked as that, and never as dropped.
+ * The account of a task: the rows that came in went out, were dropped by operators, set aside or cut. Rows that a step
+ * or the action left unread on purpose are "cut"; if something ends before its input does, the rest counts as cut,
+ * never as dropped.
  */
 import { Effect, Pull, Result, Stream } from "effect"
 import { RowsNotConserved } from "../JobError.ts"
@@ -10,13 +11,13 @@ import { Failed } from "./failed.ts"
 import type { Rows } from "./rows.ts"
 import type { TaskRuntime } from "./runtime.ts"
 
-/** Where every element is a row. */
+/** The number of rows if every element is a row. */
 export const weighRows: Weigh = (values) => values.length
 
-// Apache Arrow marks its record batches so, whichever copy of it made them.
+// Apache Arrow marks its record batches this way, whichever copy of the library made them.
 const recordBatch = Symbol.for("apache-arrow/RecordBatch")
 
-/** Rows of an element where some may be record batches. */
+/** Rows of an element if some elements may be record batches. */
 export const rowsOfBatch = (value: unknown): number => {
   if (typeof value !== "object" || value === null) return 1
   if (value instanceof Failed) return value.rows
@@ -30,14 +31,14 @@ export const weighBatches: Weigh = (values) => {
   return rows
 }
 
-/** Tells of the rows of each array that passes. */
+/** Reports the rows of each array that passes. */
 export const countRows = (rows: Rows, { weigh }: Pick<TaskRuntime, "weigh">, count: (n: number) => void): Rows =>
   Stream.mapArray(rows, (values) => {
     count(weigh(values))
     return values
   })
 
-/** Tells when a stream has been read to its end. */
+/** Reports when a stream has been read to its end. */
 const whenEnded = (rows: Rows, ended: () => void): Rows =>
   Stream.transformPull(rows, (pull) =>
     Effect.succeed(
@@ -49,7 +50,7 @@ const whenEnded = (rows: Rows, ended: () => void): Rows =>
     )
   )
 
-/** Says how a stream went once nobody reads it any more: whether it was read to its end. */
+/** Reports, when nobody reads a stream any more, whether it was read to its end. */
 export const whenClosed = (rows: Rows, closed: (ended: boolean) => void): Rows =>
   Stream.suspend(() => {
     let ended = false
@@ -62,8 +63,8 @@ export const whenClosed = (rows: Rows, closed: (ended: boolean) => void): Rows =
   })
 
 /**
- * Steps that hold rows for a while. Those they still hold when they are left before their end are cut; those that are missing at
- * their end are lost, and the account does not come out even.
+ * Steps that hold rows for a while. Rows that they still hold when the stream is left early are cut; rows that are
+ * missing at the end are lost, and the account does not balance.
  */
 export const segment = (rows: Rows, task: TaskRuntime, f: (rows: Rows, drop: (n: number) => void) => Rows): Rows =>
   Stream.suspend(() => {
@@ -85,8 +86,8 @@ export const segment = (rows: Rows, task: TaskRuntime, f: (rows: Rows, drop: (n:
   })
 
 /**
- * A step that makes other rows of the rows of its inputs: those that went in count as dropped, those that come out as added. If it
- * ends before one of its inputs does, what is missing is cut.
+ * A step that makes new rows from the rows of its inputs: those that go in count as dropped, those that come out as
+ * added. If it ends before one of its inputs does, the missing rows are cut.
  */
 export const dropping = (
   inputs: ReadonlyArray<Rows>,
@@ -116,13 +117,13 @@ export const dropping = (
     )
   })
 
-/** What a task came to, in rows: `in = out + filtered + setAside + cut`. */
+/** The result of a task in rows: `in = out + filtered + setAside + cut`. */
 export interface Account {
   readonly in: number
-  /** Those of `in` that came from sources and caches, and not from other stages. */
+  /** The rows of `in` that came from sources and caches, not from other stages. */
   readonly source: number
   readonly out: number
-  /** Dropped by operators less those they added. */
+  /** Rows that operators dropped, less those that they added. */
   readonly filtered: number
   readonly setAside: number
   readonly cut: number
@@ -130,8 +131,8 @@ export interface Account {
 }
 
 /**
- * Closes the account of a task. Rows that the program's own functions set aside may have been dropped by a step after them: such a
- * row is set aside and not filtered. One that was set aside and went on all the same is out.
+ * Closes the account of a task. A later step may have dropped a row that the program's own functions set aside: such a
+ * row counts as set aside, not as filtered. A row that was set aside and still went on counts as out.
  */
 export const settle = (metrics: TaskMetrics, book: Book): Result.Result<Account, RowsNotConserved> => {
   const { deadLettered, rowsCut, rowsIn } = metrics

@@ -1,11 +1,14 @@
-/** What tasks add to accumulators: data of their outcome, under the accumulator's id, added up where the accumulator is. */
+/**
+ * What tasks add to accumulators: part of their result, under the accumulator's id, and added up where the accumulator
+ * is.
+ */
 
 /** What a task has added, by the ids of the accumulators. */
 export type Additions = ReadonlyMap<string, unknown>
 
 /**
- * An accumulator as the engine sees it, whatever it sums: what stands under its id was added to it, so that it is of its type. That is why
- * `combine` is a method, whose arguments TypeScript does not compare strictly.
+ * An accumulator as the engine sees it, whatever it sums: the value under its id was added to it, so it has its type.
+ * That is why `combine` is a method, whose arguments TypeScript does not compare strictly.
  */
 export interface Sum {
   readonly id: string
@@ -13,7 +16,7 @@ export interface Sum {
   combine(left: unknown, right: unknown): unknown
 }
 
-// Accumulators of this process. One that nobody holds has nobody to read it, and is forgotten.
+// Accumulators of this process. One that nobody holds is dropped, because nobody can read it.
 const sums = new Map<string, WeakRef<Sum>>()
 const forgotten = new FinalizationRegistry<string>((id) => sums.delete(id))
 let made = 0
@@ -21,7 +24,7 @@ let made = 0
 /** An id that no other accumulator of this process has. */
 export const nextId = (): string => `accumulator-${made++}`
 
-/** From now on additions under its id find it. */
+/** From now on, additions under its id reach it. */
 export const register = (sum: Sum): void => {
   sums.set(sum.id, new WeakRef(sum))
   forgotten.register(sum, sum.id)

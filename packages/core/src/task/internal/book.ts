@@ -1,9 +1,9 @@
-/** What a task writes down of its rows beside its metrics. */
+/** What a task records about its rows besides its metrics. */
 
 /** Rows in an array of elements. */
 export type Weigh = (values: ReadonlyArray<unknown>) => number
 
-/** What a task's metrics do not say of its rows. */
+/** What the metrics of a task do not say about its rows. */
 export interface Book {
   /** Whether the task only looks at rows that a later stage reads again. */
   readonly ahead: boolean
@@ -13,11 +13,11 @@ export interface Book {
   out: number
   /** Rows that a source set aside. */
   unread: number
-  /** Partitions of other stages that it began to read; all of a stage's where there is no number. */
+  /** Partitions of other stages that it began to read; all partitions of the stage if there is no number. */
   readonly reads: Array<Read>
 }
 
-/** That a task began to read what another stage wrote. */
+/** Records that a task began to read the output of another stage. */
 export interface Read {
   readonly stage: number
   readonly partition: number | undefined

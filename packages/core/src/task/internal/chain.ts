@@ -10,12 +10,12 @@ import { sampler } from "./sampler.ts"
 import type { TaskRuntime } from "./runtime.ts"
 
 /**
- * A compiled run of narrow operators. `partition` is the one of the dataset before it, which is the task's own but after a `coalesce`
- * or a `union`.
+ * A compiled run of narrow operators. `partition` is the partition of the dataset before it, which is the task's own
+ * except after a `coalesce` or a `union`.
  */
 export type Chain = (rows: Rows, task: TaskRuntime, partition: number) => Rows
 
-// One step of a chain. `drop` takes the rows the step dropped less those it added.
+// One step of a chain. `drop` takes the number of rows that the step dropped, less those that it added.
 type Step = (rows: Rows, task: TaskRuntime, partition: number, drop: (n: number) => void) => Rows
 
 /** Where the chain is cut into passes: pure operators together, every effectful one alone. For `explain`. */
@@ -37,7 +37,7 @@ const select =
     return out
   }
 
-// One pass over an array: no Effect, no stream and one array for all the operators. `mapped` arrays are ours to overwrite.
+// One pass over an array: no Effect, no stream and one array for all the operators. `mapped` arrays may be overwritten.
 const compilePure =
   (operators: ReadonlyArray<Pure>, guarded: boolean) =>
   (partition: number, drop: (n: number) => void, weigh: Weigh) => {
@@ -47,7 +47,7 @@ const compilePure =
       const rowsIn = weigh(input)
       let values: Array<unknown> = input as Array<unknown>
       let owned = false
-      // The element that a function has in hand, for when it throws.
+      // The element that a function is working on, in case it throws.
       let i = 0
       try {
         for (const step of steps) {
@@ -144,7 +144,7 @@ const compilePure =
     }
   }
 
-// As `Stream.mapArray`, but for a function that may leave nothing of an array.
+// As `Stream.mapArray`, but for a function that may return an empty array.
 export const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => ReadonlyArray<unknown>): Rows =>
   Stream.transformPull(rows, (pull) => {
     const next: typeof pull = Effect.flatMap(pull, (values) => {
@@ -154,8 +154,8 @@ export const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => 
     return Effect.succeed(next)
   })
 
-// Where a step makes many elements of one, a whole array of the source would become one of millions, which outlive the young
-// generation: pieces of it do not.
+// If a step makes many elements from one, a whole array of the source would become an array of millions, which outlives
+// the young generation; the results of smaller pieces do not.
 const PIECE = 512
 
 const pieces = (rows: Rows): Rows =>
@@ -182,7 +182,7 @@ const pieces = (rows: Rows): Rows =>
 export const provideLayer = (rows: Rows, task: TaskRuntime, layer: Layer.Layer<never, unknown, unknown>): Rows =>
   Stream.unwrap(Effect.map(task.services(layer), (services) => Stream.provideContext(rows, services)))
 
-// Elements that failed before a step that does not know of them go past it, and come out with what it yields next.
+// Elements that failed before a step that cannot see them bypass it, and come out with its next results.
 const past = (rows: Rows, f: (rows: Rows) => Rows): Rows =>
   Stream.suspend(() => {
     let failed: Array<unknown> = []
@@ -202,7 +202,7 @@ const past = (rows: Rows, f: (rows: Rows) => Rows): Rows =>
     )
   })
 
-// The first element that failed ends the partition: there is nothing to handle it.
+// The first failed element ends the partition, because nothing handles it.
 const failAtFirst = (rows: Rows): Rows =>
   Stream.mapArrayEffect(rows, (values) => {
     const failed = values.find((value) => value instanceof Failed)
@@ -250,7 +250,7 @@ const compileOperator = (operator: Exclude<Operator, Pure>, guard: Guard): Step 
                 })
           return orFailed(handled, value.rows)
         }
-        // A stream that failed has no more rows to give, read or not: to go on without them would be to lose them.
+        // A failed stream yields no more rows, so continuing without them would lose them.
         const whole = Stream.catch(rows, (error) =>
           handles(error) ? Stream.fromEffect(abort(new PartitionFailed({ error }))) : Stream.fail(error)
         )
@@ -273,18 +273,19 @@ const compileOperator = (operator: Exclude<Operator, Pure>, guard: Guard): Step 
 }
 
 /**
- * Compiles a run of narrow operators, first to last. Elements that failed travel as `Failed` to the next `Catch`, which may be in
- * a later run (`guard`), and pass the pure steps on the way; where there is none, or a step that sees the partition's stream
- * is between, the first failure ends the partition. `guard` of the result says the same of the rows the run takes.
+ * Compiles a run of narrow operators, first to last. Failed elements travel as `Failed` to the next `Catch`, which may
+ * be in a later run (`guard`), and bypass the pure steps in between. If there is no `Catch`, or a step that sees the
+ * partition's stream lies between, the first failure ends the partition. `guard` of the result says the same about the
+ * rows that the run takes.
  */
 export const compile = (
   operators: ReadonlyArray<Operator>,
   guard: Guard
 ): { readonly chain: Chain; readonly guard: Guard } => {
-  // What follows a step that may end before its input does is accounted for apart.
+  // Steps after one that may end before its input does have a separate account.
   const backwards: Array<{ readonly step: Step; readonly holds: boolean; readonly apart: boolean }> = []
   let current = guard
-  // Backwards: what comes later says whether an element may fail here.
+  // Backwards, because later steps decide whether an element may fail here.
   for (const group of fuse(operators).toReversed()) {
     const pure = group.filter(isPure)
     if (pure.length > 0) {

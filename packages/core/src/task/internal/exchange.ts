@@ -1,4 +1,4 @@
-/** The two ends of an exchange, as tasks run them: rows are written for their partitions, and read where they meet. */
+/** The two sides of an exchange, as tasks run them: one writes rows for their partitions, the other reads them. */
 import { Effect, Stream } from "effect"
 import * as Partitioner from "../../shuffle/Partitioner.ts"
 import { type MapStatus, Shuffle, type ShuffleError, type Slice } from "../../shuffle/Shuffle.ts"
@@ -12,7 +12,7 @@ import type { TaskRuntime } from "./runtime.ts"
 import { filledOf, type MapOutput, mapOutputsOf, shuffleId } from "./values.ts"
 
 /**
- * What the reduce side of an exchange reads of one of its inputs.
+ * What the reduce side of an exchange reads from one of its inputs.
  *
  * @category models
  * @since 0.1.0
@@ -35,14 +35,14 @@ export interface Writer {
   ): Effect.Effect<MapStatus, unknown, unknown>
 }
 
-/** How the rows of a partition are put together. */
+/** How the rows of a partition are brought together. */
 export interface Reader {
   read(sources: ReadonlyArray<ExchangeSource>, task: TaskRuntime): Stream.Stream<unknown, ShuffleError, Shuffle>
 }
 
 /**
- * Takes the elements that failed out of the rows. The failure of the stream itself is not that of an element: there are no more rows after it, and
- * a `Catch` beyond the border of the stage would go on without them.
+ * Takes the failed elements out of the rows. A failure of the stream itself is not the failure of an element: no rows
+ * come after it, and a `Catch` in a later stage would continue without them.
  */
 export const divert = (rows: Rows, guard: Guard, failed: Array<Failed>, task: TaskRuntime): Rows => {
   if (guard.tags !== "all" && guard.tags.length === 0) return rows
@@ -100,7 +100,7 @@ export const readWhole =
       )
     })
 
-/** Rows, and after them the elements that failed on their way there. Those are cut where nobody reads as far. */
+/** Rows, and after them the elements that failed before the exchange. Those are cut if nobody reads that far. */
 export const withFailed = (rows: Rows, failed: ReadonlyArray<Failed>, task: TaskRuntime): Rows =>
   Stream.suspend(() => {
     let given = false
@@ -119,7 +119,7 @@ export const withFailed = (rows: Rows, failed: ReadonlyArray<Failed>, task: Task
     )
   })
 
-/** Rows that come from another stage, or from an exchange within the task. */
+/** Rows from another stage, or from an exchange within the task. */
 export const exchanged = (rows: Rows, task: TaskRuntime): Rows =>
   countRows(rows, task, (n) => {
     task.metrics.rowsIn += n
@@ -130,8 +130,8 @@ const single = () => Partitioner.roundRobin(1)
 
 let locals = 0
 
-// Rows that are where they belong already still have to be put together: they go through a shuffle within the task, which is what
-// bounds its memory.
+// Rows that are already where they belong still have to be brought together: they go through a shuffle within the task,
+// which bounds its memory.
 const writeLocal = (input: Writer, rows: Rows, task: TaskRuntime): Effect.Effect<ExchangeSource, unknown, unknown> =>
   Effect.suspend(() => {
     const id = `${shuffleId(task, task.stage)}-local-${locals++}`
@@ -168,13 +168,13 @@ export const readExchange =
       }
       const failed: Array<Failed> = []
       const locals: Array<string> = []
-      // Where the rows for this partition were written, and how many have come out.
+      // The place of the rows for this partition, and how many have come out.
       const written: Array<{ readonly statuses: ReadonlyArray<MapStatus>; readonly partition: number }> = []
       let given = 0
       const first = Array.from(task.maps?.values() ?? []).every(([from]) => from === 0)
       const sources = Effect.forEach(sides, (side) => {
         if (side._tag === "InPlace") {
-          // Those that failed leave here as well, and come back with the others.
+          // Failed elements leave here as well, and come back with the others.
           const rows = countRows(side.read(task), task, (n) => (task.metrics.rowsFiltered += n))
           return Effect.tap(writeLocal(side.input, divert(rows, guard, failed, task), task), ({ id, slice }) =>
             Effect.sync(() => {
@@ -210,7 +210,8 @@ export const readExchange =
       )
       return whenClosed(rows, (ended) => {
         if (ended) return
-        // What was written for this partition and has not come out: it was left on purpose, and nobody has dropped it.
+        // Rows that were written for this partition and have not come out: they were left on purpose, and no operator
+        // has dropped them.
         const there = written.reduce((sum, { partition, statuses }) => sum + rowsFor(statuses, partition), 0)
         const rest = Math.max(0, there + failed.reduce((sum, { rows }) => sum + rows, 0) - given)
         task.metrics.rowsIn += rest

@@ -1,14 +1,14 @@
 import { Predicate } from "effect"
 
 /**
- * An element that failed, on its way to the `Dataset.catch` that handles it. The rows around it go on.
+ * A failed element on its way to the `Dataset.catch` that handles it. The rows around it continue.
  *
  * @category models
  * @since 0.1.0
  */
 export class Failed<out E = unknown> {
   readonly error: E
-  /** Rows it stands for: those of a record batch, else 1. */
+  /** The rows that it stands for: those of a record batch, or 1. */
   readonly rows: number
   constructor(error: E, rows = 1) {
     this.error = error
@@ -16,9 +16,12 @@ export class Failed<out E = unknown> {
   }
 }
 
-/** What the `Catch`es after a step do for it. */
+/** What the `Catch`es after a step mean for it. */
 export interface Guard {
-  /** Elements that failed travel on as `Failed` to one of them. Not where a step in between sees the partition's stream. */
+  /**
+   * Whether failed elements travel on as `Failed` to one of them. They do not if a step in between sees the partition's
+   * stream.
+   */
   readonly travels: boolean
   /** The tags they take out of the type, sorted. */
   readonly tags: "all" | ReadonlyArray<string>
@@ -43,6 +46,6 @@ export const streamed = (guard: Guard): Guard => (guard.travels ? { ...guard, tr
 export const sameGuard = (one: Guard, other: Guard): boolean =>
   one.travels === other.travels && String(one.tags) === String(other.tags)
 
-/** Whether the types say that this error does not reach the caller. */
+/** Whether, according to the types, this error does not reach the caller. */
 export const takes = (guard: Guard, error: unknown): boolean =>
   guard.tags === "all" || guard.tags.some((tag) => Predicate.isTagged(error, tag))

@@ -1,10 +1,10 @@
-/** Where errors of the program and errors of the engine are told apart. */
+/** Keeps errors of the program and errors of the engine apart. */
 import { Effect, Stream } from "effect"
 import { ShuffleError } from "../../shuffle/Shuffle.ts"
 import { type Reason, ShuffleFailed } from "../JobError.ts"
 import type { TaskRuntime } from "./runtime.ts"
 
-/** The reason a job fails for when its shuffle does. */
+/** The reason of a job that fails because its shuffle does. */
 export const shuffleFailed = (error: ShuffleError): ShuffleFailed =>
   new ShuffleFailed({
     operator: error.operator,
@@ -17,7 +17,7 @@ export const shuffleFailed = (error: ShuffleError): ShuffleFailed =>
 export const abortOn = <A, R>(rows: Stream.Stream<A, ShuffleError, R>, task: TaskRuntime): Stream.Stream<A, never, R> =>
   Stream.catch(rows, (error) => Stream.fromEffect(task.abort(shuffleFailed(error))))
 
-/** An error of the program's own on its way through a part of the engine, whose errors are the engine's. */
+/** An error of the program on its way through a part of the engine, whose own errors belong to the engine. */
 class OfProgram {
   readonly error: unknown
   constructor(error: unknown) {
@@ -26,8 +26,8 @@ class OfProgram {
 }
 
 /**
- * Runs a part of the engine on the rows of a task: its own failures end the task, for the reason they are made into; the rows' failures
- * stay the program's.
+ * Runs a part of the engine on the rows of a task. Its own failures become a reason that ends the task; the failures of
+ * the rows stay errors of the program.
  */
 export const separatedBy =
   <F>(reasonOf: (failure: F) => Reason) =>
@@ -42,7 +42,7 @@ export const separatedBy =
 
 /** The same for parts of the shuffle. */
 export const separated = separatedBy((failure: unknown) => {
-  // The rows' failures are told apart before, and nothing else fails here in another way than the shuffle's.
+  // The failures of the rows are taken out before, so that only failures of the shuffle are left here.
   if (!(failure instanceof ShuffleError)) throw failure
   return shuffleFailed(failure)
 })

@@ -1,4 +1,4 @@
-/** Rows that are set aside, written by the attempt that met them. */
+/** Rows that are set aside, written by the attempt that found them. */
 import { type Cause, Effect, Fiber, Queue, type Scope, Stream } from "effect"
 import type { Backend } from "../../storage/Storage.ts"
 import { OutputFailed, type Reason } from "../JobError.ts"
@@ -14,14 +14,14 @@ export interface LetterFile {
 export interface LetterWriter {
   /** Waits while the storage is behind. */
   readonly write: (letter: DeadLetter) => Effect.Effect<void>
-  /** Ends the file; `undefined` where there is none. */
+  /** Ends the file; `undefined` if there is none. */
   readonly end: Effect.Effect<LetterFile | undefined>
 }
 
 // Lines that wait for the storage.
 const ahead = 256
 
-/** Opens the file with the first row. What fails on the way ends the task through `abort`. */
+/** Opens the file with the first row. A failure to write ends the task through `abort`. */
 export const makeLetterWriter = Effect.fnUntraced(function* (
   storage: Backend,
   file: Effect.Effect<string, Reason>,

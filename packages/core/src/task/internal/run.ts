@@ -1,4 +1,4 @@
-/** The executor's side of a task: one attempt, from the description of the task to what it came to. */
+/** The executor's side of a task: one attempt, from the description of the task to its result. */
 import { Cause, Effect, Exit, Result, Stream } from "effect"
 import type { Events } from "../../observe/Events.ts"
 import type { Backend } from "../../storage/Storage.ts"
@@ -16,8 +16,8 @@ import { EngineFailure, raceAbort, type TaskRuntime } from "./runtime.ts"
 import type { ValueOf } from "./values.ts"
 
 /**
- * A failure on its way from a task to the caller of the action: what failed, and where. The user's own errors are `Failed`, so that
- * nothing on the way can take one for an engine failure.
+ * A failure on its way from a task to the caller of the action: what failed, and where. Errors of the program are
+ * wrapped as `Failed`, so that nothing on the way can mistake one for a failure of the engine.
  */
 export type TaskFailure =
   | { readonly _tag: "Failed"; readonly error: unknown }
@@ -26,21 +26,24 @@ export type TaskFailure =
 export const isTaskFailure = (u: unknown): u is TaskFailure =>
   typeof u === "object" && u !== null && "_tag" in u && (u._tag === "Failed" || u._tag === "Engine")
 
-/** Whether another attempt may not meet it: storage that did not answer, a spill that is damaged. The program's own errors are not ours to judge. */
+/**
+ * Whether another attempt may avoid it, as when the storage did not answer or a spill is damaged. The engine does not
+ * judge errors of the program.
+ */
 export const passes = (failure: TaskFailure | ExecutorLost): boolean =>
   failure._tag === "Engine" && "isRetryable" in failure.reason && failure.reason.isRetryable
 
-/** A task's result and what comes with it once it counts. */
+/** The result of a task, and what comes with it when it counts. */
 export interface TaskResult {
   readonly value: unknown
   readonly metrics: TaskMetrics
   readonly additions: Additions
   readonly account: Account
-  /** The rows it set aside, where there is a place for them. */
+  /** The rows that it set aside, if there is a place for them. */
   readonly letters: LetterFile | undefined
 }
 
-/** What a stage says of its tasks, and of this one. */
+/** What a stage says about its tasks, and about this one. */
 export interface Input {
   readonly partitions: number
   readonly split: TaskSplit | undefined
@@ -52,10 +55,10 @@ export interface Input {
   readonly work: (rows: Rows, task: TaskRuntime) => Effect.Effect<unknown, unknown, unknown>
 }
 
-/** What an attempt tells whoever keeps the book of its run. */
+/** What an attempt reports to the book of its run. */
 export interface Recorder {
   readonly began: (metrics: TaskMetrics) => void
-  /** An attempt that failed leaves nothing but its request counters, which are true whatever its end. */
+  /** A failed attempt leaves only its request counters, which hold however it ended. */
   readonly ended: (metrics: TaskMetrics, succeeded: boolean) => void
   readonly setAside: (letter: DeadLetter) => void
   readonly valueOf: ValueOf
@@ -66,13 +69,13 @@ export interface RunHead {
   readonly recorder: Recorder
   readonly events: Events["Service"]
   readonly storage: Backend
-  /** The folder for the rows set aside, where the action has a place for them. */
+  /** The folder for the rows set aside, if the action has one. */
   readonly letters: Effect.Effect<string, Reason> | undefined
   /** Whether elements may be record batches. */
   readonly batches: boolean
-  /** Fails where more rows have been set aside than may be. */
+  /** Fails if more rows have been set aside than allowed. */
   readonly checkLetters: Effect.Effect<void, Reason>
-  /** What every event of the job begins with, now. */
+  /** The fields that every event of the job begins with, for the present time. */
   readonly event: Effect.Effect<{ readonly job: string; readonly name: string; readonly at: number }>
 }
 
@@ -142,7 +145,7 @@ export const attempt = Effect.fnUntraced(function* (
     const rows = Stream.suspend(() =>
       countRows(read(task), task, (n) => {
         book.out += n
-        // What one stage hands to another has not left the job.
+        // Rows that one stage hands to another have not left the job.
         if (isResult) metrics.rowsOut += n
       })
     )
@@ -154,7 +157,7 @@ export const attempt = Effect.fnUntraced(function* (
     return { value, letters: writer === undefined ? undefined : yield* writer.end }
   }, Effect.scoped)
   return yield* raceAbort(run).pipe(
-    // Streams that were left early have been closed by now, and what they held is booked.
+    // By now, streams that were left early have been closed, and the rows that they held are in the account.
     Effect.flatMap(({ letters, value }) =>
       Result.match(settle(metrics, book), {
         onSuccess: (account) => Effect.succeed<TaskResult>({ value, metrics, additions, account, letters }),
@@ -188,6 +191,6 @@ const taskFailure = (cause: Cause.Cause<unknown>, at: Location): Cause.Cause<Tas
     const origin = Origin.ofDefect(defect.success)
     return Cause.fail({ _tag: "Engine", reason: new OperatorDefect({ defect: defect.success, origin }), at })
   }
-  // Only interrupts are left, and they have no error to map.
+  // Only interrupts are left, which have no error to map.
   return Cause.map(cause, (): TaskFailure => ({ _tag: "Failed", error: undefined }))
 }

@@ -6,8 +6,8 @@ import type { ValueOf } from "./values.ts"
 
 /**
  * A failure of the engine on its way out of a task. It does not travel through the error channel of the user's streams:
- * `TaskRuntime.abort` puts it into a deferred that the task races against, and the stream that met it never goes on. So no
- * handler of the user can see or swallow it.
+ * `TaskRuntime.abort` puts it into a deferred that the task races against, and the stream that found it never
+ * continues. So no handler of the program can see or swallow it.
  */
 export class EngineFailure {
   readonly reason: JobError.Reason
@@ -16,28 +16,28 @@ export class EngineFailure {
   }
 }
 
-/** What the engine's own operators know of the task besides what users see. */
+/** What the engine's own operators know about the task, besides what users see. */
 export interface TaskRuntime extends TaskContext {
   readonly abort: (reason: JobError.Reason) => Effect.Effect<never>
   /** Services of a layer, built once per executor. */
   readonly services: (
     layer: Layer.Layer<never, unknown, unknown>
   ) => Effect.Effect<Context.Context<never>, unknown, unknown>
-  /** What a stage before this one came to. */
+  /** The value of a stage before this one. */
   readonly stageValue: ValueOf
   /** Rows in an array of elements. */
   readonly weigh: Weigh
-  /** Rows of one element, where not every element is one. */
+  /** Rows of one element, if elements are not rows. */
   readonly rowsOf: ((value: unknown) => number) | undefined
-  /** What the account of the task has beside its metrics. */
+  /** What the account of the task needs besides its metrics. */
   readonly book: Book
-  /** Where a partition is read in parts: the map tasks `[from, to)` of a stage whose rows this part has. */
+  /** If a partition is read in parts: the map tasks `[from, to)` of a stage whose rows this part has. */
   readonly maps?: ReadonlyMap<number, readonly [from: number, to: number]> | undefined
 }
 
 /**
- * Provides the services of an action to an effect whose requirements the plan has erased. `Action` is typed with what the
- * combinators inferred, and can only be run where these services are: that is what makes the cast sound.
+ * Provides the services of an action to an effect whose requirements the plan has erased. `Action` has the types that
+ * the combinators inferred, and can run only where these services are provided, so this is sound.
  */
 export const provideErased =
   (services: Context.Context<never>) =>

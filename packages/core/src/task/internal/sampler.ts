@@ -1,8 +1,8 @@
 import type { Operator } from "../Operator.ts"
 
 /**
- * A generator of uniform numbers in [0, 1) that starts from a seed and a stream number (splitmix32). Effect's seeded `Random` draws
- * through an Effect for every number, which per row costs more than the row.
+ * A generator of uniform numbers in [0, 1) that starts from a seed and a stream number (splitmix32). Effect's seeded
+ * `Random` runs an Effect for every number, which costs more than processing the row.
  */
 export const uniform = (seed: number, stream: number): (() => number) => {
   let state = (Math.imul(seed | 0, 0x9e3779b1) ^ Math.imul(stream + 1, 0x85ebca6b)) | 0

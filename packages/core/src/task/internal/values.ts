@@ -1,16 +1,16 @@
 /**
- * What the inner stages of a job come to, as the stages after them see it: a closed union, so that all of it can be printed, compared
- * and, with a codec for each, sent.
+ * The values of the inner stages of a job, as later stages see them: a closed union, so that every value can be
+ * printed, compared and, with a codec for each, sent.
  */
 import { Predicate } from "effect"
 import type { MapStatus } from "../../shuffle/Shuffle.ts"
 import type { Failed } from "./failed.ts"
 
-/** What the tasks of a map stage amount to. */
+/** The value of a map stage. */
 export interface MapOutputs {
   readonly _tag: "MapOutputs"
   readonly statuses: ReadonlyArray<MapStatus>
-  /** Elements that failed before the exchange, on their way to a `Catch` after it: they go round it. */
+  /** Elements that failed before the exchange, on their way to a `Catch` after it: they bypass the exchange. */
   readonly failed: ReadonlyArray<Failed>
 }
 
@@ -22,7 +22,7 @@ export interface Collected {
   readonly failed: ReadonlyArray<Failed>
 }
 
-/** What the tasks of a stage drew, for the bounds of ranges; what a sample is, its partitioning alone knows. */
+/** The samples of the tasks of a stage, for the bounds of ranges. Only the partitioning knows the type of a sample. */
 export interface Samples {
   readonly _tag: "Samples"
   readonly values: ReadonlyArray<unknown>
@@ -40,7 +40,7 @@ export type StageValue = MapOutputs | Collected | Samples | Offsets
 export type ValueOf = (stage: number) => StageValue | undefined
 
 const unlike = (value: StageValue | undefined, expected: StageValue["_tag"]): Error =>
-  new Error(`a stage came to ${value?._tag ?? "nothing"}, and ${expected} was expected: the plan is at fault`)
+  new Error(`a stage yielded ${value?._tag ?? "nothing"}, but ${expected} was expected: the plan is at fault`)
 
 export const mapOutputsOf = (value: StageValue | undefined): MapOutputs => {
   if (value?._tag === "MapOutputs") return value

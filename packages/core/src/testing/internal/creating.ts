@@ -1,4 +1,4 @@
-/** Creating files: what appears, and that nothing else does. */
+/** Creating files: that what is written appears, and nothing else does. */
 import { assert } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream } from "effect"
 import { type Case, contents, failsWith, list, sampleBytes, text } from "./storageCase.ts"

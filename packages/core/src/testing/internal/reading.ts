@@ -70,7 +70,7 @@ export const reading: ReadonlyArray<Case> = [
   {
     title: "a read gives as many bytes as the status says, a range as many as were asked for",
     run: Effect.fnUntraced(function* ({ root, storage }) {
-      // Around the sizes at which readers go on to another piece.
+      // Around the sizes at which readers continue with another piece.
       for (const size of [1, 2, 65_535, 65_536, 65_537, 1_048_576, 1_048_577]) {
         const path = `${root}/file`
         const bytes = sampleBytes(size)

@@ -58,7 +58,7 @@ export const removing: ReadonlyArray<Case> = [
       assert.deepStrictEqual(yield* list(storage, root), [])
     })
   },
-  // Without `recursive`, so that a backend that gets this wrong does no harm either: the root is never empty.
+  // Without `recursive`, so that even a backend that gets this wrong does no harm: the root is never empty.
   {
     title: "delete root refused",
     run: Effect.fnUntraced(function* ({ root, storage, top }) {

@@ -7,7 +7,7 @@ import { type Reason, StorageError } from "../../storage/StorageError.ts"
 /** What a case is run with. */
 interface Given {
   readonly storage: Storage["Service"]
-  /** An empty directory of the case's own. It need not exist yet. */
+  /** An empty directory for this case alone. It need not exist yet. */
   readonly root: string
   readonly top: string
   readonly join: (directory: string, name: string) => string
@@ -17,7 +17,7 @@ interface Given {
 export interface Case {
   readonly title: string
   readonly run: (given: Given) => Effect.Effect<unknown, unknown, Scope.Scope>
-  /** Whether it holds only where one of several writers wins. */
+  /** Whether it holds only if one of several writers wins. */
   readonly needsExclusive?: boolean
   /** Milliseconds. Default: as the runner is configured. */
   readonly timeout?: number
@@ -39,7 +39,7 @@ export const list = (storage: Storage["Service"], path: string) =>
     found.map((status) => decodeURIComponent(status.path.slice(status.path.lastIndexOf("/") + 1)))
   )
 
-/** Asserts that an effect fails with one of these reasons, and gives the error. */
+/** Asserts that an effect fails with one of these reasons, and returns the error. */
 export const failsWith = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   operation: string,
