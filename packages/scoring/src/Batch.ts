@@ -1,8 +1,8 @@
 /**
- * A matrix of feature vectors on its way to a model: what one request carries.
+ * A matrix of feature vectors on its way to a model: the content of one request.
  *
- * The rows lie one after the other in one `Float32Array`. Vectors that lie next to each other in memory already, as a
- * Parquet reader emits them, become a batch without being copied; others are copied once, a vector at a time.
+ * The rows lie one after another in one `Float32Array`. Vectors that already lie next to each other in memory, as a
+ * Parquet reader emits them, become a batch without a copy; others are copied once, one vector at a time.
  *
  * @since 0.1.0
  */
@@ -16,13 +16,13 @@ import type { RowRange } from "./ScoreError.ts"
  * @since 0.1.0
  */
 export interface Span {
-  /** Place of the array the rows come from, where known. */
+  /** The place of the array that the rows come from, if it is known. */
   readonly origin: Origin.Origin | undefined
   /** First row of the run within that array. */
   readonly start: number
   /** Number of rows. */
   readonly count: number
-  /** Partition the rows were in, `undefined` outside of a task. */
+  /** The partition that the rows were in; `undefined` outside of a task. */
   readonly partition: number | undefined
   /** Rows of the partition that came before the run. */
   readonly position: number
@@ -40,7 +40,7 @@ export interface Batch {
   readonly features: number
   /** The matrix, row-major: `rows * features` numbers. Never written to. */
   readonly values: Float32Array<ArrayBufferLike>
-  /** Where the rows came from, in order. */
+  /** The origins of the rows, in order. */
   readonly spans: ReadonlyArray<Span>
 }
 
@@ -61,8 +61,8 @@ export const make = (values: Float32Array<ArrayBufferLike>, features: number): B
 }
 
 /**
- * One matrix of vectors of the same length: a view where they lie next to each other, else a copy. Gives the index of the
- * first vector whose length is not `features` where there is one.
+ * One matrix of vectors of the same length: a view if they lie next to each other, otherwise a copy. If a vector does
+ * not have length `features`, returns the index of the first such vector.
  *
  * @category constructors
  * @since 0.1.0
@@ -114,7 +114,7 @@ export const ranges = (spans: ReadonlyArray<Span>): ReadonlyArray<RowRange> =>
   }))
 
 /**
- * The spans of `count` rows from row `from` of a batch on.
+ * The spans of `count` rows of a batch, from row `from` on.
  *
  * @category getters
  * @since 0.1.0

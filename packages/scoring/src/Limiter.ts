@@ -1,8 +1,8 @@
 /**
- * How many requests may be in flight at once: what a scorer asks for a permit before it sends a batch.
+ * Limits how many requests may be in flight at once: a scorer takes a permit before it sends a batch.
  *
- * By default each scorer has permits of its own, `concurrency` of them per executor. A layer of `Limiter` that is provided to the
- * scorer's layer puts another limit in their place, such as one that several scorers share.
+ * By default each scorer has its own permits, `concurrency` of them per executor. A `Limiter` layer provided to the
+ * scorer's layer replaces them with another limit, such as one that several scorers share.
  *
  * @since 0.1.0
  */
@@ -18,19 +18,19 @@ import type { ScoreError } from "./ScoreError.ts"
  */
 export interface Permits {
   /**
-   * Runs an effect with a permit: waits until there is one, and returns it when the effect ends, however it does. A batch keeps
-   * its permit while it waits to be sent again.
+   * Runs an effect with a permit: waits until one is free, and returns it when the effect ends, however it ends. A
+   * batch keeps its permit while it waits for a retry.
    */
   readonly withPermit: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /**
- * Gives each scorer its permits when the scorer is built. Defaults to {@link inProcess}.
+ * Gives each scorer its permits when it is built. Defaults to {@link inProcess}.
  *
  * **Gotchas**
  *
- * `concurrency` of the scorer still says how many connections an executor opens and how many batches a task prepares. A limiter
- * that permits more does not raise it.
+ * `concurrency` of the scorer still says how many connections an executor opens and how many batches a task prepares. A
+ * limiter that permits more does not change that.
  *
  * @category services
  * @since 0.1.0
@@ -52,7 +52,7 @@ export const inProcess: (typeof Limiter)["Service"] = {
 }
 
 /**
- * One limit for all scorers of this process that are built with this layer, whatever their own `concurrency` is. Fails
+ * One limit for all scorers of this process that are built with this layer, whatever their own `concurrency`. Fails
  * with reason `BadSetup` unless `permits` is a whole number above 0.
  *
  * @category layers

@@ -15,21 +15,21 @@ export interface Model {
   readonly name: string
   /** Numbers in a row. */
   readonly features: number
-  /** Scores of at least this value are of the positive class, where the model says so. */
+  /** Scores of at least this value belong to the positive class, if the model says so. */
   readonly threshold: number | undefined
   /** Scores a row-major matrix of `rows * features` numbers. */
   readonly score: (values: Float32Array<ArrayBufferLike>, rows: number) => Float32Array
 }
 
 /**
- * Weights of a logistic regression, as a JSON file has them.
+ * Weights of a logistic regression, in the form of a JSON file.
  *
  * @category codecs
  * @since 0.1.0
  */
 export const LogisticRegression = Schema.Struct({
   nFeatures: Schema.Int.check(Schema.isGreaterThan(0)),
-  /** One weight a feature. */
+  /** One weight per feature. */
   weights: Schema.Array(Schema.Finite),
   /** Constant term. */
   bias: Schema.Finite,

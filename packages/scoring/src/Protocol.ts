@@ -17,14 +17,15 @@ export interface Protocol {
   readonly method: "PUT" | "POST"
   readonly headers: Readonly<Record<string, string>>
   /**
-   * Content types that an answer may have, in lower case and without parameters. One that has none is always read, one that
-   * has another is an error whatever its size is. By default any is read.
+   * Content types that an answer may have, in lower case and without parameters. An answer without a type is always
+   * read; one with another type is an error, whatever its size. By default, any type is read.
    */
   readonly accepts?: ReadonlyArray<string> | undefined
-  /** The request body. May be the memory of the batch itself. */
+  /** The request body, which may be the memory of the batch itself. */
   readonly encode: (batch: Batch) => Uint8Array
   /**
-   * One number per row, or what is wrong with the answer. The scorer checks that there are as many as rows, all finite.
+   * One number per row, or what is wrong with the answer. The scorer checks that there is one per row, and that all are
+   * finite.
    */
   readonly decode: (answer: ArrayBuffer, rows: number) => Result.Result<Float32Array, string>
 }
@@ -38,7 +39,7 @@ const swap = (memory: ArrayBuffer): ArrayBuffer => {
 }
 
 /**
- * The bytes of a matrix as little-endian float32: its own memory, where the machine is little-endian.
+ * The bytes of a matrix as little-endian float32: on a little-endian machine, its own memory.
  *
  * @category codecs
  * @since 0.1.0
@@ -56,17 +57,17 @@ const raw = {
 } as const
 
 /**
- * `PUT` of a raw little-endian float32 matrix, row-major; the answer is one raw little-endian float32 a row.
+ * `PUT` of a raw little-endian float32 matrix, row-major; the answer is one raw little-endian float32 per row.
  *
  * **Details**
  *
- * The answer's content type is `application/octet-stream`, or it has none. Any other type, of whatever size, is refused: the
- * page of a proxy has the right length sooner or later.
+ * The content type of the answer is `application/octet-stream`, or missing. Any other type is refused, whatever the
+ * size of the answer: sooner or later, the error page of a proxy has the right length.
  *
  * **Gotchas**
  *
- * Flask calls bytes `text/html` where it is not told otherwise. Where such a service cannot be changed to
- * `Response(scores, mimetype="application/octet-stream")`, say that its answers are to be believed:
+ * Flask labels bytes as `text/html` unless told otherwise. If such a service cannot be changed to `Response(scores,
+ * mimetype="application/octet-stream")`, accept its answers explicitly:
  *
  * **Example** (A service that calls its scores a page)
  *
@@ -107,12 +108,12 @@ export const rawBool: Protocol = {
   name: "raw bool",
   decode: (answer, rows) => {
     if (answer.byteLength !== rows) {
-      return Result.fail(`expected ${rows} bytes (a boolean for each of ${rows} rows), got ${answer.byteLength}`)
+      return Result.fail(`expected ${rows} bytes (one boolean for each of ${rows} rows), got ${answer.byteLength}`)
     }
     const bytes = new Uint8Array(answer)
     const wrong = bytes.findIndex((byte) => byte > 1)
     return wrong < 0
       ? Result.succeed(Float32Array.from(bytes))
-      : Result.fail(`byte ${wrong} is ${bytes[wrong]}, a boolean is 0 or 1`)
+      : Result.fail(`byte ${wrong} is ${bytes[wrong]}, but a boolean is 0 or 1`)
   }
 }

@@ -14,10 +14,10 @@ import { fromCounters } from "./internal/histogram.ts"
  */
 export interface Report {
   readonly rows: number
-  /** Requests sent, repeated ones included. */
+  /** Requests sent, including repeated ones. */
   readonly requests: number
   readonly retries: number
-  /** Bodies and heads; heads are computed, not measured. */
+  /** Bytes of bodies and heads; heads are computed, not measured. */
   readonly bytesOut: number
   readonly bytesIn: number
   /** Share of the bytes sent that are vectors, 0..1. */

@@ -1,8 +1,8 @@
 /**
- * When a request that failed is sent again: a plain value that can be printed, compared and proved finite.
+ * When a failed request is sent again: a plain value that can be printed and compared, and that always ends.
  *
- * Time is what bounds it: a service may be gone for `retryFor`. Which failures are tried again for as long, which once and which
- * never, `ScoreError.retries` says.
+ * Time bounds it: a service may be unavailable for `retryFor`. `ScoreError.retries` says which failures are retried for
+ * that time, which once, and which never.
  *
  * @since 0.1.0
  */
@@ -16,11 +16,11 @@ import { Duration } from "effect"
  */
 export interface RetryPolicy {
   /**
-   * How long rows are tried again after their first failure; where the next request would start later, the error is final. 0 is
-   * one attempt.
+   * How long rows are retried after their first failure. If the next request would start later, the error is final. 0
+   * means one attempt.
    */
   readonly retryFor: Duration.Input
-  /** Requests sent for the same rows at most, the first included. */
+  /** Most requests sent for the same rows, including the first. */
   readonly maxAttempts: number
   /** Wait before the second request. */
   readonly base: Duration.Input
@@ -30,7 +30,7 @@ export interface RetryPolicy {
   readonly cap: Duration.Input
   /** The wait is multiplied by a random number between these two. */
   readonly jitter: readonly [min: number, max: number]
-  /** Longest wait a `Retry-After` header can ask for. Longer ones are cut to this. */
+  /** The longest wait that a `Retry-After` header can ask for. Longer ones are cut to this. */
   readonly retryAfterCap: Duration.Input
 }
 
@@ -60,12 +60,13 @@ export const defaults: RetryPolicy = {
 export const never: RetryPolicy = { ...defaults, maxAttempts: 1 }
 
 /**
- * The wait in milliseconds before the request that follows attempt `attempt` (1 is the first), `undefined` where there is none.
+ * The wait in milliseconds before the request that follows attempt `attempt` (1 is the first), or `undefined` if none
+ * follows.
  *
  * **Details**
  *
  * A `Retry-After` is a lower bound of the wait: it is cut to `retryAfterCap` and never makes the wait shorter than the
- * backoff. It counts as an attempt like every other failure. The shortest wait is 1 ms.
+ * backoff. An answer with it counts as an attempt like any other failure. The shortest wait is 1 ms.
  *
  * **Example** (Waits without jitter)
  *
@@ -91,7 +92,7 @@ export const delay = (
     readonly elapsed: number
     /** From 0 to 1. */
     readonly random: number
-    /** Milliseconds the service asked to wait. */
+    /** Milliseconds that the service asked the client to wait. */
     readonly retryAfter?: number | undefined
   }
 ): number | undefined => {
@@ -107,8 +108,8 @@ export const delay = (
 }
 
 /**
- * Milliseconds that a `Retry-After` header asks to wait: seconds or an HTTP date. `undefined` for what is neither, and for
- * negative numbers; a date in the past is 0.
+ * Milliseconds that a `Retry-After` header asks to wait: seconds or an HTTP date. `undefined` for anything else, and
+ * for negative numbers; a date in the past is 0.
  *
  * @category codecs
  * @since 0.1.0
@@ -117,7 +118,7 @@ export const parseRetryAfter = (header: string | undefined, nowMillis: number): 
   const text = header?.trim()
   if (text === undefined || text === "") return undefined
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000
-  // Every HTTP date has a month's name; `Date.parse` alone would take "-5" for a year.
+  // Every HTTP date contains the name of a month; `Date.parse` alone would take "-5" for a year.
   if (!/[A-Za-z]{3}/.test(text)) return undefined
   const date = Date.parse(text)
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMillis)

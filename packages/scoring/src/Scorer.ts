@@ -1,8 +1,8 @@
 /**
  * The service that turns matrices into scores: the client of a model service, or a model in this process.
  *
- * A layer of it holds one pool of connections and one limit of requests in flight, and is built once per executor. All
- * tasks of the executor share both; when the executor goes, the connections are closed.
+ * Its layer holds one pool of connections and one limit of requests in flight, and is built once per executor. All
+ * tasks of the executor share both; when the executor ends, the connections are closed.
  *
  * @since 0.1.0
  */
@@ -35,20 +35,23 @@ export type { Stats } from "./internal/meter.ts"
 export class Scorer extends Context.Service<
   Scorer,
   {
-    /** For people: `PUT http://model:8080/score (raw float32)`. */
+    /** For people to read: `PUT http://model:8080/score (raw float32)`. */
     readonly describe: string
-    /** Numbers a row must have: as declared, else as the first row scored had; `undefined` before that. */
+    /** How many numbers a row must have: as declared, or as the first scored row had; `undefined` before that. */
     readonly features: () => number | undefined
-    /** Requests in flight at most, over all tasks of the executor. */
+    /** The most requests in flight, over all tasks of the executor. */
     readonly concurrency: number
-    /** One finite score a row, or a failure: the operators check that none is missing or too many. Waits for a permit; interrupting it closes the connection of a request in flight. */
+    /**
+     * One finite score per row, or a failure; the operators check the number of scores. Waits for a permit.
+     * Interrupting it closes the connection of a request in flight.
+     */
     readonly score: (batch: Batch.Batch) => Effect.Effect<Float32Array, ScoreError>
     readonly stats: Effect.Effect<Stats>
   }
 >()("@sluice/scoring/Scorer") {}
 
 /**
- * What the scorer in scope did since it was built.
+ * What the scorer in the context has done since it was built.
  *
  * @category getters
  * @since 0.1.0
@@ -63,23 +66,23 @@ export const stats: Effect.Effect<Stats, never, Scorer> = Effect.flatMap(Scorer,
  */
 export interface Options {
   /**
-   * URLs that requests go to, path included. The one with the fewest requests in flight is taken, in turn among equals, and
-   * a repeated request goes to another one where there is one.
+   * URLs that requests go to, with their paths. The one with the fewest requests in flight is used, in turn among
+   * equals; a repeated request goes to a different one if there are several.
    */
   readonly endpoints: ReadonlyArray<string | URL>
-  /** Numbers a row must have. By default as many as the first row has. */
+  /** How many numbers a row must have. By default, as many as the first row has. */
   readonly features?: number | undefined
   /** Default {@link Protocol.rawFloat32}. */
   readonly protocol?: Protocol.Protocol | undefined
-  /** Requests in flight per executor, those that wait for a retry included. Default 8. */
+  /** Requests in flight per executor, including those that wait for a retry. Default 8. */
   readonly concurrency?: number | undefined
-  /** For each request, from its start to the end of the answer. Default 30 seconds. */
+  /** The time limit of each request, from its start to the end of the answer. Default 30 seconds. */
   readonly timeout?: Duration.Input | undefined
   /** Default {@link RetryPolicy.defaults}. */
   readonly retry?: Partial<RetryPolicy.RetryPolicy> | undefined
   /**
-   * Added to every request. What is `Redacted` or named like a secret (`authorization`, `cookie`, `x-api-key`) is never shown, even
-   * where the service repeats it.
+   * Headers added to every request. A value that is `Redacted` or has the name of a secret (`authorization`, `cookie`,
+   * `x-api-key`) is never shown, even if the service repeats it.
    */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted>> | undefined
   /** A trace span for every request, which costs about 0.1 ms of CPU each. Default `false`. */
@@ -93,7 +96,7 @@ export interface Options {
  * @since 0.1.0
  */
 export interface ChooseOptions extends Options {
-  /** Which of the endpoints an executor uses: for example the one on its own host. */
+  /** Chooses the endpoints that an executor uses, for example the one on its own host. */
   readonly choose: (executor: ExecutorInfo["Service"], endpoints: ReadonlyArray<URL>) => URL | ReadonlyArray<URL>
 }
 
@@ -170,7 +173,7 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
     concurrency,
     score: (batch) => {
       const sent = Effect.suspend(() => Effect.andThen(expectation.check(batch, describe), send(batch)))
-      // The request that waited for the permit goes out before this answer is made into rows: the service waits less.
+      // The next request gets the permit before this answer is turned into rows, so that the service waits less.
       const scored = Effect.tap(permits.withPermit(sent), Effect.yieldNowWith(1))
       return options.tracing === true
         ? Effect.provideService(scored, Headers.CurrentRedactedNames, secretNames)
@@ -188,13 +191,13 @@ const statsOf = (meter: Meter): Effect.Effect<Stats> =>
  *
  * **Details**
  *
- * Fails to build with reason `BadSetup` where the options make no sense. With `choose` it needs `ExecutorInfo`, which the
+ * Building it fails with reason `BadSetup` if the options are invalid. With `choose` it needs `ExecutorInfo`, which the
  * layers of a job have.
  *
  * **Gotchas**
  *
- * A request that failed in transit or was not answered in time may have reached the service: a repeated request may score the
- * same rows twice there.
+ * A request that failed in transit or was not answered in time may still have reached the service, so the service may
+ * score the same rows twice.
  *
  * @category layers
  * @since 0.1.0

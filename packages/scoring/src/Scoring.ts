@@ -1,9 +1,10 @@
 /**
  * The operators that score a dataset.
  *
- * Rows are grouped into matrices, a bounded number of which is on its way to the model at once. A slow model stops the reader
- * and a slow writer stops the requests. The first failure interrupts all requests in flight, unless a `Dataset.catchTag` handles it:
- * then the rows of that batch go to the handler and the others on. A partition ends only when every answer has arrived.
+ * Rows are grouped into matrices, and a bounded number of them is sent to the model at once. A slow model stops the
+ * reader and a slow writer stops the requests. The first failure interrupts all requests in flight, unless a
+ * `Dataset.catchTag` handles it: then the rows of that batch go to the handler, and the others continue. A partition
+ * ends only when every answer has arrived.
  *
  * **Example** (Scoring with a model in this process)
  *
@@ -40,7 +41,7 @@ export type { BatchOptions, Options, RecordBatchOptions } from "./internal/optio
 type ScoreName<O extends Options> = O extends { readonly as: infer As extends string } ? As : "score"
 
 /**
- * What scoring adds to a row.
+ * The fields that scoring adds to a row.
  *
  * @category models
  * @since 0.1.0
@@ -54,12 +55,13 @@ export type Added<O extends Options> = {
  *
  * **Details**
  *
- * Vectors that lie next to each other in memory, as those of a Parquet file do, are sent without being copied. Each task has at
- * most as many matrices under way as the scorer allows requests in flight, and all tasks of an executor share those.
+ * Vectors that lie next to each other in memory, as those of a Parquet file do, are sent without a copy. Each task has
+ * at most as many matrices in flight as the scorer allows, and all tasks of an executor share that limit.
  *
- * Where a `Dataset.catchTag("ScoreError", ...)` follows, the handler is asked once for each row of a batch that could not be scored,
- * with an error that names that row, and its answer takes the row's place; a row whose vector cannot be sent fails alone. Where
- * none follows, the first failure ends the partition at once. Settings that make no sense (`BadSetup`) always do.
+ * If a `Dataset.catchTag("ScoreError", ...)` follows, its handler is called for each row of a batch that could not be
+ * scored, with an error that names the row, and its result takes the place of the row; a row whose vector cannot be
+ * sent fails alone. Without such a handler, the first failure ends the partition at once. Invalid settings (`BadSetup`)
+ * always do.
  *
  * **Gotchas**
  *
@@ -87,7 +89,7 @@ export const score: {
   ): Dataset.Dataset<A & Added<O>, E | ScoreError, R | Scorer>
 } = dual(2, Rows.score)
 
-/** The columns that scoring looks at and keeps. */
+/** The columns that scoring reads and keeps. */
 type Needed<O extends RecordBatchOptions> = {
   readonly [
     K in O["vector"] | (O extends { readonly columns: ReadonlyArray<infer C extends string> } ? C : never)
@@ -95,7 +97,7 @@ type Needed<O extends RecordBatchOptions> = {
 }
 
 /**
- * The columns of a scored record batch: those that are kept, and the ones that scoring adds.
+ * The columns of a scored record batch: those that it keeps, and those that scoring adds.
  *
  * @category models
  * @since 0.1.0
@@ -109,19 +111,21 @@ export type ScoredColumns<T extends Arrow.TypeMap, O extends RecordBatchOptions>
     : unknown)
 
 /**
- * Scores every row of Arrow record batches: the scores are a new float32 column `as`, the last one (before `class`, where there
- * is a threshold); the other columns stay as they are, unless `columns` names those to keep.
+ * Scores every row of Arrow record batches: the scores are a new float32 column named `as`, the last one (before
+ * `class`, if there is a threshold). The other columns stay, unless `columns` names those to keep.
  *
  * **Details**
  *
- * `vector` names a column of type list or fixed-size list of float, whose memory is sent as it is, or of double, which is
- * converted. Requests reach over the borders of record batches, at the price of a copy. Null vectors, vectors of another length
- * and missing columns fail with the row.
+ * `vector` names a column of type list or fixed-size list of float, whose memory is sent as it is, or of double, which
+ * is converted. A request may span several record batches, at the cost of a copy. Null vectors, vectors of a different
+ * length and missing columns fail with an error that names the row.
  *
- * With `columns`, only these and the scores go on, and a Parquet source directly below reads only these and `vector`.
+ * With `columns`, only these and the scores are kept, and a Parquet source directly below reads only these and
+ * `vector`.
  *
- * An element is a record batch. Where a `Dataset.catchTag("ScoreError", ...)` follows, its handler is asked once for each record
- * batch that has rows without a score, with an error that names the first of them; the scores of its other rows are lost.
+ * An element is a record batch. If a `Dataset.catchTag("ScoreError", ...)` follows, its handler is called once for each
+ * record batch that has rows without a score, with an error that names the first of them; the scores of its other rows
+ * are lost.
  *
  * **Example** (Keeping the id and the score)
  *

@@ -1,5 +1,5 @@
 /**
- * Pushes a dataset through a model and gets every row back scored.
+ * Sends a dataset through a model and gets every row back scored.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,7 @@ export * as Protocol from "./Protocol.ts"
 export * as Report from "./Report.ts"
 /** When a request is sent again. */
 export * as RetryPolicy from "./RetryPolicy.ts"
-/** The error of everything that scores. */
+/** The error of every scorer. */
 export * as ScoreError from "./ScoreError.ts"
 /** The service that turns matrices into scores. */
 export * as Scorer from "./Scorer.ts"

@@ -602,7 +602,7 @@ describe("Scoring.scoreBatches", () => {
       "a missing column to keep",
       () => recordOf(0, 3),
       { columns: ["id", "x"] },
-      /`columns`: no column "x"; the columns are "id", "features"/
+      /`columns`: there is no column "x"; the columns are "id", "features"/
     ],
     [
       "a kept name that is taken",

@@ -23,11 +23,11 @@ interface Cut<A, B> {
   /** The blocks in an array that the stream emits. */
   readonly blocks: (values: Values<A>) => ReadonlyArray<B>
   readonly size: (block: B) => number
-  /** Rows of a group; asked once, with the first block that has rows. */
+  /** Rows of a group. Called once, with the first block that has rows. */
   readonly limit: (block: B) => number
 }
 
-/** The rows that have come and are in no group yet. */
+/** The rows that have arrived and are not in a group yet. */
 class Cutter<A, B> {
   private limit: number | undefined
   private position = 0
@@ -43,7 +43,7 @@ class Cutter<A, B> {
     return this.segments.length === 0
   }
 
-  /** What there is, as a group. */
+  /** The rows so far, as a group. */
   flush(): Group<B> {
     const { rows, segments } = this
     this.segments = []
@@ -51,12 +51,12 @@ class Cutter<A, B> {
     return { segments, rows }
   }
 
-  /** Adds the blocks of an array: gives the groups that are full now. */
+  /** Adds the blocks of an array, and returns the groups that are now full. */
   add(values: Values<A>): Array<Group<B>> {
     const groups: Array<Group<B>> = []
     for (const block of this.options.blocks(values)) {
       const size = this.options.size(block)
-      // A block without rows travels along: nothing may get lost.
+      // A block without rows is kept too, because nothing may be lost.
       if (size === 0) this.segments.push({ block, start: 0, count: 0, position: this.position })
       else this.addRows(block, size, (this.limit ??= Math.max(1, this.options.limit(block))), groups)
     }
@@ -76,8 +76,8 @@ class Cutter<A, B> {
 }
 
 /**
- * A pull that can be left alone for a while: `within` gives `undefined` when the next values let wait for longer than `linger`
- * milliseconds. The pull goes on meanwhile, since interrupting it would lose rows, and the next call gets its values.
+ * A pull that can be waited for in steps: `within` returns `undefined` if the next values take longer than `linger`
+ * milliseconds. The pull continues, because interrupting it would lose rows, and the next call gets its values.
  */
 const patient = <A, E, R>(pull: Pull.Pull<Values<A>, E, void, R>, scope: Scope.Scope, linger: number) => {
   let pending: Fiber.Fiber<Values<A>, E | Cause.Done<void>> | undefined
@@ -105,8 +105,8 @@ const patient = <A, E, R>(pull: Pull.Pull<Values<A>, E, void, R>, scope: Scope.S
 }
 
 /**
- * Cuts a stream of blocks of rows into groups of `limit` rows, across the borders of blocks and without touching a row. A group
- * that is not full is emitted when the next block lets wait for longer than `linger` milliseconds, and at the end.
+ * Cuts a stream of blocks of rows into groups of `limit` rows, across the borders of blocks and without touching a row.
+ * A group that is not full is emitted when the next block takes longer than `linger` milliseconds, and at the end.
  *
  * `Stream.groupedWithin` would do for rows alone, but it builds an array per element and cannot count blocks or bytes.
  */
@@ -128,7 +128,7 @@ export const group = <A, B, E, R>(
             return first === undefined ? next : Effect.succeed([first, ...rest])
           }
           done = Effect.failCause(exit.cause)
-          // On a failure the partial group is not worth a request: the partition is lost anyway.
+          // After a failure, the partial group is not worth a request: the partition fails anyway.
           return !cutter.isEmpty && Pull.isDoneCause(exit.cause) ? Effect.succeed([cutter.flush()]) : done
         })
       })

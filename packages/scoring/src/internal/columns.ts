@@ -2,17 +2,19 @@ import type * as Arrow from "apache-arrow"
 
 type Library = typeof Arrow
 
-/** The vectors of a record batch: their numbers and where each begins. */
+/** The vectors of a record batch: their numbers, and where each vector begins. */
 export interface VectorColumn {
   readonly rows: number
   /** Length of the vector of a row, -1 for null. */
   readonly lengthOf: (row: number) => number
-  /** The numbers of `count` rows from `start` on, all of the same length. A view, unless they are doubles. */
+  /**
+   * The numbers of `count` rows from `start` on, whose vectors have the same length. A view, unless they are doubles.
+   */
   readonly values: (start: number, count: number, features: number) => Float32Array<ArrayBufferLike>
 }
 
 const missing = ({ schema }: Arrow.RecordBatch, name: string): string =>
-  `no column "${name}"; the columns are ${schema.fields.map((field) => `"${field.name}"`).join(", ")}`
+  `there is no column "${name}"; the columns are ${schema.fields.map((field) => `"${field.name}"`).join(", ")}`
 
 /** The vector column of a record batch, or what is wrong with it. */
 export const vectorColumn = (arrow: Library, record: Arrow.RecordBatch, name: string): VectorColumn | string => {
@@ -68,7 +70,7 @@ export const selectColumns = (
   )
 }
 
-/** The record batch with the scores, and the classes where there is a threshold, as its last columns. */
+/** The record batch with the scores as its last column, followed by the classes if there is a threshold. */
 export const withScores = (
   arrow: Library,
   record: Arrow.RecordBatch,

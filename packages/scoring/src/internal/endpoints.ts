@@ -4,22 +4,22 @@ import type { Protocol } from "../Protocol.ts"
 import type { ScoreError } from "../ScoreError.ts"
 import { setupError } from "./setup.ts"
 
-/** A URL that batches are sent to, and what is known of it. */
+/** A URL that batches are sent to, and what is known about it. */
 export interface Endpoint {
   readonly name: string
-  /** All but the body. */
+  /** Everything but the body. */
   readonly request: HttpClientRequest.HttpClientRequest
   inFlight: number
-  /** Whether there ever was an answer: then the name and the address are right. */
+  /** Whether there ever was an answer, which proves that the name and the address are right. */
   answered: boolean
 }
 
 /** The endpoints of a scorer. */
 export interface Endpoints {
   readonly names: string
-  /** Bytes of the head of a request: of the endpoint with the longest, computed and not measured. */
+  /** Bytes of the head of a request, for the endpoint with the longest URL; computed, not measured. */
   readonly headBytes: number
-  /** The endpoint with the fewest requests in flight, in turn among equals; another one than `except`, if there are several. */
+  /** The endpoint with the fewest requests in flight, in turn among equals; not `except`, if there are several. */
   readonly pick: (except: Endpoint | undefined) => Endpoint | undefined
 }
 
@@ -30,7 +30,7 @@ export const parseEndpoint = (input: string | URL): Effect.Effect<URL, ScoreErro
   const text = String(input)
   const url = URL.parse(text)
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    // What stands before an @ may be a password, and the text need not parse as far as to tell.
+    // The text before an @ may be a password, even if the URL does not parse.
     const shown = text.includes("@") ? `...${text.slice(text.lastIndexOf("@"))}` : text
     return Effect.fail(
       setupError(`"${shown}" in \`endpoints\` is not an HTTP URL; write it in full, such as http://host:8080/score`)

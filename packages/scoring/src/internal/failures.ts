@@ -1,7 +1,7 @@
 import * as Batch from "../Batch.ts"
 import { BadAnswer, describeRows, ScoreError } from "../ScoreError.ts"
 
-/** The error of `count` rows from row `from` of a batch on, where the batch failed with `error`: it names these rows. */
+/** The error of `count` rows of a batch, from row `from` on, if the batch failed with `error`. It names these rows. */
 export const partOf = (
   error: ScoreError,
   spans: ReadonlyArray<Batch.Span>,
@@ -17,7 +17,7 @@ export const partOf = (
     elapsedMillis,
     endpoint,
     rows: isOurs ? Batch.rangeAt(spans, row) : Batch.ranges(Batch.slice(spans, from, count)),
-    // What is wrong with the score of another row is not wrong with these.
+    // A fault in the score of another row is not a fault of these rows.
     reason:
       reason._tag === "BadAnswer" && row !== undefined && !isOurs
         ? new BadAnswer({ ...reason, detail: `${describeRows(error.rows)} of the same request: ${reason.detail}`, row })

@@ -6,7 +6,7 @@ export const bucketOf = (millis: number): number =>
 
 const prefix = "latency/"
 
-/** The name of the counter of a bucket: so the histograms of tasks add up as any counter does. */
+/** The name of the counter of a bucket. The histograms of tasks add up like any other counter. */
 export const latencyCounter = (bucket: number): string => `${prefix}${bucket}`
 
 /** Counts of durations in buckets: enough for percentiles, and sums of histograms are exact. */
@@ -19,7 +19,7 @@ export class Histogram {
     this.total += count
   }
 
-  /** Milliseconds: the upper bound of the bucket that has the given quantile, 0 where nothing was added. */
+  /** Milliseconds: the upper bound of the bucket that has the given quantile; 0 if nothing was added. */
   quantile(q: number): number {
     const rank = q * this.total
     let seen = 0
@@ -31,7 +31,7 @@ export class Histogram {
   }
 }
 
-/** The histogram that such counters hold. */
+/** The histogram in these counters. */
 export const fromCounters = (counters: Readonly<Record<string, number>>): Histogram => {
   const histogram = new Histogram()
   for (const [name, count] of Object.entries(counters)) {

@@ -20,7 +20,7 @@ const rootOf = (cause: unknown): { readonly code: string; readonly detail: strin
 export const reasonOf = (error: HttpClientError, millis: number, words: Words): Reason => {
   const { code, detail } = rootOf("cause" in error.reason ? error.reason.cause : error)
   if (code === "UND_ERR_CONNECT_TIMEOUT") return new TimedOut({ phase: "connect", millis })
-  // The peer went away in the middle of an answer: its parser says so, but it is the connection that failed.
+  // The peer closed the connection in the middle of an answer. The parser reports it, but the connection failed.
   if (code === "UND_ERR_RES_EXCEEDED_MAX_SIZE" || (code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE")) {
     const what = code.startsWith("HPE_") ? `not HTTP: ${words(detail)}` : "larger than 64 MiB"
     return new BadAnswer({ detail: what, body: "", row: undefined })
@@ -28,7 +28,7 @@ export const reasonOf = (error: HttpClientError, millis: number, words: Words): 
   return new Unreachable({ code, detail: words(detail) })
 }
 
-/** Why an answer with these headers is not one that a protocol reads, `undefined` where it is. */
+/** Why a protocol cannot read an answer with these headers; `undefined` if it can. */
 export const wrongContent = (
   headers: Readonly<Record<string, string | undefined>>,
   accepts: ReadonlyArray<string> | undefined,
@@ -36,7 +36,7 @@ export const wrongContent = (
 ): string | undefined => {
   const coding = headers["content-encoding"]
   if (coding !== undefined && coding.trim().toLowerCase() !== "identity") {
-    return `its content encoding is ${words(coding)}, and none was asked for`
+    return `its content encoding is ${words(coding)}, but none was asked for`
   }
   const header = headers["content-type"]
   const type = header?.split(";", 1)[0]?.trim().toLowerCase() ?? ""

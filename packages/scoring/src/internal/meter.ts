@@ -6,21 +6,21 @@ import { bucketOf, Histogram, latencyCounter } from "./histogram.ts"
 export const millisOf = (clock: Clock.Clock): number => Number(clock.currentTimeNanosUnsafe()) / 1e6
 
 /**
- * What a scorer did since it was built. Times are in milliseconds, sizes in bytes.
+ * What a scorer has done since it was built. Times are in milliseconds, sizes in bytes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Stats {
-  /** Requests sent, repeated ones included. */
+  /** Requests sent, including repeated ones. */
   readonly requests: number
   readonly retries: number
-  /** Batches that were given up. */
+  /** Batches that failed for good. */
   readonly failures: number
   readonly rows: number
   readonly bodyBytesOut: number
   readonly bodyBytesIn: number
-  /** Bodies and heads; heads are computed, not measured. */
+  /** Bytes of bodies and heads; heads are computed, not measured. */
   readonly bytesOut: number
   readonly bytesIn: number
   /** `bodyBytesOut / bytesOut`, 0..1. */
@@ -31,7 +31,7 @@ export interface Stats {
   readonly windowMillis: number
   /** Time of the window in which at least one request was in flight. */
   readonly busyMillis: number
-  /** Share of the permitted requests in flight that was used over the window, 0..1. */
+  /** The share of the permits in use over the window, 0..1. */
   readonly occupancy: number
   /** Latency of single requests, without waits for a permit or a retry. Percentiles are at most 9 % too high. */
   readonly latencyMillis: { readonly mean: number; readonly p50: number; readonly p99: number; readonly max: number }

@@ -8,9 +8,9 @@ import type { Duration } from "effect"
  * @since 0.1.0
  */
 export interface BatchOptions {
-  /** Most rows of a request. Default 1000. */
+  /** Most rows per request. Default 1000. */
   readonly rows?: number | undefined
-  /** Most bytes of the vectors of a request; a single vector may be larger. Default 4 MiB. */
+  /** Most bytes of vectors per request; a single vector may be larger. Default 4 MiB. */
   readonly bytes?: number | undefined
   /** How long rows wait for more rows when the source is slow. Default 100 ms. */
   readonly linger?: Duration.Input | undefined
@@ -41,6 +41,6 @@ export interface Options {
 export interface RecordBatchOptions extends Options {
   /** Column of type list or fixed-size list of float or double. */
   readonly vector: string
-  /** The columns that are kept beside the score, in this order. Default all. */
+  /** The columns to keep beside the score, in this order. Default: all. */
   readonly columns?: ReadonlyArray<string> | undefined
 }

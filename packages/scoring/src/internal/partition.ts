@@ -1,4 +1,7 @@
-/** What scoring rows and scoring record batches have in common: from the stream of a partition to that of its scored elements. */
+/**
+ * The common part of scoring rows and scoring record batches: from the stream of a partition to the stream of its
+ * scored elements.
+ */
 import * as Dataset from "@sluice/core/Dataset"
 import type * as Origin from "@sluice/core/Origin"
 import type { TaskContext } from "@sluice/core/TaskContext"
@@ -24,7 +27,7 @@ interface Steps<A, B, S, C> {
   readonly groups: <E, R>(stream: Stream.Stream<A, E, R>) => Stream.Stream<Group<B>, E | ScoreError, R>
   /** Scores a group, several at once. */
   readonly score: (segments: ReadonlyArray<Segment<B>>) => Effect.Effect<S, ScoreError>
-  /** The elements that are complete now, asked in the order in which the groups are passed on. */
+  /** The elements that are now complete. Called in the order in which the groups are passed on. */
   readonly finish: (scored: S) => ReadonlyArray<C | Dataset.FailedElement<ScoreError>>
 }
 
@@ -54,7 +57,7 @@ export const scored = <A, E, R, B, S, C>(
     step
   )
 
-// As `Stream.flattenArray`, but the arrays themselves are passed on, and with them their origins.
+// As `Stream.flattenArray`, but it passes on the arrays themselves, and so their origins.
 const flatten = <A, E, R>(self: Stream.Stream<ReadonlyArray<A>, E, R>): Stream.Stream<A, E, R> =>
   Stream.flattenArray(Stream.filter(self, isNonEmpty))
 
@@ -109,7 +112,10 @@ export class Run {
     })
   }
 
-  /** The scores of a batch, or why it has none where that is handled. Where nobody handles it, the first failure ends the partition. */
+  /**
+   * The scores of a batch, or why it has none if something handles that. If nothing does, the first failure ends the
+   * partition.
+   */
   send(batch: Batch.Batch): Effect.Effect<Float32Array | ScoreError, ScoreError> {
     return Effect.matchEffect(counted(this.scorer, batch), {
       onSuccess: Effect.succeed,
@@ -118,7 +124,7 @@ export class Run {
   }
 }
 
-// A scorer may be anybody's.
+// Checked because anybody may have written the scorer.
 const counted = (scorer: Scorer["Service"], batch: Batch.Batch): Effect.Effect<Float32Array, ScoreError> =>
   Effect.flatMap(scorer.score(batch), (scores) => {
     const reason = wrongCount(scores, batch.rows)

@@ -14,14 +14,14 @@ import { type Run, scored } from "./partition.ts"
 
 /** A record batch on its way. */
 interface Pending {
-  /** What is kept of it beside the scores. */
+  /** The columns that are kept beside the scores. */
   readonly record: RecordBatch
-  /** `undefined` where the record batch failed before any of its rows was sent. */
+  /** `undefined` if the record batch failed before any of its rows was sent. */
   readonly column: VectorColumn | undefined
   readonly scores: Float32Array
-  /** Rows that are not back yet. */
+  /** Rows that have not been answered yet. */
   left: number
-  /** Why not all of its rows have scores. */
+  /** Why some of its rows have no scores. */
   error: ScoreError | undefined
 }
 
@@ -43,7 +43,7 @@ const firstLength = ({ column }: Pending): number => {
   return 0
 }
 
-/** What is kept of a record batch, or what is wrong with that. */
+/** The part of a record batch that is kept, or what is wrong with it. */
 const keep = (arrow: typeof Arrow, { as, kept, threshold }: Columns, record: RecordBatch): RecordBatch | BadSetup => {
   const selected = kept === undefined ? record : selectColumns(arrow, record, kept)
   if (typeof selected === "string") return new BadSetup({ detail: `\`columns\`: ${selected}` })
@@ -51,7 +51,7 @@ const keep = (arrow: typeof Arrow, { as, kept, threshold }: Columns, record: Rec
   const taken = selected.schema.fields.find(({ name }) => added.includes(name))
   return taken === undefined
     ? Origin.attach(selected, Origin.of(record))
-    : new BadSetup({ detail: `there is a column "${taken.name}" already; name the score with \`as\`` })
+    : new BadSetup({ detail: `there already is a column "${taken.name}"; give the score another name with \`as\`` })
 }
 
 const open = (
@@ -67,7 +67,7 @@ const open = (
   const column = vectorColumn(arrow, record, columns.vector)
   if (typeof column === "string") {
     const error = refused(new NotAVector({ detail: column }))
-    // Nothing of it is sent: for the batcher it has no rows.
+    // None of its rows is sent, so for the batcher it has no rows.
     return run.handled(error)
       ? Effect.succeed({ record, column: undefined, scores: new Float32Array(0), left: 0, error })
       : Effect.fail(error)
@@ -109,7 +109,7 @@ const toBatch = (run: Run, segments: Segments, features: number): Batch.Batch =>
   return { rows, features, values, spans }
 }
 
-/** Puts the scores of a batch, or why it has none, where its rows came from. */
+/** Puts the scores of a batch, or the reason why it has none, into the record batches that its rows came from. */
 const put = (sent: Segments, spans: ReadonlyArray<Batch.Span>, answer: Float32Array | ScoreError): void => {
   let at = 0
   for (const { block, count, start } of sent) {
@@ -137,7 +137,7 @@ const scoreGroup = (run: Run, segments: Segments, vector: string): Effect.Effect
 }
 
 /**
- * The record batches whose last row is in these segments. In order, answers of later rows may be here before those of earlier
+ * The record batches whose last row is in these segments. In ordered mode, later rows may be answered before earlier
  * ones, but they are passed on after them.
  */
 const finish = (arrow: typeof Arrow, { as, threshold }: Columns, segments: Segments) => {

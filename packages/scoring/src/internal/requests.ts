@@ -115,14 +115,14 @@ const request = Effect.fnUntraced(function* (
     : yield* Effect.fail(refusalOf(setup, answer, yield* Clock.currentTimeMillis))
 })
 
-// A name that nobody knows is a typing error, unless there was an answer under it: then its server is being replaced.
+// An unknown host name is a typing error, unless it has answered before: then its server is being replaced.
 const retriesAt = (endpoint: Endpoint, reason: Reason): ReturnType<typeof retries> =>
   endpoint.answered && reason._tag === "Unreachable" && reason.code === "ENOTFOUND" ? "timed" : retries(reason)
 
 /** The requests of one batch that failed. */
 class Failures {
   private firstAt: number | undefined
-  /** Whether a request has failed in a way that is tried again once. */
+  /** Whether a request has failed in a way that is retried once. */
   private spent = false
   private readonly earlier = new Map<string, Mutable<Earlier>>()
 
@@ -131,7 +131,7 @@ class Failures {
     return now - (this.firstAt ??= now)
   }
 
-  /** Whether the batch is sent again after this failure, where there is time. */
+  /** Whether the batch is sent again after this failure, if there is time. */
   isRetried(endpoint: Endpoint, reason: Reason): boolean {
     const kind = retriesAt(endpoint, reason)
     const again = kind === "timed" || (kind === "once" && !this.spent)
@@ -152,11 +152,11 @@ class Failures {
   }
 }
 
-// A job that waits for its service says so, after a second and then not more often than this.
+// A job that waits for its service logs that after a second, and then at most this often.
 const warnAfterMillis = 1000
 const warnEveryMillis = 10_000
 
-/** Jobs stand still while their service is gone: a warning tells whoever looks why. */
+/** Jobs stand still while their service is unavailable: a warning says why. */
 const warnings = (retry: RetryPolicy.RetryPolicy) => {
   let warned = -Infinity
   return (now: number, waited: number, endpoint: string, attempt: number, reason: Reason): Effect.Effect<void> => {
@@ -170,7 +170,7 @@ const warnings = (retry: RetryPolicy.RetryPolicy) => {
   }
 }
 
-/** Sends a batch until it is scored, or given up as the policy says. */
+/** Sends a batch until it is scored, or until the policy gives up. */
 export const make = (setup: Setup): ((batch: Batch.Batch) => Effect.Effect<Float32Array, ScoreError>) => {
   const { endpoints, meter, retry } = setup
   const warn = warnings(retry)

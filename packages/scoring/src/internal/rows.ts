@@ -1,4 +1,4 @@
-/** Scoring rows: each has its vector, and is given its score. */
+/** Scoring rows: each has its vector, and gets its score. */
 import * as Dataset from "@sluice/core/Dataset"
 import * as Origin from "@sluice/core/Origin"
 import { Effect, Result } from "effect"
@@ -9,10 +9,10 @@ import { partOf } from "./failures.ts"
 import type { Options } from "./options.ts"
 import { type Run, scored } from "./partition.ts"
 
-/** A `Float32Array`, whatever memory it lies in. */
+/** A `Float32Array`, in any kind of memory. */
 export type Vector = Float32Array<ArrayBufferLike>
 
-/** What is done with a row. */
+/** What to do with a row. */
 interface Shape<A> {
   readonly vectorOf: (row: A) => unknown
   readonly add: (row: A, score: number) => A
@@ -105,7 +105,7 @@ const toRows = <A>({ add }: Shape<A>, segments: Rows<A>, scores: Float32Array): 
 
 type Elements<A> = ReadonlyArray<A | Dataset.FailedElement<ScoreError>>
 
-/** As {@link toRows} where rows failed, each in its place: some before they were sent, or all that were sent. */
+/** As {@link toRows} if rows failed, each in its place: some before they were sent, or all that were sent. */
 const toElements = <A>(
   { add }: Shape<A>,
   segments: Rows<A>,

@@ -6,7 +6,10 @@ const notFinite = (scores: Float32Array): number => {
   return -1
 }
 
-/** A batch has as many scores as rows, whoever computed them: too few would be filled up with 0, too many cut off. */
+/**
+ * A batch must have one score per row, whatever computed them: missing ones would be filled with 0, and extra ones cut
+ * off.
+ */
 export const wrongCount = (scores: Float32Array, rows: number): BadAnswer | undefined =>
   scores.length === rows
     ? undefined
@@ -20,7 +23,7 @@ export const wrongScores = (scores: Float32Array, rows: number): BadAnswer | und
   return row < 0 ? undefined : new BadAnswer({ detail: `the score is ${scores[row]}`, body: "", row })
 }
 
-/** One row where the answer is at fault for one, else all. */
+/** A single row if the answer is wrong for one, otherwise all rows. */
 export const rowsAtFault = (reason: Reason, batch: Batch.Batch): ScoreError["rows"] =>
   reason._tag === "BadAnswer" && reason.row !== undefined
     ? Batch.rangeAt(batch.spans, reason.row)

@@ -2,7 +2,7 @@ import { Effect } from "effect"
 import * as Batch from "../Batch.ts"
 import { BadSetup, NotAVector, type Reason, ScoreError, VectorLength } from "../ScoreError.ts"
 
-/** A setting that makes no sense. */
+/** The error of an invalid setting. */
 export const setupError = (detail: string): ScoreError =>
   new ScoreError({ endpoint: "scorer", attempt: 0, rows: [], reason: new BadSetup({ detail }) })
 
@@ -12,7 +12,7 @@ export const positive = (name: string, value: number): Effect.Effect<number, Sco
     ? Effect.succeed(value)
     : Effect.fail(setupError(`${name} must be a whole number above 0, got ${value}`))
 
-/** Checks the length of rows, where a scorer knows it or has learnt it from the first row. */
+/** Checks the length of rows, if a scorer knows it or has learnt it from the first row. */
 export class Expectation {
   private expected: number | undefined
 
@@ -28,7 +28,7 @@ export class Expectation {
     return features === expected ? undefined : new VectorLength({ expected, found: features })
   }
 
-  /** Fails for a batch whose rows have another length, before it is sent. */
+  /** Fails for a batch whose rows have a different length, before it is sent. */
   check(batch: Batch.Batch, scorer: string): Effect.Effect<void, ScoreError> {
     const reason = this.mismatch(batch)
     if (reason === undefined) return Effect.void

@@ -1,13 +1,13 @@
-/** Most characters of a service's words that an error quotes. */
+/** The most characters of a service's answer that an error quotes. */
 const wordLimit = 256
 
-/** What a service says, fit to be printed: without the secrets that were sent to it, on one line and cut. */
+/** The text of a service, made fit to print: without the secrets that were sent to it, on one line, and shortened. */
 export type Words = (said: string | ArrayBuffer) => string
 
 const decoder = new TextDecoder()
 
-// Control and format characters (bidirectional marks, zero-width ones), lone surrogates, private and unassigned ones, and the
-// separators of lines and paragraphs: they would garble a terminal, forge a line of a log or hide what stands there.
+// Control and format characters (bidirectional marks, zero-width ones), lone surrogates, private and unassigned ones,
+// and the separators of lines and paragraphs: they would garble a terminal, forge a line of a log or hide text.
 const unprintable = /[\p{C}\p{Zl}\p{Zp}]/gu
 
 const named: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
@@ -26,7 +26,7 @@ const entities: Readonly<Record<string, string>> = {
   "'": "&#39;"
 }
 
-/** A secret as a page, a JSON document or an address would repeat it. */
+/** A secret in the forms in which a page, a JSON document or a URL would repeat it. */
 const spellings = (secret: string): ReadonlyArray<string> => {
   const text = secret.toWellFormed()
   const html = text.replace(/[&<>"']/g, (char) => entities[char] ?? char)
@@ -41,7 +41,7 @@ const spellings = (secret: string): ReadonlyArray<string> => {
   ]
 }
 
-/** Words of services that got these secrets. */
+/** Makes texts of services that got these secrets fit to print. */
 export const make = (secrets: ReadonlyArray<string>): Words => {
   // The longest first: a secret may begin with another one.
   const hidden = [...new Set(secrets.filter((secret) => secret !== "").flatMap(spellings))].toSorted(
@@ -52,7 +52,7 @@ export const make = (secrets: ReadonlyArray<string>): Words => {
     hidden.length === 0
       ? undefined
       : new RegExp(hidden.map((text) => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "gi")
-  // Three bytes are the most that a character of a string takes; a secret that begins within the limit is read to its end.
+  // A character of a string takes at most three bytes; a secret that begins within the limit is read to its end.
   const bytes = 3 * (wordLimit + longest)
   return (said) => {
     const text = typeof said === "string" ? said : decoder.decode(said.slice(0, bytes))
@@ -70,7 +70,7 @@ export const make = (secrets: ReadonlyArray<string>): Words => {
 
 const sensitive = /auth|cookie|token|secret|key|pass|pwd|credential|session|signature|^sig$/i
 
-// A part of a credential that is shorter is as likely a word that a service has reason to say.
+// A shorter part of a credential may just as well be an ordinary word of a service.
 const shortestPart = 6
 
 const partsOf = (value: string): ReadonlyArray<string> => {
@@ -84,8 +84,8 @@ const partsOf = (value: string): ReadonlyArray<string> => {
 }
 
 /**
- * What of a request must never be printed: headers given as secrets or named like ones, with the parts they consist of, and
- * query parameters named like secrets.
+ * The parts of a request that must never be printed: headers that are given as secrets or have the names of secrets,
+ * with their parts, and query parameters with the names of secrets.
  */
 export const secretsOf = (
   headers: Iterable<{ readonly name: string; readonly value: string; readonly secret: boolean }>,
