@@ -608,9 +608,9 @@ describe("Scoring.scoreBatches", () => {
       "a kept name that is taken",
       () => recordOf(0, 3),
       { columns: ["id"], as: "id" },
-      /there is a column "id" already/
+      /there already is a column "id"/
     ],
-    ["a name that is taken", () => recordOf(0, 3), { as: "id" }, /there is a column "id" already/]
+    ["a name that is taken", () => recordOf(0, 3), { as: "id" }, /there already is a column "id"/]
   ]
   for (const [name, record, options, message] of bad) {
     it.live(`fails on ${name}`, () =>
