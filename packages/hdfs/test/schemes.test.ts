@@ -42,7 +42,7 @@ describe("HdfsSchemes", () => {
       assert.deepStrictEqual(yield* nameNodes("nn:1234", {}), ["http://nn:1234"])
       assert.deepStrictEqual(yield* nameNodes("nn", {}, true), ["https://nn:9871"])
       assert.include((yield* Effect.flip(nameNodes("", {}))).message, "hdfs://host:9870/name")
-      assert.include((yield* Effect.flip(nameNodes("a b", {}))).message, "no host")
+      assert.include((yield* Effect.flip(nameNodes("a b", {}))).message, "is not a host")
     })
   )
 

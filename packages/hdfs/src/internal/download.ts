@@ -1,38 +1,9 @@
 import { Cause, Effect } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import * as NodeHttp from "node:http"
-import * as Net from "node:net"
-import * as Tls from "node:tls"
+import type * as Net from "node:net"
+import { connect, headOf } from "./connection.ts"
 import { closed, type Failure, type Options, type Request } from "./http.ts"
 import { type Head, Response } from "./response.ts"
-
-// Directly over Node's sockets: what is read goes from the kernel into one buffer per connection, without an object for
-// every 64 KiB, and an unrequested `100 Continue` of a DataNode is not an error.
-
-/** A socket that reads into one buffer; `read` yields whether to go on. */
-const connect = (url: URL, options: Options, buffer: Uint8Array, read: (bytes: Uint8Array) => boolean): Net.Socket => {
-  const secure = url.protocol === "https:"
-  const host = url.hostname.replace(/^\[|\]$/g, "")
-  const settings = {
-    host,
-    port: url.port === "" ? (secure ? 443 : 80) : Number(url.port),
-    noDelay: true,
-    onread: { buffer, callback: (length: number, bytes: Uint8Array) => read(bytes.subarray(0, length)) }
-  }
-  return secure
-    ? Tls.connect({ ...settings, ...(Net.isIP(host) === 0 ? { servername: host } : {}), ...options.tls })
-    : Net.connect(settings)
-}
-
-/** The head of a request without a body. */
-const headOf = ({ headers, method, url }: Request): string => {
-  let text = `${method} ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\nconnection: close\r\n`
-  for (const [name, value] of Object.entries(headers)) {
-    NodeHttp.validateHeaderValue(name, value)
-    text += `${name}: ${value}\r\n`
-  }
-  return `${text}\r\n`
-}
 
 const readSize = 64 * 1024
 /** Bytes copied ahead of who pulls. */
@@ -61,7 +32,7 @@ export class Download {
   private timer: NodeJS.Timeout
 
   constructor(request: Request, options: Options, wanted: number, buffer: Uint8Array | undefined) {
-    const head = headOf(request)
+    const head = headOf(request, false)
     const { url } = request
     this.readMillis = options.readMillis
     this.reuse = buffer !== undefined

@@ -6,15 +6,18 @@ export interface Head {
 }
 
 /** Bytes of the head, those of `100 Continue` and the like before it and of trailers behind it included. */
-export const maxHead = 64 * 1024
+const maxHead = 64 * 1024
 const maxChunkLine = 4 * 1024
 /** Answers such as `100 Continue` before the answer. */
-export const maxInterim = 16
+const maxInterim = 16
 
 const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
 const statusLine = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: [^\r]*)?$/
 const headerName = new RegExp(`^${token}+$`)
 const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
+/** Whether a header may have this value. */
+export const isHeaderValue = (value: string): boolean => headerValue.test(value)
+
 const chunkLine = new RegExp(`^([0-9A-Fa-f]{1,14})(?:;${token}+(?:=(?:${token}+|"(?:[^"\\\\\\r]|\\\\.)*"))?)*$`)
 
 const isBlank = (text: string, at: number) => text.charCodeAt(at) === 32 || text.charCodeAt(at) === 9
@@ -29,7 +32,7 @@ const unpadded = (text: string): string => {
 }
 
 /** What is wrong with how a body is said to be sent, by headers that HTTP/1.1 gives a choice in. */
-export const wrongCoding = (headers: Head["headers"]): string | undefined => {
+const wrongCoding = (headers: Head["headers"]): string | undefined => {
   const transfer = headers["transfer-encoding"]
   if (transfer !== undefined && String(transfer).toLowerCase() !== "chunked") {
     return `an unknown Transfer-Encoding, ${String(transfer).slice(0, 100)}`
@@ -49,6 +52,8 @@ export class Response {
   head: Head | undefined
   /** What is wrong with it. */
   malformed: string | undefined
+  /** Answers such as `100 Continue` so far. */
+  interim = 0
   private readonly onBody: (part: Uint8Array) => void
   private readonly wanted: number
   private received = 0
@@ -58,8 +63,8 @@ export class Response {
   private version = "1"
   private status = 0
   private headers = new Map<string, string>()
+  private cookies: Array<string> = []
   private headBytes = 0
-  private interim = 0
   private chunked = false
   /** Bytes left of the body, or of its chunk. */
   private remaining = Number.POSITIVE_INFINITY
@@ -74,10 +79,18 @@ export class Response {
     return this.state === "done"
   }
 
-  /** Takes what came. What is behind the end of the answer belongs to nobody. */
-  feed(bytes: Uint8Array): void {
+  /** Whether the connection may have another exchange once the answer is done. */
+  get isKept(): boolean {
+    const { headers } = this.head ?? {}
+    const isFramed = this.remaining !== Number.POSITIVE_INFINITY
+    return isFramed && this.version === "1" && !/(?:^|[\s,])close(?:$|[\s,])/i.test(String(headers?.["connection"]))
+  }
+
+  /** Takes what came; yields how much of it is of the answer. What is behind its end belongs to nobody. */
+  feed(bytes: Uint8Array): number {
     let at = 0
     while (at < bytes.length && this.state !== "done" && this.malformed === undefined) at = this.step(bytes, at)
+    return at
   }
 
   /** The connection has ended; yields whether the answer has too, which some bodies end with. */
@@ -163,6 +176,7 @@ export class Response {
     this.version = found[1] ?? "1"
     this.status = Number(found[2])
     this.headers = new Map()
+    this.cookies = []
     this.state = "header"
   }
 
@@ -184,7 +198,9 @@ export class Response {
       this.malformed = `more than one ${name} header`
       return
     }
-    this.headers.set(name, before === undefined ? value : `${before}, ${value}`)
+    // A cookie may have commas in it.
+    if (name === "set-cookie") this.cookies.push(value)
+    else this.headers.set(name, before === undefined ? value : `${before}, ${value}`)
   }
 
   private onHead(): void {
@@ -196,7 +212,8 @@ export class Response {
       else this.state = "status"
       return
     }
-    const head: Head = { status, headers: Object.fromEntries(headers) }
+    const all = Object.fromEntries(headers)
+    const head: Head = { status, headers: this.cookies.length === 0 ? all : { ...all, "set-cookie": this.cookies } }
     const length = headers.get("content-length")
     this.chunked = headers.has("transfer-encoding")
     this.malformed = wrongCoding(head.headers)

@@ -23,7 +23,7 @@ export type Script = (request: RawRequest, socket: Net.Socket, n: number, server
 const headEnd = Buffer.from("\r\n\r\n")
 const lastChunk = Buffer.from("0\r\n\r\n")
 
-/** The end of the request that begins with these bytes, -1 while it is not all there; chunks are as `node:http` writes them. */
+/** The end of the request that begins with these bytes, -1 while it is not all there; chunks are as the client writes them. */
 const endOf = (bytes: Buffer): number => {
   const end = bytes.indexOf(headEnd)
   if (end < 0) return -1
