@@ -10,7 +10,9 @@
 import { Effect, Result, Schema } from "effect"
 import { dual } from "effect/Function"
 import { Malformed, Reader, Refused, Writer } from "./internal/bytes.ts"
-import { readPlain, refusal, writePlain } from "./internal/plain.ts"
+import { readPlain } from "./internal/decode.ts"
+import { writePlain } from "./internal/encode.ts"
+import { refusal } from "./internal/refusal.ts"
 
 /**
  * Encodes values of one type into bytes and back. Made by this module only.

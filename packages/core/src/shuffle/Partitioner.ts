@@ -14,7 +14,8 @@ import { Equal, type Order } from "effect"
 import { type Codec, plain } from "../codec/Codec.ts"
 import { whole } from "../codec/internal/checks.ts"
 import { Writer } from "../codec/internal/bytes.ts"
-import { hashBytes, prefix } from "../codec/internal/plain.ts"
+import { hashBytes } from "../codec/internal/hash.ts"
+import { prefix } from "../codec/internal/prefix.ts"
 
 /**
  * Decides which partition a key goes to.

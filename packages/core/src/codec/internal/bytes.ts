@@ -1,3 +1,5 @@
+import { byteAt } from "./elements.ts"
+
 /**
  * Thrown by a codec for a value that it cannot encode. The place in the value is found afterwards, so that other rows
  * do not pay for it.
@@ -67,7 +69,7 @@ export class Writer {
     this.ensure(length)
     const { bytes, position } = this
     // A native call costs more than a short loop.
-    if (length < 48) for (let i = 0; i < length; i++) bytes[position + i] = from[start + i] ?? 0
+    if (length < 48) for (let i = 0; i < length; i++) bytes[position + i] = byteAt(from, start + i)
     else bytes.set(from.subarray(start, end), position)
     this.position = position + length
   }
@@ -93,7 +95,7 @@ export class Reader {
 
   byte(): number {
     if (this.position >= this.end) throw new Malformed("the bytes end within a value")
-    return this.bytes[this.position++] ?? 0
+    return byteAt(this.bytes, this.position++)
   }
 
   varint(): number {

@@ -23,7 +23,8 @@ const ofValue = (value: unknown, depth: number): number => {
       } else if (value instanceof Map || value instanceof Set) {
         for (const item of value) sum += 32 + ofValue(item, depth - 1)
       } else {
-        for (const key in value) sum += 8 + ofValue((value as Record<string, unknown>)[key], depth - 1)
+        const fields: ReadonlyArray<unknown> = Object.values(value)
+        for (const field of fields) sum += 8 + ofValue(field, depth - 1)
       }
       return sum
     }

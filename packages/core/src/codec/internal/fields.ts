@@ -6,11 +6,15 @@ export const fieldOf = (row: Readonly<Record<string, unknown>>, name: string): u
   return value !== undefined && name in Object.prototype && !Object.hasOwn(row, name) ? undefined : value
 }
 
+// True of every object, which the compiler does not take for granted.
+const hasFields = (row: object): row is Readonly<Record<string, unknown>> =>
+  typeof row === "object" || typeof row === "function"
+
 /** Reads a field, as {@link fieldOf} does. */
 export const fieldGetter = (name: string): ((row: object) => unknown) =>
   name in Object.prototype
-    ? (row) => fieldOf(row as Readonly<Record<string, unknown>>, name)
-    : (row) => (row as Readonly<Record<string, unknown>>)[name]
+    ? (row) => (hasFields(row) ? fieldOf(row, name) : undefined)
+    : (row) => (hasFields(row) ? row[name] : undefined)
 
 /** Sets a field of a new row. `__proto__` would set what the row inherits from. */
 export const setField = (row: Record<string, unknown>, name: string, value: unknown): void => {

@@ -5,7 +5,7 @@ import type { BroadcastPlan, Exchange, ExchangeInput, ExchangeSource, Partitioni
 import * as Shuffle from "../../shuffle/Shuffle.ts"
 import { type Problem, whole } from "../../codec/internal/checks.ts"
 import { Reader, Refused, Writer } from "../../codec/internal/bytes.ts"
-import { refusal } from "../../codec/internal/plain.ts"
+import { refusal } from "../../codec/internal/refusal.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
 import { checked } from "./checked.ts"
 import { type Dataset, fromPlan } from "./model.ts"

@@ -1,7 +1,7 @@
 import { Array as Arr, Cause, Deferred, Effect, Stream } from "effect"
 import { type Codec, none } from "../../codec/Codec.ts"
 import { Reader, Writer } from "../../codec/internal/bytes.ts"
-import { skipPlain } from "../../codec/internal/plain.ts"
+import { skipPlain } from "../../codec/internal/decode.ts"
 import { GroupPassed, type Reason, type ShuffleError } from "../ShuffleError.ts"
 import { byHash } from "./keys.ts"
 import { Shuffle, type Slice, type Wire } from "./model.ts"

@@ -1,15 +1,9 @@
 import { Order } from "effect"
 import { type Codec, none } from "../../codec/Codec.ts"
 import { Reader } from "../../codec/internal/bytes.ts"
-import {
-  compareStrings,
-  hashBytes,
-  numberPrefix,
-  prefix,
-  readPlain,
-  skipPlain,
-  stringPrefix
-} from "../../codec/internal/plain.ts"
+import { readPlain, skipPlain } from "../../codec/internal/decode.ts"
+import { hashBytes } from "../../codec/internal/hash.ts"
+import { compareStrings, numberPrefix, prefix, stringPrefix } from "../../codec/internal/prefix.ts"
 
 /** How keys are ordered. */
 export interface Kind {

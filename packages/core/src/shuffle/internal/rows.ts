@@ -1,6 +1,8 @@
 import { none } from "../../codec/Codec.ts"
 import { Malformed, Reader } from "../../codec/internal/bytes.ts"
-import { asciiLength, hashBytes, prefix, skipPlain } from "../../codec/internal/plain.ts"
+import { skipPlain } from "../../codec/internal/decode.ts"
+import { hashBytes } from "../../codec/internal/hash.ts"
+import { asciiLength, prefix } from "../../codec/internal/prefix.ts"
 import type { Block } from "./blocks.ts"
 import { compareKeys, type Kind, type Layout, point, prefixOf } from "./keys.ts"
 

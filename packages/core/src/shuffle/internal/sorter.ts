@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { Malformed, Reader, Writer } from "../../codec/internal/bytes.ts"
-import { prefix } from "../../codec/internal/plain.ts"
+import { prefix } from "../../codec/internal/prefix.ts"
 import type { Reason } from "../ShuffleError.ts"
 import { type Block, Blocks, storeAll, storedLength, trapMalformed } from "./blocks.ts"
 import { compareKeys, type Kind, type Layout, point, prefixOf, skip } from "./keys.ts"

@@ -1,6 +1,6 @@
 import { Effect, Random, Scope } from "effect"
 import { Refused } from "../../codec/internal/bytes.ts"
-import { refusal } from "../../codec/internal/plain.ts"
+import { refusal } from "../../codec/internal/refusal.ts"
 import { CodecFailed, type Reason, ShuffleError } from "../ShuffleError.ts"
 import { type Claim, type Memory, Shuffle, type SpillFile, type Store } from "./model.ts"
 import type { Table } from "./table.ts"

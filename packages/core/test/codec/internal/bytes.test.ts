@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Malformed, Reader, Writer } from "../../../src/codec/internal/bytes.ts"
-import { readPlain, skipPlain, writePlain } from "../../../src/codec/internal/plain.ts"
+import { readPlain, skipPlain } from "../../../src/codec/internal/decode.ts"
+import { writePlain } from "../../../src/codec/internal/encode.ts"
 
 const malformed = (read: () => unknown): string => {
   try {

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { Writer } from "../../../src/codec/internal/bytes.ts"
-import { hashWritten, prefix } from "../../../src/codec/internal/plain.ts"
+import { hashWritten } from "../../../src/codec/internal/hash.ts"
+import { prefix } from "../../../src/codec/internal/prefix.ts"
 
 const hashOf = (bytes: Uint8Array, before = 0, high = 0x9747b28c, low = 0x3c6ef372): string => {
   const writer = new Writer(before + bytes.length + 1)
