@@ -14,6 +14,7 @@ import { Equal, type Order } from "effect"
 import { type Codec, plain } from "../codec/Codec.ts"
 import { whole } from "../codec/internal/checks.ts"
 import { Writer } from "../codec/internal/bytes.ts"
+import { outside } from "../codec/internal/elements.ts"
 import { hashBytes } from "../codec/internal/hash.ts"
 import { prefix } from "../codec/internal/prefix.ts"
 
@@ -121,13 +122,15 @@ export const range = <K>(options: {
 }): RangePartitioner<K> => {
   const { order } = options
   const sorted = options.sample.toSorted(order)
+  const greatest = sorted.at(-1)
   const bounds: Array<K> = []
   const right = whole("partitions", options.partitions) === undefined
   for (let i = 1; right && i < options.partitions; i++) {
     const key = sorted[Math.ceil((i * sorted.length) / options.partitions) - 1]
     // Equal bounds would leave a partition without keys; so would the greatest key as a bound.
-    if (key === undefined || order(key, sorted[sorted.length - 1]) >= 0) continue
-    if (bounds.length === 0 || order(bounds[bounds.length - 1], key) < 0) bounds.push(key)
+    if (key === undefined || greatest === undefined || order(key, greatest) >= 0) continue
+    const last = bounds.at(-1)
+    if (last === undefined || order(last, key) < 0) bounds.push(key)
   }
   return {
     _tag: "Range",
@@ -139,7 +142,9 @@ export const range = <K>(options: {
       let high = bounds.length
       while (low < high) {
         const middle = (low + high) >>> 1
-        if (order(key, bounds[middle]) <= 0) high = middle
+        const bound = bounds[middle]
+        if (bound === undefined) return outside(middle)
+        if (order(key, bound) <= 0) high = middle
         else low = middle + 1
       }
       return low

@@ -1,6 +1,6 @@
 import { Codec, Dataset, Partitioner, Shuffle } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Order, Scope, Stream } from "effect"
+import { Effect, Order, Schema, Scope, Stream } from "effect"
 import Fs from "node:fs"
 import { syncBuiltinESMExports } from "node:module"
 import * as Os from "node:os"
@@ -102,7 +102,7 @@ describe("more runs than are merged at once", () => {
         const scope = yield* Effect.scope
         const sorter = new Sorter({
           kind: byOrder(Order.Number),
-          layout: { key: Codec.plain, values: [Codec.plain] },
+          layout: { key: Codec.fromSchema(Schema.Number), values: [Codec.plain] },
           claim: { resize: () => false, release: () => {} },
           store,
           blockBytes: 1,

@@ -1,4 +1,5 @@
 import { Stream } from "effect"
+import { elementAt } from "../../codec/internal/elements.ts"
 import type { EngineConfig } from "../../task/EngineConfig.ts"
 import type { Partition } from "../Stage.ts"
 import { Current } from "../../task/TaskContext.ts"
@@ -53,8 +54,9 @@ const sum = (values: ReadonlyArray<number>): number => values.reduce((total, val
 
 const median = (values: ReadonlyArray<number>): number => {
   const sorted = values.toSorted((left, right) => left - right)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle] : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
+  // The one in the middle, or the two.
+  const [low = 0, high = low] = sorted.slice((sorted.length - 1) >> 1, (sorted.length >> 1) + 1)
+  return (low + high) / 2
 }
 
 /**
@@ -122,18 +124,23 @@ export const sumOrUndefined = (values: ReadonlyArray<number | undefined>): numbe
   return total
 }
 
+// One input of a join: the bytes of its partitions, those above which one is skewed, and those its parts are to have.
+interface MeasuredSide extends SkewSide {
+  readonly sizes: ReadonlyArray<number>
+  readonly above: number
+  readonly part: number
+}
+
 // The parts of a partition of a join: every run of map tasks of one input with every run of the other.
 const partsOf = (
   partition: number,
-  skew: ReadonlyArray<SkewSide>,
-  skews: ReadonlyArray<{ readonly above: number; readonly part: number }>,
-  sizes: ReadonlyArray<ReadonlyArray<number>>,
+  sides: ReadonlyArray<MeasuredSide>,
   valueOf: ValueOf
 ): ReadonlyArray<NonNullable<TaskRuntime["maps"]>> => {
   let parts: ReadonlyArray<ReadonlyMap<number, Run>> = [new Map()]
-  for (const [side, { maps, splits, stage }] of skew.entries()) {
-    if (!splits || sizes[side][partition] <= skews[side].above) continue
-    const runs = runsOf(maps(partition, valueOf), skews[side].part)
+  for (const { above, maps, part, sizes, splits, stage } of sides) {
+    if (!splits || elementAt(sizes, partition) <= above) continue
+    const runs = runsOf(maps(partition, valueOf), part)
     if (runs.length > 1) parts = parts.flatMap((part) => runs.map((run) => new Map([...part, [stage, run] as const])))
   }
   return parts.length > 1 ? parts : []
@@ -155,9 +162,10 @@ export const adapt = (
   const sizes = partitions.map((_, index) => measure.bytes(index, valueOf))
   const share = Math.ceil(sum(sizes) / Math.max(1, slots))
   const target = Math.max(limits.minPartitionBytes, Math.min(limits.targetPartitionBytes, share))
-  const skew = measure.skew ?? []
-  const sidesSizes = skew.map(({ bytes }) => partitions.map((_, index) => bytes(index, valueOf)))
-  const skews = sidesSizes.map((side) => skewOf(side, limits))
+  const sides = (measure.skew ?? []).map((side): MeasuredSide => {
+    const sizes = partitions.map((_, index) => side.bytes(index, valueOf))
+    return { ...side, ...skewOf(sizes, limits), sizes }
+  })
   const tasks: Array<Partition> = []
   let from = 0
   const flush = (to: number) => {
@@ -171,7 +179,7 @@ export const adapt = (
     }
   }
   for (const [index, partition] of partitions.entries()) {
-    const parts = partsOf(index, skew, skews, sidesSizes, valueOf)
+    const parts = partsOf(index, sides, valueOf)
     if (parts.length === 0) continue
     flush(index)
     from = index + 1

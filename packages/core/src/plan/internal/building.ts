@@ -1,4 +1,5 @@
 import type { Layer } from "effect"
+import { elementAt } from "../../codec/internal/elements.ts"
 import type * as Partitioner from "../../shuffle/Partitioner.ts"
 import type { Resolved, Source } from "../../task/Format.ts"
 import type * as Plan from "../Plan.ts"
@@ -78,7 +79,7 @@ export interface Planning {
 // text must not explode.
 export const inputSteps = (inputs: ReadonlyArray<Building>): ReadonlyArray<string> =>
   inputs.flatMap((input, index) =>
-    inputs.indexOf(input) < index ? [`  ${input.steps[0] ?? ""} (again)`] : input.steps.map((step) => `  ${step}`)
+    inputs.indexOf(input) < index ? [`  ${elementAt(input.steps, 0)} (again)`] : input.steps.map((step) => `  ${step}`)
   )
 
 export const keptOf = (inputs: ReadonlyArray<Building>): ReadonlyArray<Kept> => [

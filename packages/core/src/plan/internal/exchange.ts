@@ -1,5 +1,6 @@
 /** The ways to bring the rows of an exchange together, tried in order. */
 import { Effect, Stream } from "effect"
+import { elementAt } from "../../codec/internal/elements.ts"
 import * as Partitioner from "../../shuffle/Partitioner.ts"
 import * as Plan from "../Plan.ts"
 import type { Partition } from "../Stage.ts"
@@ -38,21 +39,30 @@ import {
 import { indeterminateNote } from "./indeterminate.ts"
 import { choose } from "./partitioning.ts"
 
+/** An input of an exchange. */
+interface OpenInput {
+  readonly writer: Plan.ExchangeInput
+  readonly child: Building
+  /** Whether its rows are where they belong already. */
+  readonly inPlace: boolean
+}
+
+// The bytes of an input at most; one of which nothing is known may have any number.
+const sizeOf = (input: OpenInput | undefined): number => input?.child.size ?? Infinity
+
 /** An exchange that is being planned. */
 interface OpenExchange {
   readonly planning: Planning
   readonly node: Plan.Exchange
   readonly downstream: Downstream
-  readonly children: ReadonlyArray<Building>
+  readonly inputs: ReadonlyArray<OpenInput>
   /** Where the rows go; `undefined` if only a sample can tell. */
   readonly chosen: Partitioner.Partitioner<never> | undefined
-  /** For each input, whether its rows are already where they belong. */
-  readonly inPlace: ReadonlyArray<boolean>
   /** How many partitions there are after it, and how `explain` describes where rows go. */
   readonly partitions: number
   readonly where: string
   /** The stage that writes an input, when it is planned. */
-  readonly write: (input: number) => number
+  readonly write: (input: OpenInput) => number
   /** What `explain` adds about the ways that are not decided yet. */
   readonly undecided: Array<string>
 }
@@ -67,13 +77,13 @@ interface ExchangeRule {
 const broadcastSmallFiles: ExchangeRule = {
   name: "broadcastSmallFiles",
   apply: (site) => {
-    const { children, node, planning } = site
+    const { inputs, node, planning } = site
     if (node.broadcast === undefined) return undefined
     const { sides } = node.broadcast
-    const size = (side: 0 | 1): number => (sides[side] ? (children[side]?.size ?? Infinity) : Infinity)
+    const size = (side: 0 | 1): number => (sides[side] ? sizeOf(inputs[side]) : Infinity)
     const small = size(0) < size(1) ? 0 : 1
     return size(small) <= planning.options.broadcastBytes
-      ? broadcastJoin(site, node.broadcast, small, children[small])
+      ? broadcastJoin(site, node.broadcast, small, elementAt(inputs, small).child)
       : undefined
   }
 }
@@ -81,20 +91,22 @@ const broadcastSmallFiles: ExchangeRule = {
 /** If an exchange only moves rows, and they are already where they belong, they stay. */
 const skipShuffle: ExchangeRule = {
   name: "skipShuffle",
-  apply: ({ children, inPlace, node }) =>
-    node.onlyMoves && inPlace.every(Boolean)
-      ? { ...children[0], steps: [`${node.name}: in place already, nothing moves`, ...children[0].steps] }
+  apply: ({ inputs, node }) => {
+    const [input] = inputs
+    return input !== undefined && node.onlyMoves && inputs.every(({ inPlace }) => inPlace)
+      ? { ...input.child, steps: [`${node.name}: in place already, nothing moves`, ...input.child.steps] }
       : undefined
+  }
 }
 
 // The input of a join that is more likely to turn out small enough when it is written.
-const broadcastCandidate = ({ downstream, children, inPlace, node, planning }: OpenExchange): 0 | 1 | undefined => {
+const broadcastCandidate = ({ downstream, inputs, node, planning }: OpenExchange): 0 | 1 | undefined => {
   const { adaptive, broadcastBytes } = planning.options
   if (node.broadcast === undefined || adaptive === undefined || broadcastBytes === 0) return undefined
-  if (downstream.keepsPartitions || inPlace.some(Boolean)) return undefined
+  if (downstream.keepsPartitions || inputs.some(({ inPlace }) => inPlace)) return undefined
   const [left, right] = node.broadcast.sides
   if (!left || !right) return right ? 1 : left ? 0 : undefined
-  return (children[0]?.size ?? Infinity) < (children[1]?.size ?? Infinity) ? 0 : 1
+  return sizeOf(inputs[0]) < sizeOf(inputs[1]) ? 0 : 1
 }
 
 /**
@@ -104,12 +116,12 @@ const broadcastCandidate = ({ downstream, children, inPlace, node, planning }: O
 const broadcastWritten: ExchangeRule = {
   name: "broadcastWritten",
   apply: (site) => {
-    const { node, partitions, planning, undecided, write } = site
+    const { inputs, node, partitions, planning, undecided, write } = site
     const small = broadcastCandidate(site)
     if (small === undefined || node.broadcast === undefined) return undefined
     const { broadcast } = node
     // It is written before the other, so that its number is the same when the plan is made again.
-    const stage = write(small)
+    const stage = write(elementAt(inputs, small))
     const { broadcastBytes, measured } = planning.options
     const bytes = measured?.get(stage)
     if (bytes === undefined && planning.decideBy(stage)) {
@@ -125,17 +137,28 @@ const broadcastWritten: ExchangeRule = {
   }
 }
 
+/** An input that is read where it is, or from the stage that wrote it. */
+interface PlannedSide {
+  readonly input: OpenInput
+  readonly stage: number | undefined
+}
+
+const stagesOf = (sides: ReadonlyArray<PlannedSide>): ReadonlyArray<number> => sides.flatMap(({ stage }) => stage ?? [])
+
+const sideOf = ({ input: { child, writer }, stage }: PlannedSide, partition: number): Side =>
+  stage === undefined
+    ? { _tag: "InPlace", read: elementAt(child.partitions, partition).read, input: writer }
+    : { _tag: "Moved", stage }
+
 /** Inputs that are not in place move. */
 const shuffle: ExchangeRule = {
   name: "shuffle",
   apply: (site) => {
-    const { downstream, children, chosen, inPlace, node, partitions, undecided, where, write } = site
-    const sides = node.inputs.map((_, index): Side | undefined =>
-      inPlace[index] ? undefined : { _tag: "Moved", stage: write(index) }
-    )
-    const moved = sides.flatMap((side) => (side?._tag === "Moved" ? [side.stage] : []))
-    const placed = children.filter((_, index) => inPlace[index])
-    const origins = sides.map((side) => (side?._tag === "Moved" ? `from stage ${side.stage}` : "in place already"))
+    const { downstream, chosen, inputs, node, partitions, undecided, where, write } = site
+    const sides = inputs.map((input): PlannedSide => ({ input, stage: input.inPlace ? undefined : write(input) }))
+    const moved = stagesOf(sides)
+    const placed = inputs.filter(({ inPlace }) => inPlace).map(({ child }) => child)
+    const origins = sides.map(({ stage }) => (stage === undefined ? "in place already" : `from stage ${stage}`))
     return {
       partitions: Array.from({ length: partitions }, (_, index): Partition => ({
         split: undefined,
@@ -144,10 +167,7 @@ const shuffle: ExchangeRule = {
         hosts: [],
         read: readExchange(
           node,
-          sides.map(
-            (side, input): Side =>
-              side ?? { _tag: "InPlace", read: children[input].partitions[index].read, input: node.inputs[input] }
-          ),
+          sides.map((side) => sideOf(side, index)),
           index,
           downstream.guard
         )
@@ -155,7 +175,7 @@ const shuffle: ExchangeRule = {
       parents: [...moved, ...parentsOf(placed).filter((stage) => !moved.includes(stage))],
       partitioner: node.keyed ? chosen : undefined,
       kept: keptOf(placed),
-      measure: measureExchange(node, sides, children),
+      measure: measureExchange(node, sides),
       steps: [
         `${node.name} ${where}, ${origins.join(" and ")}${undecided.join("")}${indeterminateNote(node)}`,
         ...inputSteps(placed)
@@ -178,20 +198,20 @@ export const planExchange = (planning: Planning, node: Plan.Exchange, downstream
 }
 
 const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downstream): OpenExchange => {
-  const children = node.inputs.map((input) => planning.build(input.plan, downstream))
+  const built = node.inputs.map((writer) => ({ writer, child: planning.build(writer.plan, downstream) }))
   const { partitioning } = node
   const chosen = choose(
     partitioning,
-    children.map((child, index) => ({
+    built.map(({ child, writer }) => ({
       partitions: child.partitions.length,
-      partitioner: node.inputs[index].keyed ? child.partitioner : undefined
+      partitioner: writer.keyed ? child.partitioner : undefined
     }))
   )
   const partitions =
     chosen?.partitions ??
     (partitioning._tag === "Fixed"
       ? partitioning.partitioner.partitions
-      : partitioning.partitions(Math.max(1, ...children.map((child) => child.partitions.length))))
+      : partitioning.partitions(Math.max(1, ...built.map(({ child }) => child.partitions.length))))
   const where = chosen === undefined ? `by range in ${partitions}` : Plan.partitionerLabel(chosen)
 
   let samples: ReadonlyArray<number> | undefined
@@ -199,7 +219,7 @@ const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downs
     (samples ??=
       chosen !== undefined || partitioning._tag !== "Range"
         ? []
-        : children.map((child) =>
+        : built.map(({ child }) =>
             planning.finish(provided(child, downstream.layers), `samples keys for ${node.name}`, {
               ahead: true,
               task: (rows, task) =>
@@ -216,15 +236,15 @@ const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downs
         )
       : Partitioner.roundRobin(partitions))
 
-  const written = new Map<number, number>()
-  const write = (input: number): number => {
+  const written = new Map<OpenInput, number>()
+  const write = (input: OpenInput): number => {
     const known = written.get(input)
     if (known !== undefined) return known
-    const parents = [...children[input].parents, ...sampled()]
+    const parents = [...input.child.parents, ...sampled()]
     const stage = planning.finish(
-      provided({ ...children[input], parents }, downstream.layers),
+      provided({ ...input.child, parents }, downstream.layers),
       `writes for ${node.name} ${where}${node.detail === undefined ? "" : `, ${node.detail}`}`,
-      { task: writeMap(node.inputs[input], partitionerOf, downstream.guard), combine: combineMaps },
+      { task: writeMap(input.writer, partitionerOf, downstream.guard), combine: combineMaps },
       true
     )
     written.set(input, stage)
@@ -235,15 +255,16 @@ const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downs
     planning,
     node,
     downstream,
-    children,
-    chosen,
-    inPlace: children.map(
-      (child, index) =>
+    inputs: built.map(({ child, writer }) => ({
+      writer,
+      child,
+      inPlace:
         chosen !== undefined &&
-        node.inputs[index].keyed &&
+        writer.keyed &&
         child.partitioner !== undefined &&
         Partitioner.equals(child.partitioner, chosen)
-    ),
+    })),
+    chosen,
     partitions,
     where,
     write,
@@ -252,21 +273,17 @@ const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downs
 }
 
 // The sizes of the partitions of an exchange, if it may choose their number because the program did not.
-const measureExchange = (
-  node: Plan.Exchange,
-  sides: ReadonlyArray<Side | undefined>,
-  children: ReadonlyArray<Building>
-): Measure | undefined => {
+const measureExchange = (node: Plan.Exchange, sides: ReadonlyArray<PlannedSide>): Measure | undefined => {
   const { broadcast, partitioning } = node
   if (partitioning._tag === "Fixed" || (partitioning._tag === "Range" && partitioning.given)) return undefined
-  const measures = sides.map((side, index): Measure | undefined =>
-    side?._tag === "Moved"
-      ? { bytes: (partition, valueOf) => partitionBytes(valueOf(side.stage), partition) }
-      : children[index].measure
+  const measures = sides.map(({ input, stage }): Measure | undefined =>
+    stage === undefined
+      ? input.child.measure
+      : { bytes: (partition, valueOf) => partitionBytes(valueOf(stage), partition) }
   )
   const known = measures.filter((measure) => measure !== undefined)
   if (known.length < measures.length) return undefined
-  const moved = sides.flatMap((side) => (side?._tag === "Moved" ? [side.stage] : []))
+  const moved = stagesOf(sides)
   return {
     bytes: (partition, valueOf) => known.reduce((sum, measure) => sum + measure.bytes(partition, valueOf), 0),
     // A part of one side is joined with the whole other side. As with a broadcast, this works only if no unmatched row
@@ -285,12 +302,12 @@ const measureExchange = (
 
 // A join in which every task of one input gets all rows of the other, `whole`.
 const broadcastJoin = (
-  { downstream, children, node, planning }: OpenExchange,
+  { downstream, inputs, node, planning }: OpenExchange,
   broadcast: Plan.BroadcastPlan,
   small: 0 | 1,
   whole: Building
 ): Building => {
-  const large = children[1 - small]
+  const large = elementAt(inputs, 1 - small).child
   const stage = planning.finish(provided(whole, downstream.layers), `broadcasts for ${node.name}`, {
     task: (rows, task) =>
       Effect.suspend(() => {
@@ -316,8 +333,8 @@ const broadcastJoin = (
           const failed: Array<Failed> = []
           return Stream.concat(
             withFailed(
-              dropping([divert(partition.read(task), downstream.guard, failed, task)], task, ([rows]) =>
-                broadcast.probe(small, collected.blocks, rows, task)
+              dropping([divert(partition.read(task), downstream.guard, failed, task)], task, (read) =>
+                broadcast.probe(small, collected.blocks, elementAt(read, 0), task)
               ),
               failed,
               task

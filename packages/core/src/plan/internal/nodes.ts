@@ -1,5 +1,6 @@
 /** How each node of a plan becomes part of a stage. */
 import { Stream } from "effect"
+import { elementAt } from "../../codec/internal/elements.ts"
 import { heaviestHosts } from "../../storage/internal/hosts.ts"
 import { countRows, dropping } from "../../task/internal/account.ts"
 import { compile, fuse } from "../../task/internal/chain.ts"
@@ -42,7 +43,12 @@ const measureUnion = (inputs: ReadonlyArray<Building>): Measure | undefined => {
     if (measure === undefined) return undefined
     for (const partition of partitions.keys()) of.push({ measure, partition })
   }
-  return { bytes: (partition, valueOf) => of[partition]?.measure.bytes(of[partition].partition, valueOf) ?? 0 }
+  return {
+    bytes: (index, valueOf) => {
+      const { measure, partition } = elementAt(of, index)
+      return measure.bytes(partition, valueOf)
+    }
+  }
 }
 
 // The position of the first row of each partition, from the numbers of rows of all.
@@ -91,16 +97,18 @@ const zipPartitionsNode = (planning: Planning, node: Node<"ZipPartitions">, down
     planning.refuse(node.name, `its inputs have ${counts.join(" and ")} partitions; they must have the same number`)
   }
   return {
-    partitions: Array.from({ length: Math.min(...counts) }, (_, index): Partition => ({
+    partitions: Array.from({ length: Math.min(...counts) }, (_, index) =>
+      inputs.map((input) => elementAt(input.partitions, index))
+    ).map((beside): Partition => ({
       split: undefined,
       rows: undefined,
-      bytes: inputs.reduce((sum, input) => sum + input.partitions[index].bytes, 0),
-      hosts: heaviestHosts(inputs.map((input) => input.partitions[index])),
+      bytes: beside.reduce((sum, partition) => sum + partition.bytes, 0),
+      hosts: heaviestHosts(beside),
       read: (task) => {
         const failed: Array<Failed> = []
         return withFailed(
           dropping(
-            inputs.map((input) => divert(input.partitions[index].read(task), downstream.guard, failed, task)),
+            beside.map((partition) => divert(partition.read(task), downstream.guard, failed, task)),
             task,
             (rows) => node.f(rows, task)
           ),
@@ -130,8 +138,8 @@ const cartesianNode = (planning: Planning, node: Node<"Cartesian">, downstream: 
           const failed: Array<Failed> = []
           const right = () => countDropped(divert(other.read(task), downstream.guard, failed, task), task)
           return withFailed(
-            dropping([divert(one.read(task), downstream.guard, failed, task)], task, ([rows]) =>
-              cartesian(rows, right)
+            dropping([divert(one.read(task), downstream.guard, failed, task)], task, (inputs) =>
+              cartesian(elementAt(inputs, 0), right)
             ),
             failed,
             task
@@ -205,9 +213,10 @@ const narrowNode = (planning: Planning, node: Node<"Narrow">, downstream: Downst
     kept: child.kept,
     steps: [
       ...fuse(operators)
-        .map((group) =>
-          group.length === 1 ? Operator.label(group[0]) : `Fused(${group.map(Operator.label).join(", ")})`
-        )
+        .map((group) => {
+          const labels = group.map(Operator.label).join(", ")
+          return group.length === 1 ? labels : `Fused(${labels})`
+        })
         .toReversed()
         .map((step, index) => (index === 0 ? `${step}${note}` : step)),
       ...child.steps
@@ -252,7 +261,7 @@ const zipWithIndexNode = (planning: Planning, node: Node<"ZipWithIndex">, downst
       read: (task) =>
         Stream.suspend(() => {
           const all = Number.isNaN(offsets) ? fromFooters : offsetsOf(task.stageValue(offsets))
-          let position = all.offsets[index] ?? 0
+          let position = elementAt(all.offsets, index)
           return Stream.map(partition.read(task), (value) => {
             const index = position++
             return value instanceof Failed ? value : ([value, index] as const)

@@ -1,5 +1,6 @@
 /** The results of stages in a form that shows whether they yielded the same rows when they ran again. */
 import { crc32 } from "node:zlib"
+import { elementAt } from "../../codec/internal/elements.ts"
 import type { MapStatus } from "../../shuffle/Shuffle.ts"
 import type { Building } from "./building.ts"
 import type { StageValue, ValueOf } from "../../task/internal/values.ts"
@@ -9,8 +10,8 @@ const writtenBy = (status: MapStatus): ReadonlyMap<number, readonly [rows: numbe
   const found = new Map<number, readonly [number, number, number]>()
   for (const [index, partition] of status.partitions.entries()) {
     const [rows, xor, sum] = found.get(partition) ?? [0, 0, 0]
-    const [moreXor = 0, moreSum = 0] = status.checksums[index] ?? []
-    found.set(partition, [rows + (status.rows[index] ?? 0), (xor ^ moreXor) >>> 0, (sum + moreSum) >>> 0])
+    const [moreXor, moreSum] = elementAt(status.checksums, index)
+    found.set(partition, [rows + elementAt(status.rows, index), (xor ^ moreXor) >>> 0, (sum + moreSum) >>> 0])
   }
   return found
 }

@@ -78,25 +78,23 @@ export const scan = (split: Split<unknown>): Partition => ({
 /** Consecutive runs of partitions with about the same number of bytes (or of partitions, if bytes are not known). */
 export const coalesce = (partitions: ReadonlyArray<Partition>, target: number): ReadonlyArray<Partition> => {
   if (partitions.length <= target) return partitions
-  const weights = partitions.some((partition) => partition.bytes > 0)
-    ? partitions.map((partition) => partition.bytes)
-    : partitions.map(() => 1)
+  const sized = partitions.some((partition) => partition.bytes > 0)
+  const weightOf = (partition: Partition) => (sized ? partition.bytes : 1)
   const groups: Array<Array<Partition>> = []
-  let left = weights.reduce((sum, weight) => sum + weight, 0)
+  let left = partitions.reduce((sum, partition) => sum + weightOf(partition), 0)
   let next = 0
   for (let g = 0; g < target; g++) {
     const share = left / (target - g)
     const group: Array<Partition> = []
     let weight = 0
     // Every group gets at least one, and leaves at least one for each group after it.
-    while (
-      next < partitions.length &&
-      partitions.length - next > target - g - 1 &&
-      (group.length === 0 || g === target - 1 || weight + weights[next] / 2 <= share)
-    ) {
-      weight += weights[next]
-      group.push(partitions[next++])
+    for (const partition of partitions.slice(next, partitions.length - (target - g - 1))) {
+      const more = weightOf(partition)
+      if (group.length > 0 && g < target - 1 && weight + more / 2 > share) break
+      weight += more
+      group.push(partition)
     }
+    next += group.length
     left -= weight
     groups.push(group)
   }

@@ -1,11 +1,12 @@
 import { Array as Arr, Cause, Deferred, Effect, Stream } from "effect"
 import { type Codec, none } from "../../codec/Codec.ts"
 import { Reader, Writer } from "../../codec/internal/bytes.ts"
+import { elementAt, outside, uint32At } from "../../codec/internal/elements.ts"
 import { skipPlain } from "../../codec/internal/decode.ts"
 import { GroupPassed, type Reason, type ShuffleError } from "../ShuffleError.ts"
 import { byHash } from "./keys.ts"
 import { Shuffle, type Slice, type Wire } from "./model.ts"
-import { CHUNK, layoutOf, loaded, pulling } from "./read.ts"
+import { CHUNK, loaded, pulling } from "./read.ts"
 import type { Rows } from "./rows.ts"
 import { type Cursor, Key, type Merge } from "./sorter.ts"
 
@@ -65,11 +66,13 @@ export const cogroup = <K, const Values extends ReadonlyArray<unknown>>(inputs: 
   readonly [I in keyof Values]: Input<K, Values[I]>
 }): Stream.Stream<Cogrouped<K, Values>, ShuffleError, Shuffle> => {
   const all: ReadonlyArray<Input<K, unknown>> = inputs
+  // One stream per input, in their order, as the mapped type says.
+  const isOfInputs = (found: Group<K>): found is Cogrouped<K, Values> => found.values.length === all.length
+  const typed = (found: Group<K>) => (isOfInputs(found) ? found : outside(all.length))
   return pulling(
     Effect.map(
       groups(all),
-      // One stream per input, in their order, as the mapped type says.
-      (next) => next as Effect.Effect<ReadonlyArray<Cogrouped<K, Values>> | undefined, ShuffleError>
+      Effect.map((chunk) => chunk?.map(typed))
     )
   )
 }
@@ -107,10 +110,7 @@ const groups = Effect.fnUntraced(function* <K>(inputs: ReadonlyArray<Input<K, un
   const { fail, sorter } = yield* loaded(
     first.operator,
     byHash,
-    layoutOf(
-      first.key,
-      wires.map(({ value }) => value)
-    ),
+    { key: first.key, values: wires.map(({ value }) => value) },
     inputs.map(({ slice, wire }) => ({ shuffle: wire.id, slice }))
   )
   const reader = new Reader(Buffer.alloc(0))
@@ -128,7 +128,7 @@ const groups = Effect.fnUntraced(function* <K>(inputs: ReadonlyArray<Input<K, un
 
 const groupsInMemory = <K>(
   wires: ReadonlyArray<Wire<K, unknown>>,
-  rows: Rows,
+  rows: Rows<K>,
   keyAt: (bytes: Buffer, start: number) => K
 ) => {
   const order = rows.sorted()
@@ -138,10 +138,7 @@ const groupsInMemory = <K>(
       const reader = new Reader(Buffer.alloc(0))
       const items: Array<unknown> = []
       for (let i = start; i < end; i++) {
-        const n = order[i]
-        reader.bytes = rows.blocks[rows.where[n]]
-        reader.position = rows.offset[n]
-        reader.end = reader.bytes.length
+        rows.point(reader, uint32At(order, i))
         if (wire.key.id !== none.id) skipPlain(reader)
         items.push(wire.value.read(reader))
       }
@@ -153,25 +150,25 @@ const groupsInMemory = <K>(
     )
   }
   const { starts } = rows
+  const last = wires.length - 1
   let at = 0
   return Effect.sync(() => {
     if (at >= starts.length) return undefined
     const chunk: Array<Group<K>> = []
     for (const stop = Math.min(starts.length, at + CHUNK); at < stop; at++) {
-      const start = starts[at]
-      const end = at + 1 < starts.length ? starts[at + 1] : order.length
-      const leader = order[start]
-      const streams: Array<Values> = []
+      const start = uint32At(starts, at)
+      const end = at + 1 < starts.length ? uint32At(starts, at + 1) : order.length
+      const leader = uint32At(order, start)
       let from = start
-      for (let input = 0; input < wires.length - 1; input++) {
-        let to = from
-        while (to < end && rows.inputs[rows.where[order[to]]] === input) to++
-        streams.push(values(wires[input], from, to))
+      const streams = wires.map((wire, input) => {
+        let to = input === last ? end : from
+        while (to < end && rows.inputOf(uint32At(order, to)) === input) to++
+        const stream = values(wire, from, to)
         from = to
-      }
-      streams.push(values(wires[wires.length - 1], from, end))
+        return stream
+      })
       chunk.push({
-        key: keyAt(rows.blocks[rows.where[leader]], rows.offset[leader]),
+        key: keyAt(rows.blockOf(leader), uint32At(rows.offset, leader)),
         values: streams,
         large: end - start > CHUNK
       })
@@ -181,8 +178,8 @@ const groupsInMemory = <K>(
 }
 
 // A group too large to hold in memory: its values are read from the merge itself.
-class Large {
-  private readonly merge: Merge
+class Large<in out K> {
+  private readonly merge: Merge<K>
   private readonly key: Key
   private readonly fail: (reason: Reason) => ShuffleError
   private passed = false
@@ -191,7 +188,7 @@ class Large {
   // Done when the stream that is being read has ended.
   private reading: Deferred.Deferred<void> | undefined
 
-  constructor(merge: Merge, key: Key, fail: (reason: Reason) => ShuffleError) {
+  constructor(merge: Merge<K>, key: Key, fail: (reason: Reason) => ShuffleError) {
     this.merge = merge
     this.key = key
     this.fail = fail
@@ -253,12 +250,12 @@ class Large {
 
 const groupsOnDisk = <K>(
   wires: ReadonlyArray<Wire<K, unknown>>,
-  merge: Merge,
+  merge: Merge<K>,
   keyAt: (bytes: Buffer, start: number) => K,
   limit: number,
   fail: (reason: Reason) => ShuffleError
 ): Effect.Effect<ReadonlyArray<Group<K>> | undefined, Reason> => {
-  let large: Large | undefined
+  let large: Large<K> | undefined
   return Effect.gen(function* () {
     if (large !== undefined) {
       yield* large.pass
@@ -269,28 +266,29 @@ const groupsOnDisk = <K>(
     while (merge.current !== undefined && chunk.length < CHUNK && total < limit) {
       const at = new Key(merge.current)
       const key = keyAt(merge.current.bytes, merge.current.start)
-      const writers = wires.map(() => new Writer(64))
-      const counts = wires.map(() => 0)
+      const gathering = wires.map(({ value }) => ({ value, writer: new Writer(64), count: 0 }))
       let bytes = 0
       let last = 0
       while (merge.current !== undefined && bytes < limit && at.equals(merge.current)) {
-        const cursor: Cursor = merge.current
+        const cursor: Cursor<K> = merge.current
         last = cursor.input
-        writers[last].copy(cursor.bytes, cursor.keyEnd, cursor.end)
-        counts[last]++
+        const values = elementAt(gathering, last)
+        values.writer.copy(cursor.bytes, cursor.keyEnd, cursor.end)
+        values.count++
         bytes += cursor.end - cursor.keyEnd + 1
         if (!merge.step()) yield* merge.refill
       }
-      const gathered = wires.map(({ value }, input) => decoded(value, writers[input].take(), counts[input]))
+      const gathered = gathering.map(({ count, value, writer }) => decoded(value, writer.take(), count))
       total += bytes
       if (merge.current === undefined || !at.equals(merge.current)) {
         chunk.push({ key, values: gathered, large: false })
         continue
       }
       const rest = (large = new Large(merge, at, fail))
-      const values = gathered.map((values, input) =>
-        input < last ? values : rest.values(input, wires[input].value, values)
-      )
+      const values = gathering.map(({ value }, input) => {
+        const stream = elementAt(gathered, input)
+        return input < last ? stream : rest.values(input, value, stream)
+      })
       chunk.push({ key, values, large: true })
       break
     }

@@ -1,37 +1,34 @@
 import { Order } from "effect"
 import { type Codec, none } from "../../codec/Codec.ts"
 import { Reader } from "../../codec/internal/bytes.ts"
+import { byteAt } from "../../codec/internal/elements.ts"
 import { readPlain, skipPlain } from "../../codec/internal/decode.ts"
 import { hashBytes } from "../../codec/internal/hash.ts"
 import { compareStrings, numberPrefix, prefix, stringPrefix } from "../../codec/internal/prefix.ts"
 
-/** How keys are ordered. */
-export interface Kind {
-  readonly name: "hash" | "string" | "number" | "order"
-  readonly order: (self: unknown, that: unknown) => number
-}
+/** How keys are ordered: as bytes, or decoded. */
+export type Kind<K> =
+  | { readonly name: "hash" | "string" | "number" }
+  | { readonly name: "order"; readonly order: Order.Order<K> }
 
 /** Brings equal keys together, in an order without meaning: by two hashes, then by bytes. */
-export const byHash: Kind = { name: "hash", order: () => 0 }
+export const byHash: Kind<unknown> = { name: "hash" }
 
 /** By an `Order`. Those of strings and numbers work on bytes. */
-export const byOrder = <K>(order: Order.Order<K>): Kind => {
+export const byOrder = <K>(order: Order.Order<K>): Kind<K> => {
   const given: unknown = order
-  return {
-    name: given === Order.String ? "string" : given === Order.Number ? "number" : "order",
-    // Keys come from the codec of the order's own type.
-    order: (self, that) => order(self as K, that as K)
-  }
+  if (given === Order.String) return { name: "string" }
+  return given === Order.Number ? { name: "number" } : { name: "order", order }
 }
 
-/** How many bytes the parts of a record take, in the encodings of an operator. */
-export interface Layout {
-  readonly key: Codec<unknown>
-  /** By input. */
-  readonly values: ReadonlyArray<Codec<unknown>>
+/** The encodings of the records an operator meets. */
+export interface Layout<out K> {
+  readonly key: Pick<Codec<unknown>, "id"> & { readonly read: (reader: Reader) => K }
+  /** By input. Values are passed over, not decoded. */
+  readonly values: ReadonlyArray<Pick<Codec<unknown>, "id">>
 }
 
-export const skip = (codec: Codec<unknown>, reader: Reader): void => {
+export const skip = (codec: Pick<Codec<unknown>, "id">, reader: Reader): void => {
   // Every codec but `none` writes plain data.
   if (codec.id !== none.id) skipPlain(reader)
 }
@@ -47,9 +44,9 @@ export const point = (reader: Reader, bytes: Buffer, position: number): void => 
 }
 
 /** Compares a key in one buffer with a key in another, given that their prefixes are equal. */
-export const compareKeys = (
-  kind: Kind,
-  key: Codec<unknown>,
+export const compareKeys = <K>(
+  kind: Kind<K>,
+  key: Layout<K>["key"],
   bytes: Buffer,
   position: number,
   thatBytes: Buffer,
@@ -66,15 +63,13 @@ export const compareKeys = (
       return kind.order(key.read(a), key.read(b))
     case "hash": {
       skip(key, a)
-      skip(key, b)
-      const keyBytes = a.position - position
-      const thatKeyBytes = b.position - thatPosition
-      const length = keyBytes < thatKeyBytes ? keyBytes : thatKeyBytes
+      const length = a.position - position
+      // No encoded value is the beginning of another: two that differ do so before either ends.
       for (let i = 0; i < length; i++) {
-        const difference = bytes[position + i] - thatBytes[thatPosition + i]
+        const difference = byteAt(bytes, position + i) - byteAt(thatBytes, thatPosition + i)
         if (difference !== 0) return difference
       }
-      return keyBytes - thatKeyBytes
+      return 0
     }
   }
 }
@@ -82,7 +77,7 @@ export const compareKeys = (
 /**
  * Computes the prefix of the key between two positions of a buffer. Afterwards, the position of `reader` is undefined.
  */
-export const prefixOf = (kind: Kind, reader: Reader, start: number, end: number): void => {
+export const prefixOf = (kind: Kind<never>, reader: Reader, start: number, end: number): void => {
   switch (kind.name) {
     case "hash":
       return hashBytes(reader.bytes, start, end)

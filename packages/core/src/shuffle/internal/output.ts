@@ -1,7 +1,8 @@
 import { Effect } from "effect"
 import type { Reason } from "../ShuffleError.ts"
-import { type Block, storeAll, storedLength } from "./blocks.ts"
+import { type Block, type Stored, storeAll, storedLength } from "./blocks.ts"
 import { Writer } from "../../codec/internal/bytes.ts"
+import { elementAt } from "../../codec/internal/elements.ts"
 import type { Claim, MapStatus, SpillFile, Store } from "./model.ts"
 
 /** The rows of one reduce partition that are still in memory. */
@@ -15,6 +16,16 @@ class Bucket {
   constructor(bytes: number) {
     this.writer = new Writer(bytes)
   }
+}
+
+/** What a pass wrote of one partition. */
+interface Segment {
+  readonly partition: number
+  offset: number
+  readonly checksum: readonly [number, number]
+  length: number
+  rows: number
+  bytes: number
 }
 
 const NEAR = 1024
@@ -37,12 +48,7 @@ export class Output {
   private readonly create: Effect.Effect<SpillFile, Reason>
   private file: SpillFile | undefined
   private length = 0
-  private readonly partitions: Array<number> = []
-  private readonly offsets: Array<number> = []
-  private readonly lengths: Array<number> = []
-  private readonly rows: Array<number> = []
-  private readonly bytes: Array<number> = []
-  private readonly checksums: Array<readonly [number, number]> = []
+  private readonly segments: Array<Segment> = []
 
   constructor(blockBytes: number, store: Store, create: Effect.Effect<SpillFile, Reason>) {
     this.blockBytes = blockBytes
@@ -80,18 +86,18 @@ export class Output {
 
   /** Writes all buckets in the order of their partitions. */
   readonly pass: Effect.Effect<void, Reason> = Effect.gen({ self: this }, function* () {
-    const blocks: Array<{ readonly partition: number; readonly block: Block }> = []
-    const sums = new Map<number, readonly [number, number]>()
+    const blocks: Array<{ readonly segment: Segment; readonly block: Block }> = []
     for (const [partition, { rows, sealed, sum, writer, xor }] of [...this.buckets].toSorted(([x], [y]) => x - y)) {
-      sums.set(partition, [xor >>> 0, sum >>> 0])
-      for (const block of sealed) blocks.push({ partition, block })
-      if (rows > 0) blocks.push({ partition, block: { bytes: writer.take(), rows } })
+      const checksum = [xor >>> 0, sum >>> 0] as const
+      // Its place is known when its first block is written.
+      const segment: Segment = { partition, offset: -1, checksum, length: 0, rows: 0, bytes: 0 }
+      for (const block of sealed) blocks.push({ segment, block })
+      if (rows > 0) blocks.push({ segment, block: { bytes: writer.take(), rows } })
     }
     this.buckets.clear()
     this.near = []
     if (blocks.length === 0) return
     const file = this.file ?? (this.file = yield* this.create)
-    let last = -1
     for (let start = 0; start < blocks.length; start += BATCH) {
       const batch = blocks.slice(start, start + BATCH)
       const stored = yield* storeAll(
@@ -99,27 +105,21 @@ export class Output {
         this.store.compress()
       )
       yield* file.append(stored.flatMap(({ header, payload }) => [header, payload]))
-      batch.forEach(({ partition }, index) => {
-        const { bytes, rows } = stored[index]
-        const length = storedLength(stored[index])
-        if (partition !== last) {
-          this.partitions.push(partition)
-          this.offsets.push(this.length)
-          this.lengths.push(0)
-          this.rows.push(0)
-          this.bytes.push(0)
-          this.checksums.push(sums.get(partition) ?? [0, 0])
-          last = partition
-        }
-        const at = this.partitions.length - 1
-        this.lengths[at] += length
-        this.rows[at] += rows
-        this.bytes[at] += bytes
-        this.length += length
-      })
+      for (const [index, one] of stored.entries()) this.wrote(elementAt(batch, index).segment, one)
     }
     this.held = 0
   })
+
+  private wrote(segment: Segment, stored: Stored): void {
+    if (segment.offset < 0) {
+      segment.offset = this.length
+      this.segments.push(segment)
+    }
+    segment.length += storedLength(stored)
+    segment.rows += stored.rows
+    segment.bytes += stored.bytes
+    this.length += storedLength(stored)
+  }
 
   /** Writes what is left and keeps the file. */
   finish(shuffle: string, task: { readonly map: number; readonly attempt: number }): Effect.Effect<MapStatus, Reason> {
@@ -131,12 +131,12 @@ export class Output {
         map: task.map,
         attempt: task.attempt,
         file: this.file?.file ?? "",
-        partitions: this.partitions,
-        offsets: this.offsets,
-        lengths: this.lengths,
-        rows: this.rows,
-        bytes: this.bytes,
-        checksums: this.checksums
+        partitions: this.segments.map(({ partition }) => partition),
+        offsets: this.segments.map(({ offset }) => offset),
+        lengths: this.segments.map(({ length }) => length),
+        rows: this.segments.map(({ rows }) => rows),
+        bytes: this.segments.map(({ bytes }) => bytes),
+        checksums: this.segments.map(({ checksum }) => checksum)
       }
     })
   }

@@ -1,6 +1,7 @@
 import { Array as Arr, Cause, Effect, type Order, type Pull, type Scope, Stream } from "effect"
 import type { Codec } from "../../codec/Codec.ts"
 import { Reader, Writer } from "../../codec/internal/bytes.ts"
+import { elementAt, uint32At } from "../../codec/internal/elements.ts"
 import { type Reason, ShuffleError } from "../ShuffleError.ts"
 import { type Block, Blocks, trapMalformed } from "./blocks.ts"
 import { byHash, byOrder, type Kind, type Layout } from "./keys.ts"
@@ -47,8 +48,8 @@ const rangesOf = (status: MapStatus, slice: Slice) => {
   const ranges: Array<{ offset: number; length: number }> = []
   status.partitions.forEach((partition, index) => {
     if (partition < slice.from || partition >= slice.to) return
-    const offset = status.offsets[index] ?? 0
-    const length = status.lengths[index] ?? 0
+    const offset = elementAt(status.offsets, index)
+    const length = elementAt(status.lengths, index)
     const last = ranges.at(-1)
     if (last !== undefined && last.offset + last.length === offset) last.length += length
     else ranges.push({ offset, length })
@@ -118,7 +119,7 @@ export const read = <K, V, B>(
 }
 
 // Reads the records of a merge in order, a chunk at a time.
-const drained = <B>(merge: Merge, take: (cursor: Cursor, rows: Array<B>) => void, file: string) =>
+const drained = <K, B>(merge: Merge<K>, take: (cursor: Cursor<K>, rows: Array<B>) => void, file: string) =>
   Effect.suspend(() => {
     const rows: Array<B> = []
     const some: Effect.Effect<ReadonlyArray<B> | undefined, Reason> = Effect.suspend(() => {
@@ -136,10 +137,10 @@ const drained = <B>(merge: Merge, take: (cursor: Cursor, rows: Array<B>) => void
     return some
   })
 
-export const loaded = Effect.fnUntraced(function* (
+export const loaded = Effect.fnUntraced(function* <K>(
   operator: string,
-  kind: Kind,
-  layout: Layout,
+  kind: Kind<K>,
+  layout: Layout<K>,
   inputs: ReadonlyArray<{ readonly shuffle: string; readonly slice: Slice }>
 ) {
   const { claim, fail, memory, spill, store } = yield* claimed(operator)
@@ -176,7 +177,7 @@ export const sort = <K, V, B>(
 ): Stream.Stream<B, ShuffleError, Shuffle> =>
   pulling(
     Effect.gen(function* () {
-      const { fail, sorter } = yield* loaded(wire.operator, byOrder(order), layoutOf(wire.key, [wire.value]), [
+      const { fail, sorter } = yield* loaded(wire.operator, byOrder(order), { key: wire.key, values: [wire.value] }, [
         { shuffle: wire.id, slice }
       ])
       const reader = new Reader(Buffer.alloc(0))
@@ -188,17 +189,14 @@ export const sort = <K, V, B>(
           if (at >= sorted.length) return undefined
           const rows: Array<B> = []
           for (const stop = Math.min(sorted.length, at + CHUNK); at < stop; at++) {
-            const n = sorted[at]
-            reader.bytes = held.blocks[held.where[n]]
-            reader.end = reader.bytes.length
-            reader.position = held.offset[n]
+            held.point(reader, uint32At(sorted, at))
             rows.push(make(wire.key.read(reader), wire.value.read(reader)))
           }
           return rows
         })
       }
       const merge = yield* Effect.mapError(sorter.merged, fail)
-      const next = drained<B>(
+      const next = drained<K, B>(
         merge,
         (cursor, rows) => {
           reader.bytes = cursor.bytes
@@ -221,7 +219,7 @@ const entrySorter = Effect.fnUntraced(function* <K, V, C>(
   const { blockBytes } = memory
   const sorter = new Sorter({
     kind: byHash,
-    layout: layoutOf(wire.key, [codec]),
+    layout: { key: wire.key, values: [codec] },
     // The budget belongs to the table; its entries only pass through the sorter on their way to disk.
     claim: { resize: () => true, release: () => {} },
     store,
@@ -260,7 +258,7 @@ const tableRows = <K, V, C, B>(table: Table<K, V, C>, make: (key: K, combined: C
   return Effect.sync((): ReadonlyArray<B> | undefined => {
     if (i >= table.size) return undefined
     const rows: Array<B> = []
-    for (const end = Math.min(table.size, i + CHUNK); i < end; i++) rows.push(make(table.keys[i], table.values[i]))
+    for (const end = Math.min(table.size, i + CHUNK); i < end; i++) rows.push(make(table.keyAt(i), table.valueAt(i)))
     return rows
   })
 }
@@ -269,12 +267,12 @@ const tableRows = <K, V, C, B>(table: Table<K, V, C>, make: (key: K, combined: C
 const mergedRows = <K, V, C, B>(
   wire: Wire<K, V>,
   aggregator: Aggregator<V, C>,
-  merge: Merge,
+  merge: Merge<K>,
   make: (key: K, combined: C) => B
 ): Effect.Effect<ReadonlyArray<B> | undefined, Reason> => {
   const reader = new Reader(Buffer.alloc(0))
   let open: { readonly key: K; combined: C; readonly at: Key } | undefined
-  const next = drained<B>(
+  const next = drained<K, B>(
     merge,
     (cursor, rows) => {
       reader.bytes = cursor.bytes
@@ -344,11 +342,3 @@ export const aggregate = <K, V, C, B>(
       return Effect.mapError(mergedRows(wire, aggregator, merge, options.make), fail)
     })
   )
-
-// The operators below treat the values of all inputs the same way, as bytes with the codec of their input.
-export const layoutOf = <K>(key: Codec<K>, values: ReadonlyArray<{ readonly id: string }>): Layout => ({
-  key: erase(key),
-  values: values.map(erase)
-})
-
-const erase = (codec: { readonly id: string }): Codec<unknown> => codec as Codec<unknown>

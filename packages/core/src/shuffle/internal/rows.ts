@@ -1,5 +1,6 @@
 import { none } from "../../codec/Codec.ts"
 import { Malformed, Reader } from "../../codec/internal/bytes.ts"
+import { byteAt, elementAt, float64At, int32At, outside, uint32At } from "../../codec/internal/elements.ts"
 import { skipPlain } from "../../codec/internal/decode.ts"
 import { hashBytes } from "../../codec/internal/hash.ts"
 import { asciiLength, prefix } from "../../codec/internal/prefix.ts"
@@ -12,16 +13,10 @@ const grow = (array: Uint32Array): Uint32Array<ArrayBuffer> => {
   return grown
 }
 
-const digitAt = (bytes: Uint8Array, at: number, length: number): number => {
-  if (length >= 6) {
-    return (
-      ((bytes[at] << 8) | bytes[at + 1]) * 4294967296 +
-      (((bytes[at + 2] << 24) | (bytes[at + 3] << 16) | (bytes[at + 4] << 8) | bytes[at + 5]) >>> 0)
-    )
-  }
-  let digit = 0
-  for (let i = 0; i < 6; i++) digit = digit * 256 + (i < length ? bytes[at + i] : 0)
-  return digit
+// The next six bytes as a number, with zeros after the end.
+const digitAt = (bytes: Buffer, at: number, length: number): number => {
+  if (length >= 6) return bytes.readUIntBE(at, 6)
+  return length <= 0 ? 0 : bytes.readUIntBE(at, length) * 2 ** (8 * (6 - length))
 }
 
 // Sorts a range by its digits, stable: insertion within short pieces, then merges.
@@ -37,12 +32,12 @@ const sortDigits = (
   for (let from = start; from < end; from += PIECE) {
     const to = Math.min(from + PIECE, end)
     for (let i = from + 1; i < to; i++) {
-      const digit = digits[i]
-      const item = order[i]
+      const digit = float64At(digits, i)
+      const item = uint32At(order, i)
       let j = i - 1
-      while (j >= from && digits[j] > digit) {
-        digits[j + 1] = digits[j]
-        order[j + 1] = order[j]
+      while (j >= from && float64At(digits, j) > digit) {
+        digits[j + 1] = float64At(digits, j)
+        order[j + 1] = uint32At(order, j)
         j--
       }
       digits[j + 1] = digit
@@ -60,13 +55,12 @@ const sortDigits = (
       let left = from
       let right = middle
       for (let out = from; out < to; out++) {
-        if (right >= to || (left < middle && fromDigits[left] <= fromDigits[right])) {
-          toDigits[out] = fromDigits[left]
-          toOrder[out] = fromOrder[left++]
-        } else {
-          toDigits[out] = fromDigits[right]
-          toOrder[out] = fromOrder[right++]
-        }
+        const next =
+          right >= to || (left < middle && float64At(fromDigits, left) <= float64At(fromDigits, right))
+            ? left++
+            : right++
+        toDigits[out] = float64At(fromDigits, next)
+        toOrder[out] = uint32At(fromOrder, next)
       }
     }
     const swapOrder = fromOrder
@@ -83,9 +77,9 @@ const sortDigits = (
 }
 
 /** Records as bytes, with the position of each. */
-export class Rows {
-  readonly kind: Kind
-  readonly layout: Layout
+export class Rows<in out K> {
+  readonly kind: Kind<K>
+  readonly layout: Layout<K>
   count = 0
   bytes = 0
   blocks: Array<Buffer> = []
@@ -100,9 +94,9 @@ export class Rows {
   /** Where the groups begin in the result of {@link sorted}; by hash only. */
   starts = new Uint32Array(0)
   /** Decoded keys, for an order that cannot work on bytes. */
-  keys: Array<unknown> = []
+  keys: Array<K> = []
 
-  constructor(kind: Kind, layout: Layout) {
+  constructor(kind: Kind<K>, layout: Layout<K>) {
     this.kind = kind
     this.layout = layout
   }
@@ -123,7 +117,7 @@ export class Rows {
   add(block: Block, input: number): void {
     const reader = new Reader(block.bytes)
     const { key, values } = this.layout
-    const value = values[input]
+    const value = elementAt(values, input)
     const keyed = key.id !== none.id
     const valued = value.id !== none.id
     const { kind } = this
@@ -161,23 +155,33 @@ export class Rows {
     this.bytes += block.bytes.length
   }
 
+  /** The block that holds a record. */
+  blockOf(n: number): Buffer {
+    return this.blocks[uint32At(this.where, n)] ?? outside(n)
+  }
+
+  /** The input a record came from. */
+  inputOf(n: number): number {
+    return this.inputs[uint32At(this.where, n)] ?? outside(n)
+  }
+
+  /** Moves a reader to the beginning of a record. */
+  point(reader: Reader, n: number): void {
+    point(reader, this.blockOf(n), uint32At(this.offset, n))
+  }
+
   compare(i: number, j: number): number {
-    const highI = this.high[i]
-    const highJ = this.high[j]
+    const { high, kind, low, offset } = this
+    const highI = uint32At(high, i)
+    const highJ = uint32At(high, j)
     if (highI !== highJ) return highI < highJ ? -1 : 1
-    const lowI = this.low[i]
-    const lowJ = this.low[j]
+    const lowI = uint32At(low, i)
+    const lowJ = uint32At(low, j)
     if (lowI !== lowJ) return lowI < lowJ ? -1 : 1
-    if (this.kind.name === "order") return this.kind.order(this.keys[i], this.keys[j])
-    if (this.kind.name === "number") return 0
-    return compareKeys(
-      this.kind,
-      this.layout.key,
-      this.blocks[this.where[i]],
-      this.offset[i],
-      this.blocks[this.where[j]],
-      this.offset[j]
-    )
+    if (kind.name === "order") return kind.order(elementAt(this.keys, i), elementAt(this.keys, j))
+    if (kind.name === "number") return 0
+    const { key } = this.layout
+    return compareKeys(kind, key, this.blockOf(i), uint32At(offset, i), this.blockOf(j), uint32At(offset, j))
   }
 
   /** The records in order; equal keys in the order in which they came. */
@@ -199,10 +203,10 @@ export class Rows {
     for (let start = 0; start < count; start += PIECE) {
       const end = Math.min(start + PIECE, count)
       for (let i = start + 1; i < end; i++) {
-        const item = from[i]
+        const item = uint32At(from, i)
         let j = i - 1
-        while (j >= start && this.compare(from[j], item) > 0) {
-          from[j + 1] = from[j]
+        while (j >= start && this.compare(uint32At(from, j), item) > 0) {
+          from[j + 1] = uint32At(from, j)
           j--
         }
         from[j + 1] = item
@@ -213,7 +217,7 @@ export class Rows {
       for (let start = 0; start < count; start += 2 * width) {
         const middle = Math.min(start + width, count)
         const end = Math.min(start + 2 * width, count)
-        if (middle === end || this.compare(from[middle - 1], from[middle]) <= 0) {
+        if (middle === end || this.compare(uint32At(from, middle - 1), uint32At(from, middle)) <= 0) {
           to.set(from.subarray(start, end), start)
           continue
         }
@@ -221,10 +225,18 @@ export class Rows {
         let right = middle
         let out = start
         while (left < middle && right < end) {
-          to[out++] = this.compare(from[left], from[right]) <= 0 ? from[left++] : from[right++]
+          const one = uint32At(from, left)
+          const other = uint32At(from, right)
+          if (this.compare(one, other) <= 0) {
+            to[out++] = one
+            left++
+          } else {
+            to[out++] = other
+            right++
+          }
         }
-        while (left < middle) to[out++] = from[left++]
-        while (right < end) to[out++] = from[right++]
+        while (left < middle) to[out++] = uint32At(from, left++)
+        while (right < end) to[out++] = uint32At(from, right++)
       }
       const swap = from
       from = to
@@ -234,13 +246,13 @@ export class Rows {
   }
 
   private sameKey(i: number, j: number): boolean {
-    const size = this.size[i]
-    if (size !== this.size[j]) return false
-    const bytesI = this.blocks[this.where[i]]
-    const bytesJ = this.blocks[this.where[j]]
-    const startI = this.offset[i]
-    const startJ = this.offset[j]
-    for (let k = 0; k < size; k++) if (bytesI[startI + k] !== bytesJ[startJ + k]) return false
+    const size = uint32At(this.size, i)
+    if (size !== uint32At(this.size, j)) return false
+    const bytesI = this.blockOf(i)
+    const bytesJ = this.blockOf(j)
+    const startI = uint32At(this.offset, i)
+    const startJ = uint32At(this.offset, j)
+    for (let k = 0; k < size; k++) if (byteAt(bytesI, startI + k) !== byteAt(bytesJ, startJ + k)) return false
     return true
   }
 
@@ -252,39 +264,47 @@ export class Rows {
     const mask = size - 1
     const slots = new Int32Array(size).fill(-1)
     const groupOf = new Int32Array(count)
-    const leaders: Array<number> = []
-    const sizes: Array<number> = []
+    // The first record of each group, and how many it has.
+    const leaders = new Uint32Array(count)
+    const sizes = new Uint32Array(count)
+    let groups = 0
     for (let i = 0; i < count; i++) {
-      let slot = low[i] & mask
+      const lowI = uint32At(low, i)
+      let slot = lowI & mask
       for (;;) {
-        const group = slots[slot]
+        const group = int32At(slots, slot)
         if (group < 0) {
-          slots[slot] = groupOf[i] = leaders.length
-          leaders.push(i)
-          sizes.push(1)
+          slots[slot] = groupOf[i] = groups
+          leaders[groups] = i
+          sizes[groups++] = 1
           break
         }
-        const leader = leaders[group]
-        if (low[leader] === low[i] && high[leader] === high[i] && this.sameKey(leader, i)) {
+        const leader = uint32At(leaders, group)
+        if (uint32At(low, leader) === lowI && uint32At(high, leader) === uint32At(high, i) && this.sameKey(leader, i)) {
           groupOf[i] = group
-          sizes[group]++
+          sizes[group] = uint32At(sizes, group) + 1
           break
         }
         slot = (slot + 1) & mask
       }
     }
-    const next = new Uint32Array(leaders.length)
-    const starts = new Uint32Array(leaders.length)
+    const next = new Uint32Array(groups)
+    const starts = new Uint32Array(groups)
     let at = 0
     let n = 0
-    for (const leader of this.byComparing(Uint32Array.from(leaders))) {
-      const group = groupOf[leader]
+    for (const leader of this.byComparing(leaders.slice(0, groups))) {
+      const group = int32At(groupOf, leader)
       next[group] = starts[n++] = at
-      at += sizes[group]
+      at += uint32At(sizes, group)
     }
     this.starts = starts
     const order = new Uint32Array(count)
-    for (let i = 0; i < count; i++) order[next[groupOf[i]]++] = i
+    for (let i = 0; i < count; i++) {
+      const group = int32At(groupOf, i)
+      const place = uint32At(next, group)
+      order[place] = i
+      next[group] = place + 1
+    }
     return order
   }
 
@@ -295,7 +315,7 @@ export class Rows {
     const digits = new Float64Array(count)
     for (let i = 0; i < count; i++) {
       order[i] = i
-      digits[i] = this.high[i] * 65536 + (this.low[i] >>> 16)
+      digits[i] = uint32At(this.high, i) * 65536 + (uint32At(this.low, i) >>> 16)
     }
     const spare = new Uint32Array(count)
     const spareDigits = new Float64Array(count)
@@ -307,8 +327,7 @@ export class Rows {
       if (depth > 0) {
         let ended = 0
         for (let i = start; i < end; i++) {
-          const n = order[i]
-          point(reader, this.blocks[this.where[n]], this.offset[n])
+          this.point(reader, uint32At(order, i))
           const length = asciiLength(reader)
           // Beyond the first eight bytes, only characters of one byte may be compared by bytes.
           if (length < 0) {
@@ -316,7 +335,7 @@ export class Rows {
             break
           }
           if (length <= depth) ended++
-          digits[i] = digitAt(reader.bytes, reader.position + depth, Math.min(length - depth, 6))
+          digits[i] = digitAt(reader.bytes, reader.position + depth, length - depth)
         }
         if (ended !== 0) {
           // Strings that end here can differ only in zeros at the end: rare enough to be compared as a whole, like

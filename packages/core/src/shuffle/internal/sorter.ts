@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import { Malformed, Reader, Writer } from "../../codec/internal/bytes.ts"
+import { elementAt, uint32At } from "../../codec/internal/elements.ts"
 import { prefix } from "../../codec/internal/prefix.ts"
 import type { Reason } from "../ShuffleError.ts"
 import { type Block, Blocks, storeAll, storedLength, trapMalformed } from "./blocks.ts"
@@ -14,27 +15,28 @@ export interface Run {
 }
 
 /** A position that moves from record to record in a run, or in sorted rows in memory. */
-export class Cursor {
+export class Cursor<in out K> {
   bytes: Buffer = Buffer.alloc(0)
   high = 0
   low = 0
   input = 0
-  key: unknown
+  /** The key, for an order that bytes do not have. */
+  key: { readonly decoded: K } | undefined
   start = 0
   keyEnd = 0
   end = 0
   /** Place among the cursors: equal keys come in this order. */
   readonly rank: number
-  private readonly kind: Kind
-  private readonly layout: Layout
-  private readonly rows: Rows | undefined
+  private readonly kind: Kind<K>
+  private readonly layout: Layout<K>
+  private readonly rows: Rows<K> | undefined
   private readonly order: Uint32Array | undefined
   private readonly run: Blocks | undefined
   private readonly reader = new Reader(Buffer.alloc(0))
   private next = 0
   private left = 0
 
-  constructor(rank: number, rows: Rows, order: Uint32Array | undefined, run: Blocks | undefined) {
+  constructor(rank: number, rows: Rows<K>, order: Uint32Array | undefined, run: Blocks | undefined) {
     this.rank = rank
     this.kind = rows.kind
     this.layout = rows.layout
@@ -48,18 +50,17 @@ export class Cursor {
     const { kind, layout, reader, rows } = this
     if (rows !== undefined && this.order !== undefined) {
       if (this.next === rows.count) return false
-      const n = this.order[this.next++]
-      const where = rows.where[n]
-      this.bytes = rows.blocks[where]
-      this.input = rows.inputs[where]
-      this.start = rows.offset[n]
-      this.high = rows.high[n]
-      this.low = rows.low[n]
-      if (kind.name === "order") this.key = rows.keys[n]
+      const n = uint32At(this.order, this.next++)
+      this.bytes = rows.blockOf(n)
+      this.input = rows.inputOf(n)
+      this.start = uint32At(rows.offset, n)
+      this.high = uint32At(rows.high, n)
+      this.low = uint32At(rows.low, n)
+      if (kind.name === "order") this.key = { decoded: elementAt(rows.keys, n) }
       point(reader, this.bytes, this.start)
       skip(layout.key, reader)
       this.keyEnd = reader.position
-      skip(layout.values[this.input], reader)
+      skip(elementAt(layout.values, this.input), reader)
       this.end = reader.position
       return true
     }
@@ -69,7 +70,7 @@ export class Cursor {
     const value = layout.values[this.input]
     if (value === undefined) throw new Malformed("a record of an unknown input")
     this.start = reader.position
-    if (kind.name === "order") this.key = layout.key.read(reader)
+    if (kind.name === "order") this.key = { decoded: layout.key.read(reader) }
     else skip(layout.key, reader)
     this.keyEnd = reader.position
     prefixOf(kind, reader, this.start, this.keyEnd)
@@ -94,31 +95,37 @@ export class Cursor {
   })
 
   /** Order of the records at two cursors. */
-  compare(that: Cursor): number {
+  compare(that: Cursor<K>): number {
     return this.compareKey(that) || this.rank - that.rank
   }
 
   /** Order of the keys at two cursors. */
-  compareKey(that: Cursor): number {
+  compareKey(that: Cursor<K>): number {
     if (this.high !== that.high) return this.high < that.high ? -1 : 1
     if (this.low !== that.low) return this.low < that.low ? -1 : 1
-    if (this.kind.name === "order") return this.kind.order(this.key, that.key)
-    if (this.kind.name === "number") return 0
-    return compareKeys(this.kind, this.layout.key, this.bytes, this.start, that.bytes, that.start)
+    const { kind } = this
+    if (kind.name === "number") return 0
+    if (kind.name === "order" && this.key !== undefined && that.key !== undefined) {
+      return kind.order(this.key.decoded, that.key.decoded)
+    }
+    return compareKeys(kind, this.layout.key, this.bytes, this.start, that.bytes, that.start)
   }
 }
+
+/** Where an encoded key lies. */
+type KeyPlace = Pick<Cursor<unknown>, "bytes" | "start" | "keyEnd" | "high" | "low">
 
 /** A key that outlives the block of its cursor. */
 export class Key {
   private readonly bytes: Buffer
   private readonly high: number
   private readonly low: number
-  constructor(cursor: Cursor) {
+  constructor(cursor: KeyPlace) {
     this.bytes = cursor.bytes.subarray(cursor.start, cursor.keyEnd)
     this.high = cursor.high
     this.low = cursor.low
   }
-  equals(cursor: Cursor): boolean {
+  equals(cursor: KeyPlace): boolean {
     const { bytes } = this
     if (cursor.high !== this.high || cursor.low !== this.low || cursor.keyEnd - cursor.start !== bytes.length)
       return false
@@ -128,21 +135,22 @@ export class Key {
 }
 
 /** Merges cursors: {@link current} is the cursor at the least record. */
-export class Merge {
-  private readonly heap: Array<Cursor> = []
+export class Merge<in out K> {
+  private readonly heap: Array<Cursor<K>> = []
 
-  get current(): Cursor | undefined {
+  get current(): Cursor<K> | undefined {
     return this.heap[0]
   }
 
-  push(cursor: Cursor): void {
+  push(cursor: Cursor<K>): void {
     const { heap } = this
     let at = heap.length
     heap.push(cursor)
     while (at > 0) {
       const parent = (at - 1) >> 1
-      if (heap[parent].compare(cursor) <= 0) break
-      heap[at] = heap[parent]
+      const above = heap[parent]
+      if (above === undefined || above.compare(cursor) <= 0) break
+      heap[at] = above
       at = parent
     }
     heap[at] = cursor
@@ -151,15 +159,20 @@ export class Merge {
   private sink(): void {
     const { heap } = this
     const { length } = heap
-    if (length < 2) return
-    const cursor = heap[0]
+    const [cursor] = heap
+    if (cursor === undefined || length < 2) return
     let at = 0
     for (;;) {
       let child = 2 * at + 1
-      if (child >= length) break
-      if (child + 1 < length && heap[child + 1].compare(heap[child]) < 0) child++
-      if (cursor.compare(heap[child]) <= 0) break
-      heap[at] = heap[child]
+      let least = heap[child]
+      if (least === undefined) break
+      const sibling = heap[child + 1]
+      if (sibling !== undefined && sibling.compare(least) < 0) {
+        least = sibling
+        child++
+      }
+      if (cursor.compare(least) <= 0) break
+      heap[at] = least
       at = child
     }
     heap[at] = cursor
@@ -191,8 +204,8 @@ export class Merge {
 const FAN_IN = 64
 
 /** Rows within a budget: those that do not fit are in sorted runs of one file. */
-export class Sorter {
-  readonly rows: Rows
+export class Sorter<in out K> {
+  readonly rows: Rows<K>
   runs: Array<Run> = []
   spills = 0
   private readonly claim: Claim
@@ -203,8 +216,8 @@ export class Sorter {
   private length = 0
 
   constructor(options: {
-    readonly kind: Kind
-    readonly layout: Layout
+    readonly kind: Kind<K>
+    readonly layout: Layout<K>
     readonly claim: Claim
     readonly store: Store
     readonly blockBytes: number
@@ -235,7 +248,7 @@ export class Sorter {
   readonly spill: Effect.Effect<void, Reason> = Effect.suspend(() => {
     if (this.rows.count === 0) return Effect.void
     this.spills++
-    const merge = new Merge()
+    const merge = new Merge<K>()
     const cursor = new Cursor(0, this.rows, this.rows.sorted(), undefined)
     cursor.advance()
     merge.push(cursor)
@@ -246,7 +259,7 @@ export class Sorter {
     })
   })
 
-  private writeRun(merge: Merge): Effect.Effect<Run, Reason> {
+  private writeRun(merge: Merge<K>): Effect.Effect<Run, Reason> {
     const { blockBytes } = this
     const many = this.rows.layout.values.length > 1
     return Effect.gen({ self: this }, function* () {
@@ -285,7 +298,7 @@ export class Sorter {
     })
   }
 
-  private open(file: SpillFile, runs: ReadonlyArray<Run>, merge: Merge): Effect.Effect<void, Reason> {
+  private open(file: SpillFile, runs: ReadonlyArray<Run>, merge: Merge<K>): Effect.Effect<void, Reason> {
     return Effect.forEach(
       runs,
       (run, rank) => {
@@ -299,8 +312,8 @@ export class Sorter {
   }
 
   /** All records in order. */
-  readonly merged: Effect.Effect<Merge, Reason> = Effect.gen({ self: this }, function* () {
-    const merge = new Merge()
+  readonly merged: Effect.Effect<Merge<K>, Reason> = Effect.gen({ self: this }, function* () {
+    const merge = new Merge<K>()
     const { file } = this
     if (file !== undefined) {
       // Neighbouring runs become one, which is not merged again until all others have been merged: so no record is
@@ -308,7 +321,7 @@ export class Sorter {
       for (let at = 0; this.runs.length > FAN_IN; at++) {
         const count = Math.min(FAN_IN, this.runs.length - FAN_IN + 1)
         if (at + count > this.runs.length) at = 0
-        const some = new Merge()
+        const some = new Merge<K>()
         yield* this.open(file, this.runs.slice(at, at + count), some)
         this.runs.splice(at, count, yield* this.writeRun(some))
       }

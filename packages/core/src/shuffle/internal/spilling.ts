@@ -98,11 +98,11 @@ export class BoundedTable<K, V, C> {
   /** Gives all entries to `put`, which says whether its target is full, and leaves the table empty. */
   drain(put: (key: K, combined: C) => boolean, spill: Effect.Effect<void, Reason>): Effect.Effect<void, Reason> {
     return Effect.suspend(() => {
-      const { keys, size, values } = this.entries
+      const { entries } = this
       return takeAll({
-        count: size,
-        item: (i) => [keys[i], values[i]],
-        take: (i) => put(keys[i], values[i]),
+        count: entries.size,
+        item: (i) => [entries.keyAt(i), entries.valueAt(i)],
+        take: (i) => put(entries.keyAt(i), entries.valueAt(i)),
         spill
       })
     }).pipe(

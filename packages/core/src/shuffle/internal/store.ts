@@ -93,6 +93,16 @@ const call = <A>(
     start((error, value) => resume(error === null ? Effect.succeed(value) : Effect.fail(reason(file, error))))
   )
 
+// What is left of the parts after their first bytes.
+const after = (parts: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyArray<Uint8Array> => {
+  let left = bytes
+  for (const [index, part] of parts.entries()) {
+    if (left < part.length) return [part.subarray(left), ...parts.slice(index + 1)]
+    left -= part.length
+  }
+  return []
+}
+
 const writeAll = (file: string, fd: number, parts: ReadonlyArray<Uint8Array>): Effect.Effect<void, Reason> =>
   Effect.suspend(() => {
     // The system accepts 1024 parts at once.
@@ -103,12 +113,7 @@ const writeAll = (file: string, fd: number, parts: ReadonlyArray<Uint8Array>): E
       (written) => {
         if (written === wanted && now.length === parts.length) return Effect.void
         // A short write is the first sign of a full disk: the rest is written again, and that write then fails.
-        let left = written
-        let first = 0
-        while (first < now.length && left >= now[first].length) left -= now[first++].length
-        const rest = parts.slice(first)
-        if (left > 0 && rest[0] !== undefined) rest[0] = rest[0].subarray(left)
-        return writeAll(file, fd, rest)
+        return writeAll(file, fd, after(parts, written))
       }
     )
   })

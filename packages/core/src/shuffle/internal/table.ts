@@ -1,6 +1,7 @@
 import type { Codec } from "../../codec/Codec.ts"
 import type { Aggregator } from "./model.ts"
 import { Writer } from "../../codec/internal/bytes.ts"
+import { elementAt, int32At, isElement, outside } from "../../codec/internal/elements.ts"
 
 // The cost of an entry besides the bytes of its key and its value: slots of a hash table and of two arrays, headers of
 // objects.
@@ -31,7 +32,7 @@ class Strings {
     const { hashes, mask, slots } = this
     let slot = h & mask
     for (;;) {
-      const index = slots[slot]
+      const index = int32At(slots, slot)
       if (index < 0 || (hashes[slot] === h && keys[index] === key)) {
         this.hash = h
         this.slot = slot
@@ -51,12 +52,13 @@ class Strings {
     this.slots = new Int32Array(size).fill(-1)
     this.hashes = new Int32Array(size)
     this.mask = size - 1
-    for (let i = 0; i < slots.length; i++) {
-      if (slots[i] < 0) continue
-      let slot = hashes[i] & this.mask
-      while (this.slots[slot] >= 0) slot = (slot + 1) & this.mask
-      this.slots[slot] = slots[i]
-      this.hashes[slot] = hashes[i]
+    for (const [i, index] of slots.entries()) {
+      if (index < 0) continue
+      const hash = int32At(hashes, i)
+      let slot = hash & this.mask
+      while (int32At(this.slots, slot) >= 0) slot = (slot + 1) & this.mask
+      this.slots[slot] = index
+      this.hashes[slot] = hash
     }
   }
 }
@@ -66,9 +68,11 @@ class Strings {
 const owned = <K extends string>(key: K): K => {
   if (key.length < 13) return key
   const wellFormed = key.isWellFormed() ? "utf8" : "utf16le"
-  // The same string again.
-  return Buffer.from(key, wellFormed).toString(wellFormed) as K
+  const copy = Buffer.from(key, wellFormed).toString(wellFormed)
+  return isSame(copy, key) ? copy : key
 }
+
+const isSame = <K extends string>(copy: string, key: K): copy is K => copy === key
 
 /** The combined values so far, by key. Keys are equal if their bytes are. */
 export class Table<K, V, C> {
@@ -133,7 +137,7 @@ export class Table<K, V, C> {
   mergeValue(key: K, value: V, turn: number): void {
     let index = this.find(key)
     if (index < 0) index = this.add(key, this.aggregator.create(value))
-    else this.values[index] = this.aggregator.mergeValue(this.values[index], value)
+    else this.values[index] = this.aggregator.mergeValue(this.valueAt(index), value)
     this.recent[turn & 7] = index
   }
 
@@ -141,7 +145,7 @@ export class Table<K, V, C> {
   mergeCombined(key: K, combined: C, turn: number): void {
     let index = this.find(key)
     if (index < 0) index = this.add(key, combined)
-    else this.values[index] = this.aggregator.mergeCombiners(this.values[index], combined)
+    else this.values[index] = this.aggregator.mergeCombiners(this.valueAt(index), combined)
     this.recent[turn & 7] = index
   }
 
@@ -149,8 +153,17 @@ export class Table<K, V, C> {
     return this.keys.length
   }
 
-  private sizeOf(index: number): number {
+  keyAt(index: number): K {
+    return elementAt(this.keys, index)
+  }
+
+  valueAt(index: number): C {
     const value = this.values[index]
+    return isElement(value, this.values, index) ? value : outside(index)
+  }
+
+  private sizeOf(index: number): number {
+    const value = this.valueAt(index)
     if (typeof value === "number" || typeof value === "boolean") return 8
     const { scratch } = this
     scratch.position = 0

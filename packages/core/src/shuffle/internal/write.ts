@@ -1,6 +1,7 @@
 import { Effect, Stream } from "effect"
 import type { Codec } from "../../codec/Codec.ts"
 import { Writer } from "../../codec/internal/bytes.ts"
+import { isElement, outside } from "../../codec/internal/elements.ts"
 import { hashBytes, hashWritten } from "../../codec/internal/hash.ts"
 import { prefix } from "../../codec/internal/prefix.ts"
 import type { Partitioner } from "../Partitioner.ts"
@@ -87,6 +88,7 @@ export const write = <Row, K, V, E, R>(
           item: (i) => chunk[i],
           take: (i) => {
             const row = chunk[i]
+            if (!isElement(row, chunk, i)) return outside(i)
             record(keyOf(row), valueOf(row))
             return !allowance.allows(output.held)
           },
@@ -130,6 +132,7 @@ export const writeCombined = <Row, K, V, C, E, R>(
           item: (i) => chunk[i],
           take: (i) => {
             const row = chunk[i]
+            if (!isElement(row, chunk, i)) return outside(i)
             entries.mergeValue(keyOf(row), valueOf(row), i)
             return table.full(1)
           },

@@ -4,10 +4,14 @@ import { Order } from "effect"
 import * as fc from "fast-check"
 import { type Block } from "../../../src/shuffle/internal/blocks.ts"
 import { Malformed, Writer } from "../../../src/codec/internal/bytes.ts"
-import { byHash, byOrder, type Kind } from "../../../src/shuffle/internal/keys.ts"
+import { byHash, byOrder, type Kind, type Layout } from "../../../src/shuffle/internal/keys.ts"
 import { Rows } from "../../../src/shuffle/internal/rows.ts"
 
-const layout = { key: Codec.plain, values: [Codec.plain, Codec.plain] }
+/** Plain data takes keys of every type. */
+const layoutOf = <K>(): Layout<K> => ({
+  key: Codec.plain as unknown as Codec.Codec<K>,
+  values: [Codec.plain, Codec.plain]
+})
 
 const blockOf = (keys: ReadonlyArray<unknown>, from: number): Block => {
   const writer = new Writer(16)
@@ -21,15 +25,15 @@ const blockOf = (keys: ReadonlyArray<unknown>, from: number): Block => {
 }
 
 /** The keys in blocks of different sizes, from two inputs. */
-const rowsOf = (kind: Kind, keys: ReadonlyArray<unknown>): Rows => {
-  const rows = new Rows(kind, layout)
+const rowsOf = <K>(kind: Kind<K>, keys: ReadonlyArray<K>): Rows<K> => {
+  const rows = new Rows(kind, layoutOf<K>())
   for (let at = 0, size = 1; at < keys.length; at += size, size = (size * 3) % 17) {
     rows.add(blockOf(keys.slice(at, at + size), at), size % 2)
   }
   return rows
 }
 
-const sortedBy = <K>(kind: Kind, keys: ReadonlyArray<K>): ReadonlyArray<number> => [...rowsOf(kind, keys).sorted()]
+const sortedBy = <K>(kind: Kind<K>, keys: ReadonlyArray<K>): ReadonlyArray<number> => [...rowsOf(kind, keys).sorted()]
 
 const stable = <K>(order: Order.Order<K>, keys: ReadonlyArray<K>): ReadonlyArray<number> =>
   keys.map((_, index) => index).toSorted((a, b) => order(keys[a]!, keys[b]!))
@@ -112,14 +116,14 @@ describe("rows in memory", () => {
   })
 
   it("hold what their bytes and places take, and nothing when cleared", () => {
-    const rows = new Rows(byHash, layout)
+    const rows = new Rows(byHash, layoutOf())
     const empty = rows.held
     rows.add(blockOf(["a", "b"], 0), 0)
     const two = rows.held - empty
     assert.isAbove(two, rows.bytes)
     for (let n = 0; n < 300; n++) rows.add(blockOf(["a", "b"], 0), 0)
     assert.isAbove(rows.held, 602 * 24 + rows.bytes + 24 * 602)
-    const decoded = new Rows(byOrder(Order.flip(Order.String)), layout)
+    const decoded = new Rows(byOrder(Order.flip(Order.String)), layoutOf())
     decoded.add(blockOf(["a", "b"], 0), 0)
     assert.isAtLeast(decoded.held - empty - two, 2 * decoded.bytes, "decoded keys are held too")
     rows.clear()
@@ -131,9 +135,9 @@ describe("rows in memory", () => {
   it("are refused where a block has other rows than it says", () => {
     const block = blockOf(["a", "b", "c"], 0)
     for (const count of [2, 4]) {
-      assert.throws(() => new Rows(byHash, layout).add({ bytes: block.bytes, rows: count }, 0))
+      assert.throws(() => new Rows(byHash, layoutOf()).add({ bytes: block.bytes, rows: count }, 0))
       try {
-        new Rows(byOrder(Order.String), layout).add({ bytes: block.bytes, rows: count }, 0)
+        new Rows(byOrder(Order.String), layoutOf()).add({ bytes: block.bytes, rows: count }, 0)
         assert.fail("it was taken")
       } catch (thrown) {
         assert.instanceOf(thrown, Malformed)
