@@ -1,6 +1,9 @@
 /**
  * How rows become bytes for a shuffle, a cache on disk or another process.
  *
+ * Equal keys have equal bytes, whatever the order of their fields, so the bytes of a key decide its partition and its
+ * group.
+ *
  * {@link plain} takes plain data: `null`, `undefined`, booleans, numbers, strings, bigints, dates, typed arrays,
  * `ArrayBuffer`, maps, sets, arrays, plain objects and Effect's `Option`. Anything else (functions, symbols, class
  * instances) is a {@link CodecError} that names the field. {@link fromSchema} takes any value that a schema encodes.

@@ -1,6 +1,10 @@
 /**
  * Writes a dataset's partitions as files that appear all at once or not at all.
  *
+ * Before the first row, the driver takes the lease on the output, so that no other job writes it. Each task writes a
+ * file in an attempt folder beside the output. When all have succeeded, one rename makes the directory appear, with
+ * `_SUCCESS` in it: a manifest of files, rows, checksums and splits.
+ *
  * **Details**
  *
  * A task writes under `<parent>/_sluice/<name>/<job>/<partition>-<attempt>/`, beside the output `<parent>/<name>`, so

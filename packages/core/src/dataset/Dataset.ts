@@ -2,8 +2,9 @@
  * A lazy, typed, partitioned collection: the value a program builds and an action runs.
  *
  * `Dataset<A, E, R>` holds a logical plan and nothing else. `A` is the type of its elements, `E` what the program's own
- * functions can fail with, `R` the services they need. Transformations return a new dataset; actions (`collect`, `count`,
- * `writeParquet`, ...) are `Effect`s that need an `Engine`.
+ * functions can fail with, `R` the services they need. Each combinator returns a new dataset with one more node on top
+ * of the plan. These types exist only here: below, in `Plan`, everything is `unknown`. Actions (`collect`, `count`,
+ * `writeParquet`, ...) are `Effect`s that need an `Engine`; nothing runs before.
  *
  * **Example** (Counting the even numbers)
  *

@@ -1,6 +1,10 @@
 /**
  * Runs actions: optimises the plan, reads the metadata of its sources, plans stages, and has the scheduler run their tasks.
  *
+ * An `Action` is the plan, what a task does with its partition's stream, and what the driver does with the tasks'
+ * results. The `Scheduler` gives each task to a slot, on a host that has its data if one becomes free in time. An
+ * `Executor` runs the tasks of its slots, with services that live as long as runs use them.
+ *
  * @since 0.1.0
  */
 import { Cause, Clock, Context, Effect, Exit, Layer, Random, Schedule, type Scope } from "effect"

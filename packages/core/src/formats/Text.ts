@@ -1,6 +1,10 @@
 /**
  * Text files: one row per line.
  *
+ * Like every format, it has two halves (see `Format`). A source lists files, compares the requested columns with the
+ * files' own, and yields splits with their bytes and hosts before the first row is read; then each task reads its
+ * split. A writer turns the rows of a partition into the bytes of one file.
+ *
  * Lines end at LF, CRLF or a lone CR, as Hadoop and Spark read them; a last line needs no break. Files are UTF-8, with
  * or without a byte order mark. Big files are cut into splits anywhere, even inside a character, and each line is read
  * once. A file whose name ends with `.gz` is one split.

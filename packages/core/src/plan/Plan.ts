@@ -1,6 +1,9 @@
 /**
- * The logical plan: what a `Dataset` holds. A closed union of nodes, built by combinators, rewritten by the `Optimizer`, cut
- * into stages by the `Planner`. Nothing here runs.
+ * The logical plan: what a `Dataset` holds.
+ *
+ * It is a closed union of nodes. The combinators build it, the `Optimizer` rewrites it into a cheaper plan with the
+ * same meaning, and the `Planner` turns it into stages (`Stage`): a run of narrow steps becomes one chain, and a stage
+ * ends where a later step needs all of its results. All of these are pure functions: nothing here runs.
  *
  * **Details**
  *

@@ -1,6 +1,10 @@
 /**
  * Moves keyed rows from the tasks of one stage to those of the next.
  *
+ * A step that needs the rows of one key together ends a stage. The stage before it writes each row, as bytes, to the
+ * partition of its key (`Partitioner`); the stage after it reads its partition of all map outputs, merged, grouped or
+ * sorted.
+ *
  * A map task calls {@link write} (or {@link writeCombined}) and returns a {@link MapStatus}, which is plain data; a
  * reduce task reads its {@link Slice} of all map tasks with {@link read}, {@link aggregate}, {@link sort}, {@link
  * group} or {@link cogroup}. All rows cross as bytes. All of them work under one memory budget and spill to disk beyond

@@ -1,6 +1,10 @@
 /**
- * A task as data: which attempt at which partition of which stage of which run. An executor that has the run open finds
- * the rest there.
+ * A task as data: which attempt at which partition of which stage of which run.
+ *
+ * The executor that has the run open finds the rest. In a slot, the sink of the task pulls its partition's stream,
+ * which pulls from the steps before it, down to the file: a slow sink stops the reader, and an interrupt closes
+ * everything on the way. The program's own errors travel in the stream; the engine's leave the task by another way and
+ * become a `JobError`. When the task ends, the account of its rows must balance.
  *
  * @stability unstable
  * @since 0.1.0
