@@ -6,17 +6,15 @@
  *
  * @since 0.1.0
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Current, ExecutorInfo } from "@sluice/core/TaskContext"
-import { Clock, Context, Duration, Effect, Layer, Redacted, type Scope } from "effect"
-import * as Headers from "effect/http/Headers"
-import * as HttpClient from "effect/http/HttpClient"
+import { Array as Arr, Clock, Context, Duration, Effect, Layer, Redacted, type Scope } from "effect"
 import type * as Batch from "./Batch.ts"
 import * as Endpoints from "./internal/endpoints.ts"
 import { Meter, millisOf, type Stats } from "./internal/meter.ts"
 import * as Requests from "./internal/requests.ts"
 import { rowsAtFault, wrongScores } from "./internal/scores.ts"
 import { Expectation, positive, setupError } from "./internal/setup.ts"
+import * as Transport from "./internal/transport.ts"
 import * as Words from "./internal/words.ts"
 import { Limiter } from "./Limiter.ts"
 import type { Model } from "./Model.ts"
@@ -118,7 +116,9 @@ export function make(
 const urlsOf = Effect.fnUntraced(function* (options: Options | ChooseOptions) {
   const all = yield* Effect.forEach(options.endpoints, Endpoints.parseEndpoint)
   const chosen = "choose" in options ? [options.choose(yield* ExecutorInfo, all)].flat() : all
-  return chosen.length === 0 ? yield* setupError("no endpoint: give at least one URL in `endpoints`") : chosen
+  return Arr.isReadonlyArrayNonEmpty(chosen)
+    ? chosen
+    : yield* setupError("no endpoint: give at least one URL in `endpoints`")
 })
 
 const retryOf = Effect.fnUntraced(function* (options: Options) {
@@ -127,6 +127,22 @@ const retryOf = Effect.fnUntraced(function* (options: Options) {
   if (!(retry.factor >= 1)) return yield* setupError(`retry.factor must be 1 or more, got ${retry.factor}`)
   return retry
 })
+
+/** The connections of a scorer, at most `concurrency` to each endpoint. */
+const dispatcherOf = (concurrency: number, timeout: Duration.Duration) =>
+  Effect.acquireRelease(
+    Effect.map(
+      Effect.promise(() => import("@effect/platform-node/Undici")),
+      ({ Agent }) =>
+        new Agent({
+          connections: concurrency,
+          pipelining: 1,
+          maxResponseSize: 64 * 1024 * 1024,
+          connect: { timeout: Math.min(Duration.toMillis(timeout), 10_000) }
+        })
+    ),
+    (agent) => Effect.promise(() => agent.destroy())
+  )
 
 const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOptions) {
   const urls = yield* urlsOf(options)
@@ -140,30 +156,20 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
     secret: Redacted.isRedacted(value),
     value: Redacted.isRedacted(value) ? Redacted.value(value) : value
   }))
-  const headers = Object.fromEntries(given.map(({ name, value }) => [name, value]))
-  const secretNames = [
-    ...(yield* Headers.CurrentRedactedNames),
-    ...given.filter(({ secret }) => secret).map(({ name }) => name)
-  ]
-
-  const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
-    connections: concurrency,
-    pipelining: 1,
-    maxResponseSize: 64 * 1024 * 1024,
-    connect: { timeout: Math.min(Duration.toMillis(timeout), 10_000) }
-  })
+  const headers = {
+    "content-type": "application/octet-stream",
+    ...Object.fromEntries(given.map(({ name, value }) => [name, value]))
+  }
+  const secretNames = given.filter(({ secret }) => secret).map(({ name }) => name)
+  const words = Words.make(Words.secretsOf(given, urls))
   const meter = new Meter(concurrency)
   const endpoints = Endpoints.make(urls, protocol.method, headers)
-  const send = Requests.make({
-    client: yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher),
-    endpoints,
-    protocol,
-    contentType: headers["content-type"] ?? "application/octet-stream",
-    timeout,
-    retry,
-    words: Words.make(Words.secretsOf(given, urls)),
-    meter
-  })
+  const settings = { dispatcher: yield* dispatcherOf(concurrency, timeout), timeout, words }
+  const transport =
+    options.tracing === true
+      ? yield* (yield* Effect.promise(() => import("./internal/traced.ts"))).make(settings, secretNames)
+      : yield* Transport.make(settings)
+  const send = Requests.make({ transport, endpoints, protocol, retry, words, meter })
   const permits = yield* (yield* Limiter).permits(concurrency)
   const expectation = new Expectation(options.features)
   const describe = `${protocol.method} ${endpoints.names} (${protocol.name})`
@@ -174,10 +180,7 @@ const makeHttp = Effect.fn("Scorer.make")(function* (options: Options | ChooseOp
     score: (batch) => {
       const sent = Effect.suspend(() => Effect.andThen(expectation.check(batch, describe), send(batch)))
       // The next request gets the permit before this answer is turned into rows, so that the service waits less.
-      const scored = Effect.tap(permits.withPermit(sent), Effect.yieldNowWith(1))
-      return options.tracing === true
-        ? Effect.provideService(scored, Headers.CurrentRedactedNames, secretNames)
-        : Effect.provideService(scored, HttpClient.TracerDisabledWhen, () => true)
+      return Effect.tap(permits.withPermit(sent), Effect.yieldNowWith(1))
     },
     stats: statsOf(meter)
   })

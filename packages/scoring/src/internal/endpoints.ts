@@ -1,14 +1,21 @@
-import { Effect } from "effect"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import { Array as Arr, Effect } from "effect"
 import type { Protocol } from "../Protocol.ts"
 import type { ScoreError } from "../ScoreError.ts"
 import { setupError } from "./setup.ts"
 
+/** Everything of a request but its body. */
+interface Target {
+  readonly origin: string
+  /** With the query. */
+  readonly path: string
+  readonly method: Protocol["method"]
+  readonly headers: Readonly<Record<string, string>>
+}
+
 /** A URL that batches are sent to, and what is known about it. */
 export interface Endpoint {
   readonly name: string
-  /** Everything but the body. */
-  readonly request: HttpClientRequest.HttpClientRequest
+  readonly target: Target
   inFlight: number
   /** Whether there ever was an answer, which proves that the name and the address are right. */
   answered: boolean
@@ -20,7 +27,7 @@ export interface Endpoints {
   /** Bytes of the head of a request, for the endpoint with the longest URL; computed, not measured. */
   readonly headBytes: number
   /** The endpoint with the fewest requests in flight, in turn among equals; not `except`, if there are several. */
-  readonly pick: (except: Endpoint | undefined) => Endpoint | undefined
+  readonly pick: (except: Endpoint | undefined) => Endpoint
 }
 
 /** A URL for messages: without its query, which may hold a secret. */
@@ -49,13 +56,13 @@ const headSize = (method: string, url: URL, headers: Readonly<Record<string, str
     .length + Object.entries(headers).reduce((n, [name, value]) => n + name.length + value.length + 4, 0)
 
 export const make = (
-  urls: ReadonlyArray<URL>,
+  urls: Arr.NonEmptyReadonlyArray<URL>,
   method: Protocol["method"],
   headers: Readonly<Record<string, string>>
 ): Endpoints => {
-  const endpoints = urls.map((url): Endpoint => ({
+  const endpoints = Arr.map(urls, (url): Endpoint => ({
     name: nameOf(url),
-    request: HttpClientRequest.make(method)(url.href, { headers }),
+    target: { origin: url.origin, path: url.pathname + url.search, method, headers },
     inFlight: 0,
     answered: false
   }))
@@ -71,7 +78,7 @@ export const make = (
         if (endpoint === undefined || (endpoint === except && endpoints.length > 1)) continue
         if (best === undefined || endpoint.inFlight < best.inFlight) best = endpoint
       }
-      return best
+      return best ?? endpoints[0]
     }
   }
 }

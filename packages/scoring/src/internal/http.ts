@@ -1,4 +1,3 @@
-import type { HttpClientError } from "effect/http/HttpClientError"
 import { BadAnswer, type Reason, TimedOut, Unreachable } from "../ScoreError.ts"
 import type { Words } from "./words.ts"
 
@@ -16,9 +15,9 @@ const rootOf = (cause: unknown): { readonly code: string; readonly detail: strin
   return { code, detail: detail === "" ? code : detail }
 }
 
-/** What a failure of the HTTP client means. */
-export const reasonOf = (error: HttpClientError, millis: number, words: Words): Reason => {
-  const { code, detail } = rootOf("cause" in error.reason ? error.reason.cause : error)
+/** What a failure of undici means. */
+export const reasonOf = (error: unknown, millis: number, words: Words): Reason => {
+  const { code, detail } = rootOf(error)
   if (code === "UND_ERR_CONNECT_TIMEOUT") return new TimedOut({ phase: "connect", millis })
   // The peer closed the connection in the middle of an answer. The parser reports it, but the connection failed.
   if (code === "UND_ERR_RES_EXCEEDED_MAX_SIZE" || (code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE")) {
@@ -28,17 +27,26 @@ export const reasonOf = (error: HttpClientError, millis: number, words: Words): 
   return new Unreachable({ code, detail: words(detail) })
 }
 
+/** The fields of an answer's head, by their names in lower case. */
+export type Fields = Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
+
+/** A field that came more than once is one list. */
+export const fieldOf = (headers: Fields, name: string): string | undefined => {
+  const value = headers[name]
+  return value === undefined || typeof value === "string" ? value : value.join(", ")
+}
+
 /** Why a protocol cannot read an answer with these headers; `undefined` if it can. */
 export const wrongContent = (
-  headers: Readonly<Record<string, string | undefined>>,
+  headers: Fields,
   accepts: ReadonlyArray<string> | undefined,
   words: Words
 ): string | undefined => {
-  const coding = headers["content-encoding"]
+  const coding = fieldOf(headers, "content-encoding")
   if (coding !== undefined && coding.trim().toLowerCase() !== "identity") {
     return `its content encoding is ${words(coding)}, but none was asked for`
   }
-  const header = headers["content-type"]
+  const header = fieldOf(headers, "content-type")
   const type = header?.split(";", 1)[0]?.trim().toLowerCase() ?? ""
   if (accepts === undefined || type === "" || accepts.includes(type)) return undefined
   return `its content type is ${words(type)}, expected ${accepts.join(" or ")}, or none`

@@ -1,8 +1,5 @@
 import { Current, type TaskContext } from "@sluice/core/TaskContext"
 import { Clock, Duration, Effect, Random, Result } from "effect"
-import * as HttpBody from "effect/http/HttpBody"
-import type * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as Batch from "../Batch.ts"
 import type { Protocol } from "../Protocol.ts"
 import * as RetryPolicy from "../RetryPolicy.ts"
@@ -15,23 +12,20 @@ import {
   Rejected,
   retries,
   ScoreError,
-  ServerFailed,
-  TimedOut
+  ServerFailed
 } from "../ScoreError.ts"
 import type { Endpoint, Endpoints } from "./endpoints.ts"
-import { reasonOf, wrongContent } from "./http.ts"
+import { fieldOf, type Fields, wrongContent } from "./http.ts"
 import { type Meter, millisOf } from "./meter.ts"
 import { rowsAtFault, wrongScores } from "./scores.ts"
-import { setupError } from "./setup.ts"
+import type { Answer, Transport } from "./transport.ts"
 import type { Words } from "./words.ts"
 
 /** What all requests of a scorer have in common. */
 interface Setup {
-  readonly client: HttpClient.HttpClient
+  readonly transport: Transport
   readonly endpoints: Endpoints
   readonly protocol: Protocol
-  readonly contentType: string
-  readonly timeout: Duration.Duration
   readonly retry: RetryPolicy.RetryPolicy
   readonly words: Words
   readonly meter: Meter
@@ -39,17 +33,11 @@ interface Setup {
 
 type Mutable<A> = { -readonly [K in keyof A]: A[K] }
 
-interface Answer {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string | undefined>>
-  readonly body: ArrayBuffer
+const answerHeadSize = (headers: Fields): number => {
+  let size = "HTTP/1.1 200 OK\r\n\r\n".length
+  for (const name in headers) size += name.length + (fieldOf(headers, name)?.length ?? 0) + 4
+  return size
 }
-
-const answerHeadSize = (headers: Readonly<Record<string, string>>): number =>
-  Object.entries(headers).reduce(
-    (n, [name, value]) => n + name.length + value.length + 4,
-    "HTTP/1.1 200 OK\r\n\r\n".length
-  )
 
 /** The scores in an answer of status 2xx. */
 const scoresOf = (
@@ -74,46 +62,55 @@ const scoresOf = (
 const refusalOf = ({ words }: Setup, { body, headers, status }: Answer, now: number): Reason => {
   const text = words(body)
   if (status === 429 || status === 503) {
-    return new Overloaded({ status, body: text, retryAfter: RetryPolicy.parseRetryAfter(headers["retry-after"], now) })
+    return new Overloaded({
+      status,
+      body: text,
+      retryAfter: RetryPolicy.parseRetryAfter(fieldOf(headers, "retry-after"), now)
+    })
   }
   if (status >= 500) return new ServerFailed({ status, body: text })
-  const location = status < 400 ? headers["location"] : undefined
+  const location = status < 400 ? fieldOf(headers, "location") : undefined
   return new Rejected({ status, body: text, location: location === undefined ? undefined : words(location) })
 }
 
+/** What an answer says: the scores of a batch, or why it has none. */
+const read = (
+  setup: Setup,
+  endpoint: Endpoint,
+  { rows }: Batch.Batch,
+  task: TaskContext | undefined,
+  answer: Answer
+): Effect.Effect<Float32Array, Reason> => {
+  setup.meter.answered(task, answerHeadSize(answer.headers), answer.body.byteLength)
+  endpoint.answered = true
+  return answer.status >= 200 && answer.status < 300
+    ? Effect.fromResult(scoresOf(setup, answer, rows))
+    : Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(refusalOf(setup, answer, now)))
+}
+
 /** One request. */
-const request = Effect.fnUntraced(function* (
+const request = (
   setup: Setup,
   endpoint: Endpoint,
   batch: Batch.Batch,
-  task: TaskContext | undefined
-): Effect.fn.Return<Float32Array, Reason> {
-  const { client, contentType, meter, protocol, timeout, words } = setup
-  const timeoutMillis = Duration.toMillis(timeout)
-  let phase: "answer" | "body" = "answer"
-  const answer = yield* client
-    .execute(HttpClientRequest.setBody(endpoint.request, HttpBody.uint8Array(protocol.encode(batch), contentType)))
-    .pipe(
-      Effect.flatMap((response) => {
-        phase = "body"
-        return Effect.map(response.arrayBuffer, (body) => ({
-          status: response.status,
-          headers: response.headers,
-          body
-        }))
-      }),
-      Effect.mapError((error) => reasonOf(error, timeoutMillis, words)),
-      Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () => Effect.fail(new TimedOut({ phase, millis: timeoutMillis }))
-      })
+  task: TaskContext | undefined,
+  isRetry: boolean
+): Effect.Effect<Float32Array, Reason> =>
+  Effect.clockWith((clock) => {
+    const { endpoints, meter, protocol, transport } = setup
+    const started = millisOf(clock)
+    meter.started(task, started, isRetry, endpoints.headBytes, batch.values.byteLength)
+    endpoint.inFlight++
+    return transport(endpoint, protocol.encode(batch)).pipe(
+      Effect.flatMap((answer) => read(setup, endpoint, batch, task, answer)),
+      Effect.onExit(() =>
+        Effect.sync(() => {
+          endpoint.inFlight--
+          meter.ended(task, millisOf(clock), started)
+        })
+      )
     )
-  meter.answered(task, answerHeadSize(answer.headers), answer.body.byteLength)
-  endpoint.answered = true
-  return answer.status >= 200 && answer.status < 300
-    ? yield* Effect.fromResult(scoresOf(setup, answer, batch.rows))
-    : yield* Effect.fail(refusalOf(setup, answer, yield* Clock.currentTimeMillis))
-})
+  })
 
 // An unknown host name is a typing error, unless it has answered before: then its server is being replaced.
 const retriesAt = (endpoint: Endpoint, reason: Reason): ReturnType<typeof retries> =>
@@ -170,46 +167,32 @@ const warnings = (retry: RetryPolicy.RetryPolicy) => {
   }
 }
 
+/** A request that failed. */
+interface Failed {
+  readonly endpoint: Endpoint
+  readonly reason: Reason
+}
+
 /** Sends a batch until it is scored, or until the policy gives up. */
 export const make = (setup: Setup): ((batch: Batch.Batch) => Effect.Effect<Float32Array, ScoreError>) => {
   const { endpoints, meter, retry } = setup
   const warn = warnings(retry)
 
-  const measured = (endpoint: Endpoint, batch: Batch.Batch, task: TaskContext | undefined, attempt: number) =>
-    Effect.clockWith((clock) => {
-      const started = millisOf(clock)
-      meter.started(task, started, attempt > 1, endpoints.headBytes, batch.values.byteLength)
-      endpoint.inFlight++
-      return request(setup, endpoint, batch, task).pipe(
-        Effect.result,
-        Effect.onExit(() =>
-          Effect.sync(() => {
-            endpoint.inFlight--
-            meter.ended(task, millisOf(clock), started)
-          })
-        )
-      )
-    })
-
-  return Effect.fnUntraced(function* (batch) {
-    const task = yield* Current
-    const first = yield* Clock.currentTimeMillis
+  /** Sends a batch again whose first request failed. */
+  const again = Effect.fnUntraced(function* (
+    batch: Batch.Batch,
+    task: TaskContext | undefined,
+    first: number,
+    { endpoint, reason }: Failed
+  ) {
     const failures = new Failures()
-    let endpoint: Endpoint | undefined
+    let target = endpoint
+    let failure = reason
     for (let attempt = 1; ; attempt++) {
-      const target = endpoints.pick(endpoint)
-      if (target === undefined) return yield* setupError("no endpoint")
-      endpoint = target
-      const result = yield* measured(target, batch, task, attempt)
-      if (Result.isSuccess(result)) {
-        meter.scored(task, batch.rows)
-        return result.success
-      }
-      const reason = result.failure
       const failed = yield* Clock.currentTimeMillis
       const elapsed = failures.elapsed(failed)
-      const retryAfter = reason._tag === "Overloaded" ? reason.retryAfter : undefined
-      const wait = failures.isRetried(target, reason)
+      const retryAfter = failure._tag === "Overloaded" ? failure.retryAfter : undefined
+      const wait = failures.isRetried(target, failure)
         ? RetryPolicy.delay(retry, { attempt, elapsed, random: yield* Random.next, retryAfter })
         : undefined
       if (wait === undefined) {
@@ -217,15 +200,30 @@ export const make = (setup: Setup): ((batch: Batch.Batch) => Effect.Effect<Float
         return yield* new ScoreError({
           endpoint: target.name,
           attempt,
-          rows: rowsAtFault(reason, batch),
-          reason,
+          rows: rowsAtFault(failure, batch),
+          reason: failure,
           elapsedMillis: failed - first,
           earlier: failures.all
         })
       }
-      failures.add(target, reason)
-      yield* warn(failed, elapsed, target.name, attempt, reason)
+      failures.add(target, failure)
+      yield* warn(failed, elapsed, target.name, attempt, failure)
       yield* Effect.sleep(wait)
+      target = endpoints.pick(target)
+      const result = yield* Effect.result(request(setup, target, batch, task, true))
+      if (Result.isSuccess(result)) return result.success
+      failure = result.failure
     }
   })
+
+  return (batch) =>
+    Effect.withFiber((fiber) => {
+      const task = fiber.getRef(Current)
+      const first = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+      const endpoint = endpoints.pick(undefined)
+      const sent = Effect.catch(request(setup, endpoint, batch, task, false), (reason) =>
+        again(batch, task, first, { endpoint, reason })
+      )
+      return Effect.tap(sent, () => Effect.sync(() => meter.scored(task, batch.rows)))
+    })
 }

@@ -1,0 +1,128 @@
+/** How a body gets to an endpoint and its answer back. */
+import type { Dispatcher } from "@effect/platform-node/Undici"
+import { Clock, Duration, Effect, type Scope } from "effect"
+import { type Reason, TimedOut } from "../ScoreError.ts"
+import * as Deadlines from "./deadlines.ts"
+import type { Endpoint } from "./endpoints.ts"
+import { type Fields, reasonOf } from "./http.ts"
+import { millisOf } from "./meter.ts"
+import type { Words } from "./words.ts"
+
+/** An answer as it came. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Fields
+  readonly body: ArrayBuffer
+}
+
+/** Sends a body to an endpoint. Interrupting it closes the connection. */
+export type Transport = (endpoint: Endpoint, body: Uint8Array) => Effect.Effect<Answer, Reason>
+
+/** What transports have to know. */
+export interface Settings {
+  readonly dispatcher: Dispatcher
+  /** For each request, from its start to the end of the answer. */
+  readonly timeout: Duration.Duration
+  readonly words: Words
+}
+
+/** Bytes that came in pieces, in memory of their own. */
+const join = (chunks: ReadonlyArray<Uint8Array>): ArrayBuffer => {
+  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0))
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.byteLength
+  }
+  return bytes.buffer
+}
+
+/** A request on its way: what undici tells as it happens. */
+class Exchange implements Dispatcher.DispatchHandler {
+  phase: "answer" | "body" = "answer"
+  private controller: Dispatcher.DispatchController | undefined
+  private aborted: Error | undefined
+  private status = 0
+  private headers: Fields = {}
+  private readonly chunks: Array<Uint8Array> = []
+  private readonly answered: (answer: Answer) => void
+  private readonly failed: (error: Error) => void
+
+  constructor(answered: (answer: Answer) => void, failed: (error: Error) => void) {
+    this.answered = answered
+    this.failed = failed
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.controller = controller
+    if (this.aborted !== undefined) controller.abort(this.aborted)
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Fields): void {
+    // Those below 200 announce an answer.
+    if (status < 200) return
+    this.phase = "body"
+    this.status = status
+    this.headers = headers
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, chunk: Uint8Array): void {
+    this.chunks.push(chunk)
+  }
+
+  onResponseEnd(): void {
+    this.answered({ status: this.status, headers: this.headers, body: join(this.chunks) })
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.failed(error)
+  }
+
+  /** Closes the connection, if there is one already. */
+  abort(): void {
+    this.aborted = new Error("the request was given up")
+    this.controller?.abort(this.aborted)
+  }
+}
+
+/**
+ * Requests without the layers of an HTTP client: there is one object for each, its answer is not a stream, and one timer watches
+ * them all.
+ */
+export const make = Effect.fnUntraced(function* ({
+  dispatcher,
+  timeout,
+  words
+}: Settings): Effect.fn.Return<Transport, never, Scope.Scope> {
+  const millis = Duration.toMillis(timeout)
+  const deadlines = yield* Deadlines.make
+  return ({ target }, body) =>
+    Effect.withFiber((fiber) =>
+      Effect.callback<Answer, Reason>((resume) => {
+        const exchange = new Exchange(
+          (answer) => {
+            deadlines.delete(deadline)
+            resume(Effect.succeed(answer))
+          },
+          (error) => {
+            deadlines.delete(deadline)
+            resume(Effect.fail(reasonOf(error, millis, words)))
+          }
+        )
+        const deadline: Deadlines.Deadline = {
+          at: millisOf(fiber.getRef(Clock.Clock)) + millis,
+          expire: () => {
+            resume(Effect.fail(new TimedOut({ phase: exchange.phase, millis })))
+            exchange.abort()
+          }
+        }
+        deadlines.add(deadline, fiber.context)
+        // No time limits of its own: the deadline is the limit.
+        dispatcher.dispatch({ ...target, body, headersTimeout: 0, bodyTimeout: 0 }, exchange)
+        return Effect.sync(() => {
+          deadlines.delete(deadline)
+          exchange.abort()
+        })
+      })
+    )
+})
