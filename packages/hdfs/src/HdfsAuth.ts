@@ -1,10 +1,10 @@
 /**
- * Who a client is to HDFS: a service that gives the credentials of each request.
+ * The identity of a client: a service that provides the credentials of each request to HDFS.
  *
- * `layerSimple` names a user, as an unsecured cluster wants it. A secured one wants a Kerberos ticket (`layerKerberos`,
- * `layerNegotiate`) or a delegation token, which is given (`layerToken`, `layerTokenFile`, `layerCommand`) or got with a ticket
- * (`layerDelegation`). `layerFromEnv` chooses. Secrets are `Redacted` and go only to the NameNode or gateway; a DataNode gets
- * what the NameNode put in the redirect.
+ * `layerSimple` names a user, which is enough for an unsecured cluster. A secured cluster requires a Kerberos ticket
+ * (`layerKerberos`, `layerNegotiate`) or a delegation token, which is either given (`layerToken`, `layerTokenFile`,
+ * `layerCommand`) or obtained with a ticket (`layerDelegation`). `layerFromEnv` chooses. Secrets are `Redacted` and go
+ * only to the NameNode or gateway; a DataNode gets only what the NameNode put into the redirect.
  *
  * @since 0.1.0
  */
@@ -23,7 +23,7 @@ import * as WebHdfs from "./internal/webhdfs.ts"
 export type { Credentials } from "./internal/credentials.ts"
 
 /**
- * Service that gives credentials.
+ * Service that provides credentials.
  *
  * @category services
  * @since 0.1.0
@@ -31,7 +31,7 @@ export type { Credentials } from "./internal/credentials.ts"
 export class HdfsAuth extends Context.Service<HdfsAuth, Auth>()("@sluice/hdfs/HdfsAuth") {}
 
 /**
- * Options all ways have.
+ * Options of all kinds of login.
  *
  * @category models
  * @since 0.1.0
@@ -45,7 +45,7 @@ const withDoAs = (options: Options | undefined, params: Credentials["params"]): 
   options?.doAs === undefined ? params : { ...params, doas: options.doAs }
 
 /**
- * Names a user and proves nothing. Default: `HADOOP_USER_NAME`, else the user of this process.
+ * Names a user without proof. Default: `HADOOP_USER_NAME`, or the user of this process.
  *
  * @category layers
  * @since 0.1.0
@@ -67,7 +67,7 @@ export const layerSimple = (
   )
 
 /**
- * A delegation token as `GETDELEGATIONTOKEN` or `hdfs fetchdt` gives it.
+ * A delegation token, in the form that `GETDELEGATIONTOKEN` or `hdfs fetchdt` returns.
  *
  * @category layers
  * @since 0.1.0
@@ -78,7 +78,7 @@ export const layerToken = (token: Redacted.Redacted, options?: Options): Layer.L
     refresh: () => Effect.succeed(false)
   })
 
-/** Kinds of token a NameNode takes. */
+/** The kinds of token that a NameNode accepts. */
 const kinds = new Set(["HDFS_DELEGATION_TOKEN", "WEBHDFS delegation", "SWEBHDFS delegation"])
 
 const tokenOfFile = Effect.fnUntraced(function* (path: string, service: string | undefined) {
@@ -107,7 +107,7 @@ const tokenOfFile = Effect.fnUntraced(function* (path: string, service: string |
   return Redacted.make(chosen.urlString, { label: "delegation token" })
 })
 
-/** Something that is fetched once for each key, by one fiber, and again when it has been forgotten. */
+/** A value that one fiber fetches once per key, and again after it has been dropped. */
 const makeKept = <A>() => {
   interface Entry {
     readonly lock: Semaphore.Semaphore
@@ -128,7 +128,7 @@ const makeKept = <A>() => {
           return value
         }).pipe(entry.lock.withPermits(1))
       }),
-    /** Forgets what was fetched until then; `false` when nothing has ever been fetched. */
+    /** Drops what was fetched until then; `false` if nothing has ever been fetched. */
     forget: (askedAt: number): Effect.Effect<boolean> =>
       Effect.sync(() => {
         let any = false
@@ -159,8 +159,8 @@ const makeCached = (
 }
 
 /**
- * A delegation token from a file as Hadoop writes it. Default path: `HADOOP_TOKEN_FILE_LOCATION`. It is read again when
- * the NameNode no longer takes the token.
+ * A delegation token from a file in Hadoop's format. Default path: `HADOOP_TOKEN_FILE_LOCATION`. The file is read again
+ * when the NameNode no longer accepts the token.
  *
  * @category layers
  * @since 0.1.0
@@ -168,7 +168,7 @@ const makeCached = (
 export const layerTokenFile = (
   options?: Options & {
     readonly path?: string | undefined
-    /** The nameservice or `host:port` the token must be for. Default: the first HDFS token. */
+    /** The nameservice or `host:port` that the token must be for. Default: the first HDFS token. */
     readonly service?: string | undefined
   }
 ): Layer.Layer<HdfsAuth, HdfsError | Config.ConfigError> =>
@@ -184,13 +184,15 @@ const TokenJson = Schema.fromJsonString(Schema.Struct({ Token: Schema.Struct({ u
 const decodeTokenJson = Schema.decodeUnknownOption(TokenJson)
 
 /**
- * A delegation token from a program of yours, run without a shell, and again when the NameNode no longer takes the token.
+ * A delegation token from your own program, which is run without a shell, and again when the NameNode no longer accepts
+ * the token.
  *
  * **Details**
  *
- * The program prints the token, or the JSON answer of `GETDELEGATIONTOKEN`; with `file` it writes Hadoop's token file there.
- * With a ticket of `kinit`: `["curl", "-sf", "--negotiate", "-u", ":", "http://nn:9870/webhdfs/v1/?op=GETDELEGATIONTOKEN"]`.
- * The command is a function of the NameNode's address where there are several.
+ * The program prints the token, or the JSON answer of `GETDELEGATIONTOKEN`; with `file` it writes Hadoop's token file
+ * there. With a ticket of `kinit`: `["curl", "-sf", "--negotiate", "-u", ":",
+ * "http://nn:9870/webhdfs/v1/?op=GETDELEGATIONTOKEN"]`. If there are several NameNodes, the command can be a function
+ * of the address.
  *
  * @category layers
  * @since 0.1.0
@@ -213,7 +215,7 @@ export const layerCommand = (
           Effect.provide(context),
           Effect.mapError((error) => failure(`the token command ${program} could not be run: ${error.message}`))
         )
-        // What it printed may be a secret, so it is not shown.
+        // Its output may be a secret, so it is not shown.
         if (output[1] !== 0) return yield* failure(`the token command ${program} ended with ${output[1]}`)
         if (options?.file !== undefined) return yield* tokenOfFile(options.file, options.service)
         const text = output[0].trim()
@@ -226,17 +228,18 @@ export const layerCommand = (
     })
   )
 
-/** How the server names a login it will know again. */
+/** The cookie by which the server recognises a login. */
 const loginCookie = /^hadoop\.auth=[^;]+/
 
 /**
- * SPNEGO with tickets from a function of yours: it gets the service principal (`HTTP@host`) and yields the base64 token of the
- * `Authorization: Negotiate` header.
+ * SPNEGO with tickets from your own function, which gets the service principal (`HTTP@host`) and yields the base64
+ * token of the `Authorization: Negotiate` header.
  *
  * **Details**
  *
- * As Hadoop's own client does, it logs in once at each NameNode or gateway, and shows the cookie it is given (`hadoop.auth`) with
- * every request until that is refused. Where there is no such cookie, every request has a ticket of its own.
+ * Like Hadoop's own client, it logs in once at each NameNode or gateway, and sends the cookie that it gets
+ * (`hadoop.auth`) with every request until the cookie is refused. Without such a cookie, every request has its own
+ * ticket.
  *
  * @category layers
  * @since 0.1.0
@@ -259,7 +262,7 @@ export const layerNegotiate = (
         refresh: () => Effect.succeed(false)
       })
       const login = Effect.fnUntraced(function* (nameNode: URL) {
-        // Any small operation would do, and may fail: it is the login that is wanted.
+        // Any small operation works here, and may fail: only the login matters.
         const exchange = yield* web.exchange({ method: "GET", operation: "GETHOMEDIRECTORY", path: "" }, nameNode)
         const answer = yield* web.transport.answer(exchange)
         const cookie = [answer.headers["set-cookie"] ?? []]
@@ -268,7 +271,7 @@ export const layerNegotiate = (
           .at(0)
         if (cookie !== undefined) return Redacted.make(cookie, { label: "login cookie" })
         yield* Effect.mapError(web.transport.accept(exchange, answer), (error) =>
-          // A ticket for another service, or one encrypted with a former key, is answered with a bare 403.
+          // A ticket for another service, or one encrypted with an old key, gets a bare 403.
           error.reason._tag === "AccessControl" || error.reason._tag === "Authentication"
             ? failure(`the server refused the ticket for HTTP@${nameNode.hostname} (${error.reason.detail}); run kinit`)
             : error
@@ -289,14 +292,15 @@ export const layerNegotiate = (
   )
 
 /**
- * SPNEGO with the ticket of `kinit`, through the native npm package `kerberos`, which must be installed beside this one. It keeps
- * its login as `layerNegotiate` does.
+ * SPNEGO with the ticket of `kinit`, through the native npm package `kerberos`, which must be installed beside this
+ * one. It keeps its login like `layerNegotiate`.
  *
  * **Details**
  *
- * `KRB5CCNAME` and `KRB5_CONFIG` say where the ticket and the realm are, as for every Kerberos program. A service that has a
- * keytab instead of a user who runs `kinit` sets `KRB5_CLIENT_KTNAME` to it: tickets are then got and renewed from it. The
- * addresses of `HdfsConfig` must have the host names of the servers' principals (`HTTP/nn1.example.com`), not numbers.
+ * `KRB5CCNAME` and `KRB5_CONFIG` say where the ticket and the realm are, as for every Kerberos program. A service that
+ * has a keytab instead of a user who runs `kinit` sets `KRB5_CLIENT_KTNAME` to it: tickets are then obtained and
+ * renewed from the keytab. The addresses of `HdfsConfig` must have the host names of the servers' principals
+ * (`HTTP/nn1.example.com`), not numbers.
  *
  * @category layers
  * @since 0.1.0
@@ -305,14 +309,14 @@ export const layerKerberos = (options?: Options): Layer.Layer<HdfsAuth, HdfsErro
   Layer.unwrap(Effect.map(kerberosTickets, (ticket) => layerNegotiate(ticket, options)))
 
 /**
- * A delegation token, got with another login and used instead of it in every request; a new one when it has expired or is
- * otherwise refused. It is cancelled when the layer ends.
+ * A delegation token, obtained with another login and used instead of it in every request. When it has expired or is
+ * refused, a new one is obtained. It is cancelled when the layer ends.
  *
  * **When to use**
  *
- * Use for long or wide work under Kerberos, as Hadoop's own client does: `HdfsAuth.layerDelegation(HdfsAuth.layerKerberos())`
- * needs a ticket once a day at most, whatever the number of NameNodes and requests. To act as another user, `doAs` is an
- * option of the login: the token is then that user's.
+ * Use for long or wide work under Kerberos, as Hadoop's own client does:
+ * `HdfsAuth.layerDelegation(HdfsAuth.layerKerberos())` needs a ticket at most once a day, whatever the number of
+ * NameNodes and requests. To act as another user, `doAs` is an option of the login: the token is then that user's.
  *
  * @category layers
  * @since 0.1.0
@@ -331,7 +335,7 @@ export const layerDelegation = <E, R>(
       const own = yield* HdfsAuth
       const web = WebHdfs.make(yield* connections, config, own)
       const got = new Set<Redacted.Redacted>()
-      // Which NameNode is asked, and how often, is up to the operation that wants the token.
+      // The operation that needs the token decides which NameNode to ask, and how often.
       const get = (nameNode: URL) =>
         Effect.flatMap(
           web.exchange(
@@ -369,7 +373,7 @@ export const layerDelegation = <E, R>(
             "never"
           )
         ).pipe(
-          // It ends by itself, a day later.
+          // It expires by itself, a day later.
           Effect.timeoutOption("5 seconds"),
           Effect.ignore
         )
@@ -379,8 +383,8 @@ export const layerDelegation = <E, R>(
   ).pipe(Layer.provide(login))
 
 /**
- * What the environment has: the token file of `HADOOP_TOKEN_FILE_LOCATION`, else `layerKerberos` where the cluster's
- * configuration (`HdfsConfig.authentication`) wants Kerberos, else `layerSimple`.
+ * The login of the environment: the token file of `HADOOP_TOKEN_FILE_LOCATION`; without one, `layerKerberos` if the
+ * cluster's configuration (`HdfsConfig.authentication`) requires Kerberos, and otherwise `layerSimple`.
  *
  * @category layers
  * @since 0.1.0

@@ -1,9 +1,9 @@
 /**
  * A client of HDFS over WebHDFS or an HttpFS gateway: every operation of the REST specification, typed.
  *
- * Operations go to the active NameNode and move to another one when it changes; only what is safe to repeat is repeated.
- * Bytes are streams: reading resumes at the byte it reached on another DataNode when one fails, writing pulls from its source
- * and keeps nothing. All failures are `HdfsError`s.
+ * Operations go to the active NameNode, also after a failover; only operations that are safe to repeat are repeated.
+ * Bytes are streams: if a DataNode fails, reading resumes from another at the byte that it had reached; writing pulls
+ * from its source and keeps nothing. All failures are `HdfsError`s.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,7 @@ import * as Writing from "./internal/writing.ts"
 export type { CreateOptions, OpenOptions, RangeOptions, RenameMode } from "./internal/contract.ts"
 
 /**
- * Service with the operations of HDFS. Paths are absolute and as they are, not encoded: `/data/a b%.txt`.
+ * Service with the operations of HDFS. Paths are absolute and not encoded: `/data/a b%.txt`.
  *
  * @category services
  * @since 0.1.0
@@ -33,7 +33,7 @@ export type { CreateOptions, OpenOptions, RangeOptions, RenameMode } from "./int
 export class HdfsClient extends Context.Service<HdfsClient, Operations>()("@sluice/hdfs/HdfsClient") {}
 
 /**
- * Makes a client with connections of its own, which end with the scope, with the timeouts and certificates of `HdfsConfig`.
+ * Makes a client with its own connections, which end with the scope, and the timeouts and certificates of `HdfsConfig`.
  *
  * @category constructors
  * @since 0.1.0
@@ -65,7 +65,7 @@ const makeOver = Effect.fnUntraced(function* (http: Http.Http) {
 })
 
 /**
- * A client with a pool of connections of its own, kept alive, with the timeouts and certificates of `HdfsConfig`.
+ * A client with its own pool of connections, which are kept alive, and the timeouts and certificates of `HdfsConfig`.
  *
  * @category layers
  * @since 0.1.0

@@ -2,7 +2,7 @@
  * Where an HDFS cluster is and how patient a client is with it.
  *
  * `layer` takes the settings as values, `layerHadoopConf` reads the NameNodes from a Hadoop configuration folder, and
- * `layerFromEnv` chooses: `HDFS_NAMENODES` (HTTP addresses, separated by commas) first, else `HADOOP_CONF_DIR`.
+ * `layerFromEnv` chooses: `HDFS_NAMENODES` (HTTP addresses, separated by commas) if it is set, or `HADOOP_CONF_DIR`.
  *
  * @since 0.1.0
  */
@@ -13,13 +13,16 @@ import { wrongAddress } from "./internal/address.ts"
 import { type HadoopConf, parseSite, resolve } from "./internal/siteXml.ts"
 
 /**
- * What a TLS connection (`swebhdfs:`, `https:`) is made with.
+ * Settings of a TLS connection (`swebhdfs:`, `https:`).
  *
  * @category models
  * @since 0.1.0
  */
 export interface Tls {
-  /** The certificate of the authority that signed the servers', PEM. Default: Node's list of public ones. */
+  /**
+   * The certificate of the authority that signed the servers' certificates, PEM. Default: Node's list of public
+   * authorities.
+   */
   readonly ca?: string | undefined
   /** The client's certificate, PEM. */
   readonly cert?: string | undefined
@@ -44,22 +47,23 @@ export class HdfsConfig extends Context.Service<
     readonly authorities: ReadonlyArray<string>
     /** Whether `nameNodes` is an HttpFS gateway, which knows no rename options. Default `false`. */
     readonly gateway: boolean
-    /** What the cluster asks of its users, for `HdfsAuth.layerFromEnv`. Default `simple`. */
+    /** The authentication that the cluster requires, for `HdfsAuth.layerFromEnv`. Default `simple`. */
     readonly authentication: "simple" | "kerberos"
-    /** For a connection to be made. Default 60 s. */
+    /** Time limit for a connection to be made. Default 60 s. */
     readonly connectTimeout: Duration.Input
     /**
-     * For the head of an answer, for 1 KiB more of a body that is awaited, and for 1 MiB of an upload to be taken. Default 60 s.
+     * Time limit for the head of an answer, for each further 1 KiB of an awaited body, and for the server to take 1 MiB
+     * of an upload. Default 60 s.
      */
     readonly readTimeout: Duration.Input
     /**
-     * For a metadata operation with all its attempts, and for the answer to an upload or a login. Default 5 min. Streams of bytes
-     * have no such limit.
+     * Time limit for a metadata operation with all its attempts, and for the answer to an upload or a login. Default 5
+     * min. Streams of bytes have no such limit.
      */
     readonly operationTimeout: Duration.Input
-    /** Bytes of an answer that is not a file's bytes; a larger one is an error. Default 128 MiB. */
+    /** Most bytes of an answer that is not the content of a file; a larger one is an error. Default 128 MiB. */
     readonly maxAnswerBytes: number
-    /** Changes of the NameNode within one operation. Default 15. */
+    /** Failovers to another NameNode within one operation. Default 15. */
     readonly maxFailovers: number
     /** Repetitions on the same server within one operation, or without 1 MiB of progress in a read. Default 10. */
     readonly maxRetries: number
@@ -79,7 +83,7 @@ export class HdfsConfig extends Context.Service<
 >()("@sluice/hdfs/HdfsConfig") {}
 
 /**
- * The settings used where none are given; it names no NameNode.
+ * The default settings, which name no NameNode.
  *
  * @category configuration
  * @since 0.1.0
@@ -104,7 +108,7 @@ export const defaults: HdfsConfig["Service"] = {
 }
 
 /**
- * No usable address could be found in the configuration; `detail` says which files and properties were looked at.
+ * No usable address was found in the configuration; `detail` says which files and properties were read.
  *
  * @category errors
  * @since 0.1.0
@@ -121,7 +125,7 @@ export class HdfsConfigError extends Schema.TaggedError<HdfsConfigError>("@sluic
 }
 
 /**
- * What can be set; `nameNodes` must be, the rest has defaults.
+ * The options: `nameNodes` is required, everything else has a default.
  *
  * @category models
  * @since 0.1.0
@@ -168,13 +172,14 @@ const readConf = Effect.fnUntraced(function* (directory: string) {
 })
 
 /**
- * The NameNodes a Hadoop configuration folder names.
+ * The NameNodes that a Hadoop configuration folder names.
  *
  * **Details**
  *
  * `fs.defaultFS` chooses the nameservice unless `nameservice` does; its NameNodes' `dfs.namenode.http-address` (or
  * `https-address` under `dfs.http.policy` HTTPS_ONLY) are used, with Hadoop's default ports 9870 and 9871.
- * `hadoop.security.authentication` says whether Kerberos is wanted. `${...}` is replaced from the files' own properties.
+ * `hadoop.security.authentication` says whether Kerberos is required. `${...}` is replaced from the properties of the
+ * files.
  *
  * @category constructors
  * @since 0.1.0
@@ -190,7 +195,7 @@ export const fromHadoopConf = Effect.fn("HdfsConfig.fromHadoopConf")(function* (
 })
 
 /**
- * Settings from a Hadoop configuration folder, `options` over them.
+ * Settings from a Hadoop configuration folder; `options` take precedence.
  *
  * @category layers
  * @since 0.1.0
@@ -207,7 +212,7 @@ export const layerHadoopConf = (
   )
 
 /**
- * The environment this module reads: `HDFS_NAMENODES`, `HADOOP_CONF_DIR`.
+ * The environment variables that this module reads: `HDFS_NAMENODES`, `HADOOP_CONF_DIR`.
  *
  * @category configuration
  * @since 0.1.0
@@ -221,7 +226,7 @@ export const config: Config.Config<{
 })
 
 /**
- * Settings from the environment, `options` over them: `HDFS_NAMENODES`, else the folder `HADOOP_CONF_DIR`.
+ * Settings from the environment: `HDFS_NAMENODES`, or the folder `HADOOP_CONF_DIR`; `options` take precedence.
  *
  * @category layers
  * @since 0.1.0

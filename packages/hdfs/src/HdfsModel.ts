@@ -1,5 +1,5 @@
 /**
- * What WebHDFS answers, as schemas and types.
+ * The answers of WebHDFS, as schemas and types.
  *
  * Names and meanings are those of the WebHDFS REST specification. Fields that older servers leave out are optional; fields not
  * named here are ignored.
@@ -9,8 +9,8 @@
 import { Schema } from "effect"
 
 /**
- * Bytes of a file, or an offset in it: a whole number, and no more than HDFS keeps in a file (1,048,576 blocks of 256 MiB), so
- * that nobody plans for what cannot be.
+ * Bytes of a file, or an offset in it: a whole number, and no more than HDFS can keep in a file (1,048,576 blocks of
+ * 256 MiB), so that no impossible number is used.
  */
 const FileBytes = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 48 }))
 
@@ -21,7 +21,7 @@ const FileBytes = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 
  * @since 0.1.0
  */
 export const FileStatus = Schema.Struct({
-  /** Milliseconds since 1970 UTC; 0 where the cluster does not keep it. */
+  /** Milliseconds since 1970 UTC; 0 if the cluster does not keep it. */
   accessTime: Schema.Number,
   /** Bytes; 0 for a directory. */
   blockSize: FileBytes,
@@ -33,7 +33,7 @@ export const FileStatus = Schema.Struct({
   /** Milliseconds since 1970 UTC. */
   modificationTime: Schema.Number,
   owner: Schema.String,
-  /** The name in its directory; empty where the path itself was asked for. */
+  /** The name in its directory; empty if the path itself was asked for. */
   pathSuffix: Schema.String,
   /** Octal, `644`. */
   permission: Schema.String,
@@ -56,7 +56,7 @@ export const FileStatus = Schema.Struct({
 export type FileStatus = typeof FileStatus.Type
 
 /**
- * What lies below a path, added up.
+ * The totals of everything below a path.
  *
  * @category models
  * @since 0.1.0
@@ -68,14 +68,14 @@ export const ContentSummary = Schema.Struct({
   length: Schema.Number,
   /** Most files and directories allowed; -1 for no limit. */
   quota: Schema.Number,
-  /** Bytes on disk, replicas included. */
+  /** Bytes on disk, including replicas. */
   spaceConsumed: Schema.Number,
-  /** Most bytes allowed, replicas included; -1 for no limit. */
+  /** Most bytes allowed, including replicas; -1 for no limit. */
   spaceQuota: Schema.Number,
   ecPolicy: Schema.optional(Schema.String)
 })
 /**
- * What lies below a path, added up.
+ * The totals of everything below a path.
  *
  * @category models
  * @since 0.1.0
@@ -83,7 +83,7 @@ export const ContentSummary = Schema.Struct({
 export type ContentSummary = typeof ContentSummary.Type
 
 /**
- * Quotas of a directory and what is used of them.
+ * Quotas of a directory, and how much of them is used.
  *
  * @category models
  * @since 0.1.0
@@ -97,7 +97,7 @@ export const QuotaUsage = Schema.Struct({
   spaceQuota: Schema.Number
 })
 /**
- * Quotas of a directory and what is used of them.
+ * Quotas of a directory, and how much of them is used.
  *
  * @category models
  * @since 0.1.0
@@ -126,7 +126,7 @@ export const FileChecksum = Schema.Struct({
 export type FileChecksum = typeof FileChecksum.Type
 
 /**
- * A block of a file and who has it.
+ * A block of a file, and the DataNodes that have it.
  *
  * @category models
  * @since 0.1.0
@@ -144,7 +144,7 @@ export const BlockLocation = Schema.Struct({
   storageTypes: Schema.optional(Schema.Array(Schema.String))
 })
 /**
- * A block of a file and who has it.
+ * A block of a file, and the DataNodes that have it.
  *
  * @category models
  * @since 0.1.0
@@ -220,7 +220,7 @@ export const ErasureCodingPolicy = Schema.Struct({
 export type ErasureCodingPolicy = typeof ErasureCodingPolicy.Type
 
 /**
- * An erasure coding policy of the cluster and whether it is switched on.
+ * An erasure coding policy of the cluster, and whether it is enabled.
  *
  * @category models
  * @since 0.1.0
@@ -230,7 +230,7 @@ export const ErasureCodingPolicyInfo = Schema.Struct({
   policy: ErasureCodingPolicy
 })
 /**
- * An erasure coding policy of the cluster and whether it is switched on.
+ * An erasure coding policy of the cluster, and whether it is enabled.
  *
  * @category models
  * @since 0.1.0
@@ -298,7 +298,7 @@ export const SnapshotDiffListing = Schema.Struct({
 export type SnapshotDiffListing = typeof SnapshotDiffListing.Type
 
 /**
- * A directory that takes snapshots.
+ * A directory that allows snapshots.
  *
  * @category models
  * @since 0.1.0
@@ -310,7 +310,7 @@ export const SnapshottableDirectory = Schema.Struct({
   snapshotQuota: Schema.Number
 })
 /**
- * A directory that takes snapshots.
+ * A directory that allows snapshots.
  *
  * @category models
  * @since 0.1.0
@@ -351,7 +351,7 @@ export const ServerDefaults = Schema.Struct({
   replication: Schema.Number,
   fileBufferSize: Schema.Number,
   encryptDataTransfer: Schema.Boolean,
-  /** Minutes; 0 when there is no trash. */
+  /** Minutes; 0 if there is no trash. */
   trashInterval: Schema.Number,
   checksumType: Schema.Number,
   keyProviderUri: Schema.optional(Schema.NullOr(Schema.String)),
@@ -366,7 +366,7 @@ export const ServerDefaults = Schema.Struct({
 export type ServerDefaults = typeof ServerDefaults.Type
 
 /**
- * Bytes of the whole file system, replicas included.
+ * Bytes of the whole file system, including replicas.
  *
  * @category models
  * @since 0.1.0
@@ -377,7 +377,7 @@ export const FsStatus = Schema.Struct({
   remaining: Schema.Number
 })
 /**
- * Bytes of the whole file system, replicas included.
+ * Bytes of the whole file system, including replicas.
  *
  * @category models
  * @since 0.1.0

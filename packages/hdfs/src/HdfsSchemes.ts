@@ -1,15 +1,17 @@
 /**
- * `hdfs:`, `webhdfs:` and `swebhdfs:` paths of any cluster, connected when the first of them is used.
+ * `hdfs:`, `webhdfs:` and `swebhdfs:` paths of any cluster, connected when the first path is used.
  *
- * Where `HdfsStorage` is one cluster with settings as values, this takes the cluster from the path and the environment: what a
- * program wants whose paths come from its user. Until such a path is used it costs nothing, the client is not even loaded.
+ * `HdfsStorage` is one cluster, with settings as values. This module takes the cluster from the path and the
+ * environment, for programs whose paths come from their users. Until such a path is used it costs nothing: the client
+ * is not even loaded.
  *
  * **Details**
  *
- * `hdfs:///name` is on the cluster of `HDFS_NAMENODES` or `HADOOP_CONF_DIR`. An authority that is one of that cluster's names
- * (nameservice, NameNode host) means it too; another nameservice of `HADOOP_CONF_DIR` means that one; anything else is the HTTP
- * address of a NameNode: `hdfs://host:9870/name` (`swebhdfs:` for HTTPS; without a port 9870, or 9871). Each cluster has one
- * client. The user is `HADOOP_USER_NAME`, or whoever the token in `HADOOP_TOKEN_FILE_LOCATION` is for.
+ * `hdfs:///name` is on the cluster of `HDFS_NAMENODES` or `HADOOP_CONF_DIR`. An authority that is a name of that
+ * cluster (nameservice, NameNode host) means the same cluster; another nameservice of `HADOOP_CONF_DIR` means that one;
+ * anything else is the HTTP address of a NameNode: `hdfs://host:9870/name` (`swebhdfs:` for HTTPS; without a port 9870,
+ * or 9871). Each cluster has one client. The user is `HADOOP_USER_NAME`, or the user of the token in
+ * `HADOOP_TOKEN_FILE_LOCATION`.
  *
  * @since 0.1.0
  */
@@ -70,7 +72,7 @@ export const make: Effect.Effect<Backend, never, Scope.Scope> = Effect.gen(funct
 export const layer: Layer.Layer<Storage> = Layer.effect(
   Storage,
   Effect.flatMap(make, (backend) => {
-    // One for the three, so that a cluster has one client.
+    // One for all three schemes, so that a cluster has one client.
     const hdfs = Effect.succeed(backend)
     return makeSchemes({ hdfs, webhdfs: hdfs, swebhdfs: hdfs, file: makeLocal, memory: makeMemory })
   })

@@ -6,12 +6,13 @@
  *
  * **Details**
  *
- * A task reads each block from its executor's host where that has a replica. The counters `hdfsLocalBytes` and
- * `hdfsRemoteBytes` of a task's metrics say how many bytes came from there and from other hosts.
+ * A task reads each block from its executor's host if that has a replica. The counters `hdfsLocalBytes` and
+ * `hdfsRemoteBytes` of a task's metrics say how many bytes came from that host and from others.
  *
- * A file is written under a hidden name beside its target and renamed: without `overwrite` the rename fails where the target
- * exists by then, with it the NameNode replaces the target in one step. An HttpFS gateway knows no such renames: there the
- * target is looked for first, deleted, and a crash in between leaves the old file gone and the new one under its hidden name.
+ * A file is written under a hidden name beside its target and then renamed. Without `overwrite`, the rename fails if
+ * the target exists by then; with it, the NameNode replaces the target in one step. An HttpFS gateway does not know
+ * such renames: there the target is looked up and deleted first, and after a crash in between the old file is gone and
+ * the new one is left under its hidden name.
  *
  * @since 0.1.0
  */
@@ -35,7 +36,7 @@ import { HdfsError } from "./HdfsError.ts"
 import type * as M from "./HdfsModel.ts"
 import { parent } from "./internal/path.ts"
 
-/** A URI taken apart: `base` is scheme and authority, `path` what HDFS is given. */
+/** The parts of a URI: `base` is scheme and authority, `path` is the path for HDFS. */
 interface Located {
   readonly base: string
   readonly segments: StoragePath.Segments
@@ -74,7 +75,10 @@ const toReason = (error: HdfsError): S.Reason => {
   }
 }
 
-/** The blocks as a cover of the file: what the NameNode's list leaves out has no host, what is in it twice counts once. */
+/**
+ * The blocks as a cover of the file: bytes that the NameNode's list leaves out have no host, and bytes that are in it
+ * twice count once.
+ */
 const covering = (blocks: ReadonlyArray<M.BlockLocation>, length: number): ReadonlyArray<BlockLocation> => {
   const cover: Array<BlockLocation> = []
   let at = 0
@@ -153,12 +157,13 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
         ),
         wrapped
       ),
-    // The NameNode orders names by signed bytes, which puts everything but ASCII first: they are collected and sorted.
+    // The NameNode orders names by signed bytes, which puts everything but ASCII first, so they are collected and
+    // sorted.
     entries: (directory) =>
       Stream.runCollect(client.listStatusBatch(toPath(directory))).pipe(
         Effect.map((entries) =>
           entries
-            // A file lists itself, without a name.
+            // The listing of a file is the file itself, without a name.
             .filter(({ pathSuffix }) => pathSuffix !== "")
             .map((status) => ({
               name: status.pathSuffix,
@@ -167,7 +172,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
             }))
             .toSorted((a, b) => StoragePath.compare(a.name, b.name))
         ),
-        // Deleted since it was listed itself.
+        // Deleted since it was listed.
         Effect.catchIf(
           (error) => error.reason._tag === "FileNotFound",
           () => Effect.succeed([])
@@ -219,7 +224,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
       yield* outside
       return new Uint8Array(0)
     }
-    // The server is asked for the bytes at once; only when it has not got them is the file looked at.
+    // The server is asked for the bytes at once; the file is looked up only if the server does not have them.
     return yield* client
       .readRange(path, offset, length, yield* local)
       .pipe(
@@ -278,7 +283,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
         "rename",
         toUri
       )(client.rename(toPath(from), target, gateway ? "legacy" : overwrite ? "overwrite" : "none"))
-      // A gateway does not say why: the parent is missing, or another was faster.
+      // A gateway does not say why: the parent is missing, or another writer was faster.
       if (!done) {
         return yield* storageError(
           "rename",
@@ -287,7 +292,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
         )
       }
     })
-    // Again where a job that ended beside this one removed the empty parent in between.
+    // Tried again if another job that has just ended removed the empty parent in between.
     return yield* Effect.retry(once, {
       times: 20,
       while: (error) => parents && error.reason._tag === "NotFound" && error.path === toUri
@@ -352,7 +357,7 @@ export const make: Effect.Effect<Backend, never, HdfsClient | HdfsConfig> = Effe
   }
 })
 
-/** Within a task bytes come from its executor's host where that has them, and are counted. */
+/** Within a task, bytes come from its executor's host if that has them, and are counted. */
 const local = Effect.map(Current, (task): Pick<OpenOptions, "preferHost" | "onBytes"> => {
   if (task === undefined) return {}
   const { executor, metrics } = task

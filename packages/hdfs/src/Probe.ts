@@ -1,8 +1,8 @@
 /**
  * Checks the connection to HDFS step by step and says which step failed and what to do.
  *
- * The steps of each NameNode are: resolve its name, connect, TLS where the address has it, log in and get a status. Then, on
- * the active one, a small file is read through a real redirect to a DataNode, when there is one to read.
+ * The steps for each NameNode are: resolve its name, connect, start TLS if the address asks for it, log in and get a
+ * status. Then, on the active one, a small file is read through a real redirect to a DataNode, if there is one to read.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ export interface Step {
   readonly result: "passed" | "failed" | "skipped"
   /** What was found, or what is wrong. */
   readonly detail: string
-  /** What to do next, where it failed. */
+  /** What to do next, if the step failed. */
   readonly hint?: string | undefined
 }
 
@@ -57,7 +57,12 @@ const resolveName = (url: URL) =>
   Effect.tryPromise({ try: () => Dns.lookup(url.hostname), catch: codeOf }).pipe(
     Effect.match({
       onFailure: (code) =>
-        failed("resolve", url.host, `${url.hostname}: ${code}`, "check the name; DNS or /etc/hosts must know it here"),
+        failed(
+          "resolve",
+          url.host,
+          `${url.hostname}: ${code}`,
+          "check the name; it must be known to DNS or /etc/hosts on this machine"
+        ),
       onSuccess: ({ address }) => passed("resolve", url.host, address)
     })
   )
@@ -85,8 +90,8 @@ const socket = (name: "connect" | "tls", url: URL, open: () => Net.Socket, event
           url.host,
           detail,
           name === "tls"
-            ? "give the authority's certificate in HdfsConfig.tls.ca, and cert and key where the server wants them"
-            : "check the port (WebHDFS is on the HTTP port, 9870 by default, not on 8020), the process and the firewalls"
+            ? "set HdfsConfig.tls.ca to the certificate of the server's authority, and cert and key if the server requires them"
+            : "check the port (WebHDFS is on the HTTP port, 9870 by default, not on 8020), that the NameNode runs, and the firewalls"
         ),
       onSuccess: (detail) => passed(name, url.host, detail)
     })
@@ -94,7 +99,7 @@ const socket = (name: "connect" | "tls", url: URL, open: () => Net.Socket, event
 
 const portOf = (url: URL) => Number(url.port === "" ? (url.protocol === "https:" ? 443 : 80) : url.port)
 
-/** What a server of TLS wants of a connection. */
+/** What a TLS server requires of a connection. */
 const tlsOptions = (config: HdfsConfig["Service"], url: URL): NodeTls.ConnectionOptions => {
   const { ca, cert, key, servername } = config.tls ?? {}
   return {
@@ -138,7 +143,7 @@ const status = (client: HdfsClient["Service"]): Effect.Effect<Step> =>
     })
   )
 
-/** A file that has bytes, at most `depth` levels below a directory. */
+/** A file that is not empty, at most `depth` levels below a directory. */
 const firstFile = (
   client: HdfsClient["Service"],
   directory: string,
@@ -183,8 +188,8 @@ const redirect = (client: HdfsClient["Service"], named: string | undefined): Eff
   )
 
 /**
- * Runs the steps; a failed one leaves out those after it of the same NameNode. `file` is what the last step reads, by default
- * the first file found below the root, at most three levels deep.
+ * Runs the steps. After a failed step, the later steps for the same NameNode are left out. The last step reads `file`,
+ * by default the first file found below the root, at most three levels deep.
  *
  * @category constructors
  * @since 0.1.0

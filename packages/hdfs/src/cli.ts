@@ -2,8 +2,8 @@
 /**
  * The `sluice-hdfs` command: `ls`, `cat`, `put`, `get`, `stat`, `blocks` and `probe`.
  *
- * It reads `HADOOP_CONF_DIR` or `HDFS_NAMENODES`, or takes `--namenode`; it is a user of an unsecured cluster, has a token
- * in `HADOOP_TOKEN_FILE_LOCATION`, or the ticket of `kinit` where the configuration asks for Kerberos.
+ * It reads `HADOOP_CONF_DIR` or `HDFS_NAMENODES`, or takes `--namenode`; it logs in as a user of an unsecured cluster,
+ * with a token in `HADOOP_TOKEN_FILE_LOCATION`, or with the ticket of `kinit` if the configuration asks for Kerberos.
  *
  * @since 0.1.0
  */
@@ -24,15 +24,13 @@ const root = Command.make("sluice-hdfs").pipe(
   Command.withDescription("Reads and writes HDFS over WebHDFS"),
   Command.withSharedFlags({
     namenode: Flag.String("namenode").pipe(
-      Flag.withDescription("HTTP address of a NameNode or HttpFS, http://host:9870; several with commas"),
+      Flag.withDescription("HTTP address of a NameNode or HttpFS, http://host:9870; separate several with commas"),
       Flag.optional
     ),
-    user: Flag.String("user").pipe(Flag.withDescription("The user to be, on an unsecured cluster"), Flag.optional),
+    user: Flag.String("user").pipe(Flag.withDescription("The user name, on an unsecured cluster"), Flag.optional),
     doas: Flag.String("doas").pipe(Flag.withDescription("The user to act as"), Flag.optional),
     kerberos: Flag.Boolean("kerberos").pipe(
-      Flag.withDescription(
-        "Logs in with the ticket of kinit, as is done anyway where the configuration asks for Kerberos"
-      ),
+      Flag.withDescription("Logs in with the ticket of kinit, even if the configuration does not ask for Kerberos"),
       Flag.withDefault(false)
     ),
     gateway: Flag.Boolean("gateway").pipe(
@@ -54,7 +52,7 @@ const connection = Layer.unwrap(
   })
 )
 
-/** Connects, runs, and says what went wrong in a line. */
+/** Connects, runs, and reports what went wrong in one line. */
 const connected = <A, E extends { readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
   effect.pipe(
     Effect.provide(connection),
@@ -73,7 +71,7 @@ const sink = (open: () => NodeJS.WritableStream, endOnDone: boolean) =>
 
 const path = Argument.String("path").pipe(Argument.withDescription("An absolute HDFS path"))
 const local = (description: string) =>
-  Argument.String("local").pipe(Argument.withDescription(`${description}; - is the standard stream`))
+  Argument.String("local").pipe(Argument.withDescription(`${description}; - is the standard input or output`))
 
 /** Octal permission as `ls` shows it. */
 const mode = (status: FileStatus): string => {
@@ -163,7 +161,7 @@ const put = Command.make(
     })
     yield* Console.log(`${yield* client.write(path, bytes, { overwrite })} bytes`)
   }, connected)
-).pipe(Command.withDescription("Copies a file to HDFS, all or nothing"))
+).pipe(Command.withDescription("Copies a file to HDFS, completely or not at all"))
 
 const probe = Command.make(
   "probe",

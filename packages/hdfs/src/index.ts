@@ -5,7 +5,7 @@
  */
 
 /**
- * Who a client is to HDFS.
+ * The identity of a client.
  *
  * @since 0.1.0
  */
@@ -33,7 +33,7 @@ export * as HdfsConfig from "./HdfsConfig.ts"
 export * as HdfsError from "./HdfsError.ts"
 
 /**
- * What WebHDFS answers.
+ * The answers of WebHDFS.
  *
  * @since 0.1.0
  */

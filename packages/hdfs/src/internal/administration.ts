@@ -1,4 +1,4 @@
-/** The operations that look after a cluster: policies, snapshots, quotas, and what it says of itself and its user. */
+/** The operations of administration: policies, snapshots, quotas, and information about the cluster and its user. */
 import { Effect, Redacted } from "effect"
 import * as E from "../HdfsError.ts"
 import * as Answers from "./answers.ts"

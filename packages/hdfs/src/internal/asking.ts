@@ -1,4 +1,4 @@
-/** How operations with small answers are asked: one call, one decoded answer, one span. */
+/** Runs operations with small answers: one call, one decoded answer, one span. */
 import { Effect } from "effect"
 import * as Answers from "./answers.ts"
 import type { Result } from "./contract.ts"
@@ -13,11 +13,11 @@ export interface Asking {
   readonly ask: <A>(call: Call, decode: Decode<A>, repeat?: "always" | "never") => Result<A>
   /** An operation that only reads. */
   readonly get: <A>(operation: string, path: string, decode: Decode<A>, params?: Call["params"]) => Result<A>
-  /** An operation that changes something and says nothing. */
+  /** An operation that changes something and returns nothing. */
   readonly put: (operation: string, path: string, params?: Call["params"], repeat?: "always" | "never") => Result<void>
 }
 
-/** The answer of an operation that says nothing. Somebody else's page would not be JSON. */
+/** The answer of an operation that returns nothing. A page of another server would not be JSON. */
 export const nothing: Decode<void> = (exchange, body) =>
   /^\s*(?:\{|$)/.test(body) ? Effect.void : Effect.asVoid(Answers.AnyAnswer(exchange, body))
 

@@ -5,13 +5,13 @@ import type * as M from "../HdfsModel.ts"
 /** Files whose block locations are kept. */
 const maxLocations = 1000
 
-/** What a client has seen of where blocks are: good for a preference, which is all that is wrong when it has changed. */
+/** The block locations that a client has seen. They only decide preferences, so old ones do no harm. */
 export class Blocks {
-  /** Data transfer addresses by host name: what `excludedatanodes` is given. */
+  /** Data transfer addresses by host name, for `excludedatanodes`. */
   private readonly transferAddresses = new Map<string, string>()
   private readonly files = new Map<string, ReadonlyArray<M.BlockLocation>>()
 
-  /** Remembers the blocks of a file; `from` is the first byte of the range they are of. */
+  /** Remembers the blocks of a file; `from` is the first byte of their range. */
   see(path: string, from: number, blocks: ReadonlyArray<M.BlockLocation>): void {
     for (const block of blocks) {
       block.hosts.forEach((host, i) => {
@@ -26,7 +26,7 @@ export class Blocks {
     for (const oldest of this.files.size > maxLocations ? this.files.keys().take(1) : []) this.files.delete(oldest)
   }
 
-  /** The blocks of a file as last seen where they reach `end`, or else as `ask` says. */
+  /** The blocks of a file as last seen, if they reach `end`; otherwise the result of `ask`. */
   of(
     path: string,
     end: number,
@@ -37,7 +37,7 @@ export class Blocks {
     return known !== undefined && last !== undefined && end <= last.offset + last.length ? Effect.succeed(known) : ask
   }
 
-  /** What `excludedatanodes` is given for hosts. */
+  /** The value of `excludedatanodes` for some hosts. */
   addresses(hosts: Iterable<string>): ReadonlyArray<string> {
     return Array.from(hosts).flatMap((host) => this.transferAddresses.get(host) ?? [])
   }

@@ -9,7 +9,7 @@ import { wrongAddress } from "./address.ts"
 
 type Failure = HdfsConfig.HdfsConfigError | Config.ConfigError | HdfsError
 
-/** The cluster of the environment, `undefined` where it names none. */
+/** The cluster of the environment; `undefined` if it names none. */
 const ofEnvironment = Effect.gen(function* () {
   const { confDir, nameNodes } = yield* HdfsConfig.config
   if (Option.isSome(nameNodes)) {
@@ -24,8 +24,8 @@ const ofEnvironment = Effect.gen(function* () {
 const withoutPort = (authority: string) => authority.replace(/:\d+$/, "")
 
 /**
- * The cluster an authority means: the one of the environment by its names, another nameservice of its configuration folder, or
- * else the WebHDFS address it is.
+ * The cluster that an authority means: that of the environment, by one of its names; another nameservice of its
+ * configuration folder; or a WebHDFS address.
  */
 export const resolve = Effect.fnUntraced(function* (
   secure: boolean,
@@ -43,13 +43,13 @@ export const resolve = Effect.fnUntraced(function* (
   if (own !== undefined) {
     const names = [...own.authorities, ...own.nameNodes.map((each) => new URL(each).host)]
     if (names.some((name) => name === authority || withoutPort(name) === withoutPort(authority))) return own
-    // A name without a dot or a port is a nameservice more probably than a host.
+    // A name without a dot or a port is more probably a nameservice than a host.
     if (own.confDir !== undefined && /^[\w-]+$/.test(authority)) {
       return yield* Effect.mapError(
         HdfsConfig.fromHadoopConf(own.confDir, { nameservice: authority }),
         ({ detail }) =>
           new HdfsConfig.HdfsConfigError({
-            detail: `${detail}; for a host say its HTTP port: hdfs://${authority}:9870/`
+            detail: `${detail}; for a host, add its HTTP port: hdfs://${authority}:9870/`
           })
       )
     }
@@ -65,7 +65,7 @@ export const resolve = Effect.fnUntraced(function* (
   }
 })
 
-/** A backend with a client of its own, for as long as the scope. */
+/** A backend with its own client, for as long as the scope is open. */
 export const connect = Effect.fnUntraced(function* (
   options: HdfsConfig.Options
 ): Effect.fn.Return<Backend, Failure, Scope.Scope> {

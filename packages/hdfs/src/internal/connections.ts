@@ -5,7 +5,7 @@ import { Download } from "./download.ts"
 import * as Exchanges from "./exchanges.ts"
 import type { Failure, Http, Options } from "./http.ts"
 
-/** What a timer of Node can wait, some 24 days. */
+/** The longest time that a timer of Node can wait, about 24 days. */
 const millis = (duration: Duration.Input) => Math.min(Duration.toMillis(duration), 2 ** 31 - 1)
 
 const make = (options: Options): Effect.Effect<Http, never, Scope.Scope> =>

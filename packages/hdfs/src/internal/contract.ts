@@ -1,10 +1,10 @@
-/** What a client of HDFS does: the types of its operations, apart from what carries them out. */
+/** The types of the operations of an HDFS client, apart from their implementation. */
 import type { Effect, Redacted, Stream } from "effect"
 import type { HdfsError } from "../HdfsError.ts"
 import type * as M from "../HdfsModel.ts"
 
 /**
- * What a new file is made with; the server has a default for everything.
+ * Options of a new file; the server has a default for everything.
  *
  * @category models
  * @since 0.1.0
@@ -17,14 +17,14 @@ export interface CreateOptions {
   readonly replication?: number | undefined
   /** Octal, `644`. */
   readonly permission?: string | undefined
-  /** Octal; given, the server applies no mask of its own. */
+  /** Octal. If it is given, the server does not apply its own mask. */
   readonly unmaskedPermission?: string | undefined
   /** Creates the parents. Default `true`. */
   readonly createParent?: boolean | undefined
   /** The server's buffer, bytes. */
   readonly bufferSize?: number | undefined
   /**
-   * How many bytes there will be, where that is known: servers take a body of a known length with less work. Another number
+   * How many bytes there will be, if that is known: a body of known length is less work for servers. A different number
    * of bytes is a failure.
    */
   readonly length?: number | undefined
@@ -35,7 +35,7 @@ export interface CreateOptions {
 }
 
 /**
- * What is read of a file.
+ * Options of a read.
  *
  * @category models
  * @since 0.1.0
@@ -43,32 +43,32 @@ export interface CreateOptions {
 export interface OpenOptions {
   /** The first byte. Default 0. */
   readonly offset?: number | undefined
-  /** Most bytes; fewer come where the file's status says that it ends. Default: to that end. */
+  /** Most bytes; there are fewer if the file's status says that it ends before. Default: up to that end. */
   readonly length?: number | undefined
   /** The server's buffer, bytes. */
   readonly bufferSize?: number | undefined
   /**
-   * Memory to use for every chunk: a chunk is valid until the next one is pulled. For reading much with little memory, where
-   * each chunk is processed at once. Default: new memory for each chunk.
+   * Memory to use for every chunk: a chunk is valid until the next one is pulled. This saves memory if each chunk is
+   * processed at once. Default: new memory for each chunk.
    */
   readonly buffer?: Uint8Array | undefined
   /**
-   * The file as it is to be read: its length says where the read ends, and when the connection breaks and the file is another
-   * by then, the read fails with `FileChanged`. Default: `open` asks for it first.
+   * The status of the file to read: its length says where the read ends. If the connection breaks and the file has
+   * changed by then, the read fails with `FileChanged`. Default: `open` asks for the status first.
    */
   readonly status?: M.FileStatus | undefined
   /**
-   * Reads each block from this host's DataNode where it has a replica and answers, and from another one else. The block's other
-   * hosts are excluded in the request (`excludedatanodes`), so it works where the NameNode cannot tell by the address where the
-   * client is: in a container, behind a proxy. Default: the NameNode chooses.
+   * Reads each block from the DataNode of this host if it has a replica and answers, and otherwise from another one.
+   * The request excludes the block's other hosts (`excludedatanodes`), so it also works if the NameNode cannot tell
+   * from the address where the client is, as in a container or behind a proxy. Default: the NameNode chooses.
    */
   readonly preferHost?: string | undefined
-  /** Told of bytes as they arrive, and of the host they came from. */
+  /** Called for bytes as they arrive, with the host that they came from. */
   readonly onBytes?: ((host: string, count: number) => void) | undefined
 }
 
 /**
- * What is read of a range, besides the range.
+ * Options of a range read, besides the range.
  *
  * @category models
  * @since 0.1.0
@@ -80,16 +80,16 @@ export type RangeOptions = Omit<OpenOptions, "offset" | "length" | "buffer">
  *
  * **Details**
  *
- * `none` fails where the target exists. `overwrite` replaces a file or an empty directory in one step. `legacy` is Hadoop's
- * old `FileSystem.rename`: it moves into a target that is a directory, and yields `false` instead of failing; it is the only
- * way HttpFS knows.
+ * `none` fails if the target exists. `overwrite` replaces a file or an empty directory in one step. `legacy` is
+ * Hadoop's old `FileSystem.rename`: it moves into a target that is a directory, and yields `false` instead of failing;
+ * it is the only mode that HttpFS knows.
  *
  * @category models
  * @since 0.1.0
  */
 export type RenameMode = "none" | "overwrite" | "legacy"
 
-/** What an operation yields, or why not. */
+/** The result of an operation, or its failure. */
 export type Result<A> = Effect.Effect<A, HdfsError>
 
 /** Reading the bytes of files. */
@@ -101,7 +101,7 @@ export interface Reads {
   readonly open: (path: string, options?: OpenOptions) => Stream.Stream<Uint8Array, HdfsError>
   /** Exactly `length` bytes, in one buffer; `UnexpectedEnd` when the file has fewer. */
   readonly readRange: (path: string, offset: number, length: number, options?: RangeOptions) => Result<Uint8Array>
-  /** Several ranges of one file at once, in the order asked. `concurrency` defaults to 8. */
+  /** Several ranges of one file at once, in the given order. `concurrency` defaults to 8. */
   readonly readRanges: (
     path: string,
     ranges: ReadonlyArray<{ readonly offset: number; readonly length: number }>,
@@ -111,23 +111,23 @@ export interface Reads {
 
 /** Writing the bytes of files. */
 export interface Writes {
-  /** Writes a file under its own name, where others see it grow; yields the bytes written. Prefer `write`. */
+  /** Writes a file under its final name, where others can see it grow; yields the bytes written. Prefer `write`. */
   readonly create: <Err, R>(
     path: string,
     bytes: Stream.Stream<Uint8Array, Err, R>,
     options?: CreateOptions
   ) => Effect.Effect<number, HdfsError | Err, R>
   /**
-   * Writes a file all or nothing: under a hidden name beside it, then renamed. When the stream fails, is interrupted or the
-   * connection breaks, nothing is left. Yields the bytes written. A chunk is on its way before the next is pulled, so the
-   * source may put them all in one buffer.
+   * Writes a file completely or not at all: under a hidden name beside it, which is then renamed. If the stream fails
+   * or is interrupted, or the connection breaks, nothing is left. Yields the bytes written. A chunk has been sent
+   * before the next is pulled, so the source may put all of them into one buffer.
    */
   readonly write: <Err, R>(
     path: string,
     bytes: Stream.Stream<Uint8Array, Err, R>,
     options?: Omit<CreateOptions, "createParent">
   ) => Effect.Effect<number, HdfsError | Err, R>
-  /** Adds to the end of a file; yields the bytes added. After a failure some of them may be there. */
+  /** Adds to the end of a file; yields the bytes added. After a failure, some of them may have been added. */
   readonly append: <Err, R>(
     path: string,
     bytes: Stream.Stream<Uint8Array, Err, R>,
@@ -135,19 +135,19 @@ export interface Writes {
   ) => Effect.Effect<number, HdfsError | Err, R>
   /** Moves the blocks of `sources` to the end of `path`; the sources are gone then. */
   readonly concat: (path: string, sources: ReadonlyArray<string>) => Result<void>
-  /** Cuts a file; `false` when the last block is still being recovered and the length is not final yet. */
+  /** Truncates a file; `false` if the last block is still being recovered and the length is not final yet. */
   readonly truncate: (path: string, newLength: number) => Result<boolean>
 }
 
 /** Names. */
 export interface Names {
-  /** `false` where there was nothing. */
+  /** `false` if nothing existed. */
   readonly delete: (path: string, options?: { readonly recursive?: boolean | undefined }) => Result<boolean>
-  /** Moves a path to the user's trash, as `hdfs dfs -rm` does; yields where it is now. */
+  /** Moves a path to the user's trash, as `hdfs dfs -rm` does; yields its new place. */
   readonly moveToTrash: (path: string) => Result<string>
   /** `mode` defaults to `none`. `true` unless `mode` is `legacy` and nothing was done. */
   readonly rename: (from: string, to: string, mode?: RenameMode) => Result<boolean>
-  /** Creates a directory and its parents. `true` also when it was there. */
+  /** Creates a directory and its parents. `true` also if it existed. */
   readonly mkdirs: (
     path: string,
     options?: { readonly permission?: string | undefined; readonly unmaskedPermission?: string | undefined }
@@ -162,11 +162,11 @@ export interface Names {
 /** Status. */
 export interface Status {
   readonly getFileStatus: (path: string) => Result<M.FileStatus>
-  /** Like `getFileStatus`, of a symbolic link itself. */
+  /** Like `getFileStatus`, but of a symbolic link itself. */
   readonly getFileLinkStatus: (path: string) => Result<M.FileStatus>
   readonly getLinkTarget: (path: string) => Result<string>
   readonly exists: (path: string) => Result<boolean>
-  /** The entries of a directory in one answer; of a file, the file. */
+  /** The entries of a directory in one answer; for a file, the file. */
   readonly listStatus: (path: string) => Result<ReadonlyArray<M.FileStatus>>
   /** The entries of a directory page by page, as they are pulled (`LISTSTATUS_BATCH`), in the server's order of names. */
   readonly listStatusBatch: (path: string) => Stream.Stream<M.FileStatus, HdfsError>
@@ -176,14 +176,14 @@ export interface Status {
     path: string,
     range?: { readonly offset: number; readonly length: number }
   ) => Result<ReadonlyArray<M.BlockLocation>>
-  /** Succeeds when the user may do it: `r--`, `-w-`, `rwx`, ... */
+  /** Succeeds if the user has this access: `r--`, `-w-`, `rwx`, ... */
   readonly checkAccess: (path: string, action: string) => Result<void>
   readonly setPermission: (path: string, permission: string) => Result<void>
   readonly setOwner: (
     path: string,
     owner: { readonly owner?: string | undefined; readonly group?: string | undefined }
   ) => Result<void>
-  /** Milliseconds since 1970 UTC; what is left out stays. */
+  /** Milliseconds since 1970 UTC; a time that is left out stays. */
   readonly setTimes: (
     path: string,
     times: { readonly modificationTime?: number | undefined; readonly accessTime?: number | undefined }
@@ -205,10 +205,10 @@ export interface Acls {
 
 /** Extended attributes. */
 export interface XAttrs {
-  /** All attributes the user may see, or those named. */
+  /** All attributes that the user may see, or the named ones. */
   readonly getXAttrs: (path: string, names?: ReadonlyArray<string>) => Result<ReadonlyMap<string, Uint8Array>>
   readonly listXAttrs: (path: string) => Result<ReadonlyArray<string>>
-  /** `flag`: `create` fails where it is, `replace` where it is not. Default: either. */
+  /** `flag`: `create` fails if it exists, `replace` if it does not. Default: either. */
   readonly setXAttr: (path: string, name: string, value: Uint8Array, flag?: "create" | "replace") => Result<void>
   readonly removeXAttr: (path: string, name: string) => Result<void>
 }
@@ -234,11 +234,11 @@ export interface Policies {
 export interface Snapshots {
   readonly allowSnapshot: (path: string) => Result<void>
   readonly disallowSnapshot: (path: string) => Result<void>
-  /** Yields the snapshot's path. The server makes a name where none is given. */
+  /** Yields the path of the snapshot. The server makes up a name if none is given. */
   readonly createSnapshot: (path: string, name?: string) => Result<string>
   readonly renameSnapshot: (path: string, from: string, to: string) => Result<void>
   readonly deleteSnapshot: (path: string, name: string) => Result<void>
-  /** What changed between two snapshots; an empty name is the present. */
+  /** The changes between two snapshots; an empty name is the present state. */
   readonly getSnapshotDiff: (path: string, from: string, to: string) => Result<M.SnapshotDiffReport>
   /** The same page by page, for large differences. */
   readonly getSnapshotDiffListing: (
@@ -253,7 +253,7 @@ export interface Snapshots {
 /** Quotas. */
 export interface Quotas {
   readonly getQuotaUsage: (path: string) => Result<M.QuotaUsage>
-  /** What is left out stays; -1 lifts a limit. */
+  /** A quota that is left out stays; -1 removes a limit. */
   readonly setQuota: (
     path: string,
     quota: { readonly namespace?: number | undefined; readonly space?: number | undefined }
@@ -269,7 +269,7 @@ export interface Cluster {
   readonly getServerDefaults: Result<M.ServerDefaults>
   readonly getStatus: Result<M.FsStatus>
   readonly getDelegationToken: (options?: {
-    /** The user who may renew it. Default: the user. */
+    /** The user who may renew it. Default: the current user. */
     readonly renewer?: string | undefined
     readonly service?: string | undefined
     readonly kind?: string | undefined

@@ -1,4 +1,4 @@
-/** Who a client is to HDFS: what goes with its requests, apart from the ways to get it. */
+/** The credentials of requests, apart from the ways to obtain them. */
 import type { Effect, Redacted } from "effect"
 import type { HdfsError } from "../HdfsError.ts"
 
@@ -15,13 +15,13 @@ export interface Credentials {
   readonly headers: Readonly<Record<string, string | Redacted.Redacted>>
 }
 
-/** Gives credentials, and others when the server refuses them. */
+/** Provides credentials, and new ones if the server refuses them. */
 export interface Auth {
   /** The credentials for a request to this NameNode or gateway. */
   readonly credentials: (nameNode: URL) => Effect.Effect<Credentials, HdfsError>
   /**
-   * Forgets what was got until `askedAt` (milliseconds since 1970), after the server refused a request of that time: what is
-   * newer has not been refused yet. `false` when there is nothing else to try.
+   * Drops credentials obtained until `askedAt` (milliseconds since 1970), after the server refused a request of that
+   * time: newer ones have not been refused yet. `false` if there is nothing else to try.
    */
   readonly refresh: (askedAt: number) => Effect.Effect<boolean>
 }

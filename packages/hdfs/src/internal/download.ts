@@ -6,7 +6,7 @@ import { closed, type Failure, type Options, type Request } from "./http.ts"
 import { type Head, Response } from "./response.ts"
 
 const readSize = 64 * 1024
-/** Bytes copied ahead of who pulls. */
+/** Bytes copied ahead of the consumer. */
 const ahead = 256 * 1024
 /**
  * Bytes that have to arrive within the read timeout, unless the body has fewer: a server that sends a few bytes at a
@@ -14,7 +14,7 @@ const ahead = 256 * 1024
  */
 const progressBytes = 1024
 
-/** A body over a connection of its own, read as it is asked for. */
+/** A body over its own connection, read as it is asked for. */
 export class Download {
   private readonly socket: Net.Socket
   private readonly reuse: boolean
@@ -25,7 +25,8 @@ export class Download {
   private over = false
   private failure: Failure | undefined
   private waiting: ((done: Effect.Effect<void>) => void) | undefined
-  // How long bytes were waited for since there was progress. While nobody asks for more, a slow server is not to blame.
+  // How long the consumer has waited for bytes since the last progress. While nobody asks for more, a slow server is
+  // not to blame.
   private waitingSince = performance.now()
   private waited = 0
   private progress = 0
@@ -55,7 +56,7 @@ export class Download {
     this.socket.write(head, "latin1")
   }
 
-  /** Ends the connection when waiting has taken too long; looks again when it may have. */
+  /** Ends the connection when waiting has taken too long, and checks again when it may have. */
   private watch(): void {
     clearTimeout(this.timer)
     if (this.over) return
@@ -95,11 +96,11 @@ export class Download {
     else if (this.response.done) this.close()
     const isHead = this.response.head !== undefined && !this.headGiven
     if (this.over || this.readyBytes > 0 || isHead) this.wake()
-    // With one buffer only who waits for bytes has done with those before.
+    // With one buffer, only a consumer that waits for bytes has finished with the previous ones.
     return this.waiting !== undefined || (!this.reuse && this.readyBytes < ahead)
   }
 
-  /** Says who waits that there is something new. */
+  /** Tells the waiting consumer that there is something new. */
   private wake(): void {
     const { waiting } = this
     if (waiting === undefined) return
@@ -108,7 +109,7 @@ export class Download {
     waiting(Effect.void)
   }
 
-  /** Until there is something new. */
+  /** Waits until there is something new. */
   private readonly wait = Effect.callback<void>((resume) => {
     this.waiting = resume
     this.waitingSince = performance.now()

@@ -3,7 +3,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import type * as Tls from "node:tls"
 import type { Head } from "./response.ts"
 
-/** Why there is no answer, or no more of it. */
+/** Why there is no answer, or no rest of it. */
 export type Failure =
   | { readonly _tag: "Timeout"; readonly phase: "connect" | "read" | "write"; readonly millis: number }
   | { readonly _tag: "Cause"; readonly cause: unknown }
@@ -25,29 +25,29 @@ export interface Answer extends Head {
   readonly body: string
 }
 
-/** How long and how much: no phase of an exchange is without a limit. */
+/** Limits of time and size: every phase of an exchange has one. */
 export interface Options {
   readonly connectMillis: number
-  /** For the head of an answer, and without progress while bytes are awaited. */
+  /** Limit for the head of an answer, and for awaited bytes without progress. */
   readonly readMillis: number
-  /** For a small answer from its request to its last byte. */
+  /** Limit for a small answer, from its request to its last byte. */
   readonly answerMillis: number
   /** Bytes that a small answer may have. */
   readonly answerBytes: number
   readonly tls: Tls.SecureContextOptions & { readonly servername?: string }
 }
 
-/** What is kept of an answer that is an error. */
+/** How much of an error answer is kept. */
 export const errorBytes = 1024 * 1024
 
 export type Settle = (exit: Exit.Exit<Answer, Failure>) => void
 
 export interface Http {
-  /** A small exchange over a connection that is kept alive. */
+  /** A small exchange over a kept-alive connection. */
   readonly ask: (request: Request) => Effect.Effect<Answer, Failure>
   /**
-   * A body of at most `wanted` bytes that is read as it is pulled, over a connection of its own, which closes with the scope.
-   * With a `buffer` the bytes are put there again and again: a chunk holds until the next pull.
+   * A body of at most `wanted` bytes that is read as it is pulled, over its own connection, which closes with the
+   * scope. With a `buffer`, the bytes are always put there: a chunk is valid until the next pull.
    */
   readonly download: (
     request: Request,
@@ -62,8 +62,8 @@ export interface Http {
     Scope.Scope
   >
   /**
-   * Sends what `body` gives its function, over a connection of its own. `body` starts once there is a connection; chunks
-   * are not looked at again after the function's effect.
+   * Sends the chunks that `body` passes to its function, over its own connection. `body` starts when there is a
+   * connection; chunks are not read again after the function's effect.
    */
   readonly upload: <E, R>(
     request: Request,

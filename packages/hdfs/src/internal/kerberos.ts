@@ -1,7 +1,7 @@
 import { Effect, Redacted } from "effect"
 import { Authentication, HdfsError } from "../HdfsError.ts"
 
-/** No login could be had. */
+/** No login could be obtained. */
 export const failure = (detail: string) =>
   new HdfsError({ operation: "AUTHENTICATE", path: "", reason: new Authentication({ detail }) })
 
@@ -19,7 +19,7 @@ const isKerberos = (module: unknown): module is KerberosModule =>
 
 /** Tickets by service principal, `HTTP@host`, from the native library. */
 export const kerberosTickets = Effect.gen(function* () {
-  // Not a dependency: it is native, and few need it.
+  // Not a dependency, because it is native and few users need it.
   const name: string = "kerberos"
   const loaded: unknown = yield* Effect.tryPromise({
     try: () => import(name),

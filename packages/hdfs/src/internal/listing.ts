@@ -13,14 +13,14 @@ type Get = <A>(
   params?: WebHdfs.Call["params"]
 ) => Effect.Effect<A, E.HdfsError>
 
-/** The NameNode's own bound of what a directory may have (`dfs.namenode.fs-limits.max-directory-items`). */
+/** The NameNode's own limit of entries in a directory (`dfs.namenode.fs-limits.max-directory-items`). */
 const maxEntries = 6_400_000
 
 const protocol = (exchange: Exchange, detail: string) => WebHdfs.failAt(exchange, new E.Protocol({ detail }))
 
 const wrongName = (name: string) => name === "." || name === ".." || name.includes("/") || name.includes("\0")
 
-/** The entries of an answer: each has a name, but for a file that lists itself. */
+/** The entries of an answer: each has a name, except for a file, which lists itself. */
 const named = (exchange: Exchange, entries: ReadonlyArray<M.FileStatus>) => {
   const wrong = entries.find(({ pathSuffix }) => wrongName(pathSuffix) || (pathSuffix === "" && entries.length > 1))
   return wrong === undefined
@@ -35,7 +35,7 @@ export const listStatus = (get: Get, path: string): Effect.Effect<ReadonlyArray<
     )
   )
 
-/** The entries of a directory page by page, each page asked for by the last name of the one before. */
+/** The entries of a directory page by page; each page is asked for by the last name of the one before. */
 export const listStatusBatch = (get: Get, path: string): Stream.Stream<M.FileStatus, E.HdfsError> =>
   Stream.suspend(() => {
     const asked = new Set<string>()
@@ -47,13 +47,13 @@ export const listStatusBatch = (get: Get, path: string): Stream.Stream<M.FileSta
       if (DirectoryListing.remainingEntries <= 0) return [page, Option.none<string>()] as const
       const last = page.at(-1)?.pathSuffix
       if (last === undefined) return yield* protocol(exchange, "an empty page of a directory that has more entries")
-      if (asked.has(last)) return yield* protocol(exchange, "the server gives the same page again and again")
+      if (asked.has(last)) return yield* protocol(exchange, "the server returns the same page again and again")
       if (count > maxEntries) return yield* protocol(exchange, `more than ${maxEntries} entries in one directory`)
       asked.add(last)
       return [page, Option.some(last)] as const
     })
     return Stream.paginate<string | undefined, M.FileStatus, E.HdfsError>(undefined, (last) =>
-      // The NameNode knows the parameter in lower case only, HttpFS only as documented.
+      // The NameNode knows the parameter only in lower case, HttpFS only as documented.
       get("LISTSTATUS_BATCH", path, pageOf, { startAfter: last, startafter: last })
     )
   })
@@ -72,7 +72,7 @@ export const getSnapshotDiffListing = (
       const next = { path: page.lastPath, index: page.lastIndex }
       if (next.index === -1 && next.path === "") return [[page], Option.none<typeof next>()] as const
       const key = `${next.index} ${next.path}`
-      if (asked.has(key)) return yield* protocol(exchange, "the server gives the same page again and again")
+      if (asked.has(key)) return yield* protocol(exchange, "the server returns the same page again and again")
       asked.add(key)
       return [[page], Option.some(next)] as const
     })

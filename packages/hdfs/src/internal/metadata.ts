@@ -1,4 +1,4 @@
-/** The operations on what the NameNode knows of files and directories: status, access control lists and attributes. */
+/** The operations on the metadata of files and directories: status, access control lists and attributes. */
 import { Effect, Option } from "effect"
 import type * as M from "../HdfsModel.ts"
 import * as Answers from "./answers.ts"
@@ -7,7 +7,7 @@ import type { Blocks } from "./blocks.ts"
 import type { Acls, Result, Status, XAttrs } from "./contract.ts"
 import * as Listing from "./listing.ts"
 
-/** The status of a path, where there is something. */
+/** The status of a path, if it exists. */
 export const find = (getFileStatus: Status["getFileStatus"], path: string): Result<Option.Option<M.FileStatus>> =>
   getFileStatus(path).pipe(
     Effect.map(Option.some),
@@ -33,7 +33,7 @@ const getFileBlockLocations =
       }
     )
 
-/** What is seen of where blocks are is remembered in `known`. */
+/** Block locations are remembered in `known`. */
 export const status = (asking: Asking, known: Blocks): Status => {
   const { ask, get, put } = asking
   const getFileStatus = (path: string) =>
@@ -68,7 +68,7 @@ export const acls = ({ get, put }: Asking): Acls => ({
   getAclStatus: (path) => Effect.map(get("GETACLSTATUS", path, Answers.AclStatusAnswer), (answer) => answer.AclStatus),
   setAcl: (path, entries) => put("SETACL", path, { aclspec: entries.join(",") }),
   modifyAclEntries: (path, entries) => put("MODIFYACLENTRIES", path, { aclspec: entries.join(",") }),
-  // The server wants the field of the permission, empty.
+  // The server requires the field of the permission, empty.
   removeAclEntries: (path, entries) =>
     put("REMOVEACLENTRIES", path, {
       aclspec: entries.map((entry) => (/^(default:)?[^:]*:[^:]*$/.test(entry) ? `${entry}:` : entry)).join(",")
@@ -81,7 +81,7 @@ export const xAttrs = ({ get, put }: Asking): XAttrs => ({
   getXAttrs: Effect.fnUntraced(function* (path: string, names?: ReadonlyArray<string>) {
     const ask = (name: string | undefined) =>
       get("GETXATTRS", path, Answers.XAttrsAnswer, { "xattr.name": name, encoding: "hex" })
-    // Several names would be several parameters of one name; one request each is as good.
+    // Several names would need several parameters with the same name; one request for each works as well.
     const answers = names === undefined ? [yield* ask(undefined)] : yield* Effect.forEach(names, (name) => ask(name))
     return new Map(
       answers.flatMap(({ XAttrs }) =>

@@ -19,7 +19,7 @@ const remove =
       path,
       params: { recursive: options?.recursive ?? false }
     }
-    // Nothing there any more: the delete whose answer was lost did it.
+    // It no longer exists: the delete whose answer was lost has removed it.
     const look = Effect.map(exists(path), (there) => (there ? Option.none<string>() : Option.some(`{"boolean":true}`)))
     return web.text(call, look).pipe(
       Effect.flatMap(({ body, exchange }) => Answers.BooleanAnswer(exchange, body)),
@@ -38,7 +38,7 @@ const rename = ({ web }: Asking, { exists }: Look) =>
       params: { destination: to, renameoptions: mode === "legacy" ? undefined : mode.toUpperCase() }
     }
     if (bad !== undefined) return yield* web.fail(call, new E.InvalidArgument({ detail: `the target: ${bad}` }))
-    // The source gone and the target there: the rename whose answer was lost did it.
+    // The source is gone and the target exists: the rename whose answer was lost was done.
     const look = Effect.map(Effect.all([exists(from), exists(to)]), ([before, after]) =>
       !before && after ? Option.some(mode === "legacy" ? `{"boolean":true}` : "") : Option.none<string>()
     )
@@ -55,7 +55,7 @@ const rename = ({ web }: Asking, { exists }: Look) =>
     return answer.boolean
   })
 
-/** The rename of an HttpFS gateway, which can only look before it leaps. */
+/** The rename of an HttpFS gateway, which can only check the target beforehand. */
 const throughGateway = ({ web }: Asking, { getFileStatus }: Look, names: Pick<Names, "delete" | "rename">) =>
   Effect.fnUntraced(function* (from: string, to: string, overwrite: boolean) {
     const call: WebHdfs.Call = { method: "PUT", operation: "RENAME", path: from }
@@ -89,7 +89,7 @@ const mkdirs =
       (answer) => answer.boolean
     )
 
-/** `renameThroughGateway` is what a gateway needs for a rename that fails, or replaces a file, where the target exists. */
+/** `renameThroughGateway` is for a gateway: a rename that fails, or replaces a file, if the target exists. */
 export const make = (
   asking: Asking,
   gateway: boolean,

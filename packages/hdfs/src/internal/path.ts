@@ -1,4 +1,4 @@
-/** Why a path is not one HDFS can name, or `undefined`. HDFS paths are absolute, without `.`, `..` and empty segments. */
+/** Why a path is not valid in HDFS, or `undefined`. HDFS paths are absolute, without `.`, `..` and empty segments. */
 export const badPath = (path: string): string | undefined => {
   if (!path.startsWith("/")) return `the path ${JSON.stringify(path)} is not absolute`
   if (path === "/") return undefined
@@ -10,7 +10,7 @@ export const badPath = (path: string): string | undefined => {
   return undefined
 }
 
-/** Without the slash at the end. */
+/** Without the trailing slash. */
 const trim = (path: string): string => (path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path)
 
 /** For a URL. */

@@ -6,14 +6,14 @@ import type { Blocks } from "./blocks.ts"
 import type { OpenOptions, RangeOptions, Reads, Status } from "./contract.ts"
 import type * as WebHdfs from "./webhdfs.ts"
 
-/** What reading asks the NameNode. */
+/** The questions that reading asks the NameNode. */
 type Asks = Pick<Status, "getFileStatus" | "getFileBlockLocations">
 
 /** A read, which ends at `end` with every byte before it, or fails. */
 interface Reading {
   readonly path: string
   readonly options: OpenOptions
-  /** The file when the read began; unknown for a range that is asked for without one. */
+  /** The file as it was when the read began; unknown for a range that is read without a status. */
   readonly status: M.FileStatus | undefined
   /** The next byte. */
   position: number
@@ -21,10 +21,10 @@ interface Reading {
   readonly end: number
   /** Hosts that failed, for the NameNode to leave out. */
   readonly failed: Set<string>
-  /** Failures without enough progress between them, and the bytes since the last. */
+  /** Failures without enough progress between them, and the bytes since the last failure. */
   failures: number
   progress: number
-  /** What `options.preferHost` has, while it is heeded: until it fails. */
+  /** The preferred host (`options.preferHost`), until it fails. */
   blocks: ReadonlyArray<M.BlockLocation> | undefined
 }
 
@@ -33,7 +33,7 @@ interface Reading {
  */
 const progressBytes = 1024 * 1024
 
-/** Bytes of a range for which the file is looked at first. */
+/** From this many bytes on, the file of a range is looked up first. */
 const largeRange = 64 * 1024 * 1024
 
 /** Errors after which the same bytes may come from somewhere else. */
@@ -55,7 +55,7 @@ const elsewhere = (error: E.HdfsError): boolean => {
 const isCount = (value: number | undefined): boolean =>
   value === undefined || (Number.isSafeInteger(value) && value >= 0)
 
-/** What reads files, and what it goes by. */
+/** A reader of files, and its settings. */
 interface Reader {
   readonly web: WebHdfs.WebHdfs
   readonly config: HdfsConfig["Service"]
@@ -65,9 +65,9 @@ interface Reader {
 
 const call = (path: string): WebHdfs.Call => ({ method: "GET", operation: "OPEN", path })
 
-/** The next bytes that one server has, and whom not to ask for them, where a host is preferred. */
+/** The next bytes that one server has, and the hosts to exclude if a host is preferred. */
 const piece = ({ blocks, end, options, position }: Reading) => {
-  // What the list does not cover the NameNode knows better.
+  // For bytes that the list does not cover, the NameNode decides.
   const block = blocks?.find(({ length, offset }) => offset <= position && position < offset + length)
   if (block === undefined) return { end, others: [] }
   const preferred = block.hosts.includes(options.preferHost ?? "")
@@ -86,7 +86,7 @@ const place = Effect.fnUntraced(function* (reader: Reader, reading: Reading) {
     ...call(path),
     params: {
       offset: position,
-      // There is nothing to be read, and the server says whether it would be.
+      // There is nothing to read, but the server says whether the file may be read.
       length: end === position ? undefined : end - position,
       buffersize: options.bufferSize,
       excludedatanodes: excluded.length === 0 ? undefined : excluded.join(",")
@@ -138,7 +138,7 @@ const resume = (reader: Reader, reading: Reading, error: E.HdfsError): Stream.St
       reading.progress = 0
       reading.failures++
       if (reading.blocks !== undefined && (elsewhere(error) || error.reason._tag === "BlockMissing")) {
-        // The preferred host does not do it: the NameNode chooses.
+        // The preferred host fails, so the NameNode chooses.
         reading.blocks = undefined
         if (error.reason._tag === "BlockMissing") return attempt(reader, reading)
       }
@@ -164,7 +164,7 @@ const resume = (reader: Reader, reading: Reading, error: E.HdfsError): Stream.St
         return yield* reader.web.fail(
           call(reading.path),
           new E.FileChanged({
-            detail: `it has changed since the read began, of which the offset ${reading.position} is reached`
+            detail: `it has changed since the read began; the read had reached offset ${reading.position}`
           }),
           error.endpoint
         )
@@ -172,7 +172,7 @@ const resume = (reader: Reader, reading: Reading, error: E.HdfsError): Stream.St
       // The file has no more.
       if (error.reason._tag === "UnexpectedEnd" && now.length < reading.end) return yield* again
       if (error.endpoint !== undefined && !exhausted) {
-        // To leave a DataNode out the NameNode wants its data transfer address.
+        // To exclude a DataNode, the NameNode needs its data transfer address.
         reading.failed.add(error.endpoint.replace(/:\d+$/, ""))
         yield* reader.asks.getFileBlockLocations(reading.path, { offset: reading.position, length: 1 })
       }
@@ -184,14 +184,14 @@ const resume = (reader: Reader, reading: Reading, error: E.HdfsError): Stream.St
 const attempt = (reader: Reader, reading: Reading): Stream.Stream<Uint8Array, E.HdfsError> =>
   Stream.unwrap(
     Effect.match(place(reader, reading), {
-      // The NameNodes have been asked for as long as that helps.
+      // The NameNodes have already been retried for as long as that helps.
       onFailure: (error) =>
         error.reason._tag === "BlockMissing" ? resume(reader, reading, error) : Stream.fail(error),
       onSuccess: (found) => Stream.catch(openAt(reader, reading, found), (error) => resume(reader, reading, error))
     })
   )
 
-/** The bytes up to `end`, block by block where a host is preferred. */
+/** The bytes up to `end`, block by block if a host is preferred. */
 const run = Effect.fnUntraced(function* (
   reader: Reader,
   path: string,
@@ -258,7 +258,7 @@ const readRange = (reader: Reader) =>
       )
     }
     if (length === 0) return new Uint8Array(0)
-    // No memory for what a file of another size would have, as where its footer is wrong.
+    // No memory is allocated for more bytes than the file has, as a wrong footer might ask for.
     const status = options?.status ?? (length > largeRange ? yield* reader.asks.getFileStatus(path) : undefined)
     if (status !== undefined && offset + length > status.length) {
       return yield* reader.web.fail(
@@ -277,7 +277,7 @@ const readRange = (reader: Reader) =>
     let at = 0
     const buffer = new Uint8Array(Math.min(length, 64 * 1024))
     const range = { ...options, offset, length, buffer }
-    // The range is exact: whether the file has it the server knows that is asked for the bytes.
+    // The range is exact: the server that is asked for the bytes knows whether the file has it.
     const stream = Stream.unwrap(run(reader, path, offset + length, range, status))
     yield* Stream.runForEachArray(stream, (chunks) =>
       Effect.sync(() => {

@@ -12,10 +12,10 @@ const RemoteException = Schema.fromJsonString(
 )
 const decodeRemote = Schema.decodeUnknownOption(RemoteException)
 
-/** What is looked at of a message: the expressions below may take the square of its length. */
+/** How much of a message is read: the expressions below may take time in the square of its length. */
 const maxDetail = 1024
 
-/** Java messages carry stack traces behind the first line. */
+/** Java messages carry stack traces after the first line. */
 const firstLine = (text: string): string => text.slice(0, maxDetail).split("\n", 1)[0]?.trim() ?? ""
 
 /** The reason for a response with a status of 400 or more to an operation. */
@@ -33,7 +33,7 @@ export const reasonOfResponse = (operation: string, status: number, body: string
   return new E.Protocol({ detail: `status ${status} without a RemoteException${excerpt(body)}` })
 }
 
-/** What of a body that is not JSON may come into a message. */
+/** How much of a body that is not JSON may appear in a message. */
 const maxBody = 16 * 1024
 
 /** The start of a body that is not JSON, without tags, for a message. */
@@ -42,7 +42,7 @@ export const excerpt = (body: string): string => {
   return text === "" ? "" : `: ${text.slice(0, 120)}`
 }
 
-/** Leaves out tags, and what is between those of styles and scripts. Looks at each character once or twice. */
+/** Removes tags, and the content of styles and scripts. Reads each character once or twice. */
 const withoutTags = (html: string): string => {
   const lower = html.toLowerCase()
   let text = ""
@@ -56,7 +56,7 @@ const withoutTags = (html: string): string => {
     for (const name of ["style", "script"]) {
       if (!lower.startsWith(name, open + 1)) continue
       const end = lower.indexOf(`</${name}>`, at)
-      // Without an end all of it is style.
+      // Without an end tag, all of it is style.
       at = end < 0 ? html.length : end
     }
   }
@@ -79,7 +79,7 @@ const reasonOfException = (
         : new E.FileNotFound({ detail })
     case "AccessControlException":
     case "AuthorizationException":
-      // What the NameNode says of a path below a file.
+      // The NameNode's answer for a path below a file.
       return /\(is not a directory\)|because it.s a file/i.test(detail)
         ? new E.NotADirectory({ detail })
         : new E.AccessControl({ detail })
@@ -148,7 +148,7 @@ const reasonOfMessage = (operation: string, javaClassName: string, detail: strin
     return new E.BlockMissing({ detail })
   }
   if (/No active (and not excluded )?nodes contain this block/.test(detail)) return new E.BlockMissing({ detail })
-  // None has the block to be read, or room for the one to be written.
+  // No DataNode has the block to read, or room for the block to write.
   if (/Failed to find datanode/.test(detail)) {
     return operation === "CREATE" || operation === "APPEND" ? new E.NoSpace({ detail }) : new E.BlockMissing({ detail })
   }

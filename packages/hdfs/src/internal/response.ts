@@ -5,7 +5,7 @@ export interface Head {
   readonly headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
 }
 
-/** Bytes of the head, those of `100 Continue` and the like before it and of trailers behind it included. */
+/** Bytes of the head, including answers such as `100 Continue` before it and trailers after it. */
 const maxHead = 64 * 1024
 const maxChunkLine = 4 * 1024
 /** Answers such as `100 Continue` before the answer. */
@@ -22,7 +22,7 @@ const chunkLine = new RegExp(`^([0-9A-Fa-f]{1,14})(?:;${token}+(?:=(?:${token}+|
 
 const isBlank = (text: string, at: number) => text.charCodeAt(at) === 32 || text.charCodeAt(at) === 9
 
-/** Without the blanks around it; `trim` takes others away too. */
+/** Without the blanks around it; `trim` removes other characters too. */
 const unpadded = (text: string): string => {
   let from = 0
   let to = text.length
@@ -31,7 +31,7 @@ const unpadded = (text: string): string => {
   return text.slice(from, to)
 }
 
-/** What is wrong with how a body is said to be sent, by headers that HTTP/1.1 gives a choice in. */
+/** What is wrong with the headers that say how a body is sent. */
 const wrongCoding = (headers: Head["headers"]): string | undefined => {
   const transfer = headers["transfer-encoding"]
   if (transfer !== undefined && String(transfer).toLowerCase() !== "chunked") {
@@ -44,11 +44,12 @@ const wrongCoding = (headers: Head["headers"]): string | undefined => {
 }
 
 /**
- * Takes an HTTP/1.1 answer apart: its head, then a body by its length, in chunks, or to the end of the connection. As strict as
- * llhttp, Node's own parser: what is not framed as RFC 9112 has it is malformed, and no more of it is taken for data.
+ * Takes an HTTP/1.1 answer apart: its head, then a body by its length, in chunks, or to the end of the connection. As
+ * strict as llhttp, Node's own parser: an answer that is not framed as in RFC 9112 is malformed, and none of the rest
+ * is taken for data.
  */
 export class Response {
-  /** Once it is there. */
+  /** Set when the head has arrived. */
   head: Head | undefined
   /** What is wrong with it. */
   malformed: string | undefined
@@ -69,7 +70,7 @@ export class Response {
   /** Bytes left of the body, or of its chunk. */
   private remaining = Number.POSITIVE_INFINITY
 
-  /** `onBody` gets views of what is fed; a body of more than `wanted` bytes is malformed, but for that of an error. */
+  /** `onBody` gets views of the input; a body of more than `wanted` bytes is malformed, except that of an error. */
   constructor(onBody: (part: Uint8Array) => void, wanted = Number.POSITIVE_INFINITY) {
     this.onBody = onBody
     this.wanted = wanted
@@ -93,7 +94,7 @@ export class Response {
     return at
   }
 
-  /** The connection has ended; yields whether the answer has too, which some bodies end with. */
+  /** The connection has ended; yields whether the answer has ended too, because some bodies end with the connection. */
   end(): boolean {
     if (this.state === "bytes" && this.remaining === Number.POSITIVE_INFINITY) this.state = "done"
     return this.done
@@ -119,7 +120,7 @@ export class Response {
     } else {
       this.headBytes += end - at
       if (this.headBytes > maxHead) this.malformed = "a head of more than 64 KiB"
-      // Whoever speaks something else may not end its lines, and would be waited for.
+      // A server that speaks another protocol may not end its lines, and would be waited for.
       else if (this.state === "status" && fresh && !"HTTP/1.".startsWith(this.text.slice(0, 7))) {
         this.malformed = "an answer that is not HTTP/1.1"
       }
@@ -160,7 +161,7 @@ export class Response {
     }
   }
 
-  /** Whether `more` bytes are more than were wanted: it would not be known which of them are right. */
+  /** Whether `more` bytes are more than were wanted: then it is not known which of them are right. */
   private isExcess(more: number): boolean {
     if (this.received + more <= this.wanted || this.status >= 400) return false
     this.malformed = `more than the ${this.wanted} bytes that were asked for: the server ignores the range`

@@ -1,13 +1,16 @@
 import { Effect } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 
-/** Bytes of a piece: as many as the kernel takes of a connection at once, and few beside what else an upload holds. */
+/**
+ * Bytes of a piece: as many as the kernel takes from a connection at once, and few compared with the rest of an
+ * upload's memory.
+ */
 const pieceBytes = 512 * 1024
 
 /**
- * Sends chunks one piece after the other: while the server takes a piece, the next is filled. Whoever gives the chunks is asked
- * for more in the meantime, as a file that is read, and the connection does not wait for him; small chunks go together.
- * Chunks are copied, so they are not looked at again.
+ * Sends chunks piece by piece: while the server takes a piece, the next is filled. In the meantime the source is asked
+ * for more chunks, so that the connection does not wait for it; small chunks are sent together. Chunks are copied, so
+ * they are not read again.
  */
 export class Sending {
   private readonly send: (piece: Uint8Array, taken: () => void) => void
@@ -19,13 +22,16 @@ export class Sending {
   private begun = false
   private waiting: (() => void) | undefined
 
-  /** `send` calls its function once the piece is with the kernel; `idle` is called when there is no piece under way any more. */
+  /** `send` calls its function when the kernel has the piece; `idle` is called when no piece is being sent. */
   constructor(send: (piece: Uint8Array, taken: () => void) => void, idle: () => void) {
     this.send = send
     this.idle = idle
   }
 
-  /** Takes chunks, at once while there is room; the first when the connection has taken them, which says that it takes any. */
+  /**
+   * Takes chunks: at once while there is room, but the first only when the connection has taken it, which shows that it
+   * works.
+   */
   write(chunks: NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void> {
     let index = 0
     let at = 0
@@ -45,12 +51,12 @@ export class Sending {
     return go
   }
 
-  /** Until all that was written is with the kernel. */
+  /** Waits until the kernel has everything that was written. */
   readonly flush: Effect.Effect<void> = Effect.suspend(() =>
     this.underWay ? Effect.andThen(this.taken, this.flush) : Effect.void
   )
 
-  /** Until the piece under way is with the kernel. */
+  /** Waits until the kernel has the piece that is being sent. */
   private readonly taken = Effect.callback<void>((resume) => {
     this.wait(() => resume(Effect.void))
     return Effect.sync(() => this.wait(undefined))
@@ -60,7 +66,7 @@ export class Sending {
     this.waiting = waiting
   }
 
-  /** Copies of a chunk what there is room for; yields how much. */
+  /** Copies as much of a chunk as there is room for; yields how much. */
   private fill(chunk: Uint8Array, at: number): number {
     const piece = (this.filling ??= Buffer.allocUnsafeSlow(pieceBytes))
     const end = Math.min(chunk.length, at + pieceBytes - this.filled)

@@ -1,7 +1,7 @@
 import { Option, Schema } from "effect"
 import { XMLParser } from "fast-xml-parser"
 
-/** What a Hadoop configuration says of a cluster. */
+/** What a Hadoop configuration says about a cluster. */
 export interface HadoopConf {
   readonly nameNodes: ReadonlyArray<string>
   readonly authorities: ReadonlyArray<string>
@@ -22,7 +22,7 @@ const decodeSite = Schema.decodeUnknownOption(Site)
 
 const parser = new XMLParser({ parseTagValue: false, isArray: (name) => name === "property", processEntities: true })
 
-/** Names and values of a `*-site.xml`; `undefined` when it is not one. */
+/** Names and values of a `*-site.xml`; `undefined` if it is not such a file. */
 export const parseSite = (text: string): ReadonlyMap<string, string> | undefined => {
   let document: unknown
   try {

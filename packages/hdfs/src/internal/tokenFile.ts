@@ -3,7 +3,7 @@ export interface HadoopToken {
   readonly alias: string
   readonly kind: string
   readonly service: string
-  /** As `Token.encodeToUrlString` gives it: what the `delegation` parameter takes. */
+  /** In the form of `Token.encodeToUrlString`, for the `delegation` parameter. */
   readonly urlString: string
 }
 

@@ -21,10 +21,10 @@ const neverSent = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREA
 const property = (value: unknown, name: string): unknown =>
   typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined
 
-/** What a failure of a connection says, without the request in it: its URL may hold a token. */
+/** The text of a connection failure without the request, whose URL may hold a token. */
 const reasonOfCause = (cause: unknown): E.Reason => {
   let found: unknown = cause
-  // Node nests where it tried several addresses: AggregateError.errors.
+  // Node nests errors when it tried several addresses: AggregateError.errors.
   for (let depth = 0; depth < 5 && typeof property(found, "code") !== "string"; depth++) {
     const errors: unknown = property(found, "errors")
     const inner = Array.isArray(errors) ? errors[0] : property(found, "cause")
@@ -42,13 +42,13 @@ const reasonOfCause = (cause: unknown): E.Reason => {
 export interface Transport {
   /** A small exchange, whatever the status of its answer. */
   readonly answer: (exchange: Exchange) => Effect.Effect<Http.Answer, E.HdfsError>
-  /** Fails with what an answer of 400 or more says. */
+  /** Fails with the reason in an answer of 400 or more. */
   readonly accept: (exchange: Exchange, answer: Http.Answer) => Effect.Effect<Http.Answer, E.HdfsError>
   /** `answer`, then `accept`. */
   readonly ask: (exchange: Exchange) => Effect.Effect<Http.Answer, E.HdfsError>
   /**
-   * The bytes of a body of which `wanted` are asked for; `onBytes` counts them. Fails with a read timeout when the server
-   * stalls, and when more come. With a `buffer` a chunk holds until the next is pulled.
+   * The bytes of a body, `wanted` of which are asked for; `onBytes` counts them. Fails with a read timeout if the
+   * server stalls, and if more bytes arrive. With a `buffer`, a chunk is valid until the next is pulled.
    */
   readonly bytes: (
     exchange: Exchange,
@@ -60,12 +60,12 @@ export interface Transport {
     E.HdfsError,
     Scope.Scope
   >
-  /** Sends a stream as the body, of a known length or not; yields the bytes sent once the server said that it has them. */
+  /** Sends a stream as the body, of a known length or not; yields the bytes sent when the server has confirmed them. */
   readonly upload: <Err, R>(
     exchange: Exchange,
     bytes: Stream.Stream<Uint8Array, Err, R>,
     length: number | undefined,
-    /** What the server says when it has all bytes. */
+    /** The server's answer when it has all bytes. */
     status: 200 | 201,
     onStart: () => void
   ) => Effect.Effect<number, E.HdfsError | Err, R>
@@ -100,7 +100,7 @@ const request = ({ headers, method, url }: Exchange, more?: Readonly<Record<stri
 const refused = (exchange: Exchange, { body, status }: Http.Answer) =>
   Effect.fail(fail(exchange, reasonOfResponse(exchange.operation, status, body)))
 
-/** The beginning of a body that says what is wrong. */
+/** The beginning of an error's body. */
 const beginning = Effect.fnUntraced(function* (
   chunks: Effect.Effect<ReadonlyArray<Uint8Array>, E.HdfsError | Cause.Done>
 ) {
@@ -110,7 +110,7 @@ const beginning = Effect.fnUntraced(function* (
     const more = yield* Effect.catchIf(chunks, Cause.isDone, () => Effect.undefined)
     if (more === undefined) break
     for (const chunk of more) {
-      // With a buffer of the caller each chunk is gone when the next is there.
+      // With the caller's buffer, the next chunk overwrites each chunk.
       const part = chunk.slice(0, room)
       parts.push(part)
       room -= part.length
@@ -204,7 +204,7 @@ const decodeLocation = Schema.decodeUnknownOption(Location)
 export const locationOfBody = (body: string): string | undefined =>
   Option.getOrUndefined(decodeLocation(body))?.Location
 
-/** Decodes an answer; what does not fit is a `Protocol` failure that shows its beginning. */
+/** Decodes an answer. One that does not fit is a `Protocol` failure that shows its beginning. */
 export const decoder = <S extends Schema.ConstraintDecoder<unknown>>(schema: S) => {
   const decode = Schema.decodeUnknownResult(Schema.fromJsonString(schema))
   return (exchange: Exchange, body: string): Effect.Effect<S["Type"], E.HdfsError> => {

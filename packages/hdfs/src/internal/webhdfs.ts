@@ -8,7 +8,7 @@ import * as Transport from "./transport.ts"
 
 type Param = string | number | boolean | undefined
 
-/** An operation as the specification writes it down. */
+/** An operation as in the specification. */
 export interface Call {
   readonly method: "GET" | "PUT" | "POST" | "DELETE"
   readonly operation: string
@@ -16,10 +16,10 @@ export interface Call {
   readonly params?: Readonly<Record<string, Param>> | undefined
 }
 
-/** What may be done when nobody knows whether the server did it: repeat, look, or give up. */
+/** What to do when it is not known whether the server did it: repeat, look it up, or give up. */
 type Repeat<A> = "always" | "never" | Effect.Effect<Option.Option<A>, E.HdfsError>
 
-/** What an operation came to, and in which exchange: errors in it name the server that said it. */
+/** The result of an operation, and its exchange: errors name the server that reported them. */
 interface Answered {
   readonly exchange: Transport.Exchange
   readonly body: string
@@ -27,9 +27,9 @@ interface Answered {
 
 export interface WebHdfs {
   readonly transport: Transport.Transport
-  /** An operation that answers with a small text; what a lost answer said may be found out by `repeat`. */
+  /** An operation that answers with a small text; `repeat` may find out what a lost answer said. */
   readonly text: (call: Call, repeat: Repeat<string>) => Effect.Effect<Answered, E.HdfsError>
-  /** Where the bytes of an `OPEN`, `CREATE` or `APPEND` are to be exchanged. */
+  /** Where to exchange the bytes of an `OPEN`, `CREATE` or `APPEND`. */
   readonly locate: (call: Call) => Effect.Effect<Transport.Exchange, E.HdfsError>
   /** The exchange of a call with a NameNode, with credentials. */
   readonly exchange: (call: Call, nameNode: URL) => Effect.Effect<Transport.Exchange, E.HdfsError>
@@ -38,22 +38,22 @@ export interface WebHdfs {
   readonly fail: (call: Call, reason: E.Reason, endpoint?: string) => E.HdfsError
 }
 
-/** A failure of what came in an exchange. */
+/** A failure of an answer. */
 export const failAt = ({ operation, path, url }: Transport.Exchange, reason: E.Reason) =>
   new E.HdfsError({ operation, path, endpoint: url.host, reason })
 
-/** Whether the server certainly did nothing. */
+/** Whether it is certain that the server did nothing. */
 const notDone = (reason: E.Reason): boolean =>
   reason._tag === "Standby" ||
   reason._tag === "Retriable" ||
   (reason._tag === "Connection" && !reason.sent) ||
   (reason._tag === "Timeout" && reason.phase === "connect")
 
-/** Whether the server may have done it and the answer was lost. */
+/** Whether the server may have done it, but the answer was lost. */
 const ambiguous = (reason: E.Reason): boolean =>
   (reason._tag === "Connection" && reason.sent) || (reason._tag === "Timeout" && reason.phase === "read")
 
-/** What every URL of a NameNode begins with. */
+/** The beginning of every URL of a NameNode. */
 const prefixOf = (nameNode: URL): string => {
   const url = new URL(nameNode.href)
   url.search = ""
@@ -94,7 +94,7 @@ const exchange = Effect.fnUntraced(function* (
   nameNode: URL
 ): Effect.fn.Return<Transport.Exchange, E.HdfsError> {
   const credentials = yield* web.auth.credentials(nameNode)
-  // One URL of its parts: each change of a URL takes it apart and puts it together again.
+  // The URL is built once from its parts: each change of a URL would parse and print it again.
   const query = new URLSearchParams(nameNode.search)
   query.set("op", call.operation)
   for (const [name, value] of Object.entries(call.params ?? {})) {
@@ -114,7 +114,7 @@ const exchange = Effect.fnUntraced(function* (
   }
 })
 
-/** The address a redirect leads to, or a failure where it must not be followed. */
+/** The address that a redirect leads to, or a failure if it must not be followed. */
 const follow = (
   web: Web,
   from: Transport.Exchange,
@@ -134,7 +134,7 @@ const follow = (
     // A NameNode sends absolute locations; anything else would be a path of the NameNode itself, whose answer is not
     // the file.
     let url = URL.canParse(location) ? new URL(location) : undefined
-    if (url === undefined) return protocol("a redirect to something that is not a whole URL")
+    if (url === undefined) return protocol("a redirect to something that is not a complete URL")
     if (url.protocol !== from.url.protocol) {
       return protocol(
         `a redirect from ${from.url.protocol} to ${url.protocol}//${url.host}, another scheme, is not followed`
@@ -152,7 +152,7 @@ const follow = (
       return protocol(`more than ${web.config.maxRedirects} redirects, the last to ${url.host}`)
     seen.add(url.href)
     const to = { ...from, url }
-    // Another host gets what is in the redirect, and nothing of ours; a ticket is good for one request.
+    // Another host gets only what is in the redirect, and none of our credentials; a ticket is valid for one request.
     return url.origin === from.url.origin
       ? Effect.map(web.auth.credentials(new URL(url.origin)), ({ headers }) => ({ ...to, headers }))
       : Effect.succeed({ ...to, headers: {} })
@@ -178,7 +178,7 @@ const answer = Effect.fnUntraced(function* (web: Web, call: Call, nameNode: URL,
   }
 })
 
-/** Runs an attempt against the NameNodes until one does it. */
+/** Runs an attempt against the NameNodes until one succeeds. */
 const sweep = Effect.fnUntraced(function* <A, R>(
   web: Web,
   call: Call,
@@ -197,7 +197,9 @@ const sweep = Effect.fnUntraced(function* <A, R>(
     if (nameNode === undefined) {
       return yield* fail(
         call,
-        new E.InvalidArgument({ detail: "HdfsConfig.nameNodes is empty: there is nobody to ask" })
+        new E.InvalidArgument({
+          detail: "HdfsConfig.nameNodes is empty: give the HTTP address of at least one NameNode"
+        })
       )
     }
     attempts++
@@ -226,7 +228,7 @@ const sweep = Effect.fnUntraced(function* <A, R>(
     if (ambiguous(reason)) {
       if (repeat === "never") return yield* failed
       if (repeat !== "always") {
-        // What a lost answer said is found out from the state it left.
+        // The state that it left shows what a lost answer said.
         const found = yield* Effect.catch(repeat, () => Effect.fail(failed))
         if (Option.isSome(found)) return found.value
       }
@@ -243,7 +245,7 @@ const sweep = Effect.fnUntraced(function* <A, R>(
       if (reason._tag === "Standby" || (reason._tag === "Connection" && reason.code === "ENOTFOUND"))
         return yield* failed
       retries++
-      // An address where nobody has answered yet is more probably wrong than restarting.
+      // An address that has never answered is more probably wrong than restarting.
       const limit = web.answered ? web.config.maxRetries : Math.min(web.config.maxRetries, 3)
       if (retries > limit) return yield* failed
       yield* backoff(web, retries)
@@ -251,7 +253,7 @@ const sweep = Effect.fnUntraced(function* <A, R>(
   }
 })
 
-/** Bounds all attempts together; `run` says whom it is asking. */
+/** Limits all attempts together; `run` reports which server it asks. */
 const limited = <A, R>(web: Web, call: Call, run: (asks: (url: URL) => void) => Effect.Effect<A, E.HdfsError, R>) =>
   Effect.suspend(() => {
     let asked: URL | undefined
@@ -296,13 +298,13 @@ const locate =
       sweep(
         web,
         call,
-        // The first step only asks where.
+        // The first step only asks for the place.
         "always",
         Effect.fnUntraced(function* (nameNode: URL) {
           asks(nameNode)
           const first = yield* exchange(web, { ...call, params: { ...call.params, noredirect: true } }, nameNode)
           const response = yield* web.transport.ask(first)
-          // Hadoop before 2.8 does not know noredirect and redirects all the same.
+          // Hadoop before 2.8 does not know noredirect, and still redirects.
           const location =
             redirect(response) ?? (response.status === 200 ? Transport.locationOfBody(response.body) : undefined)
           if (location === undefined) {

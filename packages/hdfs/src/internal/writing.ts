@@ -8,13 +8,13 @@ import { find } from "./metadata.ts"
 import * as Path from "./path.ts"
 import type * as WebHdfs from "./webhdfs.ts"
 
-/** What writing asks the NameNode. */
+/** The questions that writing asks the NameNode. */
 type Asks = Pick<Status, "getFileStatus"> &
   Pick<Names, "delete" | "rename"> & {
     readonly renameThroughGateway: (from: string, to: string, overwrite: boolean) => Effect.Effect<boolean, E.HdfsError>
   }
 
-/** Whether a server has said so, after which it does no more. */
+/** Whether a server has reported the error, after which it does nothing more. */
 const isAnswer = ({ reason }: E.HdfsError): boolean => {
   switch (reason._tag) {
     case "Connection":
@@ -47,7 +47,7 @@ const send = Effect.fnUntraced(function* <Err, R>(
     )
     if (result._tag === "Success") return result.success
     const error = result.failure
-    // As long as nothing of the source was taken, another DataNode may be tried.
+    // Another DataNode may be tried until something of the source has been taken.
     const again =
       !started &&
       error instanceof E.HdfsError &&
@@ -72,14 +72,14 @@ const createParams = (options: CreateOptions | undefined) => ({
 })
 
 /**
- * Removes a file that was not finished. A DataNode may still be opening it when the request is given up without an answer: then it
- * is looked for more than once.
+ * Removes an unfinished file. If the request was given up without an answer, a DataNode may still be opening the file,
+ * so it is looked for more than once.
  */
 const clean = Effect.fnUntraced(
   function* (remove: Names["delete"], temporary: string, times: number) {
     for (let attempts = 0; attempts < times; attempts++) {
       const gone = yield* remove(temporary).pipe(
-        // Below a file nothing can have been written.
+        // Nothing can have been written below a file.
         Effect.catchIf(
           (error) => error.reason._tag === "NotADirectory",
           () => Effect.succeed(true)
