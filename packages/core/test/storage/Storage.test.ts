@@ -415,3 +415,23 @@ describe("FaultyStorage", () => {
     )
   })
 })
+
+describe("local storage", () => {
+  it.effect("writes small and large pieces in their order", () =>
+    Effect.gen(function* () {
+      const storage = yield* Storage.Storage
+      const path = `${yield* temporary}/file`
+      const sizes = [0, 1, 70_000, 10, 65_535, 65_536, 200_000, 0, 3, 65_537]
+      const pieces = sizes.map((size, index) => new Uint8Array(size).fill(index))
+      // One array of pieces, and one after the other.
+      for (const chunk of [pieces.length, 1, 4]) {
+        const written = yield* storage.write(path, Stream.rechunk(Stream.fromIterable(pieces), chunk), {
+          overwrite: true
+        })
+        const bytes = Buffer.concat(pieces)
+        assert.strictEqual(written, bytes.length)
+        assert.isTrue(bytes.equals(Fs.readFileSync(path)))
+      }
+    }).pipe(Effect.scoped, Effect.provide(Storage.layer))
+  )
+})

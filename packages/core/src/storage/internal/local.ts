@@ -247,11 +247,33 @@ const syncDirectory = (directory: string) =>
     })
   )
 
-const writeAll = async (handle: Fs.FileHandle, bytes: Uint8Array): Promise<void> => {
-  let at = 0
-  while (at < bytes.length) {
-    at += (await handle.write(bytes, at, bytes.length - at)).bytesWritten
+const writeAll = async (handle: Fs.FileHandle, pieces: ReadonlyArray<Uint8Array>): Promise<void> => {
+  for (const bytes of pieces) {
+    for (let at = 0; at < bytes.length;) at += (await handle.write(bytes, at, bytes.length - at)).bytesWritten
   }
+}
+
+// A copy of a small piece costs less than a write of its own.
+const smallBytes = 64 * 1024
+
+/** The same bytes in fewer pieces: small ones next to each other become one, large ones are not copied. */
+const gather = (pieces: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> => {
+  const gathered: Array<Uint8Array> = []
+  let small: Array<Uint8Array> = []
+  const flush = () => {
+    const [first, ...others] = small
+    if (first !== undefined) gathered.push(others.length === 0 ? first : Buffer.concat(small))
+    small = []
+  }
+  for (const piece of pieces) {
+    if (piece.length < smallBytes) small.push(piece)
+    else {
+      flush()
+      gathered.push(piece)
+    }
+  }
+  flush()
+  return gathered
 }
 
 /** Why a file cannot be written here, if it cannot. */
@@ -318,9 +340,8 @@ const write: Backend["write"] = Effect.fn("Storage.write")(function* (path, byte
       Effect.gen(function* () {
         let written = 0
         yield* Stream.runForEachArray(bytes, (chunk) => {
-          const piece = chunk.length === 1 ? chunk[0] : Buffer.concat(chunk)
-          written += piece.length
-          return attempt("write", path, () => writeAll(handle, piece))
+          for (const piece of chunk) written += piece.length
+          return attempt("write", path, () => writeAll(handle, gather(chunk)))
         })
         yield* attempt("write", path, () => handle.sync())
         yield* check
