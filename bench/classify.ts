@@ -1,10 +1,11 @@
 /**
  * The main job as whole processes, side by side: 400,000 rows of 100 floats in Parquet, 1,000 rows per request, to a
  * real nginx and uwsgi with a scikit-learn-sized logistic regression, and back to Parquet. Against Spark (`local[2]`,
- * Java `mapPartitions`) and a script of pyarrow and urllib3 threads. The scores of all three are compared before a time
- * counts.
+ * Java `mapPartitions`) and a script of pyarrow and urllib3 threads. The scores of all are compared before a time
+ * counts. Once with all columns written back, and once with `id` and the score alone.
  *
- * Needs `bench/rivals/setup.sh` once (python3, JDK 17) and nginx, uwsgi, Flask. `--rounds N` (default 3), `--no-spark`.
+ * Needs `bench/rivals/setup.sh` once (python3, JDK 17) and nginx, uwsgi, Flask. `--rounds N` (default 3), `--no-spark`. Ends with 3 if the
+ * machine was not idle.
  */
 import { NodeServices } from "@effect/platform-node"
 import { Effect } from "effect"
@@ -15,6 +16,7 @@ import { fileURLToPath } from "node:url"
 import { synthetic } from "../examples/model-service/Model.ts"
 import * as RealStack from "../examples/model-service/RealStack.ts"
 import { example, median, type Process, publish, run, verdict } from "./support/bench.ts"
+import { alone } from "./support/idle.ts"
 
 const rivals = (path: string) => fileURLToPath(new URL(`rivals/${path}`, import.meta.url))
 const python = fileURLToPath(new URL(".venv/bin/python", import.meta.url))
@@ -45,16 +47,18 @@ const check = async (output: string): Promise<string> => {
 
 const main = Effect.gen(function* () {
   const { endpoint } = yield* RealStack.make({ model, processes: 2 })
+  const sluice = (output: string, ...more: ReadonlyArray<string>) =>
+    example("02_classify.ts", [
+      ...["--input", input, "--output", output, "--endpoint", endpoint],
+      ...["--vector", "features", "--batch-rows", "1000", "--concurrency", "8", ...more]
+    ])
+  const script = (output: string, ...more: ReadonlyArray<string>) =>
+    run(python, [rivals("script/classify.py"), input, output, endpoint, ...more])
   const contenders: Array<readonly [name: string, run: (output: string) => Promise<Process>]> = [
-    [
-      "sluice",
-      (output) =>
-        example("02_classify.ts", [
-          ...["--input", input, "--output", output, "--endpoint", endpoint],
-          ...["--vector", "features", "--batch-rows", "1000", "--concurrency", "8"]
-        ])
-    ],
-    ["script", (output) => run(python, [rivals("script/classify.py"), input, output, endpoint])]
+    ["sluice", sluice],
+    ["script", script],
+    ["sluice, id", (output) => sluice(output, "--columns", "id")],
+    ["script, id", (output) => script(output, "--columns", "id")]
   ]
   if (!process.argv.includes("--no-spark")) {
     contenders.push(["spark", (output) => run(rivals("spark/run.sh"), ["Classify", input, output, endpoint])])
@@ -63,7 +67,7 @@ const main = Effect.gen(function* () {
   const answers = new Set<string>()
   for (let round = 0; round <= rounds; round++) {
     for (const [name, contender] of contenders) {
-      const output = join(folder, `${name}-${round}`)
+      const output = join(folder, `${name.replace(", ", "-")}-${round}`)
       const process = yield* Effect.promise(() => contender(output))
       // The first round fills the caches of files and code.
       if (round > 0) times.set(name, [...(times.get(name) ?? []), process])
@@ -77,33 +81,50 @@ const main = Effect.gen(function* () {
 try {
   writeFileSync(model, JSON.stringify(synthetic(features)))
   await run(python, [rivals("make-vectors.py"), input, "--rows", String(rows), "--features", String(features)])
-  const { answers, times } = await Effect.runPromise(Effect.scoped(Effect.provide(main, NodeServices.layer)))
+  const measured = await alone(() => Effect.runPromise(Effect.scoped(Effect.provide(main, NodeServices.layer))))
+  const { answers, times } = measured.result
   if (answers.size !== 1) throw new Error(`the answers differ: ${[...answers].join(" | ")}`)
-  const seconds = (name: string) => (times.get(name) ?? []).map((process) => process.seconds)
-  const ratio = (name: string) => median(seconds("sluice").map((value, i) => value / (seconds(name)[i] ?? Number.NaN)))
+  const wall = ({ seconds }: Process) => seconds
+  const cpu = ({ cpuSeconds }: Process) => cpuSeconds
+  const ratio = (of: (process: Process) => number, name: string, rival: string) =>
+    median(
+      (times.get(name) ?? []).map(
+        (process, i) =>
+          of(process) /
+          (times.get(rival) ?? [])
+            .map(of)
+            .slice(i, i + 1)
+            .reduce((_, x) => x, NaN)
+      )
+    )
+  const number = (value: number, width: number, digits = 2) => value.toFixed(digits).padStart(width)
   publish("classify", [
-    `${rows.toLocaleString("en-US")} rows x ${features} floats, 1,000 a request, nginx + uwsgi (2 processes) on the same machine`,
+    `${rows.toLocaleString("en-US")} rows x ${features} floats, 1,000 per request, nginx + uwsgi (2 processes) on the same machine`,
     `whole processes, ${rounds} rounds in turn after one that warms up; answers equal: ${[...answers].join("")}`,
+    "those with `id` write only that column and the score, the others all columns",
+    measured.load,
     "",
-    `${"".padEnd(10)}${"median s".padStart(10)}${"min".padStart(8)}${"max".padStart(8)}${"peak MB".padStart(10)}`,
+    `${"".padEnd(12)}${"median s".padStart(10)}${"min".padStart(8)}${"max".padStart(8)}${"CPU s".padStart(8)}${"peak MB".padStart(10)}`,
     ...Array.from(times, ([name, processes]) => {
-      const all = processes.map((process) => process.seconds)
-      const peak = Math.max(...processes.map((process) => process.peakBytes)) / 1e6
+      const all = processes.map(wall)
+      const peak = Math.max(...processes.map(({ peakBytes }) => peakBytes)) / 1e6
       return (
-        name.padEnd(10) +
-        median(all).toFixed(2).padStart(10) +
-        Math.min(...all)
-          .toFixed(2)
-          .padStart(8) +
-        Math.max(...all)
-          .toFixed(2)
-          .padStart(8) +
-        peak.toFixed(0).padStart(10)
+        name.padEnd(12) +
+        number(median(all), 10) +
+        number(Math.min(...all), 8) +
+        number(Math.max(...all), 8) +
+        number(median(processes.map(cpu)), 8) +
+        number(peak, 10, 0)
       )
     }),
     "",
-    ...(times.has("spark") ? [`sluice / spark:  ${verdict(ratio("spark"), 0.25, "at most")}`] : []),
-    `sluice / script: ${verdict(ratio("script"), 2, "at most")}`
+    ...(times.has("spark")
+      ? [`sluice / spark:                   ${verdict(ratio(wall, "sluice", "spark"), 0.15, "at most")}`]
+      : []),
+    `sluice / script:                  ${verdict(ratio(wall, "sluice", "script"), 1, "at most")}`,
+    `sluice / script, CPU:             ${verdict(ratio(cpu, "sluice", "script"), 1, "at most")}`,
+    `sluice, id / script, id:          ${verdict(ratio(wall, "sluice, id", "script, id"), 1, "at most")}`,
+    `sluice, id / script, id, CPU:     ${verdict(ratio(cpu, "sluice, id", "script, id"), 1, "at most")}`
   ])
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -3,7 +3,7 @@
  * and beside `wrk`, a client in C. All send the same 1,000 rows of 100 floats to the same nginx and uwsgi with a trivial model, on the
  * same cores, each as a process of its own and in turn.
  *
- * Needs nginx, uwsgi and Flask, and `wrk`. `--rounds N` (default 3), `--seconds N` per client and round (default 4).
+ * Needs nginx, uwsgi and Flask, and `wrk`. `--rounds N` (default 3), `--seconds N` per client and round (default 4). Ends with 3 if the machine was not idle.
  */
 import { NodeServices } from "@effect/platform-node"
 import * as Undici from "@effect/platform-node/Undici"
@@ -15,6 +15,7 @@ import { join } from "node:path"
 import { synthetic } from "../examples/model-service/Model.ts"
 import * as RealStack from "../examples/model-service/RealStack.ts"
 import { median, publish, run, verdict } from "./support/bench.ts"
+import { alone } from "./support/idle.ts"
 
 const rows = 1000
 const features = 100
@@ -114,7 +115,7 @@ done = function(summary) io.write(string.format("%d %d %d\\n", summary.requests,
 const perRequest = ({ cpuSeconds, requests }: Cost) => (1000 * cpuSeconds) / requests
 const perSecond = ({ requests, seconds }: Cost) => requests / seconds
 
-const main = async (folder: string, endpoint: string) => {
+const measure = async (folder: string, endpoint: string) => {
   const contenders = {
     sluice: (connections: number) => client("scorer", endpoint, connections),
     undici: (connections: number) => client("undici", endpoint, connections),
@@ -145,14 +146,20 @@ const main = async (folder: string, endpoint: string) => {
       `${connections} connections, requests/s, sluice / wrk:     ${verdict(ratio(perSecond, costs.wrk), 0.95, "at least")}`
     )
   }
+  return { lines, verdicts }
+}
+
+const main = async (folder: string, endpoint: string) => {
+  const { load, result } = await alone(() => measure(folder, endpoint))
   publish("request", [
-    `${rows.toLocaleString("en-US")} rows x ${features} floats a request, nginx + uwsgi (2 processes) on the same machine`,
+    `${rows.toLocaleString("en-US")} rows x ${features} floats per request, nginx + uwsgi (2 processes) on the same machine`,
     `${rounds} rounds of ${seconds} s in turn; medians`,
+    load,
     "",
     `${"".padEnd(26)}${"requests/s".padStart(12)}${"ms CPU per request".padStart(22)}`,
-    ...lines,
+    ...result.lines,
     "",
-    ...verdicts
+    ...result.verdicts
   ])
 }
 
