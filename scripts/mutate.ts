@@ -60,7 +60,8 @@ const modules = [
   "shuffle/internal/sorter",
   "shuffle/internal/spilling",
   "shuffle/internal/table",
-  "task/internal/chain"
+  "task/internal/chain",
+  "task/internal/passes"
 ]
 
 const { values: options } = parseArgs({

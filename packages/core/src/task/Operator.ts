@@ -1,6 +1,6 @@
 /**
  * The steps that work on one partition alone, and what the planner has to know about each. A new operator is added in
- * two places: a line in the table here, and the function that runs it in `internal/chain`.
+ * two places: a line in the table here, and the function that runs it in `internal/passes` or `internal/chain`.
  *
  * @stability unstable
  * @since 0.1.0

@@ -85,6 +85,30 @@ export const segment = (rows: Rows, task: TaskRuntime, f: (rows: Rows, drop: (n:
     )
   })
 
+// Counts across a step that makes new rows from the rows of its inputs: `input` goes around each of them, `output` around
+// what the step makes.
+const droppingFrom = (inputs: number, task: TaskRuntime) => {
+  const { metrics } = task
+  let open = inputs
+  let missing = 0
+  const drop = (n: number) => {
+    missing += n
+    metrics.rowsFiltered += n
+  }
+  return {
+    input: (rows: Rows): Rows => whenEnded(countRows(rows, task, drop), () => void open--),
+    output: (rows: Rows): Rows =>
+      whenClosed(
+        countRows(rows, task, (n) => drop(-n)),
+        (ended) => {
+          if ((ended && open <= 0) || missing <= 0) return
+          metrics.rowsFiltered -= missing
+          metrics.rowsCut += missing
+        }
+      )
+  }
+}
+
 /**
  * A step that makes new rows from the rows of its inputs: those that go in count as dropped, those that come out as
  * added. If it ends before one of its inputs does, the missing rows are cut.
@@ -95,26 +119,15 @@ export const dropping = (
   f: (inputs: ReadonlyArray<Rows>) => Rows
 ): Rows =>
   Stream.suspend(() => {
-    const { metrics } = task
-    let open = inputs.length
-    let missing = 0
-    const drop = (n: number) => {
-      missing += n
-      metrics.rowsFiltered += n
-    }
-    const read = inputs.map((rows) =>
-      whenEnded(countRows(rows, task, drop), () => {
-        open--
-      })
-    )
-    return whenClosed(
-      countRows(f(read), task, (n) => drop(-n)),
-      (ended) => {
-        if ((ended && open <= 0) || missing <= 0) return
-        metrics.rowsFiltered -= missing
-        metrics.rowsCut += missing
-      }
-    )
+    const { input, output } = droppingFrom(inputs.length, task)
+    return output(f(inputs.map(input)))
+  })
+
+/** The same for a step with one input. */
+export const droppingOne = (rows: Rows, task: TaskRuntime, f: (rows: Rows) => Rows): Rows =>
+  Stream.suspend(() => {
+    const { input, output } = droppingFrom(1, task)
+    return output(f(input(rows)))
   })
 
 /** The result of a task in rows: `in = out + filtered + setAside + cut`. */

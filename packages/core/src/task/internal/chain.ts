@@ -1,12 +1,10 @@
-import { Effect, type Layer, Predicate, Result, Stream } from "effect"
+import { Array as Arr, Effect, type Layer, Predicate, Stream } from "effect"
 import { PartitionFailed } from "../JobError.ts"
-import * as Origin from "../Origin.ts"
 import { isPure, type Operator, type Pure } from "../Operator.ts"
 import { Failed, type Guard, guardedBy, streamed, takes } from "./failed.ts"
-import { dropping, segment } from "./account.ts"
-import type { Weigh } from "./book.ts"
+import { droppingOne, segment } from "./account.ts"
+import { compilePure } from "./passes.ts"
 import type { Rows } from "./rows.ts"
-import { sampler } from "./sampler.ts"
 import type { TaskRuntime } from "./runtime.ts"
 
 /**
@@ -20,7 +18,7 @@ type Step = (rows: Rows, task: TaskRuntime, partition: number, drop: (n: number)
 
 /** Where the chain is cut into passes: pure operators together, every effectful one alone. For `explain`. */
 export const fuse = (operators: ReadonlyArray<Operator>): ReadonlyArray<ReadonlyArray<Operator>> => {
-  const groups: Array<Array<Operator>> = []
+  const groups: Array<[Operator, ...Array<Operator>]> = []
   for (const operator of operators) {
     const last = groups.at(-1)
     if (last !== undefined && isPure(operator) && isPure(last[0])) last.push(operator)
@@ -29,127 +27,12 @@ export const fuse = (operators: ReadonlyArray<Operator>): ReadonlyArray<Readonly
   return groups
 }
 
-const select =
-  (columns: ReadonlyArray<string>) =>
-  (row: unknown): unknown => {
-    const out: Record<string, unknown> = {}
-    for (const column of columns) out[column] = (row as Record<string, unknown>)[column]
-    return out
-  }
-
-// One pass over an array: no Effect, no stream and one array for all the operators. `mapped` arrays may be overwritten.
-const compilePure =
-  (operators: ReadonlyArray<Pure>, guarded: boolean) =>
-  (partition: number, drop: (n: number) => void, weigh: Weigh) => {
-    const steps = operators.map((operator) => (operator._tag === "Sample" ? sampler(operator, partition) : operator))
-    return (input: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
-      let origin = Origin.of(input)
-      const rowsIn = weigh(input)
-      let values: Array<unknown> = input as Array<unknown>
-      let owned = false
-      // The element that a function is working on, in case it throws.
-      let i = 0
-      try {
-        for (const step of steps) {
-          const length = values.length
-          if (typeof step === "function") {
-            const copies: Array<unknown> = []
-            for (i = 0; i < length; i++) {
-              for (let n = guarded && values[i] instanceof Failed ? 1 : step(); n > 0; n--) copies.push(values[i])
-            }
-            values = copies
-            owned = true
-            origin = undefined
-            continue
-          }
-          switch (step._tag) {
-            case "Select":
-            case "Map": {
-              const f = step._tag === "Map" ? step.f : select(step.columns)
-              const target: Array<unknown> = owned ? values : new Array<unknown>(length)
-              if (guarded) {
-                for (i = 0; i < length; i++) {
-                  const value = values[i]
-                  target[i] = value instanceof Failed ? value : f(value)
-                }
-              } else {
-                for (i = 0; i < length; i++) target[i] = f(values[i])
-              }
-              values = target
-              owned = true
-              break
-            }
-            case "Filter":
-            case "FilterMap": {
-              const before = origin?.kept
-              const kept = origin === undefined ? undefined : new Int32Array(length)
-              const target: Array<unknown> = owned ? values : []
-              let n = 0
-              for (i = 0; i < length; i++) {
-                const value = values[i]
-                let result: unknown = value
-                if (!guarded || !(value instanceof Failed)) {
-                  if (step._tag === "Filter") {
-                    if (!step.f(value)) continue
-                  } else {
-                    const mapped = step.f(value)
-                    if (Result.isFailure(mapped)) continue
-                    result = mapped.success
-                  }
-                }
-                if (kept !== undefined) kept[n] = before === undefined ? i : before[i]
-                target[n++] = result
-              }
-              target.length = n
-              values = target
-              owned = true
-              if (origin !== undefined && kept !== undefined) origin = { ...origin, kept: kept.subarray(0, n) }
-              break
-            }
-            case "FlatMap": {
-              const target: Array<unknown> = []
-              for (i = 0; i < length; i++) {
-                const value = values[i]
-                if (guarded && value instanceof Failed) target.push(value)
-                else for (const item of step.f(value)) target.push(item)
-              }
-              values = target
-              owned = true
-              origin = undefined
-              break
-            }
-            case "MapArray": {
-              i = -1
-              if (guarded) {
-                const failures = values.filter((value) => value instanceof Failed)
-                const rest = values.filter((value) => !(value instanceof Failed))
-                values = rest.length === 0 ? failures : [...step.f(rest), ...failures]
-                owned = true
-              } else {
-                // The function may have returned an array it keeps.
-                values = step.f(values) as Array<unknown>
-                owned = false
-              }
-              if (values.length !== length) origin = undefined
-              break
-            }
-          }
-        }
-      } catch (thrown) {
-        if (origin !== undefined && i >= 0) Origin.blame(thrown, Origin.at(origin, i))
-        throw thrown
-      }
-      drop(rowsIn - weigh(values))
-      return Origin.attach(values, owned || values !== input ? origin : undefined)
-    }
-  }
-
 // As `Stream.mapArray`, but for a function that may return an empty array.
 export const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => ReadonlyArray<unknown>): Rows =>
   Stream.transformPull(rows, (pull) => {
     const next: typeof pull = Effect.flatMap(pull, (values) => {
       const result = pass(values)
-      return result.length === 0 ? next : Effect.succeed(result as readonly [unknown, ...Array<unknown>])
+      return Arr.isReadonlyArrayNonEmpty(result) ? Effect.succeed(result) : next
     })
     return Effect.succeed(next)
   })
@@ -163,17 +46,15 @@ const pieces = (rows: Rows): Rows =>
     let values: ReadonlyArray<unknown> = []
     let at = 0
     const next: typeof pull = Effect.suspend(() => {
-      if (at >= values.length) {
-        return Effect.flatMap(pull, (array) => {
-          if (array.length <= PIECE) return Effect.succeed(array)
-          values = array
-          at = 0
-          return next
-        })
-      }
       const piece = values.slice(at, at + PIECE)
       at += PIECE
-      return Effect.succeed(piece as ReadonlyArray<unknown> as readonly [unknown, ...Array<unknown>])
+      if (Arr.isReadonlyArrayNonEmpty(piece)) return Effect.succeed(piece)
+      return Effect.flatMap(pull, (array) => {
+        if (array.length <= PIECE) return Effect.succeed(array)
+        values = array
+        at = 0
+        return next
+      })
     })
     return Effect.succeed(next)
   })
@@ -263,7 +144,7 @@ const compileOperator = (operator: Exclude<Operator, Pure>, guard: Guard): Step 
       if (elementwise && guarded) return (rows, task) => past(rows, (others) => f(others, task, handled))
       if (elementwise) return (rows, task) => failAtFirst(f(rows, task, handled))
       if (oneToOne) return (rows, task) => f(rows, task, handled)
-      return (rows, task) => dropping([rows], task, ([rows]) => f(rows, task, handled))
+      return (rows, task) => droppingOne(rows, task, (rows) => f(rows, task, handled))
     }
     case "Provide": {
       const layer = operator.layer
