@@ -5,8 +5,10 @@
  */
 import { Context, Effect, Effectable, type Stream } from "effect"
 import type { Totals } from "../observe/Events.ts"
+import type { TaskFailure } from "../task/internal/run.ts"
 import type { TaskRuntime } from "../task/internal/runtime.ts"
 import type { JobError, Reason } from "../task/JobError.ts"
+import type { RolledBack } from "./internal/rollback.ts"
 import type { CacheHandle, Plan } from "../plan/Plan.ts"
 import type { Storage } from "../storage/Storage.ts"
 
@@ -43,6 +45,15 @@ export interface RowAccount {
 }
 
 /**
+ * What the driver side of an action may fail with: the failure of a task, the word that the results it was given are void, or a reason
+ * of its own.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type DriveFailure = TaskFailure | RolledBack | Reason
+
+/**
  * A run of an action, as the driver sees it. `U` is what each task yields.
  *
  * @category models
@@ -55,7 +66,7 @@ export interface Run<out U = unknown> {
    * The tasks of the result stage. The stages before it run first, so an action that does not need the result does not
    * ask.
    */
-  readonly result: Effect.Effect<ResultTasks, unknown>
+  readonly result: Effect.Effect<ResultTasks, DriveFailure>
   readonly storage: Storage["Service"]
   /** The files that the plan reads. */
   readonly inputs: ReadonlyArray<string>
@@ -74,7 +85,7 @@ export interface Run<out U = unknown> {
   readonly tasks: (
     tasks: ReadonlyArray<number>,
     onResult: (task: number, result: U, attempt: number) => Effect.Effect<void, Reason>
-  ) => Effect.Effect<void, unknown>
+  ) => Effect.Effect<void, DriveFailure>
 }
 
 /**
@@ -128,7 +139,7 @@ export interface Spec {
   /** The folder to which tasks of the run write the rows they set aside; without it they are only counted. */
   readonly letters?: ((jobId: string) => Effect.Effect<string, Reason, Storage>) | undefined
   /** Runs again from the start if the results that it was given turn out to be void. */
-  drive(run: Run): Effect.Effect<unknown, unknown, unknown>
+  drive(run: Run): Effect.Effect<unknown, DriveFailure, unknown>
   /** Called when a run ends, before it hands over its result. */
   readonly onEnd?: ((summary: Summary) => void) | undefined
 }

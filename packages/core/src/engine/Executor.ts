@@ -140,27 +140,27 @@ interface Build {
 const makeServices = (info: ExecutorInfo["Service"], scope: Scope.Scope): Services => {
   const builds = new Map<Layer.Layer<never, unknown, unknown>, Build>()
   const memoMap = Layer.makeMemoMapUnsafe()
+  const use = Effect.fnUntraced(function* (jobId: string, layer: Layer.Layer<never, unknown, unknown>) {
+    let build = builds.get(layer)
+    if (build === undefined) {
+      const own = yield* Scope.fork(scope)
+      const fiber = yield* Layer.buildWithMemoMap(layer, memoMap, own).pipe(
+        Effect.provideService(ExecutorInfo, info),
+        Effect.onExit((exit) => {
+          if (Exit.isSuccess(exit)) return Effect.void
+          if (builds.get(layer)?.scope === own) builds.delete(layer)
+          return Scope.close(own, exit)
+        }),
+        Effect.forkIn(scope)
+      )
+      build = { fiber, scope: own, jobs: new Set() }
+      builds.set(layer, build)
+    }
+    build.jobs.add(jobId)
+    return yield* Fiber.join(build.fiber)
+  })
   return {
-    of: (jobId) =>
-      Effect.fnUntraced(function* (layer) {
-        let build = builds.get(layer)
-        if (build === undefined) {
-          const own = yield* Scope.fork(scope)
-          const fiber = yield* Layer.buildWithMemoMap(layer, memoMap, own).pipe(
-            Effect.provideService(ExecutorInfo, info),
-            Effect.onExit((exit) => {
-              if (Exit.isSuccess(exit)) return Effect.void
-              if (builds.get(layer)?.scope === own) builds.delete(layer)
-              return Scope.close(own, exit)
-            }),
-            Effect.forkIn(scope)
-          )
-          build = { fiber, scope: own, jobs: new Set() }
-          builds.set(layer, build)
-        }
-        build.jobs.add(jobId)
-        return yield* Fiber.join(build.fiber)
-      }),
+    of: (jobId) => (layer) => use(jobId, layer),
     release: (jobId) =>
       Effect.suspend(() => {
         const unused: Array<Build> = []

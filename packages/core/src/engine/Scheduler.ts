@@ -12,11 +12,12 @@ import {
   Deferred,
   Effect,
   Exit,
+  Fiber,
+  FiberSet,
   Layer,
   Predicate,
-  Queue,
   Result,
-  Scope,
+  type Scope,
   Semaphore,
   Stream
 } from "effect"
@@ -75,12 +76,130 @@ export class Scheduler extends Context.Service<
   }
 >()("@sluice/core/Scheduler") {}
 
-// A running set, as the loop sees it: closures erase its types.
+type Failure = TaskFailure | ExecutorLost
+type Launch = Extract<State.Command, { readonly _tag: "Launch" }>
+
+/** A set that runs. */
 interface Running {
-  readonly launch: (command: Extract<State.Command, { _tag: "Launch" }>) => Effect.Effect<void>
-  readonly complete: Effect.Effect<void>
-  readonly abort: (task: number) => Effect.Effect<void>
+  readonly id: number
+  readonly set: TaskSet
+  readonly done: Deferred.Deferred<void, Failure>
+  /** The last failure of each task that has one. */
+  readonly failures: Map<number, Cause.Cause<Failure>>
+  /** Results are handed over one at a time, in the order in which they arrive. */
+  readonly turn: Semaphore.Semaphore
+  /**
+   * The tasks whose result has been handed over. An attempt on an executor that was given up may still succeed: only the first result
+   * counts, its own or its replacement's.
+   */
+  readonly handedOver: Set<number>
+  readonly attempts: Set<Fiber.Fiber<void, Failure>>
 }
+
+/** The scheduler's state, and what performs its commands. */
+interface Shell {
+  readonly state: State.State
+  readonly executor: Executor["Service"]
+  readonly taskAttempts: number
+  readonly running: Map<number, Running>
+  /** Handles an event, or has it wait for those that are being handled. */
+  readonly tell: (event: State.Event) => void
+  /** Starts what a task of the loop does, in the services of the scheduler. */
+  readonly start: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+}
+
+// Events come from fibers of all kinds, and a command may cause one: each waits until those before it are done with.
+const inTurn = (handle: (event: State.Event) => void) => {
+  const events: Array<State.Event> = []
+  let busy = false
+  return (event: State.Event): void => {
+    events.push(event)
+    if (busy) return
+    busy = true
+    try {
+      for (let next = events.shift(); next !== undefined; next = events.shift()) handle(next)
+    } finally {
+      busy = false
+    }
+  }
+}
+
+const passes = (set: TaskSet, cause: Cause.Cause<Failure>): boolean => {
+  const error = Cause.findError(cause)
+  return Result.isSuccess(error) && set.passes?.(error.success) === true
+}
+
+/** Hands over the result of an attempt, unless another of the same task was first. */
+const handOver = (
+  { handedOver, set, turn }: Running,
+  { attempt, task }: Launch,
+  partition: number,
+  result: TaskResult
+): Effect.Effect<void, TaskFailure> =>
+  turn.withPermit(
+    Effect.suspend(() =>
+      handedOver.has(task)
+        ? Effect.void
+        : Effect.map(set.onResult(partition, result, (set.firstAttempt ?? 0) + attempt), () => {
+            handedOver.add(task)
+          })
+    )
+  )
+
+/** Starts an attempt, whose end is an event. */
+const launch = ({ executor, start, taskAttempts, tell }: Shell, running: Running, command: Launch): void => {
+  const { id, set } = running
+  const { attempt, locality, task } = command
+  const wanted = set.tasks[task]
+  if (wanted === undefined) throw new Error(`the set has ${set.tasks.length} tasks, and none is ${task}`)
+  const { partition } = wanted
+  const number = (set.firstAttempt ?? 0) + attempt
+  const fiber = start(
+    Effect.flatMap(
+      executor.run(command.executor, { run: set.run, stage: set.stage, partition, attempt: number, locality }),
+      (result) => handOver(running, command, partition, result)
+    )
+  )
+  running.attempts.add(fiber)
+  fiber.addObserver((exit) => {
+    running.attempts.delete(fiber)
+    if (Exit.isSuccess(exit)) return tell({ _tag: "Succeeded", set: id, task, attempt })
+    const { cause } = exit
+    running.failures.set(task, cause)
+    const attempts = passes(set, cause) ? taskAttempts : undefined
+    tell({ _tag: "Failed", set: id, task, attempt, counts: !isLost(cause), attempts })
+  })
+}
+
+/** Runs a set until it has completed or failed; the attempts that are left then are interrupted. */
+const runSet = (shell: Shell, id: number, set: TaskSet): Effect.Effect<void, Failure> =>
+  Effect.suspend(() => {
+    const { executor, running, tell } = shell
+    const own: Running = {
+      id,
+      set,
+      done: Deferred.makeUnsafe(),
+      failures: new Map(),
+      turn: Semaphore.makeUnsafe(1),
+      handedOver: new Set(),
+      attempts: new Set()
+    }
+    running.set(id, own)
+    tell({
+      _tag: "Submitted",
+      set: id,
+      maxAttempts: executor.maxAttempts,
+      hosts: set.tasks.map((task) => task.hosts)
+    })
+    return Effect.onExit(Deferred.await(own.done), () => {
+      running.delete(id)
+      tell({ _tag: "Cancelled", set: id })
+      return Effect.andThen(
+        Fiber.interruptAll(own.attempts),
+        Effect.sync(() => tell({ _tag: "Ended", set: id }))
+      )
+    })
+  })
 
 /**
  * Makes a scheduler over the executors in the context.
@@ -91,125 +210,63 @@ interface Running {
 export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.Scope> = Effect.gen(function* () {
   const executor = yield* Executor
   const config = yield* EngineConfig
-  const events = yield* Queue.unbounded<State.Event>()
+  const clock = yield* Clock.Clock
+  const context = yield* Effect.context()
+  const timers = yield* FiberSet.make<void>()
   const state = State.make({ localityWaitMillis: millisOf(config.localityWait) })
-  const running = new Map<number, Running>()
   let nextSet = 0
   let wakeAt = Number.POSITIVE_INFINITY
 
-  const loop = Effect.gen(function* () {
-    const scope = yield* Effect.scope
-    while (true) {
-      for (const event of yield* Queue.takeAll(events)) {
-        const now = yield* Clock.currentTimeMillis
-        if (event._tag === "Tick") wakeAt = Number.POSITIVE_INFINITY
-        for (const command of State.step(state, event, now)) {
-          switch (command._tag) {
-            case "Launch":
-              yield* running.get(command.set)?.launch(command) ?? Effect.void
-              break
-            case "Completed":
-              yield* running.get(command.set)?.complete ?? Effect.void
-              break
-            case "Aborted":
-              yield* running.get(command.set)?.abort(command.task) ?? Effect.void
-              break
-            case "WakeAt":
-              if (command.millis >= wakeAt) break
-              wakeAt = command.millis
-              yield* Effect.forkIn(Effect.delay(Queue.offer(events, { _tag: "Tick" }), command.millis - now), scope)
-              break
-          }
-        }
+  const perform = (command: State.Command, now: number): void => {
+    const running = command._tag === "WakeAt" ? undefined : shell.running.get(command.set)
+    switch (command._tag) {
+      case "Launch":
+        if (running !== undefined) launch(shell, running, command)
+        return
+      case "Completed":
+        if (running !== undefined) Deferred.doneUnsafe(running.done, Exit.void)
+        return
+      case "Aborted": {
+        if (running === undefined) return
+        const cause = running.failures.get(command.task) ?? Cause.interrupt()
+        Deferred.doneUnsafe(running.done, Exit.failCause(cause))
+        return
       }
+      case "WakeAt":
+        if (command.millis >= wakeAt) return
+        wakeAt = command.millis
+        FiberSet.addUnsafe(timers, start(Effect.delay(tick, command.millis - now)))
+        return
     }
+  }
+  const tell = inTurn((event) => {
+    const now = clock.currentTimeMillisUnsafe()
+    if (event._tag === "Tick") wakeAt = Number.POSITIVE_INFINITY
+    for (const command of State.step(state, event, now)) perform(command, now)
   })
-  yield* Effect.forkScoped(Effect.scoped(loop))
+  const tick = Effect.sync(() => tell({ _tag: "Tick" }))
+  // Not at once: one task after the other would leave no time for anything else.
+  const start: Shell["start"] = (effect) => Effect.runForkWith(context)(Effect.andThen(Effect.yieldNow, effect))
+  const { taskAttempts } = config
+  const shell: Shell = { state, executor, taskAttempts, running: new Map(), tell, start }
 
   yield* executor.changes.pipe(
     Stream.runForEach((change) =>
-      Queue.offer(events, change._tag === "Joined" ? { _tag: "Joined", ...change.info } : change)
+      Effect.sync(() => tell(change._tag === "Joined" ? { _tag: "Joined", ...change.info } : change))
     ),
     Effect.forkScoped
   )
-
-  const run = Effect.fnUntraced(function* (set: TaskSet): Effect.fn.Return<void, TaskFailure | ExecutorLost> {
-    const id = nextSet++
-    const done = yield* Deferred.make<void, TaskFailure | ExecutorLost>()
-    const failures = new Map<number, Cause.Cause<TaskFailure | ExecutorLost>>()
-    // Results are handed over one at a time, in the order in which they arrive.
-    const turn = yield* Semaphore.make(1)
-    // An attempt on an executor that was given up may still succeed. Only the first result counts, its own or its
-    // replacement's.
-    const handedOver = new Set<number>()
-    const scope = yield* Scope.make()
-    const passes = (cause: Cause.Cause<TaskFailure | ExecutorLost>): boolean => {
-      const error = Cause.findError(cause)
-      return Result.isSuccess(error) && set.passes?.(error.success) === true
-    }
-
-    const launch: Running["launch"] = ({ attempt, executor: on, locality, task }) => {
-      const { partition } = set.tasks[task]
-      const number = (set.firstAttempt ?? 0) + attempt
-      return executor.run(on, { run: set.run, stage: set.stage, partition, attempt: number, locality }).pipe(
-        Effect.flatMap((result) =>
-          turn.withPermit(
-            Effect.suspend(() => {
-              if (handedOver.has(task)) return Effect.void
-              return Effect.onExit(set.onResult(partition, result, number), (exit) =>
-                Effect.sync(() => {
-                  if (Exit.isSuccess(exit)) handedOver.add(task)
-                })
-              )
-            })
-          )
-        ),
-        Effect.onExit((exit) => {
-          if (Exit.isSuccess(exit)) return Queue.offer(events, { _tag: "Succeeded", set: id, task, attempt })
-          failures.set(task, exit.cause)
-          return Queue.offer(events, {
-            _tag: "Failed",
-            set: id,
-            task,
-            attempt,
-            counts: !isLost(exit.cause),
-            attempts: passes(exit.cause) ? config.taskAttempts : undefined
-          })
-        }),
-        Effect.forkIn(scope),
-        Effect.asVoid
-      )
-    }
-
-    running.set(id, {
-      launch,
-      complete: Effect.asVoid(Deferred.succeed(done, void 0)),
-      abort: (task) => Effect.asVoid(Deferred.failCause(done, failures.get(task) ?? Cause.interrupt()))
-    })
-    yield* Queue.offer(events, {
-      _tag: "Submitted",
-      set: id,
-      maxAttempts: executor.maxAttempts,
-      hosts: set.tasks.map((task) => task.hosts)
-    })
-    yield* Deferred.await(done).pipe(
-      Effect.onExit((exit) => {
-        running.delete(id)
-        return Queue.offer(events, { _tag: "Cancelled", set: id }).pipe(
-          Effect.andThen(Scope.close(scope, exit)),
-          Effect.andThen(Queue.offer(events, { _tag: "Ended", set: id }))
-        )
-      })
-    )
+  return Scheduler.of({
+    run: (set) => Effect.suspend(() => runSet(shell, nextSet++, set)),
+    open: executor.open,
+    release: executor.release,
+    slots: Effect.sync(() => {
+      let sum = 0
+      for (const { slots } of state.executors.values()) sum += slots
+      return sum
+    }),
+    invalid: executor.invalid
   })
-
-  const slots = Effect.sync(() => {
-    let sum = 0
-    for (const { slots } of state.executors.values()) sum += slots
-    return sum
-  })
-
-  return Scheduler.of({ run, open: executor.open, release: executor.release, slots, invalid: executor.invalid })
 })
 
 const isLost = (cause: Cause.Cause<unknown>): boolean =>

@@ -123,6 +123,8 @@ export class Events extends Context.Service<
   Events,
   {
     readonly publish: (event: Event) => Effect.Effect<void>
+    /** Whether anybody listens: an event that nobody hears need not be made. */
+    readonly hasListeners: () => boolean
     /** Every event from the subscription on. The subscription begins when the effect succeeds. */
     readonly subscribe: Effect.Effect<Stream.Stream<Event>, never, Scope.Scope>
   }
@@ -147,6 +149,7 @@ export const layer: Layer.Layer<Events> = Layer.effect(
     return Events.of({
       publish: (event) =>
         Effect.suspend(() => (listeners === 0 ? Effect.void : Effect.asVoid(PubSub.publish(pubsub, event)))),
+      hasListeners: () => listeners > 0,
       subscribe: Effect.andThen(listening, Effect.map(PubSub.subscribe(pubsub), Stream.fromSubscription))
     })
   })

@@ -1,6 +1,6 @@
 /** What the driver of a write does: it claims the output, runs the tasks, decides, publishes and cleans up. */
 import { Clock, Effect, Exit, Fiber } from "effect"
-import type { Run } from "../../engine/Action.ts"
+import type { DriveFailure, Run } from "../../engine/Action.ts"
 import { RolledBack } from "../../engine/internal/rollback.ts"
 import type { FormatError } from "../../storage/FormatError.ts"
 import type { Backend } from "../../storage/Storage.ts"
@@ -26,7 +26,7 @@ interface TaskFiles extends Written {
 
 // Runs the tasks. The first attempt of a partition that succeeds counts. The files of other attempts stay in their folders, which are
 // deleted with the folder of the job.
-const runTasks = (run: Run<Written>, claimed: Claim): Effect.Effect<ReadonlyArray<TaskFiles>, unknown> =>
+const runTasks = (run: Run<Written>, claimed: Claim): Effect.Effect<ReadonlyArray<TaskFiles>, DriveFailure> =>
   Effect.gen(function* () {
     // The commit reads it again. It is also read here, so that an append to files that are not an output fails before
     // its first row.

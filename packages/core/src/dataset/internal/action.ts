@@ -1,5 +1,5 @@
 import { Effect, Stream } from "effect"
-import { Action, type Run } from "../../engine/Action.ts"
+import { Action, type DriveFailure, type Run } from "../../engine/Action.ts"
 import { shuffleFailed } from "../../task/internal/failures.ts"
 import type { Reason } from "../../task/JobError.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
@@ -25,8 +25,8 @@ export const action = <A, E, R, U, B, E2, R2>(
       readonly tasks: (
         partitions: ReadonlyArray<number>,
         onResult: (partition: number, result: U) => Effect.Effect<void, Reason>
-      ) => Effect.Effect<void, unknown>
-    }) => Effect.Effect<B, unknown>
+      ) => Effect.Effect<void, DriveFailure>
+    }) => Effect.Effect<B, DriveFailure>
   }
 ): Action<B, E2, R2> =>
   new Action({

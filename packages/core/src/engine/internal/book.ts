@@ -55,7 +55,7 @@ export const count = (progress: Progress, stage: Stage, partition: number, done:
   const ahead = stage.work?.ahead === true
   if (!ahead) {
     const tasks = progress.done.get(stage.id) ?? new Map<number, Pick<TaskResult, "account" | "letters">>()
-    progress.done.set(stage.id, tasks.set(partition, done))
+    progress.done.set(stage.id, tasks.set(partition, { account: done.account, letters: done.letters }))
   }
   const counted = progress.counted.get(stage.id) ?? new Set()
   progress.counted.set(stage.id, counted)

@@ -9,7 +9,7 @@ import type { Shuffle } from "../../shuffle/Shuffle.ts"
 import type { Cache } from "./cache.ts"
 import type { ValueOf } from "../../task/internal/values.ts"
 import { mapArrays } from "../../task/internal/chain.ts"
-import { provideErased } from "../../task/internal/runtime.ts"
+import { withServices } from "../../task/internal/runtime.ts"
 import { attempt, passes, type RunHead, type TaskFailure } from "../../task/internal/run.ts"
 import { count, type Progress, recorderOf } from "./book.ts"
 import { RolledBack } from "./rollback.ts"
@@ -51,17 +51,12 @@ interface Shell {
   readonly cached: Cache
 }
 
-const perform = (
-  { cached, job: { event, events, progress }, shuffle }: Shell,
-  command: State.Command
-): Effect.Effect<void> => {
+const perform = ({ cached, job: { progress, tell }, shuffle }: Shell, command: State.Command): Effect.Effect<void> => {
   switch (command._tag) {
     case "Started":
-      return Effect.flatMap(event, (head) =>
-        events.publish({ _tag: "StageStarted", ...head, stage: command.stage, tasks: command.tasks })
-      )
+      return tell((head) => ({ _tag: "StageStarted", ...head, stage: command.stage, tasks: command.tasks }))
     case "Ended":
-      return Effect.flatMap(event, (head) => events.publish({ _tag: "StageEnded", ...head, stage: command.stage }))
+      return tell((head) => ({ _tag: "StageEnded", ...head, stage: command.stage }))
     case "Discard":
       return shuffle.store.discard(command.status)
     case "Uncache":
@@ -190,11 +185,12 @@ export const makeStages = (
     const valueOf: ValueOf = (stage) => State.valueOf(state, stage)
     const head = { ...job, recorder: recorderOf(progress, valueOf) }
     const shell: Shell = { state, job: head, retries, scheduler, shuffle, cached }
+    const withAll = withServices(services)
     yield* scheduler.open(jobId, (task, environment) => {
       const input = State.inputOf(state, task.stage, task.partition)
       return input === undefined
         ? Effect.die(new Error(`run ${jobId} has no task ${task.partition} in stage ${task.stage}`))
-        : provideErased(services)(attempt(head, task, input, environment))
+        : withAll(attempt(head, task, input, environment))
     })
     // One at a time, because another may have read what one loses.
     const turn = yield* Semaphore.make(1)

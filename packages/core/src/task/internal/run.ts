@@ -1,6 +1,6 @@
 /** The executor's side of a task: one attempt, from the description of the task to its result. */
-import { Cause, Effect, Exit, Result, Stream } from "effect"
-import type { Events } from "../../observe/Events.ts"
+import { Cause, Effect, Exit, Result, Stream, Struct } from "effect"
+import type { Tell } from "../../observe/internal/tell.ts"
 import type { Backend } from "../../storage/Storage.ts"
 import { ExecutorLost, type Location, OperatorDefect, type Reason } from "../JobError.ts"
 import * as Origin from "../Origin.ts"
@@ -9,7 +9,7 @@ import { Current, type DeadLetter, type TaskMetrics, type TaskSplit } from "../T
 import { type Account, countRows, rowsOfBatch, settle, weighBatches, weighRows } from "./account.ts"
 import type { Additions } from "./additions.ts"
 import type { Book } from "./book.ts"
-import { type LetterFile, makeLetterWriter } from "./letters.ts"
+import { type LetterFile, type LetterWriter, makeLetterWriter } from "./letters.ts"
 import { makeMetrics } from "./metrics.ts"
 import type { Rows } from "./rows.ts"
 import { EngineFailure, raceAbort, type TaskRuntime } from "./runtime.ts"
@@ -67,7 +67,8 @@ export interface Recorder {
 /** The run that attempts belong to. */
 export interface RunHead {
   readonly recorder: Recorder
-  readonly events: Events["Service"]
+  /** Tells those who listen; the event is made where somebody does. */
+  readonly tell: Tell
   readonly storage: Backend
   /** The folder for the rows set aside, if the action has one. */
   readonly letters: Effect.Effect<string, Reason> | undefined
@@ -75,109 +76,170 @@ export interface RunHead {
   readonly batches: boolean
   /** Fails if more rows have been set aside than allowed. */
   readonly checkLetters: Effect.Effect<void, Reason>
-  /** The fields that every event of the job begins with, for the present time. */
-  readonly event: Effect.Effect<{ readonly job: string; readonly name: string; readonly at: number }>
+}
+
+/** Who attempts what, and what has come of it so far. */
+interface Attempt {
+  readonly run: RunHead
+  readonly task: Task
+  readonly input: Input
+  readonly environment: Environment
+  readonly metrics: TaskMetrics
+  readonly additions: Map<string, unknown>
+  readonly book: Book
+}
+
+/** What events of an attempt say of it. */
+const placeOf = ({ environment, task }: Attempt) => ({
+  stage: task.stage,
+  partition: task.partition,
+  attempt: task.attempt,
+  executor: environment.info.id
+})
+
+const labelOf = ({ input: { split } }: Attempt) => (split === undefined ? {} : { split: split.label })
+
+const locationOf = (own: Attempt): Location => ({
+  ...placeOf(own),
+  host: own.environment.info.host,
+  ...labelOf(own)
+})
+
+/** Sets a row aside: counts it, writes it where there is a place, and tells of it. */
+const setAside = (
+  own: Attempt,
+  writer: LetterWriter | undefined,
+  abort: TaskRuntime["abort"],
+  letter: DeadLetter
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { input, metrics, run } = own
+    metrics.deadLettered++
+    if (input.ahead) return Effect.void
+    run.recorder.setAside(letter)
+    const told = run.tell((head) => ({
+      _tag: "DeadLettered",
+      ...head,
+      ...placeOf(own),
+      ...Struct.omit(letter, ["value"])
+    }))
+    const checked = Effect.catch(run.checkLetters, abort)
+    return writer === undefined
+      ? Effect.andThen(checked, told)
+      : Effect.andThen(Effect.andThen(checked, writer.write(letter)), told)
+  })
+
+const runtimeOf = (own: Attempt, writer: LetterWriter | undefined, abort: TaskRuntime["abort"]): TaskRuntime => {
+  const { additions, book, environment, input, metrics, run, task } = own
+  return {
+    jobId: task.run,
+    stage: task.stage,
+    partition: task.partition,
+    partitions: input.partitions,
+    attempt: task.attempt,
+    executor: environment.info,
+    split: input.split,
+    metrics,
+    additions,
+    deadLetter: (letter) => setAside(own, writer, abort, letter),
+    abort,
+    services: environment.services,
+    stageValue: run.recorder.valueOf,
+    weigh: run.batches ? weighBatches : weighRows,
+    rowsOf: run.batches ? rowsOfBatch : undefined,
+    book
+  }
+}
+
+/** Does the work on the rows of the task, and counts those that get to it. */
+const work = (own: Attempt, writer: LetterWriter | undefined, abort: TaskRuntime["abort"]) => {
+  const { book, input, metrics } = own
+  const task = runtimeOf(own, writer, abort)
+  const rows = Stream.suspend(() =>
+    countRows(input.read(task), task, (n) => {
+      book.out += n
+      // Rows that one stage hands to another have not left the job.
+      if (input.isResult) metrics.rowsOut += n
+    })
+  )
+  return Effect.provideService(
+    Effect.suspend(() => input.work(rows, task)),
+    Current,
+    task
+  )
+}
+
+/** The same with a file for the rows it sets aside. */
+const workAndWrite = Effect.fnUntraced(function* (
+  own: Attempt,
+  letters: Effect.Effect<string, Reason>,
+  abort: TaskRuntime["abort"]
+): Effect.fn.Return<Pick<TaskResult, "value" | "letters">, unknown, unknown> {
+  const { attempt, partition, stage } = own.task
+  const file = Effect.map(letters, (folder) => `${folder}/${stage}-${partition}-${attempt}.jsonl`)
+  const writer = yield* makeLetterWriter(own.run.storage, file, abort)
+  const value = yield* work(own, writer, abort)
+  return { value, letters: yield* writer.end }
+}, Effect.scoped)
+
+/** Closes the account of an attempt that has done its work. By now, streams that were left early have been closed. */
+const settled = (
+  { additions, book, metrics }: Attempt,
+  done: Pick<TaskResult, "value" | "letters">
+): Effect.Effect<TaskResult, EngineFailure> =>
+  Result.match(settle(metrics, book), {
+    onSuccess: (account) => Effect.succeed({ ...done, metrics, additions, account }),
+    onFailure: (reason) => Effect.fail(new EngineFailure(reason))
+  })
+
+const ended = (own: Attempt, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
+  own.run.recorder.ended(own.metrics, Exit.isSuccess(exit))
+  return own.run.tell((head) => ({
+    _tag: "TaskEnded",
+    ...head,
+    ...placeOf(own),
+    outcome: Exit.isSuccess(exit) ? "success" : Cause.hasInterruptsOnly(exit.cause) ? "interrupted" : "failure"
+  }))
 }
 
 /** One attempt at a task, with its events and metrics. */
-export const attempt = Effect.fnUntraced(function* (
-  { batches, checkLetters, event, events, letters, recorder, storage }: RunHead,
-  { attempt, locality, partition, run: jobId, stage }: Task,
-  { ahead, isResult, partitions, read, split, work }: Input,
+export const attempt = (
+  run: RunHead,
+  task: Task,
+  input: Input,
   environment: Environment
-): Effect.fn.Return<TaskResult, TaskFailure, unknown> {
-  const { info } = environment
-  const label = split === undefined ? {} : { split: split.label }
-  const at: Location = { stage, partition, attempt, executor: info.id, host: info.host, ...label }
-  const head = { stage, partition, attempt, executor: info.id }
-  yield* events.publish({ _tag: "TaskStarted", ...(yield* event), ...head, locality, ...label })
-  const metrics = makeMetrics()
-  recorder.began(metrics)
-  const additions = new Map<string, unknown>()
-  const book: Book = { ahead, exchanged: 0, out: 0, unread: 0, reads: [] }
-  const run = Effect.fnUntraced(function* (
-    abort: TaskRuntime["abort"]
-  ): Effect.fn.Return<Pick<TaskResult, "value" | "letters">, unknown, unknown> {
-    const writer =
-      letters === undefined || ahead
-        ? undefined
-        : yield* makeLetterWriter(
-            storage,
-            Effect.map(letters, (folder) => `${folder}/${stage}-${partition}-${attempt}.jsonl`),
-            abort
-          )
-    const setAside = Effect.fnUntraced(function* (letter: DeadLetter) {
-      metrics.deadLettered++
-      if (ahead) return
-      recorder.setAside(letter)
-      yield* Effect.catch(checkLetters, abort)
-      if (writer !== undefined) yield* writer.write(letter)
-      yield* events.publish({
-        _tag: "DeadLettered",
-        ...(yield* event),
-        ...head,
-        path: letter.path,
-        rowGroup: letter.rowGroup,
-        row: letter.row,
-        line: letter.line,
-        afterByte: letter.afterByte,
-        reason: letter.reason
-      })
-    })
-    const task: TaskRuntime = {
-      jobId,
-      stage,
-      partition,
-      partitions,
-      attempt,
-      executor: info,
-      split,
-      metrics,
-      additions,
-      deadLetter: setAside,
-      abort,
-      services: environment.services,
-      stageValue: recorder.valueOf,
-      weigh: batches ? weighBatches : weighRows,
-      rowsOf: batches ? rowsOfBatch : undefined,
-      book
-    }
-    const rows = Stream.suspend(() =>
-      countRows(read(task), task, (n) => {
-        book.out += n
-        // Rows that one stage hands to another have not left the job.
-        if (isResult) metrics.rowsOut += n
+): Effect.Effect<TaskResult, TaskFailure, unknown> =>
+  Effect.suspend(() => {
+    const metrics = makeMetrics()
+    const book: Book = { ahead: input.ahead, exchanged: 0, out: 0, unread: 0, reads: [] }
+    const own: Attempt = { run, task, input, environment, metrics, additions: new Map(), book }
+    const letters = input.ahead ? undefined : run.letters
+    const done = raceAbort((abort) =>
+      letters === undefined
+        ? Effect.map(work(own, undefined, abort), (value) => ({ value, letters: undefined }))
+        : workAndWrite(own, letters, abort)
+    )
+    const started = run.tell((head) => ({
+      _tag: "TaskStarted",
+      ...head,
+      ...placeOf(own),
+      locality: task.locality,
+      ...labelOf(own)
+    }))
+    return Effect.andThen(
+      started,
+      Effect.suspend(() => {
+        run.recorder.began(metrics)
+        return Effect.onExit(
+          Effect.catchCause(
+            Effect.flatMap(done, (value) => settled(own, value)),
+            (cause) => Effect.failCause(taskFailure(cause, locationOf(own)))
+          ),
+          (exit) => ended(own, exit)
+        )
       })
     )
-    const value = yield* Effect.provideService(
-      Effect.suspend(() => work(rows, task)),
-      Current,
-      task
-    )
-    return { value, letters: writer === undefined ? undefined : yield* writer.end }
-  }, Effect.scoped)
-  return yield* raceAbort(run).pipe(
-    // By now, streams that were left early have been closed, and the rows that they held are in the account.
-    Effect.flatMap(({ letters, value }) =>
-      Result.match(settle(metrics, book), {
-        onSuccess: (account) => Effect.succeed<TaskResult>({ value, metrics, additions, account, letters }),
-        onFailure: (reason) => Effect.fail(new EngineFailure(reason))
-      })
-    ),
-    Effect.catchCause((cause) => Effect.failCause(taskFailure(cause, at))),
-    Effect.onExit((exit) => {
-      recorder.ended(metrics, Exit.isSuccess(exit))
-      return Effect.flatMap(event, (job) =>
-        events.publish({
-          _tag: "TaskEnded",
-          ...job,
-          ...head,
-          outcome: Exit.isSuccess(exit) ? "success" : Cause.hasInterruptsOnly(exit.cause) ? "interrupted" : "failure"
-        })
-      )
-    })
-  )
-})
+  })
 
 const taskFailure = (cause: Cause.Cause<unknown>, at: Location): Cause.Cause<TaskFailure> => {
   const error = Cause.findError(cause)

@@ -1,4 +1,4 @@
-import { Deferred, Effect, type Context, type Layer } from "effect"
+import { Context, Effect, Fiber, type Layer } from "effect"
 import type * as JobError from "../JobError.ts"
 import type { TaskContext } from "../TaskContext.ts"
 import type { Book, Weigh } from "./book.ts"
@@ -36,21 +36,44 @@ export interface TaskRuntime extends TaskContext {
 }
 
 /**
- * Provides the services of an action to an effect whose requirements the plan has erased. `Action` has the types that
- * the combinators inferred, and can run only where these services are provided, so this is sound.
+ * Services, as whatever a plan may ask for: the plan has erased what its functions need. `Action` and `Dataset.provide` are typed with what
+ * the combinators inferred, and can only be run where these services are.
  */
-export const provideErased =
-  (services: Context.Context<never>) =>
-  <A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A, E> =>
-    Effect.provideContext(effect as Effect.Effect<A, E>, services)
+const anyOf = (services: Context.Context<never>): Context.Context<unknown> => Context.makeUnsafe(services.mapUnsafe)
 
-/** Runs the work of a task against the deferred that `abort` fails. */
+/** Adds services to those that an effect of the plan has. */
+export const provideErased = (services: Context.Context<never>) => {
+  const erased = anyOf(services)
+  return <A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A, E> => Effect.provideContext(effect, erased)
+}
+
+/** Runs effects of the plan with these services and no others: the same context for all of them, where a merged one would be each its own. */
+export const withServices = (services: Context.Context<never>) => {
+  const erased = anyOf(services)
+  return <A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A, E> => Effect.updateContext(effect, () => erased)
+}
+
+/**
+ * Runs the work of a task in a fiber of its own, which `abort` interrupts: then the failure is that of the engine, whatever the work
+ * comes to.
+ */
 export const raceAbort = <A, E, R>(
   work: (abort: TaskRuntime["abort"]) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | EngineFailure, R> =>
-  Effect.flatMap(Deferred.make<never, EngineFailure>(), (failure) =>
-    Effect.raceFirst(
-      work((reason) => Effect.andThen(Deferred.fail(failure, new EngineFailure(reason)), Effect.never)),
-      Deferred.await(failure)
-    )
+  Effect.contextWith((context: Context.Context<R>) =>
+    Effect.callback<A, E | EngineFailure>((resume) => {
+      let failure: EngineFailure | undefined
+      let fiber: Fiber.Fiber<A, E> | undefined
+      const abort: TaskRuntime["abort"] = (reason) =>
+        Effect.suspend(() => {
+          failure ??= new EngineFailure(reason)
+          fiber?.interruptUnsafe()
+          return Effect.never
+        })
+      fiber = Effect.runForkWith(context)(Effect.suspend(() => work(abort)))
+      // It may have been before there was a fiber to interrupt.
+      if (failure !== undefined) fiber.interruptUnsafe()
+      fiber.addObserver((exit) => resume(failure === undefined ? exit : Effect.fail(failure)))
+      return Fiber.interrupt(fiber)
+    })
   )
