@@ -476,7 +476,7 @@ describe("an output that", () => {
         for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
           const error = yield* failure(Dataset.writeText(lines(4), `${root}/${path}`, { mode }))
           assert.strictEqual(error.reason._tag, "InvalidOutput")
-          assert.include(error.message, `is a link to ${root}/nowhere, where nothing is`)
+          assert.include(error.message, `is a link to ${root}/nowhere, which does not exist`)
         }
       }
       onlyThere(root, "link")

@@ -164,7 +164,7 @@ describe("append to what has no manifest that can be read", () => {
     ["cut off", '{"version": 1, "jo', "is not a manifest of this version"],
     ["of another version", '{"version":2,"files":[]}', "is not a manifest of this version"],
     ["empty, as Spark's", "", "is empty, as other systems write it"],
-    ["missing", undefined, "is missing, though part-00000"]
+    ["missing", undefined, "is missing, although part-00000"]
   ] as const) {
     test(
       `${what}: is refused before the first row`,
