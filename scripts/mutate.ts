@@ -39,6 +39,7 @@ const modules = [
   "formats/internal/splits",
   "plan/internal/adaptive",
   "engine/internal/cache",
+  "engine/internal/cache/table",
   "plan/internal/exchange",
   "plan/internal/scan",
   "plan/internal/nodes",
