@@ -208,7 +208,7 @@ try {
     ...rows
   ])
 } catch (error) {
-  // The exit code says that it was stopped; the rest is told by whoever stopped it.
+  // The exit code says that it was stopped; the process that stopped it reports the rest.
   if (!signal.aborted) throw error
   process.exitCode = 130
 } finally {

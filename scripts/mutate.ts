@@ -135,7 +135,7 @@ const reasonOf = (name: string, mutant: Mutant): string | undefined =>
 const show = (name: string, { after, before, line }: Mutant): string =>
   `${sourceOf(name)}:${line}\n    - ${before.slice(0, 300)}\n    + ${after.slice(0, 300)}`
 
-// What mutants came to, by the text of their module; kept, so that `--survivors` knows of the others.
+// The results of mutants, by the text of their module. They are kept, so that `--survivors` can skip the others.
 const outcomesPath = Path.join(cache, "mutate-outcomes.json")
 const readOutcomes = (): Map<string, readonly [Outcome, note: string]> =>
   new Map(Fs.existsSync(outcomesPath) ? JSON.parse(Fs.readFileSync(outcomesPath, "utf8")) : [])
@@ -208,7 +208,7 @@ const start = (testMillis: number): Promise<ChildProcess> =>
     child.once("exit", () => reject(new Error(`the test process ended: ${said}`)))
   })
 
-/** What the test files came to; "timeout" where they took too long, "crash" where the process ended. */
+/** The results of the test files; "timeout" if they took too long, "crash" if the process ended. */
 const run = async (
   request: Request,
   limits: { readonly millis: number; readonly testMillis: number }

@@ -327,7 +327,7 @@ describe("examples", () => {
         assert.strictEqual(code, 1)
         assert.match(stderr, message)
       }
-      // The job was done all the same.
+      // The job was still done.
       assert.include(yield* entries(`${cwd}/out/sort`), "_SUCCESS")
       assert.deepStrictEqual(yield* into("| true", ["--help"]), { code: 0, stderr: "" })
     }).pipe(Effect.scoped, Effect.provide(live))

@@ -62,7 +62,7 @@ class Server extends Context.Service<Server, { readonly url: string; readonly en
   "@sluice/examples/test/Server"
 ) {}
 
-/** What every server of the protocol must do, whoever wrote it. */
+/** What every server of the protocol must do, whatever it is written in. */
 const contract = <E>(name: string, server: Layer.Layer<Server, E, Layer.Success<typeof platform>>): void =>
   layer(Layer.provideMerge(server, platform), { excludeTestServices: true })(name, (it) => {
     it.effect("says that it is well and how wide its rows are", () =>

@@ -147,7 +147,7 @@ const ofUnary = ({ code, node }: Site): ReadonlyArray<Edit> => {
 }
 
 const ofUpdate = ({ code, node, parent }: Site): ReadonlyArray<Edit> => {
-  // That of a loop's head would run for ever.
+  // A changed update in the head of a loop would run forever.
   if (parent?.type === "ForStatement") return []
   const own = String(node["operator"])
   return [replace(node, textOf(code, node).replace(own, own === "++" ? "--" : "++"))]

@@ -302,7 +302,20 @@ describe("prose", () => {
     "an order that is another each time",
     "hangs on the order",
     "read by who asks",
-    "Of these, one is left."
+    "Of these, one is left.",
+    "it would wait for ever",
+    "what a task came to",
+    "files read one after the other",
+    "for whoever reads it",
+    "the line behind the first",
+    "it is read all the same",
+    "a file, else a folder",
+    "no login could be had",
+    "as few reads as can be",
+    "what is known of it",
+    "a warning tells of it",
+    "a stage that yields other rows",
+    "the output exists already"
   ])("%j is a breach in comments, messages and documents", (text) => {
     const where = (files: Record<string, string>) => found(files).map((line) => line.slice(0, line.indexOf(" prose:")))
     expect(where({ [file]: `// ${text}\n` })).toContain(`${file}:1`)
@@ -325,7 +338,10 @@ describe("prose", () => {
     "It has so many rows that it spills.",
     "Two in a row of a task.",
     "5 MB a second",
-    "a list of a task"
+    "a list of a task",
+    "they are all the same",
+    "or else it fails for every row",
+    "the way a reader comes to a decision"
   ])("%j is English", (text) => {
     expect(found({ [file]: `// ${text}\n` })).toEqual([])
   })

@@ -338,7 +338,7 @@ describe("types of wide operations", () => {
     expectTypeOf(() => pairs.pipe(Dataset.countByKey({ partitions: 2, key: text }))).returns.toEqualTypeOf<
       Action.Action<HashMap.HashMap<string, number>, Bad, A>
     >()
-    // A codec yields what it is made for, whatever more is known of what it was given.
+    // A codec yields the type that it is made for, however much more specific its input is.
     const letters: Dataset.Dataset<readonly ["a" | "b", number]> = Dataset.empty
     expectTypeOf(() => letters.pipe(Dataset.groupByKey({ key: text }), Dataset.keys)).returns.toEqualTypeOf<
       Dataset.Dataset<string>

@@ -21,8 +21,8 @@ describe("a connection is used again only when its server leaves it open and not
     ["close", `HTTP/1.1 200 OK\r\nConnection: Close\r\n${sized}\r\n${body}`, false],
     ["close in a list", `HTTP/1.1 200 OK\r\nConnection: x, close\r\n${sized}\r\n${body}`, false],
     ["HTTP/1.0", `HTTP/1.0 200 OK\r\n${sized}\r\n${body}`, false],
-    ["bytes behind the end", `HTTP/1.1 200 OK\r\n${sized}\r\n${body}HTTP/1.1 500 No\r\n\r\n`, false],
-    ["a line behind the end", `HTTP/1.1 200 OK\r\n${sized}\r\n${body}\r\n`, false]
+    ["bytes after the end", `HTTP/1.1 200 OK\r\n${sized}\r\n${body}HTTP/1.1 500 No\r\n\r\n`, false],
+    ["a line after the end", `HTTP/1.1 200 OK\r\n${sized}\r\n${body}\r\n`, false]
   ]
   for (const [title, bytes, isKept] of answers) {
     it.live(`${title}: ${isKept ? "again" : "not again"}`, () =>

@@ -150,7 +150,7 @@ describe("pieces of an upload", () => {
                   })
                   const [first = new Uint8Array(0), ...rest] = views
                   yield* sending.write([first, ...rest])
-                  // Whoever wrote them may use them again.
+                  // The writer may use them again.
                   for (const view of views) view.fill(255)
                   expect("two pieces held at most", given - kernel <= 2 * 512 * 1024)
                 }

@@ -176,7 +176,7 @@ describe("a read has every byte", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("a range past the end is told from a DataNode that is short, without a retry", () =>
+  it.live("a range past the end is distinguished from a DataNode that has too few bytes, without a retry", () =>
     Effect.gen(function* () {
       const server = yield* serveRaw(cluster(good))
       yield* withClient({ nameNodes: [server.url] }, (hdfs) =>

@@ -102,14 +102,14 @@ const cases: ReadonlyArray<Case> = [
   { name: "resets the connection", act: { _tag: "Reset" }, tag: "Unreachable", says: /ECONNRESET|closed/, attempts: 3 },
   { name: "answers what is not HTTP", act: { _tag: "Garbage" }, tag: "BadAnswer", says: /not HTTP/, attempts: 1 },
   {
-    name: "fails for ever",
+    name: "fails forever",
     act: { _tag: "Status", status: 500, body: "model is broken" },
     tag: "ServerFailed",
     says: /status 500: model is broken/,
     attempts: 2
   },
   {
-    name: "is overloaded for ever",
+    name: "is overloaded forever",
     act: { _tag: "Status", status: 503, body: "busy" },
     tag: "Overloaded",
     says: /status 503: busy/,

@@ -604,13 +604,8 @@ describe("Scoring.scoreBatches", () => {
       { columns: ["id", "x"] },
       /`columns`: there is no column "x"; the columns are "id", "features"/
     ],
-    [
-      "a kept name that is taken",
-      () => recordOf(0, 3),
-      { columns: ["id"], as: "id" },
-      /there already is a column "id"/
-    ],
-    ["a name that is taken", () => recordOf(0, 3), { as: "id" }, /there already is a column "id"/]
+    ["a kept name that is taken", () => recordOf(0, 3), { columns: ["id"], as: "id" }, /a column "id" already exists/],
+    ["a name that is taken", () => recordOf(0, 3), { as: "id" }, /a column "id" already exists/]
   ]
   for (const [name, record, options, message] of bad) {
     it.live(`fails on ${name}`, () =>

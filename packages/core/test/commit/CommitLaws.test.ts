@@ -87,7 +87,7 @@ describe("appends and overwrites at once", () => {
                     } else {
                       const expected = mode === "error-if-exists" ? ["OutputExists", "OutputLeased"] : ["OutputLeased"]
                       assert.include(expected, reasonOf(result.failure))
-                      // Whoever waits ten minutes for jobs of seconds is not refused.
+                      // A job that waits ten minutes for jobs of seconds is not refused.
                       if ((whenLeased ?? (mode === "append" ? "wait" : "refuse")) === "wait") {
                         assert.strictEqual(reasonOf(result.failure), "OutputExists")
                       }

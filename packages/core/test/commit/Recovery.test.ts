@@ -125,7 +125,7 @@ describe("what a dead job left", () => {
 describe("a job folder that cannot be removed", () => {
   for (const outcome of ["success", "failure"] as const) {
     test(
-      `is a warning that tells of the job's ${outcome}, and the next job removes it`,
+      `is a warning that names the job's ${outcome}, and the next job removes it`,
       Effect.fnUntraced(function* (root) {
         const faulty = yield* FaultyStorage.FaultyStorage
         const warnings: Array<readonly [message: string, outcome: unknown]> = []
@@ -150,7 +150,7 @@ describe("a job folder that cannot be removed", () => {
         assert.strictEqual(warnings.length, 1)
         assert.match(warnings[0]?.[0] ?? "", /^could not remove \S*\/_sluice\/out\/[0-9a-f]{8}: delete .*gone/)
         assert.strictEqual(warnings[0]?.[1], outcome)
-        // Its lease is given back all the same.
+        // Its lease is still given back.
         yield* Dataset.writeText(lines(4), `${root}/out`, { mode: "overwrite" })
         assert.deepStrictEqual(yield* wholeOutput(`${root}/out`), expected(4))
         onlyThere(root, "out")

@@ -117,7 +117,7 @@ describe("a cache and early ends", () => {
     }).pipe(Effect.provide(engine(1 << 20)))
   )
 
-  it.live("does not mix partitions of two runs of stages that yield other rows each time", () =>
+  it.live("does not mix partitions of two runs of stages that yield different rows each time", () =>
     Effect.gen(function* () {
       let run = 0
       const moved = Dataset.partitionBy(

@@ -133,7 +133,7 @@ describe("caching", () => {
       assert.lengthOf(rows, 10)
       for (const [, [[left, right], negative]] of rows) assert.deepStrictEqual([left, right], [-negative, -negative])
       assert.strictEqual(runs.count, 4)
-      // Two that are alike, but not the same, are two.
+      // Two similar datasets that are not the same count as two.
       const [one, other] = [counted(4), counted(4)]
       const pairs = (self: Dataset.Dataset<number>) => Dataset.map(self, (n): [number, number] => [n, n])
       assert.lengthOf(yield* Dataset.collect(Dataset.join(pairs(one.dataset), pairs(other.dataset))), 100)

@@ -57,7 +57,7 @@ const once = (after: number): Losses => ({ opened: 0, lost: (opened) => opened =
 const reasonOf = <A>(exit: Result.Result<A, unknown>): string =>
   Result.isFailure(exit) && exit.failure instanceof JobError.JobError ? exit.failure.reason._tag : "none"
 
-describe("a stage that yields other rows when it is run again", () => {
+describe("a stage that yields different rows when it runs again", () => {
   for (const after of [0, 5, 9, 15]) {
     it.live(`loses and doubles no row when output ${after} is gone`, () =>
       Effect.gen(function* () {
@@ -117,7 +117,7 @@ describe("a stage that yields other rows when it is run again", () => {
         if (Result.isFailure(result)) {
           assert.include(String(result.failure), "partitionBy")
           assert.include(String(result.failure), "Dataset.checkpoint")
-          assert.deepStrictEqual(result.failure.at, { stage: 0 }, "the one that yields other rows")
+          assert.deepStrictEqual(result.failure.at, { stage: 0 }, "the one that yields different rows")
         }
       }
     })
@@ -156,7 +156,7 @@ describe("a stage that yields other rows when it is run again", () => {
     }).pipe(Effect.provide(over({ opened: 0, lost: () => false })))
   )
 
-  it.live("may yield other rows three times, and not a fourth", () =>
+  it.live("may yield different rows three times, but not a fourth time", () =>
     Effect.gen(function* () {
       for (const [times, expected] of [
         [3, "none"],
@@ -183,7 +183,7 @@ describe("a stage that yields other rows when it is run again", () => {
     })
   )
 
-  it.live("is rolled back so often and not for ever", () =>
+  it.live("is rolled back a limited number of times, not forever", () =>
     Effect.gen(function* () {
       const { dataset, made } = random()
       // Every time all readers of the second partition meet a loss of another output.

@@ -7,7 +7,7 @@ import { TestClock } from "effect/testing"
 import { makeMetrics } from "../../src/task/internal/metrics.ts"
 import type { TaskResult } from "../../src/task/internal/run.ts"
 
-/** What a task comes to that yields a value, and read nothing. */
+/** The result of a task that yields a value and has read nothing. */
 const resultOf = (value: unknown): TaskResult => ({
   value,
   metrics: makeMetrics(),

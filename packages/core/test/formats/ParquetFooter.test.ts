@@ -258,7 +258,7 @@ describe("Parquet footers", () => {
     const of = (type: Arrow.DataType, data: ArrayLike<number | bigint>) =>
       new Arrow.Vector([new Arrow.Data(type, 0, data.length, 0, { [Arrow.BufferType.DATA]: data })])
 
-    it.effect("tell which row groups need not be read: as many as can be, in the order and unit of the column", () =>
+    it.effect("tell which row groups need not be read: as many as possible, in the order and unit of the column", () =>
       Effect.gen(function* () {
         const spread = (step: number, from: number) => Array.from({ length: 40 }, (_, i) => from + i * step)
         // If the bounds were read in the wrong byte order, another row group would match.

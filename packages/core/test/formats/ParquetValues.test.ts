@@ -172,7 +172,7 @@ describe("values in Parquet", () => {
         const many = Array.from({ length: 60_000 }, (_, id) => ({ id, s: `s${id % 100}` }))
         yield* write(file, Parquet.writer(Row, { compression: "none" }), many)
         assert.deepStrictEqual(yield* readAll(Parquet.source(file, Row)), many)
-        // What is behind the first pages may be anything then.
+        // Anything may come after the first pages.
         const [found] = yield* Parquet.metadata(file)
         const storage = yield* Storage.Storage
         const bytes = Buffer.from(yield* storage.readRange(file, 0, (yield* storage.stat(file)).length))

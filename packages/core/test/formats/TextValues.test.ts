@@ -132,7 +132,7 @@ describe("150,000 invalid rows", () => {
 })
 
 describe("csv", () => {
-  test("tells the empty string from nothing, whoever wrote it", () =>
+  test("tells the empty string from a missing value, whatever wrote it", () =>
     Effect.gen(function* () {
       const Row = Schema.Struct({
         a: Schema.NullOr(Schema.String),
@@ -161,7 +161,7 @@ describe("csv", () => {
       assert.match(String(error), /row 1, column "a": would be an empty line/)
     }))
 
-  test("names column, row, value and origin of what cannot be written", () =>
+  test("names column, row, value and origin of a value that cannot be written", () =>
     Effect.gen(function* () {
       yield* put("memory:///in.jsonl", '{"n":1,"text":"a"}\n\n{"n":2,"text":"\\ud800"}\n')
       const { splits } = yield* JsonLines.source("memory:///in.jsonl", Pair).resolve(options)

@@ -37,7 +37,7 @@ const withNumber = (struct: Thrift.Struct, skip: ReadonlySet<number>, at: number
   return new Map([...struct].map(([id, field]) => [id, skip.has(id) ? field : change(field)]))
 }
 
-// What a column is, and what is known of its values, may be another thing and make other rows.
+// The type of a column, and its statistics, may change and make different rows.
 const meaning = new Set([2, 5, 7])
 
 type Damage =

@@ -194,7 +194,7 @@ export const writeTo = <A>(
     })
   )
 
-/** Equal, with `-0`, NaN, the keys there are and their kind told apart. */
+/** Strict equality, which distinguishes `-0`, NaN, missing keys and the kinds of objects. */
 const same = (one: unknown, other: unknown): boolean => {
   if (typeof one !== "object" || one === null || typeof other !== "object" || other === null)
     return Object.is(one, other)
@@ -240,7 +240,7 @@ export const identity = (path: string, { options, refused, rows, schema }: Table
         ? undefined
         : `no place: ${error.message}`
     }
-    if (refused) return "wrote what cannot be written"
+    if (refused) return "wrote a value that cannot be written"
     const back = yield* Effect.result(rowsOf(Parquet.source(path, schema)))
     if (back._tag === "Failure") return `wrote ${show(rows)} and read ${back.failure.message}`
     const at = rows.findIndex((row, i) => !same(row, back.success[i]))

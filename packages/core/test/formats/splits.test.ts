@@ -92,7 +92,7 @@ describe("split planning", () => {
     )
   })
 
-  it("does not cut what cannot be cut", () => {
+  it("does not cut a unit that cannot be cut", () => {
     assert.deepStrictEqual(shape(pack(cut(file("a.gz", 250), [], { ...options, splittable: false }), options)), [
       ["a.gz@0+250"]
     ])

@@ -163,7 +163,7 @@ describe("progress", () => {
     }).pipe(Effect.provide(over(storage)))
   )
 
-  it.effect("begins with what is known of the input, and counts the tasks of every stage", () =>
+  it.effect("begins with the known size of the input, and counts the tasks of every stage", () =>
     Effect.gen(function* () {
       const store = yield* Storage.Storage
       yield* store.write(

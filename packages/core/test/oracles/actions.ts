@@ -181,7 +181,7 @@ const readParquet = async (bytes: Uint8Array): Promise<ReadonlyArray<Row>> => {
 
 const lines = (rows: Rows) => Dataset.map(written(rows), (row) => JSON.stringify(row))
 
-/** Appends several times to one output, one after the other or all at once. Each is there whole, or has said that it is not. */
+/** Appends several times to one output, one after another or all at once. Each append is complete, or has failed. */
 const appending = (atOnce: boolean): Action => ({
   run: Effect.fnUntraced(function* (rows, model, a, env) {
     const folder = env.folder()

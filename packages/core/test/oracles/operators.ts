@@ -49,7 +49,7 @@ export interface Facts {
   readonly cuts: boolean
   /** A later action may find a partition in a cache that an exchange has written once more for nobody: those rows are cut. */
   readonly caches: boolean
-  /** The rows of the source, where it is read once and to its end, and how many of them are set aside. */
+  /** The rows of the source, if it is read once and completely, and how many of them are set aside. */
   readonly read: number | undefined
   readonly setAside: number | undefined
   /** Whether the steps yield the same rows in the same order each time. */

@@ -69,7 +69,7 @@ const randomOp = (random: Random, self: Model, depth: number): Op => {
   const operator = operators[name]
   if (operator === undefined || !isBinary(operator)) return op
   if (depth >= 2) throw new Inapplicable()
-  // Zips need partitions alike, which two datasets seldom have.
+  // Zips need equal partitions, which two datasets seldom have.
   const source = random.chance(name.startsWith("zip") ? 0.9 : 0.4) ? "self" : randomSource(random)
   return { ...op, other: { source, ops: randomOps(random, source === "self" ? self : modelOf(source), depth + 1) } }
 }

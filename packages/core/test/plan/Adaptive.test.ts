@@ -252,7 +252,7 @@ describe("a side of a join that turns out to be small", () => {
       const plan = yield* Dataset.explain(joined)
       assert.include(plan, "by broadcast if stage 0 writes at most 10,485,760 bytes")
       const { tasks, value } = yield* observed(Dataset.collect(joined))
-      // It is written by four tasks, read by one, and met by the six partitions of the other.
+      // Four tasks write it, one reads it, and it is joined with the six partitions of the other.
       assert.deepStrictEqual([...tasks.values()], [4, 1, 6])
       sameElements(
         value.filter(([, [i]]) => i < 300),
@@ -301,7 +301,7 @@ describe("a side of a join that turns out to be small", () => {
     }).pipe(Effect.provide(engine(MiB, { broadcastBytes: 2000 })))
   )
 
-  it.live("joins of joins are decided one after the other", () =>
+  it.live("joins of joins are decided one after another", () =>
     Effect.gen(function* () {
       const named = Dataset.join(large(), small()).pipe(Dataset.mapValues(([i, name]) => `${name} ${i}`))
       const twice = Dataset.leftJoin(Dataset.join(named, small()), Dataset.distinct(small()))

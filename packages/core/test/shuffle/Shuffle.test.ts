@@ -28,7 +28,7 @@ const inputs = fc.array(fc.array(fc.tuple(keys, fc.oneof(fc.integer(), fc.string
   maxLength: 4
 })
 
-// The model: keys in the order they are met, compared by `Equal`.
+// The model: keys in the order in which they come, compared by `Equal`.
 const modelOf = (rows: Iterable<Pair>) => {
   const groups: Array<{ readonly key: unknown; readonly values: Array<unknown> }> = []
   for (const [key, value] of rows) {

@@ -330,7 +330,7 @@ describe("the bytes asked for", () => {
         assert.strictEqual(whole._tag === "Success" ? "Success" : whole.failure.reason._tag, tag)
         const range = yield* Effect.result(storage.readRange("fake:/f", offset, wanted))
         assert.strictEqual(range._tag === "Success" ? "Success" : range.failure.reason._tag, tag)
-        // A reader never sees a byte behind the last it asked for.
+        // A reader never sees a byte after the last one that it asked for.
         let seen = 0
         const look = (bytes: Uint8Array) => Effect.sync(() => (seen += bytes.length))
         yield* Effect.ignore(Stream.runForEach(storage.read("fake:/f", { offset, length }), look))

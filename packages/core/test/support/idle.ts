@@ -1,8 +1,8 @@
 import { assert, it } from "@effect/vitest"
 
 /**
- * Tests of a state with pure decisions. `end` brings whatever a test has begun to its end, and says whether anything is left of it: every
- * test ends with that.
+ * Tests of a state with pure decisions. `end` ends everything that a test has begun, and says whether anything is left:
+ * every test ends with that.
  */
 export const idleTests =
   <Args extends ReadonlyArray<unknown>, Started>(

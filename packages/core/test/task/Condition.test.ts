@@ -14,7 +14,7 @@ const boundOf = (value: Value): number | bigint | Uint8Array =>
         ? Number(value)
         : value
 
-/** What is known of these values, of one kind and at least one that is not null. */
+/** The statistics of these values, which have one type and include at least one that is not null. */
 const statisticsOf = (rows: ReadonlyArray<Row>): Condition.Statistics => {
   const values = rows.filter((row) => row !== null)
   const least = (sign: number) =>

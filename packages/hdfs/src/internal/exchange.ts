@@ -116,7 +116,7 @@ export class Exchange implements User {
   private keep(part: Uint8Array): void {
     const status = this.response.head?.status ?? 0
     const room = (status >= 400 ? errorBytes : this.options.answerBytes) - this.size
-    // What is read next comes to where this was.
+    // The next read overwrites these bytes.
     this.parts.push(Buffer.from(part.subarray(0, room)))
     this.size += Math.min(room, part.length)
     this.overflow ||= part.length > room

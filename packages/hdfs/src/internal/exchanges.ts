@@ -8,7 +8,9 @@ import { Sending } from "./sending.ts"
 /** Bytes a server must take in the read timeout, if it is to have more time than that for a write. */
 const writeBytes = 1024 * 1024
 
-/** Calls what begins an exchange. What cannot be a request at all, as with a line break in a header, is thrown. */
+/**
+ * Calls a function that begins an exchange. An impossible request, such as one with a line break in a header, throws.
+ */
 const attempt = <A>(begin: () => A, settle: Settle): A | undefined => {
   try {
     return begin()

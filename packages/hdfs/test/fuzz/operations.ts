@@ -37,7 +37,7 @@ const isRight = ({ content, told }: Cluster, bytes: Uint8Array, from: number, en
 const collect = <E, R>(stream: Stream.Stream<Uint8Array, E, R>) =>
   Effect.suspend(() => {
     const all: Array<Buffer> = []
-    // A buffer that is used again has other bytes by the next chunk.
+    // The next chunk overwrites a reused buffer.
     const keep = (chunk: Uint8Array) => Effect.sync(() => void all.push(Buffer.from(chunk)))
     return Effect.map(Stream.runForEach(stream, keep), () => Buffer.concat(all))
   })

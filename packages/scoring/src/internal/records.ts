@@ -51,7 +51,7 @@ const keep = (arrow: typeof Arrow, { as, kept, threshold }: Columns, record: Rec
   const taken = selected.schema.fields.find(({ name }) => added.includes(name))
   return taken === undefined
     ? Origin.attach(selected, Origin.of(record))
-    : new BadSetup({ detail: `there already is a column "${taken.name}"; give the score another name with \`as\`` })
+    : new BadSetup({ detail: `a column "${taken.name}" already exists; give the score another name with \`as\`` })
 }
 
 const open = (

@@ -125,7 +125,7 @@ describe("a lease", () => {
       yield* TestClock.adjust(1000)
       const result = yield* Fiber.join(next)
       assert.strictEqual(Result.isFailure(result) ? reasonOf(result.failure) : "none", "OutputLeased")
-      assert.strictEqual((yield* operations).write, 1 + 4, "the lease, and the clock until it was there")
+      assert.strictEqual((yield* operations).write, 1 + 4, "the lease, and the clock until the lease existed")
       yield* lease.forget([held])
     })
   )

@@ -99,7 +99,7 @@ describe("a commit", () => {
   for (const [name, mode, place, refused] of [
     ["an append", "append", "beside", false],
     ["an overwrite from inside", "overwrite", "inside", false],
-    ["an overwrite of what cannot be renamed", "overwrite", "beside", true]
+    ["an overwrite of an output that cannot be renamed", "overwrite", "beside", true]
   ] as const) {
     testing(`of ${name} is file by file, and the manifest decides`, () =>
       Effect.gen(function* () {
@@ -159,7 +159,7 @@ describe("a commit", () => {
   )
 })
 
-describe("a commit that did not get to its end", () => {
+describe("an unfinished commit", () => {
   const intent = (previous: string | null, removed: ReadonlyArray<string> = []) =>
     JSON.stringify({ files: ["a", "k=1/b"], removed, previous })
   const settling = Effect.gen(function* () {
@@ -218,7 +218,7 @@ describe("a commit that did not get to its end", () => {
     })
   )
 
-  testing("puts back what it replaces, unless the new one is there already or something else is", () =>
+  testing("puts back the output that it replaces, unless the new one or something else is in its place", () =>
     Effect.gen(function* () {
       const storage = yield* Storage.Storage
       const old = { "aside/old/old": "O" }

@@ -1,7 +1,7 @@
 /**
- * Ends a job that writes an output at each of its system calls that change a file system, by SIGKILL or by an error of the call, in
- * every mode. After each: whoever reads by the manifest sees the old rows, the new ones or no output; the next job succeeds at
- * once; nothing is left.
+ * Ends a job that writes an output at each of its system calls that change a file system, by SIGKILL or by an error of
+ * the call, in every mode. After each: a reader of the manifest sees the old rows, the new ones or no output; the next
+ * job succeeds at once; nothing is left.
  *
  * `--every N` takes every Nth call of each case (default all), `--case NAME` one case, `--seconds N` stops after a time, `--error CODE` fails the calls with a code
  * (`ENOSPC`, `EIO`) in place of the kill. Needs strace, and for the mount point root. Prints what it counted.
@@ -184,4 +184,4 @@ console.log(
   `${action}: ${seen.moments} moments in ${cases.length} cases${canMount ? "" : " (no mount points: not allowed here)"}`
 )
 console.log(JSON.stringify({ ...seen, perCase }))
-assert.ok(seen.moments > 0, "no call was met: does strace work here?")
+assert.ok(seen.moments > 0, "no call was seen: does strace work here?")

@@ -119,7 +119,7 @@ const differences = (
 
 const never = () => false
 
-// What is known of the others. A decimal is a float to hyparquet; DuckDB has no more than 38 digits, and no half floats.
+// Known limits of the others. A decimal is a float to hyparquet; DuckDB has no more than 38 digits, and no half floats.
 const beyondHyparquet = ({ type }: Column) => has(type, ({ kind }) => kind === "decimal")
 const beyondDuckDb = ({ type }: Column) => has(type, (of) => of.kind === "decimal" && of.precision > 38)
 

@@ -187,7 +187,7 @@ describe("a skewed partition", () => {
   })
 })
 
-describe("partitions read one after the other", () => {
+describe("partitions read one after another", () => {
   it("are one of all their rows, bytes, hosts and files", () => {
     const split = (id: string) => ({
       id,

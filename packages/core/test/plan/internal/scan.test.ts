@@ -58,7 +58,7 @@ describe("coalesce", () => {
     }
   })
 
-  it.effect("reads the partitions of a run one after the other, with the rows of all", () =>
+  it.effect("reads the partitions of a run one after another, with the rows of all", () =>
     Effect.gen(function* () {
       const [run] = coalesce(
         [0, 1, 2].map((index) => partitionOf(index, { rows: 10 + index, bytes: 1 })),

@@ -5,7 +5,7 @@ import { Corrupt } from "../../../src/shuffle/ShuffleError.ts"
 
 const header = 24
 
-/** The blocks one after the other in a file, and where each begins. */
+/** The blocks one after another in a file, and where each begins. */
 const fileOf = (blocks: ReadonlyArray<Block>, compress = false) =>
   Effect.map(storeAll(blocks, compress), (stored) => ({
     bytes: Buffer.concat(stored.flatMap(({ header, payload }) => [header, payload])),

@@ -12,7 +12,7 @@ const encoded = (...values: ReadonlyArray<unknown>): Buffer => {
   return Buffer.from(writer.take())
 }
 
-/** Few different ones, so that many are alike up to some depth. */
+/** Few distinct keys, so that many agree up to some depth. */
 const key = fc.oneof(
   { arbitrary: fc.string({ unit: fc.constantFrom("a", "\0", "é"), maxLength: 40 }), weight: 2 },
   fc.constantFrom<unknown>(0, 1, -1, 127, 128, 2 ** 31, 0.5, null, undefined, 1n, 2n ** 70n),

@@ -132,7 +132,7 @@ describe("rows in memory", () => {
     assert.deepStrictEqual([...rows.sorted()].map((n) => n % 2).toSorted(), [0, 0, 1])
   })
 
-  it("are refused where a block has other rows than it says", () => {
+  it("are refused if a block has different rows than it says", () => {
     const block = blockOf(["a", "b", "c"], 0)
     for (const count of [2, 4]) {
       assert.throws(() => new Rows(byHash, layoutOf()).add({ bytes: block.bytes, rows: count }, 0))

@@ -87,7 +87,7 @@ describe("a table", () => {
     assert.isBelow(objects.held(), 10 * (96 + 8 + 3 * 250))
   })
 
-  it("sees the few values that have most of the bytes, where they were met last", () => {
+  it("notices the few values that have most of the bytes if they came last", () => {
     const table = new Table<number, string, string>(plain(), texts)
     for (let n = 0; n < 1000; n++) table.mergeValue(n, "v", n)
     const before = table.held()

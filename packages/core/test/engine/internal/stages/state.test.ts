@@ -167,11 +167,11 @@ describe("the stages of a job", () => {
     assert.deepStrictEqual([commandsOf(tasks), ran(tasks)], [["start 4: 1"], [4, [1], 0]])
     const ended = complete()
     assert.deepStrictEqual([commandsOf(ended), ran(ended)], [["end 4"], "Reached"])
-    // The same task another time is another round: its files have other names.
+    // The same task later is another round, and its files have different names.
     assert.deepStrictEqual(ran(asked([0, 1])), [4, [0, 1], 100])
   })
 
-  test("run for whoever asks for tasks at once, even for none", (start) => {
+  test("run when tasks are asked for at once, even for none", (start) => {
     const { asked, complete, state } = start(graphOf(maps(0, 1), result(1, 2, [0])))
     assert.deepStrictEqual(ran(asked([])), [0, [0], 0])
     assert.deepStrictEqual(State.shufflesOf(state), ["job-0"])
@@ -268,7 +268,7 @@ describe("a stage that finds an output lost", () => {
     assert.deepStrictEqual([commandsOf(ended), ran(ended)], [["end 1"], "Reached"])
   })
 
-  test("begins again, with all stages between, where the output has other rows now", (start) => {
+  test("begins again, with all stages in between, if the output now has different rows", (start) => {
     const graph = graphOf(maps(0, 2), maps(1, 1), maps(2, 2, [0]), result(3, 1, [1, 2, 0]))
     const { asked, complete, completeAll, fail, state, wanted } = start(graph)
     completeAll(wanted())
@@ -367,7 +367,7 @@ describe("a stage that finds an output lost", () => {
     assert.isTrue(State.isIdle(state))
   })
 
-  test("gives up the fourth time that the writer has other rows", (start) => {
+  test("gives up the fourth time that the writer has different rows", (start) => {
     const { asked, complete, completeAll, fail, wanted } = start(
       graphOf(maps(0, 4), result(1, 1, [0], { steps: ["  of the result"] }))
     )
@@ -454,7 +454,7 @@ describe("a job that fails or is given up", () => {
 
 describe("a stage that reads a cache", () => {
   const kept = (run: string): Kept => ({ id: "cache", stages: [0], run })
-  /** The digest of what stage 0 comes to. */
+  /** The digest of the result of stage 0. */
   const runOf = (kind: number) => {
     const { completeAll, state, wanted, fail, asked, complete } = start(
       graphOf(maps(0, 1), result(1, 1, [], { kept: [kept("?")] }))
@@ -487,7 +487,7 @@ describe("a stage that reads a cache", () => {
     assert.deepStrictEqual([commandsOf(fail(failure)), ran(complete())], [["uncache cache 3"], "Reached"])
   })
 
-  test("begins again where what fills it has come to something else, once", (start) => {
+  test("begins again once if the stages that fill it have a different result", (start) => {
     const graph = graphOf(maps(0, 1), maps(1, 1, [], { kept: [kept(runOf(0))] }), maps(2, 1), result(3, 1, [1, 2]))
     const { asked, complete, completeAll, fail, wanted } = start(graph)
     assert.deepStrictEqual(ran(wanted()), [1, [0], 0])
