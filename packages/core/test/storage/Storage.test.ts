@@ -423,7 +423,7 @@ describe("local storage", () => {
       const path = `${yield* temporary}/file`
       const sizes = [0, 1, 70_000, 10, 65_535, 65_536, 200_000, 0, 3, 65_537]
       const pieces = sizes.map((size, index) => new Uint8Array(size).fill(index))
-      // One array of pieces, and one after the other.
+      // All pieces in one array, then one by one.
       for (const chunk of [pieces.length, 1, 4]) {
         const written = yield* storage.write(path, Stream.rechunk(Stream.fromIterable(pieces), chunk), {
           overwrite: true

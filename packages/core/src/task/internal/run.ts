@@ -105,7 +105,7 @@ const locationOf = (own: Attempt): Location => ({
   ...labelOf(own)
 })
 
-/** Sets a row aside: counts it, writes it where there is a place, and tells of it. */
+/** Sets a row aside: counts it, writes it if there is a place for it, and reports it. */
 const setAside = (
   own: Attempt,
   writer: LetterWriter | undefined,
