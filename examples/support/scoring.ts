@@ -3,7 +3,7 @@ import { type Commit, type Job, Progress } from "@sluice/core"
 import { Report } from "@sluice/scoring"
 import { Console, Effect, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
-import * as ModelService from "../model-service/ModelService.ts"
+import type * as ModelService from "../model-service/ModelService.ts"
 import * as Cli from "./cli.ts"
 import { heldOutAccuracy } from "./digits.ts"
 import { durationFlag } from "./durations.ts"
@@ -79,13 +79,19 @@ const scoreUrl = (endpoint: string): string => {
   return url !== null && url.pathname === "/" ? new URL("/score", url).href : endpoint
 }
 
+// Loaded only if a service is started: loading `node:http` is expensive.
+const spawnService = Effect.fnUntraced(function* (options: ModelService.SpawnOptions) {
+  const { spawn } = yield* Effect.promise(() => import("../model-service/ModelService.ts"))
+  return yield* spawn(options)
+})
+
 /** Settings from {@link flags}. Unless `--endpoint` names a service, one is started that ends with the scope. */
 export const open = Effect.fnUntraced(function* (given: Cli.Values<typeof flags>, { isSample }: Cli.Files) {
   const { batchRows, columns, concurrency, endpoint, retryFor, timeout, vector } = given
   // 10 ms per request is about what a small model behind Flask takes.
   const own =
     endpoint.length === 0
-      ? Option.some(yield* ModelService.spawn({ delay: "10 millis", capacity: concurrency }))
+      ? Option.some(yield* spawnService({ delay: "10 millis", capacity: concurrency }))
       : Option.none()
   const endpoints = Option.match(own, {
     onNone: () => endpoint.map(scoreUrl),

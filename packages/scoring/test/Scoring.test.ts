@@ -595,6 +595,12 @@ describe("Scoring.scoreBatches", () => {
 
   const bad: ReadonlyArray<readonly [string, () => Arrow.RecordBatch, object, RegExp]> = [
     ["a null vector", () => recordOf(0, 12, { nullAt: 11 }), {}, /row 11 of .*column "features" is null/],
+    [
+      "a null vector of a fixed size",
+      () => recordOf(0, 12, { kind: "fixed", nullAt: 11 }),
+      {},
+      /row 11 of .*column "features" is null/
+    ],
     ["a ragged vector", () => recordOf(0, 3, { lengths: [4, 4, 3] }), {}, /row 2 of .*has 3 numbers, expected 4/],
     ["a missing column", () => recordOf(0, 3), { vector: "x" }, /no column "x"; the columns are "id", "features"/],
     ["a column of numbers", () => recordOf(0, 3), { vector: "id" }, /column "id" is Int32; expected a list/],

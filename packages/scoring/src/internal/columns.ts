@@ -7,6 +7,8 @@ export interface VectorColumn {
   readonly rows: number
   /** Length of the vector of a row, -1 for null. */
   readonly lengthOf: (row: number) => number
+  /** The first of `count` rows from `start` on whose vector is null or has another length, -1 if there is none. */
+  readonly firstOther: (start: number, count: number, features: number) => number
   /**
    * The numbers of `count` rows from `start` on, whose vectors have the same length. A view, unless they are doubles.
    */
@@ -15,6 +17,16 @@ export interface VectorColumn {
 
 const missing = ({ schema }: Arrow.RecordBatch, name: string): string =>
   `there is no column "${name}"; the columns are ${schema.fields.map((field) => `"${field.name}"`).join(", ")}`
+
+const firstOtherList = (offsets: Int32Array, start: number, count: number, features: number): number => {
+  let from = offsets[start]
+  for (let row = start; row < start + count; row++) {
+    const to = offsets[row + 1]
+    if (from === undefined || to === undefined || to - from !== features) return row
+    from = to
+  }
+  return -1
+}
 
 /** The vector column of a record batch, or what is wrong with it. */
 export const vectorColumn = (arrow: Library, record: Arrow.RecordBatch, name: string): VectorColumn | string => {
@@ -37,9 +49,17 @@ export const vectorColumn = (arrow: Library, record: Arrow.RecordBatch, name: st
   const startOf =
     isList && offsets instanceof Int32Array ? (row: number) => offsets[row] ?? 0 : (row: number) => row * width
   const nulls = data.nullCount > 0
+  const lengthOf = (row: number) => (nulls && !data.getValid(row) ? -1 : startOf(row + 1) - startOf(row))
   return {
     rows: data.length,
-    lengthOf: (row) => (nulls && !data.getValid(row) ? -1 : startOf(row + 1) - startOf(row)),
+    lengthOf,
+    firstOther: (start, count, features) => {
+      // Every row passes here, and few columns have nulls.
+      if (!nulls && isList && offsets instanceof Int32Array) return firstOtherList(offsets, start, count, features)
+      if (!nulls && !isList && width === features) return -1
+      for (let row = start; row < start + count; row++) if (lengthOf(row) !== features) return row
+      return -1
+    },
     values: (start, count, features) => {
       const from = startOf(start)
       const part = numbers.subarray(from, from + count * features)

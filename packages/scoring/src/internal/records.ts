@@ -83,14 +83,13 @@ const spanOf = (run: Run, segment: Segment<Pending>): Batch.Span => run.span(seg
 /** What is wrong with the first vector of a segment that cannot be sent. */
 const fault = (run: Run, segment: Segment<Pending>, expected: number, vector: string): ScoreError | undefined => {
   const { block, count, start } = segment
-  for (let i = start; block.column !== undefined && i < start + count; i++) {
-    const found = block.column.lengthOf(i)
-    if (found === expected && found >= 0) continue
-    const reason =
-      found < 0 ? new NotAVector({ detail: `column "${vector}" is null` }) : new VectorLength({ expected, found })
-    return run.failure(Batch.rangeAt([spanOf(run, segment)], i - start), reason)
-  }
-  return undefined
+  if (block.column === undefined) return undefined
+  const row = block.column.firstOther(start, count, expected)
+  if (row < 0) return undefined
+  const found = block.column.lengthOf(row)
+  const reason =
+    found < 0 ? new NotAVector({ detail: `column "${vector}" is null` }) : new VectorLength({ expected, found })
+  return run.failure(Batch.rangeAt([spanOf(run, segment)], row - start), reason)
 }
 
 const toBatch = (run: Run, segments: Segments, features: number): Batch.Batch => {
