@@ -4,7 +4,7 @@ import { Effect, HashMap, Option, Order, Result, Schema, Stream } from "effect"
 import { parquetReadObjects } from "hyparquet"
 import { compressors } from "hyparquet-compressors"
 import { Bad, failedOf, groups, isClean, type Model, Odd, type Row, type Rows, rowsOf, textOf, wrap } from "./model.ts"
-import type { Env, Facts } from "./operators.ts"
+import type { Env, Facts } from "./operator.ts"
 
 /** What is wrong with a result; `undefined` where nothing is. */
 type Verdict = string | undefined

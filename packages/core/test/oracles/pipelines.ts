@@ -5,9 +5,11 @@ import { Cause, Deferred, Effect, Exit, Layer, Option, Stream } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { actions, isPromised } from "./actions.ts"
+import { type Action, actions, isPromised } from "./actions.ts"
 import { Inapplicable, isClean, type Model, need, type Rows } from "./model.ts"
-import { type Env, factsOf, isBinary, operators } from "./operators.ts"
+import { factsOf } from "./facts.ts"
+import { type Env, isBinary } from "./operator.ts"
+import { operators } from "./operators.ts"
 import { datasetOf, modelOf } from "./sources.ts"
 import {
   type Act,
@@ -187,6 +189,8 @@ interface Armed {
   readonly reached: Deferred.Deferred<never, Interrupted>
 }
 
+const unarmed = (): Armed => ({ fault: undefined, calls: 0, reached: Deferred.makeUnsafe() })
+
 class Interrupted extends Error {}
 
 class OnPurpose extends Error {}
@@ -247,7 +251,9 @@ const faultyShuffle = (
               ...source,
               read: (offset: number, length: number) =>
                 Effect.map(source.read(offset, length), (bytes) => {
-                  if (bytes.length > 0 && hits(armed(), "shuffle corrupt")) bytes[bytes.length >> 1] ^= 0x10
+                  const middle = bytes.length >> 1
+                  const byte = bytes[middle]
+                  if (byte !== undefined && hits(armed(), "shuffle corrupt")) bytes[middle] = byte ^ 0x10
                   return bytes
                 })
             }
@@ -358,105 +364,121 @@ const filesBelow = (directory: string): ReadonlyArray<string> =>
 
 const patience = "20 seconds"
 
-/** Runs a pipeline on an engine of its own. */
-export const run = (spec: Spec): Effect.Effect<Outcome> => {
-  const model = expected(spec)
-  const files = new Set<string>()
-  const directory = spec.settings.disk ? fs.mkdtempSync(path.join(os.tmpdir(), "sluice-oracle-")) : ""
-  const lost: Array<string> = []
-  let runs = 0
-  let armed: Armed = { fault: undefined, calls: 0, reached: Deferred.makeUnsafe() }
-  let folders = 0
-  const caches: Array<Rows> = []
-  let calm: Effect.Effect<void> = Effect.void
-  const env: Env = {
-    calm: Effect.suspend(() => calm),
-    facts: factsOf(spec.pipe),
-    passing: () =>
-      Effect.suspend(() => {
-        if (hits(armed, "interrupt")) {
-          // It stays here until the interrupt comes.
-          return Effect.andThen(Deferred.fail(armed.reached, new Interrupted()), Effect.never)
-        }
-        env.touched()
-        return Effect.void
-      }),
-    touched: () => {
-      if (hits(armed, "throw")) throw new OnPurpose("on purpose")
-    },
-    folder: () => `memory:///files/${folders++}`,
-    keep: (cached) => caches.push(cached)
+/** A pipeline while it runs: what is to go wrong, and what its steps and actions have left behind. */
+class Running {
+  readonly model: Model
+  readonly env: Env
+  /** The shuffle files that exist. */
+  readonly files = new Set<string>()
+  readonly caches: Array<Rows> = []
+  readonly lost: Array<string> = []
+  runs = 0
+  armed: Armed = unarmed()
+  #calm: Effect.Effect<void> = Effect.void
+  #folders = 0
+
+  constructor(spec: Spec) {
+    this.model = expected(spec)
+    this.env = {
+      calm: Effect.suspend(() => this.#calm),
+      facts: factsOf(spec.pipe),
+      passing: () => Effect.suspend(() => this.#pass()),
+      touched: () => this.#touch(),
+      folder: () => `memory:///files/${this.#folders++}`,
+      keep: (cached) => this.caches.push(cached)
+    }
   }
 
-  const act = Effect.fnUntraced(function* (rows: Rows, { a, fault, name }: Act) {
+  /** Runs an action, with its fault, and says what is wrong with its end. */
+  readonly act = Effect.fnUntraced({ self: this }, function* (this: Running, rows: Rows, { a, fault, name }: Act) {
     const action = actions[name]
     if (action === undefined) throw new RangeError(`no action ${name}`)
     const faulty = yield* FaultyStorage.FaultyStorage
-    calm = Effect.andThen(
-      Effect.sync(() => (armed = { fault: undefined, calls: 0, reached: Deferred.makeUnsafe() })),
+    this.#calm = Effect.andThen(
+      Effect.sync(() => (this.armed = unarmed())),
       faulty.reset
     )
-    yield* calm
-    armed = { ...armed, fault }
+    yield* this.#calm
+    this.armed = { ...this.armed, fault }
     const inStorage = fault === undefined ? undefined : storageFault(fault)
     if (inStorage !== undefined) yield* faulty.inject(inStorage)
     const exit = yield* action
-      .run(rows, model, a, env)
-      .pipe(Effect.raceFirst(Deferred.await(armed.reached)), Effect.timeoutOption(patience), Effect.exit)
-    yield* calm
-    return verdict(exit, name, fault)
+      .run(rows, this.model, a, this.env)
+      .pipe(Effect.raceFirst(Deferred.await(this.armed.reached)), Effect.timeoutOption(patience), Effect.exit)
+    yield* this.#calm
+    return Exit.isSuccess(exit)
+      ? this.#ended(exit.value, action)
+      : this.#failed(Cause.squash(exit.cause), action, fault)
   })
 
-  const verdict = (
-    exit: Exit.Exit<Option.Option<string | undefined>, unknown>,
-    name: string,
-    fault: Fault | undefined
-  ): Outcome["wrong"] => {
-    const action = actions[name]
-    if (Exit.isSuccess(exit)) {
-      if (Option.isNone(exit.value)) return { kind: "hangs", detail: `no end after ${patience}` }
-      runs++
-      if (exit.value.value !== undefined) return { kind: "rows", detail: exit.value.value }
-      return isClean(model) || action?.early === true
-        ? undefined
-        : { kind: "rows", detail: "the elements that fail have gone unnoticed" }
-    }
-    const error = Cause.squash(exit.cause)
-    if (error instanceof Interrupted || isPromised(error, model)) return undefined
-    if (fault !== undefined && error instanceof JobError.JobError && isOf(fault, error)) {
-      if (mustPass(fault, error, action?.streams === true, env.facts.steady))
-        return { kind: "lost", detail: reasonOf(error) }
-      lost.push(
-        `${fault.kind} x${fault.times}: ${error.reason._tag}${error.at.stage === undefined ? "" : " in a task"}${action?.streams === true ? " of a stream" : ""}`
-      )
-      return undefined
-    }
-    return { kind: "failed", detail: reasonOf(error) }
+  #ended(result: Option.Option<string | undefined>, action: Action): Outcome["wrong"] {
+    if (Option.isNone(result)) return { kind: "hangs", detail: `no end after ${patience}` }
+    this.runs++
+    if (result.value !== undefined) return { kind: "rows", detail: result.value }
+    return isClean(this.model) || action.early === true
+      ? undefined
+      : { kind: "rows", detail: "the elements that fail have gone unnoticed" }
   }
 
+  #failed(error: unknown, action: Action, fault: Fault | undefined): Outcome["wrong"] {
+    if (error instanceof Interrupted || isPromised(error, this.model)) return undefined
+    if (fault === undefined || !(error instanceof JobError.JobError) || !isOf(fault, error)) {
+      return { kind: "failed", detail: reasonOf(error) }
+    }
+    const streams = action.streams === true
+    if (mustPass(fault, error, streams, this.env.facts.steady)) return { kind: "lost", detail: reasonOf(error) }
+    this.lost.push(
+      `${fault.kind} x${fault.times}: ${error.reason._tag}${error.at.stage === undefined ? "" : " in a task"}${streams ? " of a stream" : ""}`
+    )
+    return undefined
+  }
+
+  #pass(): Effect.Effect<void> {
+    // It stays here until the interrupt comes.
+    if (hits(this.armed, "interrupt")) {
+      return Effect.andThen(Deferred.fail(this.armed.reached, new Interrupted()), Effect.never)
+    }
+    this.#touch()
+    return Effect.void
+  }
+
+  #touch(): void {
+    if (hits(this.armed, "throw")) throw new OnPurpose("on purpose")
+  }
+}
+
+// What is there when all is over, and should not be.
+const leftOver = Effect.fnUntraced(function* (spec: Spec, files: Iterable<string>, directory: string) {
+  // What could not be deleted is the next run's to delete.
+  const undeletable = spec.acts.some(({ fault }) => fault?.kind.startsWith("storage ") === true)
+  const staged = undeletable
+    ? []
+    : (yield* listed).filter((file) => file.includes("_sluice") || file.includes("_staging"))
+  const { open } = yield* (yield* FaultyStorage.FaultyStorage).counts
+  const onDisk = spec.settings.disk ? filesBelow(directory) : []
+  return [...staged, ...files, ...onDisk, ...(open === 0 ? [] : [`${open} open streams`])]
+})
+
+/** Runs a pipeline on an engine of its own. */
+export const run = (spec: Spec): Effect.Effect<Outcome> => {
+  const running = new Running(spec)
+  const { caches, env, files, lost } = running
+  const directory = spec.settings.disk ? fs.mkdtempSync(path.join(os.tmpdir(), "sluice-oracle-")) : ""
   const program = Effect.gen(function* () {
     // A checkpoint is an action: its failure is that of the elements before it, which there are none of.
     const rows = yield* build(spec.pipe, Dataset.empty, env)
     for (const [index, one] of spec.acts.entries()) {
-      const wrong = yield* act(rows, one)
+      const wrong = yield* running.act(rows, one)
       if (wrong !== undefined) return { ...wrong, detail: `action ${index} (${one.name}): ${wrong.detail}` }
     }
     for (const cached of caches) yield* Dataset.unpersist(cached)
-    // What could not be deleted is the next run's to delete.
-    const undeletable = spec.acts.some(({ fault }) => fault?.kind.startsWith("storage ") === true)
-    const staged = undeletable
-      ? []
-      : (yield* listed).filter((file) => file.includes("_sluice") || file.includes("_staging"))
-    const { open } = yield* (yield* FaultyStorage.FaultyStorage).counts
-    const onDisk = spec.settings.disk ? filesBelow(directory) : []
-    const left = [...staged, ...files, ...onDisk, ...(open === 0 ? [] : [`${open} open streams`])]
+    const left = yield* leftOver(spec, files, directory)
     return left.length === 0 ? undefined : ({ kind: "left", detail: left.join(" ") } as const)
   })
-
   return program.pipe(
-    Effect.provide(layerOf(spec.settings, directory, () => armed, files)),
+    Effect.provide(layerOf(spec.settings, directory, () => running.armed, files)),
     Effect.catchCause((cause) => Effect.succeed({ kind: "failed", detail: reasonOf(Cause.squash(cause)) } as const)),
-    Effect.map((wrong) => ({ wrong, runs, lost })),
+    Effect.map((wrong) => ({ wrong, runs: running.runs, lost })),
     Effect.ensuring(Effect.sync(() => directory === "" || fs.rmSync(directory, { recursive: true })))
   )
 }
