@@ -8,19 +8,21 @@ import * as Vector from "../../Vector.ts"
 import { fieldGetter } from "../../../codec/internal/fields.ts"
 import { outside } from "../outside.ts"
 import { isBytes, isDate } from "../representation.ts"
+import type { FlatType } from "./flat.ts"
+import {
+  aBoolean,
+  aFloat32,
+  anInt32,
+  anInt64,
+  aNumber,
+  aTime,
+  isNone,
+  Refused,
+  type WriteValue,
+  writeBytes,
+  writeText
+} from "./values.ts"
 import type { Libraries } from "./wasm.ts"
-
-/** The reason why a value cannot be written, and where in its column it is. */
-export class Refused extends Error {
-  override readonly name = "Refused"
-  readonly value: unknown
-  /** From the top: `.tags`, `[3]`. */
-  path = ""
-  constructor(detail: string, value: unknown) {
-    super(detail)
-    this.value = value
-  }
-}
 
 const at = (error: unknown, step: string): unknown => {
   if (error instanceof Refused) error.path = step + error.path
@@ -59,10 +61,10 @@ export const parquetType = (ast: SchemaAST.AST): unknown => {
 export interface ColumnPlan {
   readonly field: Arrow.Field
   readonly ast: SchemaAST.AST
+  /** What its values are, where each row has one or none. */
+  readonly flat: FlatType | undefined
   readonly build: () => ColumnBuilder
 }
-
-const isNone = (value: unknown): value is null | undefined => value === null || value === undefined
 
 /** Which values are not null. Empty until the first null. */
 class Validity {
@@ -176,7 +178,7 @@ const ranged = (
 
 const bytesColumn = (
   nullable: boolean,
-  write: (value: unknown, room: (bytes: number) => Buffer, at: number) => number,
+  write: WriteValue,
   toData: (data: Uint8Array, rows: Rows & { readonly valueOffsets: Int32Array }) => Arrow.Data
 ): ColumnBuilder => {
   let data = Buffer.allocUnsafeSlow(1024)
@@ -235,54 +237,6 @@ const vectorColumn = (
   )
 }
 
-const aNumber = (value: unknown): number => {
-  if (typeof value !== "number") throw new Refused("is not a number", value)
-  return value
-}
-
-const aFloat32 = (value: unknown): number => {
-  const number = aNumber(value)
-  if (Number.isFinite(number) && !Number.isFinite(Math.fround(number))) {
-    throw new Refused("is too large for a 32-bit float", value)
-  }
-  return number
-}
-
-const anInt32 = (value: unknown): number => {
-  if (typeof value === "number" && (value | 0) === value) return value
-  throw new Refused("is not a 32-bit integer", value)
-}
-
-const anInt64 = (value: unknown): bigint => {
-  if (typeof value === "bigint" && BigInt.asIntN(64, value) === value) return value
-  throw new Refused("is not a 64-bit integer", value)
-}
-
-const aTime = (value: unknown): bigint => {
-  if (!(value instanceof Date)) throw new Refused("is not a Date", value)
-  const time = value.getTime()
-  if (Number.isNaN(time)) throw new Refused("is not a valid date", value)
-  return BigInt(time)
-}
-
-const aBoolean = (value: unknown): number => {
-  if (typeof value !== "boolean") throw new Refused("is not a boolean", value)
-  return value ? 1 : 0
-}
-
-const writeText = (value: unknown, room: (bytes: number) => Buffer, to: number): number => {
-  if (typeof value !== "string") throw new Refused("is not a string", value)
-  // UTF-8 cannot write half of a surrogate pair; another character would take its place.
-  if (!value.isWellFormed()) throw new Refused("contains half a surrogate pair, which UTF-8 cannot encode", value)
-  return room(value.length * 3).write(value, to, "utf8")
-}
-
-const writeBytes = (value: unknown, room: (bytes: number) => Buffer, to: number): number => {
-  if (!(value instanceof Uint8Array)) throw new Refused("is not a Uint8Array", value)
-  room(value.length).set(value, to)
-  return value.length
-}
-
 const packBits = (values: Uint8Array, length: number): Uint8Array => {
   const out = new Uint8Array((length + 7) >> 3)
   for (let i = 0; i < length; i++) if (values[i] === 1) out[i >> 3] = (out[i >> 3] ?? outside(i)) | (1 << (i & 7))
@@ -299,6 +253,7 @@ type Make = (nullable: boolean) => ColumnBuilder
 /** The Arrow type of a schema, and how to build a column of it. */
 interface Typed {
   readonly type: Arrow.DataType
+  readonly flat?: FlatType
   readonly make: Make
 }
 
@@ -306,14 +261,14 @@ const text = (arrow: Libraries["arrow"]): Typed => {
   const type = new arrow.Utf8()
   const make: Make = (nullable) =>
     bytesColumn(nullable, writeText, (data, rows) => arrow.makeData({ type, data, ...rows }))
-  return { type, make }
+  return { type, flat: "text", make }
 }
 
 const binary = (arrow: Libraries["arrow"]): Typed => {
   const type = new arrow.Binary()
   const make: Make = (nullable) =>
     bytesColumn(nullable, writeBytes, (data, rows) => arrow.makeData({ type, data, ...rows }))
-  return { type, make }
+  return { type, flat: "binary", make }
 }
 
 const double = (arrow: Libraries["arrow"]): Typed => {
@@ -325,7 +280,7 @@ const double = (arrow: Libraries["arrow"]): Typed => {
       aNumber,
       (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
     )
-  return { type, make }
+  return { type, flat: "double", make }
 }
 
 const float = (arrow: Libraries["arrow"]): Typed => {
@@ -337,7 +292,7 @@ const float = (arrow: Libraries["arrow"]): Typed => {
       aFloat32,
       (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
     )
-  return { type, make }
+  return { type, flat: "float", make }
 }
 
 const int32 = (arrow: Libraries["arrow"]): Typed => {
@@ -349,7 +304,7 @@ const int32 = (arrow: Libraries["arrow"]): Typed => {
       anInt32,
       (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
     )
-  return { type, make }
+  return { type, flat: "int32", make }
 }
 
 const int64 = (arrow: Libraries["arrow"]): Typed => {
@@ -361,7 +316,7 @@ const int64 = (arrow: Libraries["arrow"]): Typed => {
       anInt64,
       (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
     )
-  return { type, make }
+  return { type, flat: "int64", make }
 }
 
 const boolean = (arrow: Libraries["arrow"]): Typed => {
@@ -373,7 +328,7 @@ const boolean = (arrow: Libraries["arrow"]): Typed => {
       aBoolean,
       (values, rows) => arrow.makeData({ type, data: packBits(values, rows.length), ...rows })
     )
-  return { type, make }
+  return { type, flat: "boolean", make }
 }
 
 const timestamp = (arrow: Libraries["arrow"]): Typed => {
@@ -385,7 +340,7 @@ const timestamp = (arrow: Libraries["arrow"]): Typed => {
       aTime,
       (values, rows) => arrow.makeData({ type, data: values.subarray(0, rows.length), ...rows })
     )
-  return { type, make }
+  return { type, flat: "timestamp", make }
 }
 
 const numberOf = (arrow: Libraries["arrow"], ast: SchemaAST.AST): Typed => {
@@ -469,7 +424,7 @@ export const plan = (
   const its = typed(libraries, inner.ast)
   if (its === undefined || !name.isWellFormed()) return undefined
   const field = new libraries.arrow.Field(name, its.type, inner.nullable || optional)
-  return { field, ast: inner.ast, build: () => its.make(field.nullable) }
+  return { field, ast: inner.ast, flat: its.flat, build: () => its.make(field.nullable) }
 }
 
 const listColumn = ({ arrow }: Libraries, nullable: boolean, type: Arrow.List, items: ColumnBuilder): ColumnBuilder => {

@@ -6,6 +6,7 @@
  * row group is encoded as a small file, and the last footer names them all. So neither side ever holds more than one
  * row group, and the decoder is called synchronously, so that a trap on corrupt bytes can be caught.
  */
+import type { EncodedColumn } from "./pages.ts"
 import { forDecoder, type ParquetSchema, type Path, schemaOf, type Top } from "./schema.ts"
 import * as Thrift from "./thrift.ts"
 import { outside } from "../outside.ts"
@@ -402,14 +403,6 @@ export const rowGroupFile = (
   return [magic, ...bytes, close(withRowGroups(footer.struct, groups))]
 }
 
-/** A column chunk that was not encoded with the others: `metadata` lacks only the place of its first page. */
-export interface ExtraColumn {
-  readonly name: string
-  readonly pieces: ReadonlyArray<Uint8Array>
-  readonly length: number
-  readonly metadata: Thrift.Struct
-}
-
 /** The footer at the end of a whole file. */
 export const ofFile = (file: Uint8Array): { readonly struct: Thrift.Struct; readonly at: number } => {
   const length = footerLength(file.subarray(file.length - trailerBytes), file.length)
@@ -430,7 +423,7 @@ export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>
     append: (
       file: Uint8Array | undefined,
       rows: number,
-      extra: ReadonlyArray<ExtraColumn>
+      extra: ReadonlyArray<EncodedColumn>
     ): ReadonlyArray<Uint8Array> => {
       const pieces: Array<Uint8Array> = position === 0 ? [magic] : []
       if (position === 0) position = magic.length
@@ -460,7 +453,11 @@ export const makeAppender = (schema: Thrift.Struct, names: ReadonlyArray<string>
         }
       }
       for (const column of extra) {
-        const metadata = Thrift.set(column.metadata, [[columnMetaData.dataPage, Thrift.i64(position)]])
+        const { dictionaryLength } = column
+        const metadata = Thrift.set(column.metadata, [
+          [columnMetaData.dataPage, Thrift.i64(position + dictionaryLength)],
+          [columnMetaData.dictionaryPage, dictionaryLength === 0 ? undefined : Thrift.i64(position)]
+        ])
         columns.set(column.name, [
           new Map([
             [columnChunk.fileOffset, Thrift.i64(0)],

@@ -5,11 +5,22 @@
 import * as zlib from "node:zlib"
 import type { ColumnChunk } from "./footer.ts"
 import { schemaOf } from "./schema.ts"
+import {
+  ChunkWriter,
+  codecs,
+  type Compression,
+  dataPage,
+  dataPageV2,
+  dictionaryPage,
+  type EncodedColumn,
+  encodings,
+  Levels,
+  page,
+  pageBytes
+} from "./pages.ts"
 import * as Snappy from "./snappy.ts"
 import * as Thrift from "./thrift.ts"
 import { outside } from "../outside.ts"
-
-export const codecs = { none: 0, snappy: 1, gzip: 2, zstd: 6 } as const
 
 const schema = { elements: 2, type: 1, repetition: 3, name: 4, children: 5 } as const
 const float = 4
@@ -119,19 +130,6 @@ const runs = (
   }
 }
 
-const page = {
-  type: 1,
-  plainLength: 2,
-  length: 3,
-  crc: 4,
-  data: 5,
-  dictionary: 7,
-  dataV2: 8
-} as const
-const dataPage = 0
-const dictionaryPage = 2
-const dataPageV2 = 3
-
 interface Page {
   readonly header: Thrift.Struct
   readonly type: number
@@ -209,7 +207,6 @@ const floatsOf = (bytes: Uint8Array): Float32Array => {
   return values
 }
 
-const plainEncoding = 0
 const dictionaryEncodings: ReadonlySet<number | undefined> = new Set([2, 8])
 
 // The limit of what is decoded in one piece.
@@ -428,7 +425,7 @@ class ChunkDecoder implements VectorDecoder {
   private readValues({ count, encoding }: DataPage, bytes: Uint8Array, from: number): boolean {
     const { dictionary: known, values: out } = this
     let to = this.used - this.base
-    if (encoding === plainEncoding) {
+    if (encoding === encodings.plain) {
       const size = count * 4
       if (from + size > bytes.length) throw corrupt("has fewer values than its metadata says")
       new Uint8Array(out.buffer).set(bytes.subarray(from, from + size), to * 4)
@@ -454,71 +451,11 @@ export const verify = (chunk: Uint8Array, column: ColumnChunk, checksums: boolea
   }
 }
 
-/** Encoded vectors: the bytes of a column chunk and its metadata with the offset still to be set. */
-export interface EncodedColumn {
-  readonly name: string
-  readonly pieces: ReadonlyArray<Uint8Array>
-  readonly plainLength: number
-  readonly length: number
-  readonly metadata: Thrift.Struct
-}
-
 /** Some rows of a column of vectors. */
 export interface VectorData extends Vectors {
   readonly rows: number
   /** `undefined` where no row is null. */
   readonly valid: ((row: number) => boolean) | undefined
-}
-
-const pageBytes = 1024 * 1024
-
-class Levels {
-  bytes = Buffer.allocUnsafe(16 * 1024)
-  length = 0
-  level = -1
-  count = 0
-  readonly width: number
-  constructor(width: number) {
-    this.width = width
-  }
-  varint(value: number): void {
-    let rest = value
-    while (rest >= 0x80) {
-      this.bytes[this.length++] = (rest & 0x7f) | 0x80
-      rest >>>= 7
-    }
-    this.bytes[this.length++] = rest
-  }
-  add(level: number, count: number): void {
-    if (level === this.level) {
-      this.count += count
-      return
-    }
-    this.flush()
-    this.level = level
-    this.count = count
-  }
-  flush(): void {
-    if (this.count === 0) return
-    if (this.length + 8 > this.bytes.length) {
-      const bigger = Buffer.allocUnsafe(this.bytes.length * 2)
-      bigger.set(this.bytes.subarray(0, this.length))
-      this.bytes = bigger
-    }
-    this.varint(this.count * 2)
-    this.bytes[this.length++] = this.level
-    this.count = 0
-  }
-  /** The levels of a page, behind their length. */
-  take(): Buffer {
-    this.flush()
-    const out = Buffer.allocUnsafe(4 + this.length)
-    out.writeUInt32LE(this.length)
-    this.bytes.copy(out, 4, 0, this.length)
-    this.length = 0
-    this.level = -1
-    return out
-  }
 }
 
 // Snappy only finds repeats, which deflate with a fixed code does as well.
@@ -529,13 +466,6 @@ const repeats = (values: Float32Array): boolean => {
   const options = { level: 1, strategy: zlib.constants.Z_FIXED }
   return length > 0 && zlib.deflateRawSync(sample, options).length < length * 0.9
 }
-
-const compressorOf = (compression: keyof typeof codecs): ((bytes: Uint8Array) => Uint8Array) | undefined =>
-  compression === "zstd"
-    ? (bytes) => zlib.zstdCompressSync(bytes)
-    : compression === "gzip"
-      ? (bytes) => zlib.gzipSync(bytes)
-      : undefined
 
 /**
  * Adds the levels of the rows of a page, and returns where it ends and what is in it; `undefined` if a null has values.
@@ -570,28 +500,6 @@ const addLevels = (
   return { row, first, end, levels }
 }
 
-const pageHeader = (levels: number, plainLength: number, length: number): Uint8Array =>
-  Thrift.write(
-    new Map([
-      [page.type, Thrift.i32(dataPage)],
-      [page.plainLength, Thrift.i32(plainLength)],
-      [page.length, Thrift.i32(length)],
-      [
-        page.data,
-        Thrift.structField(
-          new Map([
-            [1, Thrift.i32(levels)],
-            [2, Thrift.i32(plainEncoding)],
-            [3, Thrift.i32(3)],
-            [4, Thrift.i32(3)]
-          ])
-        )
-      ]
-    ])
-  )
-
-const lengthOf = (pieces: ReadonlyArray<Uint8Array>): number => pieces.reduce((sum, piece) => sum + piece.length, 0)
-
 /**
  * A column chunk of plain encoded pages, or `undefined` if only the codec can encode it. Without compression, the pages
  * are views of the vectors. Vectors that Snappy would not make smaller are not compressed.
@@ -600,45 +508,25 @@ export const encodeVectors = (
   name: string,
   { elements, maxLevel, nullable }: VectorColumn,
   data: ReadonlyArray<VectorData>,
-  compression: keyof typeof codecs
+  compression: Compression
 ): EncodedColumn | undefined => {
   if (compression === "snappy" && data.some((part) => repeats(part.values))) return undefined
-  const compress = compressorOf(compression)
+  const chunk = new ChunkWriter(compression === "snappy" ? "none" : compression)
   const repetition = new Levels(1)
   const definition = new Levels(maxLevel === 1 ? 1 : 2)
   const levels = { empty: nullable ? 1 : 0, maxLevel }
-  const pieces: Array<Uint8Array> = []
-  let plainLength = 0
-  let length = 0
-  let count = 0
   for (const part of data) {
     for (let from = 0; from < part.rows;) {
       const added = addLevels(part, from, levels, repetition, definition)
       if (added === undefined) return undefined
       from = added.row
       const { buffer, byteOffset } = part.values
-      const body = [
+      chunk.data(added.levels, encodings.plain, [
         repetition.take(),
         definition.take(),
         new Uint8Array(buffer, byteOffset + added.first * 4, (added.end - added.first) * 4)
-      ]
-      const written = compress === undefined ? body : [compress(Buffer.concat(body))]
-      const header = pageHeader(added.levels, lengthOf(body), lengthOf(written))
-      pieces.push(header, ...written)
-      plainLength += header.length + lengthOf(body)
-      length += header.length + lengthOf(written)
-      count += added.levels
+      ])
     }
   }
-  const strings = elements.map((element) => Thrift.utf8(Thrift.text(element, schema.name)))
-  const metadata: Thrift.Struct = new Map([
-    [1, Thrift.i32(float)],
-    [2, { type: 9, element: 5, value: [Thrift.i32(plainEncoding), Thrift.i32(3)] }],
-    [3, { type: 9, element: 8, value: strings }],
-    [4, Thrift.i32(compress === undefined ? codecs.none : codecs[compression])],
-    [5, Thrift.i64(count)],
-    [6, Thrift.i64(plainLength)],
-    [7, Thrift.i64(length)]
-  ])
-  return { name, pieces, plainLength, length, metadata }
+  return chunk.finish({ name, path: elements.map((element) => Thrift.text(element, schema.name)), physical: float })
 }

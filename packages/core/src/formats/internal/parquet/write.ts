@@ -6,8 +6,11 @@ import { isDirect } from "./target.ts"
 import { originOf } from "../encode.ts"
 import { fieldGetter, only } from "../../../codec/internal/fields.ts"
 import { fail } from "../inputs.ts"
-import { type ColumnBuilder, type ColumnPlan, parquetType, plan, Refused } from "./build.ts"
+import { type ColumnBuilder, type ColumnPlan, parquetType, plan } from "./build.ts"
 import * as Footer from "./footer.ts"
+import { FlatColumn } from "./flat.ts"
+import type { EncodedColumn } from "./pages.ts"
+import { Refused } from "./values.ts"
 import * as Vectors from "./vectors.ts"
 import { codecOf } from "../rows.ts"
 import { showValue } from "../showValue.ts"
@@ -81,6 +84,13 @@ const vectorData = (
   return parts
 }
 
+/** The rows of a row group: the columns that are encoded already, and a table of the others. */
+interface RowGroup {
+  readonly rows: number
+  readonly encoded: ReadonlyArray<EncodedColumn>
+  readonly table: Arrow.Table | undefined
+}
+
 const makeEncoder = (libraries: Libraries, schema: Arrow.Schema, options: EncodeOptions) => {
   const { arrow } = libraries
   const names = schema.fields.map((field) => field.name)
@@ -88,42 +98,47 @@ const makeEncoder = (libraries: Libraries, schema: Arrow.Schema, options: Encode
   const shapes = Vectors.vectorColumns(footer)
   const appender = Footer.makeAppender(footer, names)
   return {
-    append: (table: Arrow.Table): ReadonlyArray<Uint8Array> => {
-      const extra: Array<Vectors.EncodedColumn> = []
+    append: ({ encoded, rows, table }: RowGroup): ReadonlyArray<Uint8Array> => {
+      const extra: Array<EncodedColumn> = [...encoded]
       for (const [name, shape] of shapes) {
-        const column = table.getChild(name)
-        const data = column === null ? undefined : vectorData(arrow, column)
-        const encoded = data && Vectors.encodeVectors(name, shape, data, options.compression)
-        if (encoded !== undefined) extra.push(encoded)
+        const column = table?.getChild(name)
+        const data = column === null || column === undefined ? undefined : vectorData(arrow, column)
+        const vectors = data && Vectors.encodeVectors(name, shape, data, options.compression)
+        if (vectors !== undefined) extra.push(vectors)
       }
       const rest = names.filter((name) => extra.every((column) => column.name !== name))
-      const file =
-        rest.length === 0 ? undefined : toFile(libraries, extra.length === 0 ? table : table.select(rest), options)
-      return appender.append(file, table.numRows, extra)
+      const file = rest.length === 0 || table === undefined ? undefined : toFile(libraries, table.select(rest), options)
+      return appender.append(file, rows, extra)
     },
     close: appender.close
   }
 }
 
-/** The bytes of a Parquet file, from tables of one schema; each table is one row group. */
-const encodeTables = <E, R>(
+/** The bytes of a Parquet file, from its row groups. */
+const encodeGroups = <E, R>(
   libraries: Libraries,
-  tables: Stream.Stream<Arrow.Table, E, R>,
-  empty: () => Arrow.Table,
+  groups: Stream.Stream<RowGroup, E, R>,
+  /** Known with the first row group at the latest. */
+  schema: () => Arrow.Schema,
   options: EncodeOptions
 ): Stream.Stream<Uint8Array, E | FormatError, R> =>
   Stream.suspend(() => {
     let encoder: ReturnType<typeof makeEncoder> | undefined
     const attempt = <A>(encode: () => A) =>
       Effect.try({ try: encode, catch: (error) => unencodable(error instanceof Error ? error.message : String(error)) })
-    const append = (table: Arrow.Table) =>
+    const append = (group: RowGroup) =>
       attempt(() => {
-        encoder ??= makeEncoder(libraries, table.schema, options)
-        return encoder.append(table)
+        encoder ??= makeEncoder(libraries, schema(), options)
+        return encoder.append(group)
       })
-    return Stream.mapEffect(tables, append).pipe(
-      Stream.concat(Stream.suspend(() => (encoder === undefined ? Stream.fromEffect(append(empty())) : Stream.empty))),
-      Stream.concat(Stream.fromEffect(attempt(() => (encoder === undefined ? [] : [encoder.close()])))),
+    const close = attempt(() => {
+      const none = { rows: 0, encoded: [], table: undefined }
+      if (encoder !== undefined) return [encoder.close()]
+      const empty = makeEncoder(libraries, schema(), options)
+      return [...empty.append(none), empty.close()]
+    })
+    return Stream.mapEffect(groups, append).pipe(
+      Stream.concat(Stream.fromEffect(close)),
       Stream.filter(Arr.isReadonlyArrayNonEmpty),
       Stream.flattenArray
     )
@@ -138,17 +153,18 @@ export const encodeBatches = <E, R>(
       let held: Array<Arrow.RecordBatch> = []
       let rows = 0
       let bytes = 0
-      let schema: string | undefined
+      let schema: Arrow.Schema | undefined
+      let shown: string | undefined
       const flush = () =>
-        Effect.sync(() => {
+        Effect.sync((): RowGroup | undefined => {
           if (held.length === 0) return undefined
           const table = new libraries.arrow.Table(held)
           held = []
           rows = 0
           bytes = 0
-          return table
+          return { rows: table.numRows, encoded: [], table }
         })
-      const add = (batch: Arrow.RecordBatch): Effect.Effect<Arrow.Table | undefined, FormatError> => {
+      const add = (batch: Arrow.RecordBatch): Effect.Effect<RowGroup | undefined, FormatError> => {
         const its = String(batch.schema)
         if (schema === undefined) {
           const names = batch.schema.fields.map((field) => field.name)
@@ -158,18 +174,19 @@ export const encodeBatches = <E, R>(
           if (half !== undefined)
             return Effect.fail(unencodable("contains half a surrogate pair in its name", { column: half }))
         }
-        schema ??= its
-        if (schema !== its) return Effect.fail(unencodable(`a batch of ${its} after one of ${schema}`))
+        schema ??= batch.schema
+        shown ??= its
+        if (shown !== its) return Effect.fail(unencodable(`a batch of ${its} after one of ${shown}`))
         held.push(batch)
         rows += batch.numRows
         bytes += batch.data.byteLength
         return rows >= options.rowGroupRows || bytes >= options.rowGroupBytes ? flush() : Effect.succeed(undefined)
       }
-      const tables = Stream.mapEffect(batches, add).pipe(
+      const groups = Stream.mapEffect(batches, add).pipe(
         Stream.concat(Stream.fromEffect(Effect.suspend(flush))),
-        Stream.filter((table) => table !== undefined)
+        Stream.filter((group) => group !== undefined)
       )
-      return encodeTables(libraries, tables, () => new libraries.arrow.Table(), options)
+      return encodeGroups(libraries, groups, () => schema ?? new libraries.arrow.Schema([]), options)
     })
   )
 
@@ -215,51 +232,81 @@ const columnsOf = Effect.fnUntraced(function* (libraries: Libraries, schema: Sch
   return columns
 })
 
-/** Builds the tables of row groups, row by row. */
-class TableBuilder {
+/** Where the values of a column go: into pages at once, or into Arrow memory that the codec makes pages of. */
+class ColumnSink {
+  readonly column: Column
+  readonly flat: FlatColumn | undefined
+  private builder: ColumnBuilder | undefined
+
+  constructor(column: Column, compression: EncodeOptions["compression"]) {
+    this.column = column
+    this.flat =
+      column.flat === undefined
+        ? undefined
+        : new FlatColumn(column.name, column.flat, column.field.nullable, compression)
+  }
+
+  /** Bytes added. Throws {@link Refused}, or what an encoder of the schema throws. */
+  add(row: object): number {
+    const { encode, get } = this.column
+    const value = encode === undefined ? get(row) : encode(get(row))
+    if (this.flat !== undefined) return this.flat.add(value)
+    this.builder ??= this.column.build()
+    return this.builder.add(value)
+  }
+
+  /** The values since the last time, as Arrow memory. */
+  takeData(): Arrow.Data {
+    const data = (this.builder ?? this.column.build()).finish()
+    this.builder = undefined
+    return data
+  }
+}
+
+/** Builds row groups, row by row. */
+class RowGroupBuilder {
   private readonly arrow: Libraries["arrow"]
-  private readonly columns: ReadonlyArray<Column>
-  private readonly schema: Arrow.Schema
-  private builders: ReadonlyArray<ColumnBuilder>
+  private readonly sinks: ReadonlyArray<ColumnSink>
+  private readonly flat: ReadonlyArray<FlatColumn>
+  private readonly nested: ReadonlyArray<ColumnSink>
   rows = 0
   bytes = 0
   /** The column that is being added. */
   column = ""
 
-  constructor({ arrow }: Libraries, columns: ReadonlyArray<Column>) {
+  constructor({ arrow }: Libraries, columns: ReadonlyArray<Column>, compression: EncodeOptions["compression"]) {
     this.arrow = arrow
-    this.columns = columns
-    this.schema = new arrow.Schema(columns.map((column) => column.field))
-    this.builders = columns.map((column) => column.build())
+    this.sinks = columns.map((column) => new ColumnSink(column, compression))
+    this.flat = this.sinks.flatMap(({ flat }) => (flat === undefined ? [] : [flat]))
+    this.nested = this.sinks.filter(({ flat }) => flat === undefined)
   }
 
   /** Throws {@link Refused}, or what an encoder of the schema throws. */
   add(row: unknown): void {
     if (typeof row !== "object" || row === null) throw new Refused("is not an object", row)
-    let bytes = 0
-    for (let c = 0; c < this.columns.length; c++) {
-      const column = this.columns[c]
-      if (column === undefined) continue
-      this.column = column.name
-      const value = column.get(row)
-      bytes += this.builders[c]?.add(column.encode === undefined ? value : column.encode(value)) ?? 0
+    for (const sink of this.sinks) {
+      this.column = sink.column.name
+      this.bytes += sink.add(row)
     }
-    this.bytes += bytes
     this.rows++
   }
 
   /** The rows that were added since the last time. */
-  take(): Arrow.Table {
-    const data = this.arrow.makeData({
-      type: new this.arrow.Struct(this.schema.fields),
-      length: this.rows,
-      nullCount: 0,
-      children: this.builders.map((builder) => builder.finish())
-    })
-    this.builders = this.columns.map((column) => column.build())
+  take(): RowGroup {
+    const { rows } = this
+    const group = { rows, encoded: this.flat.map((column) => column.finish()), table: this.takeTable(rows) }
     this.rows = 0
     this.bytes = 0
-    return new this.arrow.Table([new this.arrow.RecordBatch(this.schema, data)])
+    return group
+  }
+
+  private takeTable(length: number): Arrow.Table | undefined {
+    const { arrow, nested } = this
+    if (nested.length === 0) return undefined
+    const schema = new arrow.Schema(nested.map(({ column }) => column.field))
+    const children = nested.map((sink) => sink.takeData())
+    const data = arrow.makeData({ type: new arrow.Struct(schema.fields), length, nullCount: 0, children })
+    return new arrow.Table([new arrow.RecordBatch(schema, data)])
   }
 }
 
@@ -272,19 +319,19 @@ export const encodeRows = <A, E, R>(
     Effect.gen(function* () {
       const libraries = yield* load
       const columns = yield* columnsOf(libraries, schema)
-      const table = new TableBuilder(libraries, columns)
+      const group = new RowGroupBuilder(libraries, columns, options.compression)
       // The row that is being added, and the first row of its array.
       let written = 0
       let first = 0
       const add = (chunk: ReadonlyArray<A>) =>
         Effect.try({
           try: () => {
-            const full: Array<Arrow.Table> = []
+            const full: Array<RowGroup> = []
             first = written
             for (const row of chunk) {
-              table.add(row)
+              group.add(row)
               written++
-              if (table.rows >= options.rowGroupRows || table.bytes >= options.rowGroupBytes) full.push(table.take())
+              if (group.rows >= options.rowGroupRows || group.bytes >= options.rowGroupBytes) full.push(group.take())
             }
             return full
           },
@@ -292,15 +339,16 @@ export const encodeRows = <A, E, R>(
             const origin = originOf(chunk, written - first)
             const row = { row: written, ...(origin === undefined ? {} : { origin }) }
             return error instanceof Refused
-              ? unencodable(error.message, { ...row, column: table.column + error.path, value: showValue(error.value) })
-              : unencodable(error instanceof Error ? error.message : String(error), { ...row, column: table.column })
+              ? unencodable(error.message, { ...row, column: group.column + error.path, value: showValue(error.value) })
+              : unencodable(error instanceof Error ? error.message : String(error), { ...row, column: group.column })
           }
         })
-      const tables = Stream.chunks(rows).pipe(
+      const groups = Stream.chunks(rows).pipe(
         Stream.mapEffect(add),
-        Stream.concat(Stream.sync(() => (table.rows === 0 ? [] : [table.take()]))),
+        Stream.concat(Stream.sync(() => (group.rows === 0 ? [] : [group.take()]))),
         Stream.flattenIterable
       )
-      return encodeTables(libraries, tables, () => new TableBuilder(libraries, columns).take(), options)
+      const own = () => new libraries.arrow.Schema(columns.map((column) => column.field))
+      return encodeGroups(libraries, groups, own, options)
     })
   )

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as Parquet from "../../../../src/formats/Parquet.ts"
 import * as Footer from "../../../../src/formats/internal/parquet/footer.ts"
+import type { EncodedColumn } from "../../../../src/formats/internal/parquet/pages.ts"
 import * as Plan from "../../../../src/formats/internal/parquet/plan.ts"
 import * as Thrift from "../../../../src/formats/internal/parquet/thrift.ts"
 import { write } from "../../support.ts"
@@ -168,10 +169,11 @@ describe("row groups put behind each other", () => {
         const some = ranges.map(({ length, offset }) => bytes.subarray(offset, offset + length))
         return Buffer.concat(Footer.rowGroupFile(footer, index, ranges, some, []))
       }
-      const extra = (n: number): Footer.ExtraColumn => ({
+      const extra = (n: number): EncodedColumn => ({
         name: "extra",
         pieces: [Buffer.alloc(5 + n, n), Buffer.alloc(3, n)],
         length: 8 + n,
+        dictionaryLength: 0,
         metadata: new Map([
           [6, Thrift.i64(100)],
           [7, Thrift.i64(8 + n)]
