@@ -22,8 +22,8 @@ const blocking = (rows: number, batchRows: number) =>
     Dataset.fold(() => 0, sum)
   )
 
-// `slots`: tasks at once. `inFlight`: requests at once, as a multiple of what the service works on at once. At 1.5, the next request
-// already waits at the service while an answer is on its way back.
+// `slots`: tasks at once. `inFlight`: requests at once, as a multiple of the service's capacity. At 1.5, the next
+// request already waits at the service while an answer is on its way back.
 const ways = [
   { name: "blocking", slots: 1, inFlight: 1, action: blocking },
   { name: "per partition", slots: 4, inFlight: 1, action: blocking },
@@ -95,12 +95,15 @@ const command = Command.make(
     rows: Cli.wholeNumber("rows", "Rows to score", { default: 100_000 }),
     batchRows,
     concurrency: Cli.wholeNumber("concurrency", "Requests the service works on at once", { default: 8 }),
-    delayMillis: Cli.wholeNumber("delay", "Milliseconds the service takes for a request", { default: 50, least: 0 })
+    delayMillis: Cli.wholeNumber("delay", "Milliseconds that the service takes for a request", {
+      default: 50,
+      least: 0
+    })
   },
   Effect.fn("blocking-vs-async")(function* (options) {
     const { batchRows, concurrency, delayMillis, rows } = options
     yield* Console.log(
-      `${Cli.count(rows)} rows, ${batchRows} a request; the service takes ${delayMillis} ms for each of ${concurrency} requests at once`
+      `${Cli.count(rows)} rows, ${batchRows} per request; the service takes ${delayMillis} ms for each of ${concurrency} requests at once`
     )
     yield* Console.log(`${"".padEnd(14)}${"seconds".padStart(9)}${"rows/s".padStart(12)}${"service busy".padStart(15)}`)
     for (const way of yield* compare(options)) {

@@ -27,7 +27,7 @@ const command = Command.make(
   Effect.fn("word-count")(function* (flags) {
     const files = Cli.files(flags)
     const report = yield* Job.runReported(wordCount, files)
-    yield* Cli.wrote("different words counted", report, `text files in ${files.output}`)
+    yield* Cli.wrote("distinct words counted", report, `text files in ${files.output}`)
   })
 ).pipe(Command.withDescription("Count the words of text files"))
 

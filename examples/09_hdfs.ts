@@ -1,5 +1,6 @@
 /**
- * HDFS from end to end: probe the connection, write a text, show which hosts have its blocks, score it there, and remove it all.
+ * HDFS from end to end: probe the connection, write a text, show which hosts have its blocks, score it there, and
+ * remove everything.
  *
  *     npm run -s hdfs -- --namenode http://host:9870
  *

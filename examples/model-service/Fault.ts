@@ -1,5 +1,5 @@
 /**
- * What the embedded model service does wrong on purpose.
+ * Faults of the embedded model service, made on purpose.
  *
  * @since 0.1.0
  */

@@ -21,13 +21,13 @@ export const Model = Schema.Struct({
   positive: Schema.String,
   /** Number of float32 features in a row. */
   nFeatures: Schema.Int.check(Schema.isGreaterThan(0)),
-  /** Scores of at least this value are of the positive class. */
+  /** Scores of at least this value belong to the positive class. */
   threshold: Schema.Finite,
   /** Constant term. */
   bias: Schema.Finite,
-  /** One weight a feature. */
+  /** One weight per feature. */
   weights: Schema.Array(Schema.Finite),
-  /** Share of rows classified right among those that training never saw, if there was a training. */
+  /** Share of held-out rows that are classified correctly, if the model was trained. */
   heldOut: Schema.optionalKey(Schema.Struct({ rule: Schema.String, rows: Schema.Int, accuracy: Schema.Finite }))
 }).check(
   Schema.makeFilter((model) =>
@@ -51,7 +51,7 @@ export const ModelJson = Schema.fromJsonString(Model)
 /**
  * Reads a model file.
  *
- * Fails with `PlatformError` where the file cannot be read and with `SchemaError` where it is not a model.
+ * Fails with `PlatformError` if the file cannot be read and with `SchemaError` if it is not a model.
  *
  * @category constructors
  * @since 0.1.0

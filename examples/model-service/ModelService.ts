@@ -1,7 +1,7 @@
 /**
- * The embedded model service: the article's `PUT /score` on Node, with its load, limits and faults under control.
+ * The embedded model service: `PUT /score` on Node, with its load, limits and faults under control.
  *
- * {@link make} serves a model from this process, {@link spawn} from a process of its own; both live as long as their
+ * {@link make} serves a model from this process, {@link spawn} from a separate process; both live as long as their
  * scope. The protocol is that of the Python service next to it (see README.md). The service counts what it does: its
  * {@link Stats} say how busy it was kept, which is the figure the examples and benchmarks report as utilisation.
  *
@@ -28,7 +28,7 @@ export { Fault, Stats }
 // -----------------------------------------------------------------------------
 
 /**
- * How a service is to behave.
+ * How a service should behave.
  *
  * @category models
  * @since 0.1.0
@@ -53,7 +53,7 @@ export interface Options {
 }
 
 /**
- * The service could not be started or asked.
+ * The service could not be started, or did not answer.
  *
  * @category errors
  * @since 0.1.0
@@ -98,7 +98,7 @@ export class ModelService extends Context.Service<
 /**
  * Serves a model from this process until the scope closes, then drops the connections still open.
  *
- * Fails with {@link ModelServiceError} where the port cannot be had.
+ * Fails with {@link ModelServiceError} if the port is taken.
  *
  * @category constructors
  * @since 0.1.0
@@ -159,7 +159,7 @@ export const layer = (options: Options): Layer.Layer<ModelService, ModelServiceE
 const ask = (method: string, url: string, body?: string): Effect.Effect<string, ModelServiceError> => {
   const operation = `${method} ${url}`
   return Effect.callback<string, ModelServiceError>((resume) => {
-    // A connection of its own for each question: none stays open, so that the service's socket counts mean something.
+    // A new connection for each question: none stays open, so that the service's socket counts mean something.
     const request = Http.request(url, { method, agent: false }, (response) => {
       const chunks: Array<Buffer> = []
       response.on("data", (chunk: Buffer) => chunks.push(chunk))
@@ -181,7 +181,7 @@ const ask = (method: string, url: string, body?: string): Effect.Effect<string, 
 const Announcement = Schema.fromJsonString(Schema.Struct({ url: Schema.String }))
 
 /**
- * How a service in a process of its own is to behave.
+ * How a service in a separate process should behave.
  *
  * @category models
  * @since 0.1.0
@@ -192,10 +192,10 @@ export interface SpawnOptions extends Omit<Options, "model" | "host"> {
 }
 
 /**
- * Serves a model from a Node process of its own until the scope closes. The process also ends with its parent, however
+ * Serves a model from a separate Node process until the scope closes. The process also ends with its parent, however
  * that one ends.
  *
- * Fails with {@link ModelServiceError} where the process does not come up; its standard error is passed on.
+ * Fails with {@link ModelServiceError} if the process does not start; its standard error is passed on.
  *
  * @category constructors
  * @since 0.1.0
@@ -204,7 +204,7 @@ export const spawn = Effect.fn("ModelService.spawn")(function* (
   options: SpawnOptions = {}
 ): Effect.fn.Return<ModelService["Service"], ModelServiceError, Scope.Scope | ChildProcessSpawner.ChildProcessSpawner> {
   const failed = (cause: unknown) =>
-    new ModelServiceError({ operation: "spawn", detail: "the server process did not come up", cause })
+    new ModelServiceError({ operation: "spawn", detail: "the server process did not start", cause })
   const args = [fileURLToPath(new URL("server.ts", import.meta.url)), "--with-parent"]
   if (options.model !== undefined) args.push("--model", options.model)
   if (options.port !== undefined) args.push("--port", String(options.port))
@@ -236,7 +236,7 @@ export const spawn = Effect.fn("ModelService.spawn")(function* (
 })
 
 /**
- * Provides a model service that runs in a process of its own.
+ * Provides a model service that runs in a separate process.
  *
  * @category layers
  * @since 0.1.0

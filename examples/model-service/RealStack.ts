@@ -1,8 +1,8 @@
 /**
- * The article's serving stack without Docker: nginx before several uwsgi processes that run `python/app.py`.
+ * The real serving stack without Docker: nginx before several uwsgi processes that run `python/app.py`.
  *
- * {@link make} starts both on a loopback port in a folder of their own and stops them with its scope. The same
- * configuration files go into the Docker image.
+ * {@link make} starts both on a loopback port in a new folder and stops them with its scope. The same configuration
+ * files go into the Docker image.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,7 @@ import { ModelServiceError } from "./ModelService.ts"
 export const installHint = "apt-get install nginx-light uwsgi-core uwsgi-plugin-python3 python3-flask python3-numpy"
 
 /**
- * Names the programs and modules that are missing on this machine; empty where the stack can run.
+ * Names the programs and modules that are missing on this machine; empty if the stack can run.
  *
  * @category requirements
  * @since 0.1.0
@@ -84,7 +84,7 @@ const freePort = Effect.callback<number, ModelServiceError>((resume) => {
   })
 })
 
-/** Where the kernel can, a child is told to end when its parent does, even if that one was killed. */
+/** If the kernel can do that, a child ends when its parent does, even if the parent was killed. */
 const tied = (command: string, args: ReadonlyArray<string>): readonly [string, ReadonlyArray<string>] =>
   process.platform === "linux" ? ["setpriv", ["--pdeathsig", "TERM", "--", command, ...args]] : [command, args]
 
@@ -104,7 +104,7 @@ const start = Effect.fnUntraced(function* (command: string, args: ReadonlyArray<
 /**
  * Starts uwsgi and nginx, waits until they answer, and stops them when the scope closes.
  *
- * Fails with {@link ModelServiceError} where one of them cannot be run or does not answer within 20 seconds; the end of
+ * Fails with {@link ModelServiceError} if one of them cannot run or does not answer within 20 seconds; the end of
  * uwsgi's log is then in the error.
  *
  * @category constructors
@@ -141,7 +141,7 @@ export const make = Effect.fn("RealStack.make")(function* (
     SOCKET: socket,
     PYTHONDONTWRITEBYTECODE: "1"
   })
-  // nginx comes up once uwsgi listens, so that its first requests leave no errors in the log.
+  // nginx starts when uwsgi listens, so that its first requests leave no errors in the log.
   yield* fs
     .stat(socket)
     .pipe(

@@ -1,5 +1,5 @@
 /**
- * What the embedded model service counts, and how busy it was kept.
+ * What the embedded model service counts, and how busy it was.
  *
  * @since 0.1.0
  */
@@ -44,7 +44,7 @@ export const Stats = Schema.Struct({
   maxOpen: Schema.Int,
   /** The most requests at work at once. */
   maxActive: Schema.Int,
-  /** Connections open now, that of this very question included. */
+  /** Connections open now, including that of this question. */
   openSockets: Schema.Int,
   /** Connections accepted. */
   sockets: Schema.Int,

@@ -1,5 +1,5 @@
 /**
- * How the embedded model service answers: the paths it has, and the way of a scoring request from its body to its answer.
+ * How the embedded model service answers: its paths, and the way of a scoring request from its body to its answer.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,7 @@ import { json, only, readBody, refuse } from "./messages.ts"
 import { type Model, score } from "./Model.ts"
 import type { Meter } from "./Stats.ts"
 
-/** What a service answers by. */
+/** What a service needs to answer. */
 export interface Setup {
   readonly model: Model
   readonly queueLimit: number
@@ -39,7 +39,7 @@ class Workers {
     else this.#waiting.add(begin)
   }
 
-  /** Forgets a request that still waits. */
+  /** Drops a request that still waits. */
   forget(begin: () => void): void {
     this.#waiting.delete(begin)
   }
@@ -103,7 +103,7 @@ const wrongBody = (model: Model, { byteLength }: Uint8Array): string | undefined
   return `body of ${byteLength} bytes is not a whole number of rows of ${layout}`
 }
 
-/** Whether the fault takes the place of an answer; then it has struck. */
+/** Whether the fault takes the place of an answer, and has been applied. */
 const strikes = (fault: Fault | undefined, request: Http.IncomingMessage, response: Http.ServerResponse): boolean => {
   switch (fault?._tag) {
     case "Hang":
@@ -150,7 +150,7 @@ const work = (
   response.once("close", () => workers.forget(begin))
 }
 
-/** Counts a request until its connection is done with it. */
+/** Counts a request until its connection has finished it. */
 const count = (meter: Meter, response: Http.ServerResponse): void => {
   const arrival = meter.arrived()
   response.once("close", () => {

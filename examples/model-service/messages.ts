@@ -1,5 +1,5 @@
 /**
- * What the embedded model service does with requests and answers of any path: whole bodies, JSON, and methods.
+ * How the embedded model service reads requests and writes answers for any path: whole bodies, JSON, and methods.
  *
  * @since 0.1.0
  */
@@ -29,7 +29,7 @@ export const refuse = (
   headers?: Http.OutgoingHttpHeaders
 ): void => json(response, status, { error }, headers)
 
-/** One buffer of its own: a view on it is then aligned for float32. */
+/** A new buffer, so that a view of it is aligned for float32. */
 const joined = (chunks: ReadonlyArray<Buffer>, length: number): Uint8Array<ArrayBuffer> => {
   const body = new Uint8Array(length)
   let offset = 0
@@ -40,7 +40,7 @@ const joined = (chunks: ReadonlyArray<Buffer>, length: number): Uint8Array<Array
   return body
 }
 
-/** Calls `done` with the whole body, or answers 413 and lets the rest of it run dry. */
+/** Calls `done` with the whole body, or answers 413 and discards the rest of it. */
 export const readBody = (
   request: Http.IncomingMessage,
   response: Http.ServerResponse,
@@ -66,7 +66,7 @@ export const readBody = (
   })
 }
 
-/** Calls the handler of the request's method, or answers 405 with the methods that there are. */
+/** Calls the handler of the request's method, or answers 405 with the allowed methods. */
 export const only = (
   request: Http.IncomingMessage,
   response: Http.ServerResponse,

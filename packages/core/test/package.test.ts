@@ -123,7 +123,7 @@ describe("package manifests", () => {
         assert.deepStrictEqual([...imported].toSorted(), declared.toSorted())
       })
 
-      // What is marked as unstable is importable by its own name alone.
+      // A module marked as unstable is importable only by its own name.
       it("exports every public module from its barrel as a namespace", () => {
         const barrel = Fs.readFileSync(Path.join(source, "index.ts"), "utf8")
         const exported = [...barrel.matchAll(/^export \* as (\w+) from "\.\/((?:[a-z]+\/)?(\w+))\.ts"$/gm)].map(

@@ -8,8 +8,8 @@ import type * as HdfsError from "../src/HdfsError.ts"
 export const missing = Effect.runSync(HadoopCluster.unavailable)
 
 /**
- * `describe` for suites that need something real, which is started before their tests and ended after them. Skipped where
- * what it needs is `missing`, unless everything is required.
+ * `describe` for suites that need something real, which starts before their tests and ends after them. Skipped if a
+ * requirement is `missing`, unless everything is required.
  */
 export const describeStarted = <A>(
   title: string,

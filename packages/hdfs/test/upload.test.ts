@@ -11,7 +11,7 @@ const content = Buffer.from("0123456789")
 type Hdfs = HdfsClient.HdfsClient["Service"]
 
 describe("an upload of a known length whose server answers before the source ends", () => {
-  /** What becomes of a source that gives some bytes, hears that the server has answered them, and goes on with `rest`. */
+  /** Runs a source that sends some bytes, learns that the server has answered them, and continues with `rest`. */
   const afterAnswer = <A, E>(
     status: number,
     sent: number,
@@ -38,7 +38,7 @@ describe("an upload of a known length whose server answers before the source end
         }
       )
       const created = (hdfs: Hdfs) => {
-        // What was answered later has come, so what was answered before has, too.
+        // The later answer has arrived, so the earlier one has, too.
         const heard = Effect.andThen(
           Deferred.await(answered),
           Effect.forEach([1, 2, 3], () => Effect.orDie(hdfs.getFileStatus("/f")), { discard: true })
@@ -97,7 +97,7 @@ describe("an upload of a known length whose server answers before the source end
 describe("pieces of an upload", () => {
   const period = 251
   const all = Buffer.from(Uint8Array.from({ length: 2_000_000 + period }, (_, i) => i % period))
-  /** The bytes from an offset on, which tells them from those of other offsets nearby. */
+  /** The bytes from an offset on; they differ from those at offsets nearby. */
   const pattern = (from: number, length: number) => all.subarray(from % period, (from % period) + length)
   const sizes = fc.oneof(fc.nat(2000), fc.nat(600_000), fc.nat(2_000_000))
 

@@ -48,7 +48,7 @@ const options = (endpoint: string): Scorer.Options => ({
   retry: { maxAttempts: 3, base: 1, cap: 2 }
 })
 
-/** Nothing at the final name nor beside it, no file open, and no socket. */
+/** Nothing is at the final name or beside it, and no file or socket is open. */
 const nothingIsLeft = Effect.fnUntraced(function* (root: string, server?: FaultServer) {
   assert.deepStrictEqual(yield* (yield* FileSystem.FileSystem).readDirectory(root), ["in"])
   assert.strictEqual((yield* (yield* FaultyStorage.FaultyStorage).counts).open, 0, "open files")
@@ -133,7 +133,7 @@ const test = <E>(name: string, body: Effect.Effect<unknown, E, Services | Scope.
 for (const [kind, scoring] of Object.entries(jobs)) {
   const job = (root: string, endpoint: string) => Effect.provide(scoring(root), Scorer.layer(options(endpoint)))
 
-  /** The same, on a clock that goes on while all requests hang. */
+  /** The same, on a clock that advances while all requests hang. */
   const jobOverTime = Effect.fnUntraced(function* (root: string, server: FaultServer) {
     const scorer = yield* Scorer.make(options(server.url))
     return yield* overTime(Effect.provideService(scoring(root), Scorer.Scorer, scorer), scorer, [server], "2 seconds")

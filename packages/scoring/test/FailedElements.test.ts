@@ -327,7 +327,7 @@ describe("record batches", () => {
           }
         }
         if (!run.unordered) {
-          // The sizes of what came out whole are those of the input, in its order.
+          // The sizes of the complete record batches are those of the input, in its order.
           let at = 0
           for (const element of out) {
             const size = run.sizes[at++]

@@ -292,7 +292,7 @@ describe("Scorer", () => {
         counts.set(error.endpoint, (counts.get(error.endpoint) ?? 0) + 1)
         assert.strictEqual(counts.get(busy.url), busy.requests.length)
         assert.strictEqual((counts.get(gone.url) ?? 0) + busy.requests.length, error.attempt)
-        // Turn and turn about: a repeated request goes to the one that did not just fail.
+        // They take turns: a repeated request goes to the endpoint that has not just failed.
         assert.isAtMost(Math.abs(error.attempt - 2 * busy.requests.length), 1)
         assert.match(error.message, /attempt \d+ after (?:1m \d+s|2m(?: \ds)?), rows 0\.\.2: /)
         assert.match(error.message, /; before that: http.* \(\d+ times\), http.* \(\d+ times\)$/)
@@ -375,7 +375,7 @@ describe("Scorer", () => {
         const next = n % 3 === 0 ? 0 : 1
         servers[next]?.release(1)
         shares[next]!++
-        // A request goes where one was answered.
+        // A request goes to an endpoint that has answered.
         yield* arrived
         assert.deepStrictEqual(
           servers.map(({ open }) => open),

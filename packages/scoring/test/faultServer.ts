@@ -40,7 +40,7 @@ export interface FaultServer {
   /** Whether every request is cut off, whatever the script says. */
   gone: boolean
   script: Array<Act>
-  /** What to do with a body; where it says nothing the script counts. */
+  /** What to do with a body; if it says nothing, the script counts. */
   decide: (values: Float32Array) => Act | undefined
   /** Lets requests that wait behind `gated` go on: `n` of those chosen by their index in `requests`. */
   readonly release: (n?: number, which?: (request: number) => boolean) => void
@@ -177,7 +177,7 @@ export const make = Effect.fnUntraced(function* (
     gated: false,
     release: gate.release
   }
-  // Idle connections stay: one that goes was closed by the client.
+  // Idle connections stay, so a connection that ends was closed by the client.
   const http = Http.createServer({ keepAliveTimeout: 600_000 }, listener(server, features, gate))
   http.on("connection", (socket) => {
     server.accepted++
@@ -221,8 +221,8 @@ export const turns = (n = 20): Effect.Effect<void> =>
   })
 
 /**
- * Runs an effect on the test clock, which goes on only while every request in flight hangs at a server: none is late because
- * the machine is.
+ * Runs an effect on the test clock, which advances only while every request in flight hangs at a server, so that a slow
+ * machine makes no request late.
  */
 export const overTime = Effect.fnUntraced(function* <A, E, R>(
   effect: Effect.Effect<A, E, R>,

@@ -149,7 +149,7 @@ describe("write", () => {
       assert.strictEqual(rows, 0)
       assert.deepStrictEqual(yield* wholeOutput(`${root}/data/in`), expected(4))
       onlyThere(root, "data", "input", "link")
-      // Beside it, below it, and appended to it, nothing is lost.
+      // Nothing is lost when the input is beside or below the output, or when the output is appended to.
       yield* Dataset.writeText(read(`${root}/data/in`), `${root}/data/in2`, { mode: "overwrite" })
       yield* Dataset.writeText(Dataset.text(`${root}/data/in`), `${root}/data/in`, { mode: "append" })
       assert.deepStrictEqual(yield* wholeOutput(`${root}/data/in`), [...expected(4), ...expected(4)])
@@ -241,7 +241,7 @@ describe("a write that fails", () => {
         )
       )
       const settle = Effect.forEach(Array.from({ length: 100 }), () => Effect.yieldNow, { discard: true })
-      // The first of the four files to where it is staged, and the one of the commit.
+      // The rename of the first of four files to its staged place, and the rename of the commit.
       for (const nth of [1, 5]) {
         const begun = yield* Deferred.make<void>()
         let renames = 0
@@ -299,7 +299,7 @@ describe("a write that fails", () => {
       Effect.fnUntraced(function* (root) {
         const faulty = yield* FaultyStorage.FaultyStorage
         if (mode !== "error-if-exists") yield* Dataset.writeText(lines(4, "old"), `${root}/out`)
-        // Each rename fails once: of the probe of what is there, of the files to where they are staged, and of the commit.
+        // Each rename fails once: that of the probe, those of the files to their staged places, and that of the commit.
         const renames = mode === "append" ? 1 + 4 + 4 + 1 : mode === "overwrite" ? 1 + 4 + 2 : 4 + 1
         for (let nth = 1; nth <= renames; nth++) {
           yield* faulty.reset
@@ -496,7 +496,7 @@ describe("an output that", () => {
     })
   )
 
-  // What a storage refuses where a directory is a mount point: to rename anything across its border, and itself.
+  // A storage refuses to rename a mount point, or anything across its border.
   for (const mode of ["error-if-exists", "overwrite", "append"] as const) {
     test(
       `cannot be replaced as a whole is written in place (${mode})`,

@@ -23,7 +23,7 @@ const output = "memory:///d/out"
 const isCommit = (operation: string): boolean =>
   /^rename \S+\/commit\/(?:out \S+\/out|_manifest \S+\/_SUCCESS)$/.test(operation)
 
-/** What there is once these jobs have committed in this order. */
+/** The output after these jobs have committed in this order. */
 const after = (order: ReadonlyArray<readonly [name: string, mode: Commit.WriteMode]>): ReadonlyArray<string> =>
   order
     .slice(
@@ -138,7 +138,7 @@ const cases = modes.flatMap((mode) =>
 const nameOf = ({ isMounted, isThere, mode }: (typeof cases)[number]) =>
   `${mode}${isMounted ? " of a mount point" : ""}${isThere ? " that has rows" : ""}`
 
-/** A memory of its own in which the output of a case is as it is before the job, and an engine that is not disturbed. */
+/** A new memory storage with the output of a case as it is before the job, and an engine without faults. */
 const before = Effect.fnUntraced(function* ({ isMounted, isThere }: (typeof cases)[number]) {
   const inner = yield* Storage.makeMemory
   const own = isMounted ? mounted(inner, output) : inner
@@ -157,7 +157,7 @@ const jobsThere = Effect.gen(function* () {
 // Every fifth moment of each case, another fifth in the next; all of them with `SLUICE_KILLS`.
 const stride = process.env["SLUICE_KILLS"] === undefined ? 5 : 1
 
-/** What a rename of a file has done when it is at both names. A directory is at one name at a time. */
+/** The state in the middle of a rename, when a file has both names. A directory has one name at a time. */
 const linkInstead = Effect.fnUntraced(function* (storage: Storage.Backend, operation: string) {
   const [, from = "", to = ""] = operation.split(" ")
   const { length } = yield* storage.stat(from)
@@ -172,7 +172,7 @@ describe("a process that dies", () => {
       `${nameOf(item)}: before any operation, or after the last, leaves all or nothing, and the next run goes on from there`,
       Effect.fnUntraced(function* () {
         let moments = 0
-        // Once more in the middle of each rename, where it is two steps as that of a file is on a disk.
+        // Once more in the middle of each rename that takes two steps, as for a file on a disk.
         let half = false
         for (let at = (first += 1) % stride, isOver = false; !isOver; at += half ? 0 : stride) {
           yield* Effect.scoped(
@@ -204,7 +204,7 @@ describe("a process that dies", () => {
               const exit = yield* Effect.exit(Effect.provide(write(output, "new", { mode: item.mode }), engine))
               isOver = Exit.isSuccess(exit) && operations <= at
               if (!isOver) moments++
-              // A reader that goes by the manifest, before anybody has cleaned up.
+              // A reader that uses the manifest, before anybody has cleaned up.
               const whole = after([...old.map((name) => [name, "append"] as const), ["new", item.mode]])
               const seen = yield* Effect.provide(jobsThere, calm)
               if (committed) assert.deepStrictEqual(seen, whole, `operation ${at}`)

@@ -7,7 +7,7 @@ import * as Fs from "node:fs"
 import { expected, failure, lines, names, onlyThere, test, wholeOutput } from "../support/outputs.ts"
 
 describe("what a dead job left", () => {
-  /** A folder of a job nobody holds a lease for. */
+  /** A folder of a job without a lease. */
   const jobOf = (path: string) => {
     Fs.mkdirSync(path, { recursive: true })
     Fs.writeFileSync(`${path}/_owner`, "{}")

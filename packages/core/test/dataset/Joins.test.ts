@@ -294,7 +294,7 @@ describe("joins", () => {
       const [shuffled, same] = yield* never
       assert.include(shuffled, "writes for join")
       sameElements(same, rows)
-      // Rows of the small side without a partner are nobody's when every task has them all.
+      // When every task has all rows of the small side, no task can emit those without a partner.
       assert.notInclude(yield* Dataset.explain(Dataset.fullJoin(read("large.txt"), read("small.txt"))), "broadcasts")
     }).pipe(Effect.provide(roomy), Effect.ensuring(Effect.sync(() => Fs.rmSync(root, { recursive: true }))))
   })
@@ -336,7 +336,7 @@ describe("joins", () => {
           assert.strictEqual(yield* count(Dataset.fullJoin(self, none, all)), lefts + 300 + 200)
           assert.strictEqual(yield* count(Dataset.subtractByKey(self, that, all)), 200)
           assert.strictEqual(yield* count(Dataset.subtractByKey(self, none, all)), lefts + 300)
-          // What one key has put aside goes with it, also when nobody reads to the end.
+          // The spilled values of a key are removed with it, even if nobody reads to the end.
           assert.strictEqual((yield* Dataset.take(Dataset.join(self, that, all), 10)).length, 10)
           assert.deepStrictEqual(files(), [])
         }

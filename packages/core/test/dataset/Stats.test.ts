@@ -126,7 +126,7 @@ describe("statistics", () => {
         [5.5, 7.5, 9.5],
         [2, 3]
       ])
-      // One bucket where there is no range to cut, and the bound above all is the greatest number, to the bit.
+      // One bucket if there is no range to cut; the last bound is exactly the greatest number.
       assert.deepStrictEqual(yield* Dataset.histogram(of([3, 3, 3]), 4), [[3, 3], [3]])
       const [bounds, counts] = yield* Dataset.histogram(of([0, 0.1, 0.2, 0.3, 0.7]), 7)
       assert.strictEqual(bounds.at(-1), 0.7)

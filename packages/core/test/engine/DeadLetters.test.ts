@@ -122,7 +122,7 @@ describe("rows set aside", () => {
       )
       const two = yield* Dataset.writeText(filtered, `${root}/two`)
       assert.deepStrictEqual(two.conservation, { read: 10, filtered: 0, deadLettered: 1, cut: 0, written: 9 })
-      // Told of, and kept.
+      // They are reported, and kept.
       const kept = Dataset.tap(lines, (line) => (line === "line 3" ? letter(line) : Effect.void))
       const three = yield* Dataset.writeText(kept, `${root}/three`)
       assert.deepStrictEqual(three.conservation, { read: 10, filtered: 0, deadLettered: 0, cut: 0, written: 10 })

@@ -222,7 +222,7 @@ describe("a stage that yields the same rows when it is run again", () => {
       const rows = yield* Dataset.collect(idOf(counted)).pipe(Effect.provide(over(once(14))))
       assert.deepStrictEqual(ids(rows), whole)
       assert.strictEqual(runs.map, 5)
-      // Two slots: the one that met the loss, and perhaps the one beside it, begin again.
+      // With two slots, the task that found the loss begins again, and perhaps the one beside it.
       assert.isAtLeast(runs.reduce, 5)
       assert.isAtMost(runs.reduce, 6)
     })

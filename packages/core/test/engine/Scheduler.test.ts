@@ -18,7 +18,7 @@ const resultOf = (value: unknown): TaskResult => ({
 
 const info = (id: string, host = id, slots = 1) => ({ id, host, slots })
 
-/** Executors that a test adds and removes; one that is gone fails its tasks when told to. */
+/** Executors that a test adds and removes; a removed one fails its tasks when the test says so. */
 const changing = (maxAttempts: number) =>
   Effect.gen(function* () {
     const changes = yield* Queue.unbounded<Executor.Change>()

@@ -26,7 +26,7 @@ const test = (name: string, body: (root: string) => Effect.Effect<unknown, unkno
 const Row = Schema.Struct({ id: Schema.Number, text: Schema.String })
 const rows = Dataset.range(0, 100, { partitions: 2 }).pipe(Dataset.map((id) => ({ id, text: `row ${id}` })))
 
-/** The error of a copy of the input to `<root>/out`: its tag, what it says, and that nothing is left. */
+/** Copies the input to `<root>/out`, and checks the tag and the text of the error, and that nothing is left. */
 const fails = Effect.fnUntraced(function* <E, R>(
   root: string,
   dataset: Dataset.Dataset<string, E, R>,

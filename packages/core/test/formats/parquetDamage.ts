@@ -86,7 +86,7 @@ const damaged = (file: Uint8Array, done: Damage): Uint8Array => {
   }
 }
 
-/** Reads a damaged file of the seed, as rows where it is one of ours. What is wrong, or nothing. */
+/** Reads a damaged file of the seed, as rows if Sluice wrote it. Returns what is wrong, or nothing. */
 export const mutated = Effect.fnUntraced(function* (file: string, seed: number) {
   const storage = yield* Storage
   const name = seed % 3 === 0 ? goldenFiles[(seed / 3) % goldenFiles.length] : undefined

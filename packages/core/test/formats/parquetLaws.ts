@@ -79,7 +79,7 @@ const structOf = (depth: number): fc.Arbitrary<Kind & { readonly schema: Schema.
         const fields = chosen.flatMap((name, i) => {
           const [kind, chosenPresence] = kinds[i] ?? []
           if (kind === undefined || chosenPresence === undefined) return []
-          // Effect takes what an object inherits for the value of a key that is missing.
+          // For a missing key, Effect takes the value that the object inherits.
           const presence = name in Object.prototype ? "required" : chosenPresence
           const checked = (kind.schema as Schema.Codec<unknown>).check(Schema.makeFilter(() => true))
           return [

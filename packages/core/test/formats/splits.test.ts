@@ -78,7 +78,7 @@ describe("split planning", () => {
       label: "p[1..2] and 2 more"
     })
     assert.deepStrictEqual(only(unit("d/p", 3, 0)).label, "p[3]")
-    // Where one does not say how many rows it has, nobody knows of all.
+    // If one does not say how many rows it has, the total is unknown.
     assert.isUndefined(only(unit("d/p", 1), unit("d/p", 2, 6)).rows)
     assert.isUndefined(only(unit("d/p", 1, 5), unit("d/p", 2)).rows)
   })
@@ -115,7 +115,7 @@ describe("split planning", () => {
   })
 
   it("of twenty hosts names three, by bytes and not by how often they are named", () => {
-    // Nineteen small files on hosts of their own and two large ones; every file has its second copy on `all`.
+    // Nineteen small files, each on its own host, and two large ones; every file has its second copy on `all`.
     const files = Array.from({ length: 21 }, (_, i) => file(`f${i}`, i === 7 ? 60 : i === 8 ? 30 : i < 4 ? 0 : 1))
     const units = files.flatMap((file, i) =>
       cut(file, [{ offset: 0, length: file.length, hosts: [`h${i}`, "all"] }], { ...options, splittable: true })

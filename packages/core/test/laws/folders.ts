@@ -14,7 +14,7 @@ const engine = Engine.layerNoDeps.pipe(
   Layer.provideMerge(Layer.mergeAll(Storage.layerMemory, Events.layer))
 )
 
-// The types of a random schema are known to nobody but itself.
+// Only a random schema itself knows its types.
 type Columns = Schema.Struct<Record<string, Schema.Codec<unknown, unknown>>>
 type Row = Readonly<Record<string, unknown>>
 

@@ -1,6 +1,6 @@
 /**
- * The law of text formats: what is written is read back as it was, or is refused with an error of its type. For random schemas,
- * values, options, numbers of files and sizes of splits.
+ * The law of text formats: every value is read back as it was written, or is refused with a typed error. For random
+ * schemas, values, options, numbers of files and sizes of splits.
  */
 import { Effect, Schema, Stream } from "effect"
 import * as fc from "fast-check"
@@ -24,7 +24,7 @@ interface Case {
 
 const compressions = fc.constantFrom<"gzip" | undefined>("gzip", undefined, undefined)
 
-// The types of a random schema are known to nobody but itself.
+// Only a random schema itself knows its types.
 type Columns = Schema.Struct<Record<string, Schema.Codec<unknown, unknown>>>
 
 const csv: fc.Arbitrary<Case> = fc
@@ -123,7 +123,7 @@ const holds = Effect.fnUntraced(function* (
   if (found._tag === "Failure") {
     assert(found.failure instanceof FormatError, String(found.failure))
     assert(["Unencodable", "Corrupt"].includes(found.failure.reason._tag), found.failure.message)
-    // What was written whole can be read, but for fields with line breaks where there are said to be none.
+    // A completely written file can be read, except for fields with line breaks if the options rule them out.
     if (written._tag === "Success") assert(found.failure.message.includes("multiline"), found.failure.message)
     tally.refused++
     return

@@ -17,7 +17,7 @@ const storage = FaultyStorage.layer(Storage.layer)
 
 const settle = Effect.forEach(Array.from({ length: 100 }), () => Effect.yieldNow, { discard: true })
 
-/** What is told while an action runs; how it ends does not matter. */
+/** The events while an action runs; how it ends does not matter. */
 const toldBy = <A, E, R>(action: Effect.Effect<A, E, R>) =>
   Effect.scoped(
     Effect.gen(function* () {

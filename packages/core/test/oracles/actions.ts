@@ -1,4 +1,4 @@
-/** The actions of random pipelines, and whether what they yield is what the arrays say. */
+/** The actions of random pipelines, and whether their results agree with the arrays. */
 import { Commit, Dataset, type Engine, JobError, Storage } from "@sluice/core"
 import { Effect, HashMap, Option, Order, Result, Schema, Stream } from "effect"
 import { parquetReadObjects } from "hyparquet"
@@ -6,7 +6,7 @@ import { compressors } from "hyparquet-compressors"
 import { Bad, failedOf, groups, isClean, type Model, Odd, type Row, type Rows, rowsOf, textOf, wrap } from "./model.ts"
 import type { Env, Facts } from "./operator.ts"
 
-/** What is wrong with a result; `undefined` where nothing is. */
+/** What is wrong with a result; `undefined` if nothing is. */
 type Verdict = string | undefined
 
 export interface Action {

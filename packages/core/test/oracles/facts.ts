@@ -18,7 +18,7 @@ const cutting = new Set(["take each", "until each", "zipPartitions", "groupByKey
 
 const knows = ({ kind, min }: Source) => kind === "iterable" || (min === 0 && (kind === "csv" || kind === "jsonl"))
 
-/** The steps of a pipeline and of those beside them. */
+/** The steps of a pipeline and of the pipelines beside it. */
 const stepsOf = (pipe: Pipe): ReadonlyArray<Op> =>
   pipe.ops.flatMap((op) => (op.other === undefined ? [op] : [op, ...stepsOf(op.other)]))
 const sourcesOf = (pipe: Pipe): ReadonlyArray<Source> => [

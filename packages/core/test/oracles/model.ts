@@ -25,7 +25,7 @@ export type Item = Row | Failed
 export interface Model {
   /** All elements, partition after partition. */
   readonly items: ReadonlyArray<Item>
-  /** Where it is promised which elements are in which partition. */
+  /** The elements by partition, if their partitions are promised. */
   readonly parts: ReadonlyArray<ReadonlyArray<Item>> | undefined
   /** Whether the order of `items` is promised. */
   readonly ordered: boolean

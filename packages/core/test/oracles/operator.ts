@@ -4,16 +4,16 @@ import { type Engine, type Storage } from "@sluice/core"
 import { type Model, type Rows, wrap } from "./model.ts"
 import type { Op } from "./spec.ts"
 
-/** What steps need of the run they are in. */
+/** What steps need to know about their run. */
 export interface Env {
   /** Called for the rows that pass a `tap`: it may stop there for good, or throw. */
   readonly passing: () => Effect.Effect<void>
   /** The same for pure steps. */
   readonly touched: () => void
-  /** A folder that nobody has. */
+  /** A new folder. */
   readonly folder: () => string
   readonly keep: (cached: Rows) => void
-  /** What is done from here on is done by the test: nothing goes wrong. */
+  /** From here on the test acts itself, without faults. */
   readonly calm: Effect.Effect<void>
   readonly facts: Facts
 }
@@ -24,7 +24,9 @@ export interface Facts {
   readonly filters: boolean
   /** Whether some step ends before its input does. */
   readonly cuts: boolean
-  /** A later action may find a partition in a cache that an exchange has written once more for nobody: those rows are cut. */
+  /**
+   * A later action may find a partition in a cache although an exchange has written it once more: those rows are cut.
+   */
   readonly caches: boolean
   /** The rows of the source, if it is read once and completely, and how many of them are set aside. */
   readonly read: number | undefined

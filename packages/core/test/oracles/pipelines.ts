@@ -123,7 +123,7 @@ export const specOf = (seed: number): Spec => {
     a: random.int(1000),
     ...(faulty && random.chance(0.5) ? { fault: randomFault(random) } : {})
   }))
-  // What interrupts and throws is a step of the pipeline.
+  // Interrupts and throws come from a step of the pipeline.
   const stops = acts.some(({ fault }) => fault?.kind === "interrupt" || fault?.kind === "throw")
   const pipe = { source, ops: stops ? ops.toSpliced(random.int(ops.length + 1), 0, { name: "tap", a: 0, b: 0 }) : ops }
   return { settings: randomSettings(random), pipe, acts }
@@ -449,7 +449,7 @@ class Running {
 
 // What is there when all is over, and should not be.
 const leftOver = Effect.fnUntraced(function* (spec: Spec, files: Iterable<string>, directory: string) {
-  // What could not be deleted is the next run's to delete.
+  // The next run deletes what could not be deleted.
   const undeletable = spec.acts.some(({ fault }) => fault?.kind.startsWith("storage ") === true)
   const staged = undeletable
     ? []
@@ -459,7 +459,7 @@ const leftOver = Effect.fnUntraced(function* (spec: Spec, files: Iterable<string
   return [...staged, ...files, ...onDisk, ...(open === 0 ? [] : [`${open} open streams`])]
 })
 
-/** Runs a pipeline on an engine of its own. */
+/** Runs a pipeline on a new engine. */
 export const run = (spec: Spec): Effect.Effect<Outcome> => {
   const running = new Running(spec)
   const { caches, env, files, lost } = running
@@ -520,7 +520,7 @@ function* smallerSources(source: Source): Iterable<Source> {
 function* smallerPipes(pipe: Pipe): Iterable<Pipe> {
   for (const ops of withoutEach(pipe.ops)) yield { ...pipe, ops }
   for (const [index, op] of pipe.ops.entries()) {
-    // What is beside a step may be all that is needed.
+    // The dataset beside a step may be enough.
     if (op.other !== undefined && op.other.source !== "self")
       yield { ...op.other, ops: [...op.other.ops, ...pipe.ops.slice(index + 1)] }
     if (op.other !== undefined) {
@@ -576,7 +576,7 @@ function* smallerSpecs(spec: Spec): Iterable<Spec> {
   }
 }
 
-/** The same kind of trouble with less; `attempts` times each, as some of it comes and goes. */
+/** The same kind of failure with less; `attempts` times each, because some failures come and go. */
 export const shrink = Effect.fnUntraced(function* (spec: Spec, attempts = 1, tries = 2000) {
   const kind = (yield* fails(spec, attempts))?.kind
   let smallest = spec

@@ -23,7 +23,7 @@ export interface Pipe {
   readonly ops: ReadonlyArray<Op>
 }
 
-/** A step. What `a` and `b` mean is the operator's own business. */
+/** A step. Each operator gives `a` and `b` its own meaning. */
 export interface Op {
   readonly name: string
   readonly a: number
@@ -31,7 +31,7 @@ export interface Op {
   readonly other?: Pipe
 }
 
-/** What goes wrong while an action runs. */
+/** The faults while an action runs. */
 export interface Fault {
   readonly kind: (typeof faults)[number]
   /** The first call to be hit, from 1. */

@@ -66,7 +66,7 @@ const pairsOf = (left: ReadonlyArray<number>, right: ReadonlyArray<number>) =>
 const sorted = (build: Unary["build"], order: (op: Op) => Order.Order<Row>, isTotal: boolean): Unary => ({
   build,
   model: (self, op) => {
-    // Rows that the order leaves equal stay as they were, where that is known.
+    // Rows that are equal in the order stay in place, if their order is known.
     need(isTotal || self.ordered)
     const rows = [...rowsOf(self)].sort(order(op))
     return isClean(self) ? ofItems(rows, true) : gathered(rows, self)

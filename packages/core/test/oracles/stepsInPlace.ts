@@ -28,7 +28,7 @@ const failing = (op: Op, value: number): Effect.Effect<void, Bad | Odd> =>
   isBad(op, value) ? Effect.fail(value % 2 === 0 ? new Bad({ value }) : new Odd({ value })) : Effect.void
 const failedItem = (value: number) => new Failed(value % 2 === 0 ? "Bad" : "Odd", value)
 
-/** Takes turns in an order of its own each time. */
+/** Yields the streams in turn, in a different order each time. */
 const dawdle = Effect.suspend(() => {
   let left = Math.floor(Math.random() * 3)
   const wait: Effect.Effect<void> = Effect.suspend(() =>
@@ -292,7 +292,7 @@ export const stepsInPlace: Readonly<Record<string, Operator>> = {
       env.keep(cached)
       return cached
     },
-    // Where it keeps the failed ones among the others is nobody's business.
+    // Where it keeps the failed ones among the others does not matter.
     model: (self) => (isClean(self) ? self : { ...self, ordered: false })
   },
   checkpoint: {

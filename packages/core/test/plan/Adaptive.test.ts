@@ -292,7 +292,7 @@ describe("a side of a join that turns out to be small", () => {
           line.endsWith("50") ? Result.succeed([Number(line), line] as const) : Result.fail(line)
         )
       )
-      // The files are larger than what is broadcast, but of the other nothing is known.
+      // The files are larger than the broadcast limit, but nothing is known about the other side.
       for (const joined of [Dataset.keys(Dataset.join(known, large())), Dataset.keys(Dataset.join(large(), known))]) {
         const { tasks, value } = yield* observed(Dataset.collect(joined))
         assert.deepStrictEqual([...tasks.values()], [1, 1, 6])

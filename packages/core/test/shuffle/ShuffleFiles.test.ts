@@ -252,7 +252,7 @@ describe("the files of a shuffle", () => {
       folder("sluice-1-10000003", 99, { ...gone, boot: "another kernel" }, 1)
       folder("sluice-1-10000004", 99, { pid: process.ppid, started: "" }, 1)
       folder("sluice-data", 99)
-      // What another user may put into a folder that all may write: none of it is opened, followed or waited for.
+      // Things that another user may put into a shared folder: none of them is opened, followed or waited for.
       fs.mkdirSync(at("target"))
       fs.writeFileSync(at("target/mine"), "x")
       fs.symlinkSync(at("target"), at("sluice-1-20000001"))

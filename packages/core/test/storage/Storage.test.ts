@@ -281,7 +281,7 @@ describe("Storage.layerLocal", () => {
         assert.deepStrictEqual(Fs.readdirSync(root), [])
         // Root may write anywhere but here.
         assert.include(["PermissionDenied", "NotFound"], yield* tagOf(storage.write("/proc/sluice", text("x"))))
-        // Below a parent that cannot be made, where Node's own recursive mkdir never returns.
+        // Below a parent that cannot be created, for which Node's own recursive mkdir never returns.
         assert.include(["PermissionDenied", "NotFound"], yield* tagOf(storage.write("/proc/sluice/a/b", text("x"))))
         assert.include(["PermissionDenied", "NotFound"], yield* tagOf(storage.mkdirs("/proc/sluice/a/b")))
       })

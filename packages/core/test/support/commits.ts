@@ -1,4 +1,4 @@
-/** Storage that a test can stop at any operation, engines on it, and what an output is held to. */
+/** Storage that a test can stop at any operation, engines on it, and checks of an output. */
 import { Commit, Dataset, Engine, Events, Executor, JobError, Shuffle, Storage } from "@sluice/core"
 import { StorageError, Unsupported } from "@sluice/core/StorageError"
 import { assert } from "@effect/vitest"
@@ -66,7 +66,7 @@ export const mounted = (backend: Storage.Backend, mount: string): Storage.Backen
   }
 }
 
-/** An engine of its own on a backend, as another process has one. */
+/** A separate engine on a backend, as another process would have. */
 export const engineOn = (backend: Storage.Backend) =>
   Layer.build(
     Engine.layerWithShuffle.pipe(

@@ -1,4 +1,4 @@
-/** Outputs on the disk, written by an engine whose storage can be told to fail. */
+/** Outputs on disk, written by an engine whose storage can fail on demand. */
 import { Commit, Dataset, Engine, Events, Executor, JobError, Storage } from "@sluice/core"
 import { FaultyStorage } from "@sluice/core/testing"
 import { assert, it } from "@effect/vitest"
@@ -25,7 +25,7 @@ export const test = (name: string, body: (root: string) => Effect.Effect<unknown
 
 export const names = (path: string) => (Fs.existsSync(path) ? Fs.readdirSync(path).toSorted() : undefined)
 
-/** Nothing but what is named is left beside the output. */
+/** Checks that only the named files are left beside the output. */
 export const onlyThere = (root: string, ...entries: ReadonlyArray<string>) =>
   assert.deepStrictEqual(names(root), entries)
 

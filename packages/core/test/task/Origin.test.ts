@@ -17,7 +17,7 @@ const numbers = Dataset.fromStreams([
   )
 ])
 
-/** Each element with the row it came from, where that is known. */
+/** Each element with the row that it came from, if that is known. */
 const rowsOf = <A>(self: Dataset.Dataset<A>) =>
   Dataset.mapPartitions(self, (rows) =>
     Stream.mapArray(rows, (values) => {

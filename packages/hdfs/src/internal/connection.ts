@@ -8,7 +8,7 @@ import * as Tls from "node:tls"
 import { closed, type Failure, type Options, type Request } from "./http.ts"
 import { isHeaderValue } from "./response.ts"
 
-/** A socket that reads into one buffer; `read` yields whether to go on. */
+/** A socket that reads into one buffer; `read` yields whether to continue. */
 export const connect = (
   url: URL,
   options: Options,
@@ -28,7 +28,7 @@ export const connect = (
     : Net.connect(settings)
 }
 
-/** The head of a request, with which its connection is kept or not. */
+/** The head of a request, which says whether its connection is kept. */
 export const headOf = ({ headers, method, url }: Request, isKept: boolean): string => {
   let text = `${method} ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\n`
   if (!isKept) text += "connection: close\r\n"
@@ -40,7 +40,7 @@ export const headOf = ({ headers, method, url }: Request, isKept: boolean): stri
   return `${text}\r\n`
 }
 
-/** Who gets what comes over a connection. */
+/** The receiver of the bytes of a connection. */
 export interface User {
   readonly connected: () => void
   readonly read: (bytes: Uint8Array) => void
@@ -49,13 +49,13 @@ export interface User {
   readonly fail: (failure: Failure) => void
 }
 
-/** All connections read into it: what is read is looked at before anything else is. */
+/** All connections read into it: the bytes of a read are processed before the next read. */
 const buffer = Buffer.allocUnsafeSlow(64 * 1024)
 
-/** A connection, for one exchange after the other. */
+/** A connection, for one exchange after another. */
 export class Connection {
   readonly socket: Net.Socket
-  /** Whether an exchange is over it already. */
+  /** Whether an exchange is using it. */
   isUsed = false
   isConnected = false
   /** Until when it may wait for the next exchange, by `performance.now`. */
@@ -78,7 +78,7 @@ export class Connection {
     this.socket.on("close", () => this.user?.fail(closed))
   }
 
-  /** What comes from now on is for `user`, or for nobody. */
+  /** From now on, bytes are for `user`, or for nobody. */
   give(user: User | undefined): void {
     this.user = user
   }
@@ -91,7 +91,7 @@ export class Connection {
 
 /** Servers close idle connections too, which must not happen while a request is under way to them. */
 const idleMillis = 4000
-/** How much earlier than the server says an idle connection is given up. */
+/** How much earlier than the server's limit an idle connection is closed. */
 const marginMillis = 1000
 /** Idle connections to one server. */
 const mostIdle = 256
@@ -120,7 +120,7 @@ export class Pool {
     return undefined
   }
 
-  /** Takes a connection back; `keepAlive` is what its server said of that. */
+  /** Takes a connection back; `keepAlive` is the server's header about that. */
   keep(origin: string, connection: Connection, keepAlive: unknown): void {
     const millis = keptMillis(keepAlive)
     const waiting = this.idle.get(origin) ?? []
@@ -140,7 +140,7 @@ export class Pool {
     this.idle.clear()
   }
 
-  /** Closes what has waited too long; looks again as long as there is more. */
+  /** Closes connections that have been idle for too long, and checks again while there are others. */
   private discard(): void {
     this.sweep = undefined
     const now = performance.now()

@@ -8,7 +8,7 @@ export class Exchange implements User {
   private readonly connection: Connection
   private readonly options: Options
   private readonly settle: Settle
-  /** Called once the answer is whole and the connection is as good as new. */
+  /** Called when the answer is complete and the connection can be used again. */
   private readonly release: (connection: Connection, answer: Answer) => void
   private readonly response: Response
   private readonly isReused: boolean
@@ -58,7 +58,7 @@ export class Exchange implements User {
     if (!this.settled) this.timer = setTimeout(() => this.fail({ _tag: "Timeout", phase, millis }), millis)
   }
 
-  /** While nothing is expected of the server. */
+  /** While nothing is expected from the server. */
   unlimited(): void {
     clearTimeout(this.timer)
   }
@@ -82,7 +82,7 @@ export class Exchange implements User {
     if (response.malformed !== undefined) return this.fail({ _tag: "Malformed", detail: response.malformed })
     if (response.interim > this.interim) {
       this.interim = response.interim
-      // The server is there, and has so long again for the answer.
+      // The server is alive, and gets the same time again for the answer.
       if (this.total !== undefined) this.await()
     }
     const { head } = response
@@ -102,7 +102,7 @@ export class Exchange implements User {
   }
 
   fail(failure: Failure): void {
-    // A connection that was released is another's.
+    // A released connection belongs to another exchange.
     if (this.settled) return
     this.end(Exit.fail(failure))
     this.connection.socket.destroy()
@@ -112,7 +112,7 @@ export class Exchange implements User {
     this.fail(closed)
   }
 
-  /** Collects of the body what may be looked at. */
+  /** Collects as much of the body as may be read. */
   private keep(part: Uint8Array): void {
     const status = this.response.head?.status ?? 0
     const room = (status >= 400 ? errorBytes : this.options.answerBytes) - this.size
@@ -122,7 +122,7 @@ export class Exchange implements User {
     this.overflow ||= part.length > room
   }
 
-  /** More of the answer has come. */
+  /** More of the answer has arrived. */
   private progress(): void {
     if (this.answered) return void this.timer?.refresh()
     this.answered = true

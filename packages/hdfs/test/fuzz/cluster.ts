@@ -56,7 +56,7 @@ export class Cluster {
   readonly told = new Set<number>()
   /** First lines that were sent, by operation. */
   readonly said = new Map<string, Array<string>>()
-  /** Bodies that came with `CREATE`. */
+  /** Bodies received with `CREATE`. */
   readonly received: Array<Buffer> = []
   private readonly random: Random.Random
   /** How many of the answers are wrong. */
@@ -136,7 +136,7 @@ export class Cluster {
     if (isWrong) this.wrong.push(`${request.operation}${answer.isData ? " data" : ""}: ${wire.what}`)
     const at = wire.bytes.indexOf("{")
     if (request.operation === "GETFILESTATUS" && at >= 0) {
-      // Also where something comes behind it that is not of it.
+      // Also if something follows that does not belong to it.
       for (const end of [wire.bytes.length, wire.bytes.lastIndexOf("}") + 1]) {
         const told = decodeTold(
           unchunked(wire.bytes)

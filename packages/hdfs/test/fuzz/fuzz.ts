@@ -11,11 +11,11 @@ import { Cluster } from "./cluster.ts"
 import { operationOf } from "./operations.ts"
 import * as Random from "./random.ts"
 
-/** What became of a seed. */
+/** The result of a seed. */
 export interface Outcome {
   readonly seed: number
   readonly operation: string
-  /** What was wrong with the answers, in their order; empty where nothing was. */
+  /** What was wrong with the answers, in their order; empty if nothing was. */
   readonly wrong: ReadonlyArray<string>
   /** The tag of the failure, `ok`, or what must not be. */
   readonly result: string
@@ -28,7 +28,7 @@ const limit: Duration.Input = "20 seconds"
 const mostBytes = 16 * 1024 * 1024
 
 const settings = (isWrong: boolean): Omit<HdfsConfig.Options, "nameNodes"> => ({
-  // Where nothing is wrong nothing fails, however busy the machine is.
+  // Without faults nothing fails, however busy the machine is.
   connectTimeout: isWrong ? "300 millis" : "10 seconds",
   readTimeout: isWrong ? "80 millis" : "10 seconds",
   operationTimeout: isWrong ? "300 millis" : "10 seconds",

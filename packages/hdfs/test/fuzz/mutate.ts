@@ -5,11 +5,11 @@ export interface Answer {
   readonly status: number
   readonly headers: ReadonlyArray<string>
   readonly body: Buffer
-  /** Whether the body is bytes of the file, of which nobody can see that they are others: it may end early, no more. */
+  /** Whether the body is bytes of the file. Nobody can notice wrong bytes there, so the only fault is an early end. */
   readonly isData: boolean
 }
 
-/** What goes over the wire, and how. */
+/** The bytes on the wire, and how they are sent. */
 export interface Wire {
   readonly what: string
   readonly bytes: Buffer
@@ -237,7 +237,7 @@ const cut: Fault = ({ good, random }) => ({
 
 const moreBehind: Fault = ({ answer, good, random }) => {
   const rest = random.pick([noise(random, 100), good.bytes, latin1("HTTP/1.1 200 OK\r\n\r\n"), latin1("\r\n")])
-  // Behind a body without an end of its own there is no behind.
+  // Nothing can follow a body that only ends with the connection.
   const bytes = good.then === "end" && answer.isData ? good.bytes : Buffer.concat([good.bytes, rest])
   return { what: "more behind it", bytes, then: good.then }
 }

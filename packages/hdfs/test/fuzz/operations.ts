@@ -9,7 +9,7 @@ import type * as Random from "./random.ts"
 export interface Operation {
   readonly name: string
   readonly run: Effect.Effect<
-    /** What is wrong with what came. */
+    /** What is wrong with the received bytes. */
     string | undefined,
     HdfsError.HdfsError | StorageError,
     HdfsClient.HdfsClient | Storage.Storage

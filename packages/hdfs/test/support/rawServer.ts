@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import * as Net from "node:net"
 
-/** A request as it came, its body whole. */
+/** A request as it arrived, with its whole body. */
 export interface RawRequest {
   readonly method: string
   readonly url: URL
@@ -17,7 +17,7 @@ export interface RawServer {
   readonly mostSent: () => number
 }
 
-/** What the server does with the `n`-th request (from 0), on the connection it came on: whatever bytes it wants. */
+/** What the server does with the `n`-th request (from 0) on its connection: it may send any bytes. */
 export type Script = (request: RawRequest, socket: Net.Socket, n: number, server: RawServer) => void
 
 const headEnd = Buffer.from("\r\n\r\n")

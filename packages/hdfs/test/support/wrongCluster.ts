@@ -3,7 +3,7 @@ import type * as Net from "node:net"
 import * as Client from "./client.ts"
 import { answer, json, type RawRequest, type Script } from "./rawServer.ts"
 
-/** With time for servers on a busy machine: what ends here does so by itself. */
+/** With time for servers on a busy machine: everything here ends by itself. */
 export const withClient: typeof Client.withClient = (options, use, auth) =>
   Client.withClient({ readTimeout: "20 seconds", operationTimeout: "30 seconds", ...options }, use, auth)
 

@@ -1,7 +1,7 @@
 import { type Context, Effect, Fiber, type Scope } from "effect"
 import { millisOf } from "./meter.ts"
 
-/** Something that has to be over at a time, in milliseconds of a clock. */
+/** Something that has to end by a time, in milliseconds of a clock. */
 export interface Deadline {
   readonly at: number
   readonly expire: () => void
@@ -27,7 +27,7 @@ export class Deadlines {
     this.waiting.delete(deadline)
   }
 
-  /** Forgets all deadlines. */
+  /** Drops all deadlines. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.waiting.clear()
     return this.watcher === undefined ? Effect.void : Fiber.interrupt(this.watcher)

@@ -1,4 +1,7 @@
-/** Requests with a trace span each: through the HTTP client of Effect, which makes the spans and tells the service of them. */
+/**
+ * Requests with a trace span each: through the HTTP client of Effect, which makes the spans and passes them to the
+ * service.
+ */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Duration, Effect } from "effect"
 import * as Headers from "effect/http/Headers"
@@ -11,7 +14,7 @@ import type { Settings, Transport } from "./transport.ts"
 
 const causeOf = (error: HttpClientError): unknown => ("cause" in error.reason ? error.reason.cause : error)
 
-/** `secrets` are the names of headers whose values are in no span. */
+/** `secrets` are the names of headers whose values never appear in a span. */
 export const make = Effect.fnUntraced(function* (
   { dispatcher, timeout, words }: Settings,
   secrets: ReadonlyArray<string>

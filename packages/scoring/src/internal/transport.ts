@@ -1,4 +1,4 @@
-/** How a body gets to an endpoint and its answer back. */
+/** Sends a body to an endpoint and brings its answer back. */
 import type { Dispatcher } from "@effect/platform-node/Undici"
 import { Clock, Duration, Effect, type Scope } from "effect"
 import { type Reason, TimedOut } from "../ScoreError.ts"
@@ -8,7 +8,7 @@ import { type Fields, reasonOf } from "./http.ts"
 import { millisOf } from "./meter.ts"
 import type { Words } from "./words.ts"
 
-/** An answer as it came. */
+/** An answer as it arrived. */
 export interface Answer {
   readonly status: number
   readonly headers: Fields
@@ -18,15 +18,15 @@ export interface Answer {
 /** Sends a body to an endpoint. Interrupting it closes the connection. */
 export type Transport = (endpoint: Endpoint, body: Uint8Array) => Effect.Effect<Answer, Reason>
 
-/** What transports have to know. */
+/** Settings of a transport. */
 export interface Settings {
   readonly dispatcher: Dispatcher
-  /** For each request, from its start to the end of the answer. */
+  /** Time limit of each request, from its start to the end of the answer. */
   readonly timeout: Duration.Duration
   readonly words: Words
 }
 
-/** Bytes that came in pieces, in memory of their own. */
+/** Bytes that arrived in pieces, in new memory. */
 const join = (chunks: ReadonlyArray<Uint8Array>): ArrayBuffer => {
   const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0))
   let at = 0
@@ -37,7 +37,7 @@ const join = (chunks: ReadonlyArray<Uint8Array>): ArrayBuffer => {
   return bytes.buffer
 }
 
-/** A request on its way: what undici tells as it happens. */
+/** A request in flight: undici calls these methods as it proceeds. */
 class Exchange implements Dispatcher.DispatchHandler {
   phase: "answer" | "body" = "answer"
   private controller: Dispatcher.DispatchController | undefined
@@ -117,7 +117,7 @@ export const make = Effect.fnUntraced(function* ({
           }
         }
         deadlines.add(deadline, fiber.context)
-        // No time limits of its own: the deadline is the limit.
+        // undici sets no time limits here: the deadline is the limit.
         dispatcher.dispatch({ ...target, body, headersTimeout: 0, bodyTimeout: 0 }, exchange)
         return Effect.sync(() => {
           deadlines.delete(deadline)

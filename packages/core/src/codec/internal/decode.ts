@@ -1,4 +1,4 @@
-/** Bytes as plain data. */
+/** Reads plain data from bytes. */
 import { Option } from "effect"
 import { Malformed, type Reader } from "./bytes.ts"
 import { byteAt } from "./elements.ts"

@@ -1,10 +1,11 @@
 /**
- * Elements at places that exist. Another place is a bug of ours, and a defect.
+ * Elements at existing places. Any other place is a bug in Sluice, and a defect.
  *
- * There is a function for each kind of array: V8 compiles one that has met a single kind into a load from memory.
+ * There is one function for each kind of array, because V8 compiles a function that has seen only one kind into a load
+ * from memory.
  */
 
-/** Thrown for a place that an array does not have. */
+/** Thrown for a place outside of an array. */
 export const outside = (at: number): never => {
   throw new RangeError(`there is no element at ${at}`)
 }
@@ -21,7 +22,7 @@ export const float64At = (values: Float64Array, at: number): number => values[at
 export const isElement = <A>(value: A | undefined, values: ReadonlyArray<A>, at: number): value is A =>
   value !== undefined || Object.hasOwn(values, at)
 
-/** An element of any type. Not for the inner loops: all arrays of a program meet here. */
+/** An element of any type. Not for inner loops, because all kinds of arrays pass through here. */
 export const elementAt = <A>(values: ReadonlyArray<A>, at: number): A => {
   const value = values[at]
   return isElement(value, values, at) ? value : outside(at)

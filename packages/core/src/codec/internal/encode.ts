@@ -1,4 +1,4 @@
-/** Plain data as bytes. */
+/** Writes plain data as bytes. */
 import { Option } from "effect"
 import { Refused, type Writer } from "./bytes.ts"
 import { describe, isPlainObject, TOO_DEEP } from "./refusal.ts"

@@ -1,4 +1,4 @@
-/** The order of encoded keys, and the eight bytes of each that sorting looks at first. */
+/** The order of encoded keys, and the eight bytes of each that sorting compares first. */
 import { Malformed, type Reader } from "./bytes.ts"
 import { readPlain } from "./decode.ts"
 import { byteAt } from "./elements.ts"
@@ -6,7 +6,7 @@ import { Tag } from "./tags.ts"
 
 const { ASCII, UTF8, UTF16 } = Tag
 
-/** The two halves of what {@link stringPrefix}, {@link numberPrefix} or `hashBytes` last computed. */
+/** The two halves of the last result of {@link stringPrefix}, {@link numberPrefix} or `hashBytes`. */
 export const prefix = { high: 0, low: 0 }
 
 /**
@@ -45,7 +45,8 @@ export const stringPrefix = (reader: Reader): void => {
   prefix.low = low >>> 0
 }
 
-// The first eight bytes of what stands before the first unit that UTF-8 does not order, and of a byte in its place.
+// The first eight bytes of the text before the first unit that UTF-8 orders differently, with one byte in place of that
+// unit.
 const loneSurrogatePrefix = (text: string): void => {
   const at = text.search(/[\ud800-\uffff]/)
   const ordered = Buffer.from(at < 0 ? text : text.slice(0, at), "utf8")

@@ -1,9 +1,9 @@
-/** What a codec refuses, in words. */
+/** Describes the values that a codec refuses. */
 import { Option } from "effect"
 import type { Refused } from "./bytes.ts"
 import { MAX_DEPTH, typedArrays } from "./tags.ts"
 
-/** What is refused where values are nested too deep. */
+/** The description of values that are nested too deeply. */
 export const TOO_DEEP = `data nested deeper than ${MAX_DEPTH} levels, or a cycle,`
 
 export const isPlainObject = (value: object): value is Record<string, unknown> => {
@@ -17,7 +17,7 @@ export const describe = (value: object): string => {
   return `an instance of ${typeof name === "string" && name !== "" ? name : "a class without a name"}`
 }
 
-/** Where in the value the first thing lies that `writePlain` refuses: `["user", "onClick"]`. */
+/** The place in the value of the first part that `writePlain` refuses: `["user", "onClick"]`. */
 const locate = (
   value: unknown,
   path: string,

@@ -1,21 +1,21 @@
-/** The names of objects' fields, which stand as bytes before their values. */
+/** The names of the fields of objects, which are written as bytes before the values. */
 import { Malformed, type Reader } from "./bytes.ts"
 import { byteAt } from "./elements.ts"
 
-/** The names of an object's fields, and how they stand before its values. */
+/** The names of an object's fields, and their bytes before its values. */
 interface Shape {
   readonly names: ReadonlyArray<string>
   readonly header: Buffer
 }
 
-/** A shape as it is written. */
+/** A shape for writing. */
 interface Written extends Shape {
-  /** The names in order, and how they stand where equal objects have equal bytes. */
+  /** The names in order, and their bytes when equal objects need equal bytes. */
   readonly sorted: ReadonlyArray<string>
   readonly sortedHeader: Buffer
 }
 
-/** A shape as it is read. */
+/** A shape for reading. */
 interface Read extends Shape {
   /** Whether a name would set what the object inherits from. */
   readonly dangerous: boolean
@@ -93,7 +93,7 @@ const standsAt = (header: Buffer, bytes: Buffer, start: number): boolean => {
   return true
 }
 
-/** Takes the names at the reader's position. */
+/** Reads the names at the reader's position. */
 export const readShape = (reader: Reader): Read => {
   const length = reader.varint()
   const start = reader.take(length)

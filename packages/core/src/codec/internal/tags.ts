@@ -1,6 +1,9 @@
-/** The bytes that begin a value of plain data, and how deep it may be. */
+/** The bytes that begin a value of plain data, and how deeply values may be nested. */
 
-/** The first byte of a value. Modules take their own constants out of it: V8 compiles those into comparisons, but not imported ones. */
+/**
+ * The first byte of a value. Modules copy it into their own constants: V8 compiles those into comparisons, but not
+ * imported ones.
+ */
 export const Tag = {
   UNDEFINED: 0,
   NULL: 1,
@@ -33,7 +36,7 @@ export const Tag = {
 /** Deeper data is taken for a cycle, and deeper bytes for an attack. */
 export const MAX_DEPTH = 256
 
-/** The byte after `VIEW`: 0 for a `DataView`, and from 1 on the place among these. */
+/** The byte after `VIEW`: 0 for a `DataView`, and otherwise the place in this list, from 1 on. */
 export const typedArrays = [
   Int8Array,
   Uint8ClampedArray,

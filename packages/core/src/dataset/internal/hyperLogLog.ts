@@ -1,7 +1,7 @@
 /**
- * How many different values there are, about, from their hashes (HyperLogLog, Flajolet et al. 2007). Each register keeps the most leading
- * zeros that a hash of its own had: the more different hashes, the more. `relativeError` is the standard deviation of the estimate over
- * the truth; 2^bits registers have one of 1.04 / sqrt(2^bits).
+ * Estimates the number of distinct values from their hashes (HyperLogLog, Flajolet et al. 2007). Each register keeps
+ * the most leading zeros of its hashes: the more distinct hashes, the more zeros. `relativeError` is the standard
+ * deviation of the estimate relative to the true number: 1.04 / sqrt(2^bits) for 2^bits registers.
  */
 export const hyperLogLog = (relativeError: number) => {
   const bits = Math.min(18, Math.max(4, Math.ceil(2 * Math.log2(1.04 / relativeError))))
@@ -11,7 +11,7 @@ export const hyperLogLog = (relativeError: number) => {
   }
   return {
     zero: (): Buffer => Buffer.alloc(registers),
-    /** Takes a hash of 64 bits, as two halves. */
+    /** Adds a hash of 64 bits, as two halves. */
     add: (ranks: Buffer, high: number, low: number): void => raise(ranks, high >>> (32 - bits), Math.clz32(low) + 1),
     merge: (left: Buffer, right: Buffer): Buffer => {
       for (const [register, rank] of right.entries()) raise(left, register, rank)

@@ -1,17 +1,17 @@
 /**
- * `size` rows at random, each as likely as any other, of a number that is not known before. Algorithm L (Li 1994) skips over rows instead
- * of drawing a number for each.
+ * `size` random rows, each as likely as any other, out of a number that is not known beforehand. Algorithm L (Li 1994)
+ * skips over rows instead of drawing a number for each.
  */
 export class Reservoir<A, K> {
-  /** What is taken of the rows drawn so far. */
+  /** The sample of the rows so far. */
   readonly kept: Array<K> = []
-  /** Rows that it has been shown. */
+  /** How many rows it has seen. */
   count = 0
   readonly #size: number
   readonly #next: () => number
   readonly #take: (row: A) => K
   #weight = 1
-  /** The row that is drawn next, once the reservoir is full. */
+  /** The next row to draw when the reservoir is full. */
   #skipTo = 0
 
   constructor(size: number, next: () => number, take: (row: A) => K) {
@@ -36,7 +36,7 @@ export class Reservoir<A, K> {
     }
   }
 
-  // Goes on to the next row that is drawn, from this one on.
+  // Moves on to the next row to draw.
   #skip(from: number): void {
     this.#weight *= Math.exp(Math.log(1 - this.#next()) / this.#size)
     this.#skipTo = from + Math.floor(Math.log(1 - this.#next()) / Math.log(1 - this.#weight))

@@ -1,4 +1,4 @@
-/** One run of an action: its stages, its driver side, and what it tells on the way. */
+/** One run of an action: its stages, its driver side, and its events. */
 import { Cause, Clock, Context, Effect, Exit, Random, Schedule, type Scope } from "effect"
 import { millisOf } from "../../codec/internal/checks.ts"
 import type { Events } from "../../observe/Events.ts"
@@ -21,7 +21,7 @@ import { type Planned, planOf } from "./planning.ts"
 import { RolledBack } from "./rollback.ts"
 import { makeStages, type Stages } from "./stages.ts"
 
-/** What an engine runs its jobs with. */
+/** The services that an engine runs its jobs with. */
 export interface Host {
   readonly storage: Storage.Storage["Service"]
   readonly shuffle: Shuffle.Shuffle["Service"]
@@ -29,7 +29,7 @@ export interface Host {
   readonly events: Events["Service"]
   readonly config: EngineConfig
   readonly cached: Cache
-  /** What of its settings is wrong: every job fails with it. */
+  /** A problem with its settings: every job fails with it. */
   readonly invalid: InvalidPlan | undefined
 }
 
@@ -122,7 +122,7 @@ const driverOf = (
     )
 })
 
-/** Tells that the job has begun, and from then on how far it is. */
+/** Publishes that the job has begun, and from then on its progress. */
 const announce = (
   { fingerprint, host: { config }, planned, progress, started, tell }: Job,
   stages: Stages
@@ -152,7 +152,7 @@ const announce = (
   )
 }
 
-/** Tells how the job has ended. */
+/** Publishes how the job has ended. */
 const conclude = (
   { fingerprint, id, progress, spec, started, tell }: Job,
   exit: Exit.Exit<unknown, unknown>
@@ -171,7 +171,7 @@ const conclude = (
     }))
   })
 
-/** The driver's side, from its start each time that what it was given turns out to be void. */
+/** The driver's side, which starts again each time that its results turn out to be void. */
 const drive = ({ fail, spec }: Job, driver: Run, services: Context.Context<never>): Effect.Effect<unknown, unknown> => {
   const work = withServices(services)(Effect.suspend(() => spec.drive(driver)))
   const driven: Effect.Effect<unknown, DriveFailure> = Effect.catch(

@@ -14,9 +14,9 @@ import type { Cache } from "./cache.ts"
 export interface Planned {
   readonly optimised: Plan.Plan
   readonly graph: StageGraph
-  /** The stages, given the bytes that some of them have written: what is left open at first is decided then. */
+  /** The stages, given the bytes that some of them have written: these decide what was left open at first. */
   readonly decide: (measured: ReadonlyMap<number, number>) => StageGraph
-  /** The files it reads. */
+  /** The files that the plan reads. */
   readonly inputs: ReadonlyArray<string>
   /** Whether elements may be record batches. */
   readonly batches: boolean

@@ -1,4 +1,4 @@
-/** Stands where an index is one of our own: without a value there, the fault is ours. */
+/** The value at an index that the formats themselves computed: if there is none, that is a bug in Sluice. */
 export const outside = (index: number): never => {
   throw new RangeError(`there is nothing at ${index}`)
 }

@@ -1,14 +1,14 @@
 import { Clock, Effect } from "effect"
 import type { Event, Events } from "../Events.ts"
 
-/** What every event of a job begins with. */
+/** The fields that every event of a job begins with. */
 export interface EventHead {
   readonly job: string
   readonly name: string
   readonly at: number
 }
 
-/** Publishes an event of a job, which is made only where somebody listens: there are two for each task. */
+/** Publishes an event of a job. It is made only if somebody listens, because there are two for each task. */
 export type Tell = (event: (head: EventHead) => Event) => Effect.Effect<void>
 
 export const tellOf =

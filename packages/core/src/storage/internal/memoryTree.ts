@@ -1,4 +1,7 @@
-/** The files of `memory:`. Each function is one synchronous step, and so atomic; what it cannot do it says, and has changed nothing. */
+/**
+ * The files of `memory:`. Each function is one synchronous step, and therefore atomic. If it cannot do something, it
+ * returns the reason and changes nothing.
+ */
 import * as StorageError from "../StorageError.ts"
 import type { RenameOptions } from "./model.ts"
 import { renameObstacle, type Segments } from "./path.ts"
@@ -17,7 +20,7 @@ export interface Directory {
 
 export type Node = File | Directory
 
-/** Why there is nothing at a path. */
+/** The reason why there is nothing at a path. */
 export type Absent = StorageError.NotFound | StorageError.NotADirectory
 
 export const directory = (modified: number): Directory => ({ _tag: "Directory", children: new Map(), modified })
@@ -36,7 +39,7 @@ export const lookup = (root: Directory, segments: Segments): Node | Absent => {
   return node
 }
 
-/** The directory, created with its parents where there is none. */
+/** The directory, created with its parents if it is missing. */
 export const makeDirectories = (
   root: Directory,
   segments: Segments,
@@ -78,7 +81,7 @@ export const writeObstacle = (
   }
 }
 
-/** Puts a file where nothing or a file is, and its parents. */
+/** Puts a file, with its parents, in a place that is empty or has a file. */
 export const write = (
   root: Directory,
   segments: Segments,
@@ -89,7 +92,7 @@ export const write = (
   const name = segments.at(-1)
   const obstacle = writeObstacle(root, segments, overwrite)
   if (obstacle !== undefined) return obstacle
-  // The root is a directory, in which a file is written.
+  // The root is a directory, so the file is written into it.
   if (name === undefined) return new StorageError.IsADirectory()
   const parent = makeDirectories(root, segments.slice(0, -1), now)
   if (parent._tag === "NotADirectory") return parent
@@ -98,7 +101,7 @@ export const write = (
   return undefined
 }
 
-/** Why a node cannot be moved to a path, if so. */
+/** Why a node cannot be moved to a path, if it cannot. */
 const renameRefusal = (
   root: Directory,
   node: Node,
@@ -115,7 +118,7 @@ const renameRefusal = (
   return options?.parents === false && folder._tag === "NotFound" ? folder : undefined
 }
 
-/** What is wrong with a rename, and whether it is the source. */
+/** What is wrong with a rename, and whether the source is at fault. */
 export interface Refused {
   readonly isSource: boolean
   readonly reason: StorageError.Reason
@@ -147,7 +150,7 @@ export const rename = (
   return undefined
 }
 
-/** Whether there was something that is gone now. */
+/** Deletes, and returns whether something existed. */
 export const remove = (
   root: Directory,
   segments: Segments,

@@ -1,4 +1,4 @@
-/** How operators without effects run: one pass over an array for all of them, without an Effect or a stream. */
+/** Runs operators without effects: one pass over an array for all of them, without an Effect or a stream. */
 import { Result } from "effect"
 import * as Origin from "../Origin.ts"
 import type { Operator, Pure } from "../Operator.ts"
@@ -14,7 +14,7 @@ class Batch {
   /** The same array if the pass has made it: then the next step may write over it. */
   owned: Array<unknown> | undefined = undefined
   origin: Origin.Origin | undefined
-  /** The element that a function has in hand, for when it throws; -1 if it has the whole array. */
+  /** The element that a function is working on, in case it throws; -1 if it gets the whole array. */
   at = 0
 
   constructor(values: ReadonlyArray<unknown>) {
@@ -22,7 +22,7 @@ class Batch {
     this.origin = Origin.of(values)
   }
 
-  /** Goes on with an array that a step has made, whose elements are still the rows of the origin if there is one. */
+  /** Continues with an array that a step has made. Its elements are still the rows of the origin, if there is one. */
   become(values: Array<unknown>, origin: Origin.Origin | undefined): void {
     this.values = values
     this.owned = values
@@ -30,7 +30,7 @@ class Batch {
   }
 }
 
-// One operator on a whole array. `guarded` ones let elements that failed pass.
+// One operator on a whole array. `guarded` operators let failed elements pass.
 type Step = (batch: Batch) => void
 
 const mapping = (f: (value: unknown) => unknown, guarded: boolean): Step =>
@@ -69,7 +69,7 @@ const select =
     return out
   }
 
-// Where the rows that a filter kept are in the origin, of which an earlier filter may have kept some only.
+// Where the rows that a filter kept are in the origin; an earlier filter may have kept only some of it.
 const keptOf = (origin: Origin.Origin, kept: Int32Array): Origin.Origin => {
   const before = origin.kept
   if (before === undefined) return { ...origin, kept }

@@ -196,7 +196,7 @@ describe("a lease", () => {
       )
       const parts = yield* Effect.forEach(folders, (folder) => text(`${folder.slice(staging.length + 1)}/part`))
       assert.deepStrictEqual(parts.toSorted(), ["job-1/part", "job-2/part"])
-      // One that goes away in this moment was its job's to delete.
+      // A file that disappears at this moment was deleted by its own job.
       yield* inject({ operation: "rename", times: 1, reason: new NotFound() })
       assert.strictEqual((yield* lease.fence(storage, held)).length, 1)
       yield* lease.forget([held])

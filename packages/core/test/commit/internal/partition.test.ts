@@ -19,7 +19,7 @@ describe("rows that wait for their folders", () => {
         for (const [added, limit] of [...rounds, [[], -1] as const]) {
           for (const { bytes, folder } of added) {
             asked.set(folder, [...(asked.get(folder) ?? []), next])
-            // A folder takes something by itself.
+            // A folder itself takes some bytes.
             held.set(folder, (held.get(folder) ?? 512) + bytes)
             waiting.add(folder, next++, bytes)
           }

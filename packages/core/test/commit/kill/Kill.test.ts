@@ -26,7 +26,7 @@ interface Lane {
   busy: boolean
 }
 
-/** Runs the writer until every lane has ended a round, kills it a time later, and tells what each lane was at. */
+/** Runs the writer until every lane has ended a round, kills it some time later, and reports where each lane was. */
 const runAndKill = (root: string, millis: number): Promise<ReadonlyArray<Lane>> =>
   new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ["--conditions=@sluice/source", writer, root, String(lanes), String(rows)], {
@@ -109,7 +109,7 @@ describe("SIGKILL", () => {
               yield* again(`${own}/out`, "overwrite")
               assert.isTrue(isThere(`${own}/out`))
             }
-            // The lease of a process that is known to be gone holds nobody up.
+            // The lease of a process that is known to be gone delays nobody.
             assert.isFalse(Fs.existsSync(`${own}/_sluice`), `${own}/_sluice`)
             assert.isFalse(Fs.existsSync(`${own}/out${lane % 2 === 0 ? `-${round}` : ""}/_sluice`))
           }

@@ -5,7 +5,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 
-/** Runs the program, sends signals when it says `at`, and tells how it ended. */
+/** Runs the program, sends signals when it prints `at`, and reports how it ended. */
 const run = (output: string, phase: string, at: string, ...signals: ReadonlyArray<NodeJS.Signals>) =>
   Effect.promise(
     () =>
@@ -29,7 +29,7 @@ const run = (output: string, phase: string, at: string, ...signals: ReadonlyArra
           })
           child.stderr.on("data", (piece: Buffer) => {
             errors += piece.toString("utf8")
-            // Told that the first has come. One within 300 ms is taken for the same.
+            // Waits until the first has arrived. Another within 300 ms counts as the same.
             if (left.length > 0) setTimeout(next, 400)
           })
           child.on("error", reject)
@@ -93,7 +93,7 @@ describe("Program.runMain", () => {
     Effect.fnUntraced(function* (root) {
       const { code, said } = yield* run(`${root}/out`, "stuck", "commit", "SIGINT", "SIGTERM")
       assert.deepStrictEqual({ code, said }, { code: 143, said: "commit\n" })
-      // The lease of a process that is gone keeps nobody waiting.
+      // The lease of a dead process delays nobody.
       const next = yield* run(`${root}/out`, "commit", "nothing")
       assert.strictEqual(next.code, 0)
       assert.deepStrictEqual(Fs.readdirSync(root), ["out"])

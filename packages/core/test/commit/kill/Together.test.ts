@@ -8,7 +8,7 @@ import * as Path from "node:path"
 const processes = 3
 const rounds = 3
 
-/** Processes that all begin at once; what each of them prints. */
+/** Starts processes that all begin at once, and yields what each prints. */
 const together = (output: string, mode: string, rounds: number) =>
   Effect.promise(async () => {
     const children = Array.from({ length: processes }, (_, index) =>

@@ -86,7 +86,7 @@ describe("the account of a job", () => {
       written: 20,
       filtered: 6
     })
-    // Metrics are of the first, but for what was asked of others: that was asked each time.
+    // The metrics are those of the first, except the requests, which were sent each time.
     const { counters, deadLettered, rowsIn } = progress.finished
     assert.deepStrictEqual([rowsIn, deadLettered, counters.get("requests"), progress.tasksDone], [80, 4, 3, 2])
   })

@@ -116,7 +116,7 @@ describe("the bytes a cache holds", () => {
       assert.deepStrictEqual([...files], [["spilled 0 0", ["b"]]])
       assert.deepStrictEqual(yield* get(cache, spilled, 0), ["b"])
       assert.deepStrictEqual(yield* get(cache, memory, 0), ["a"])
-      // As large as the whole cache: all others go for it, and what was in memory only is gone.
+      // It is as large as the whole cache: all others are dropped for it, and those only in memory are gone.
       yield* put(cache, memory, 3, [["f"], ["g"], ["h"], ["i"]])
       assert.strictEqual(cache.held(), 4 * one)
       assert.deepStrictEqual(yield* get(cache, memory, 3), ["f", "g", "h", "i"])

@@ -37,7 +37,7 @@ export const startPython = (python: string): Python => {
 }
 
 export interface Report {
-  /** What Sluice does wrong: other values than were written, or than every other reader finds. */
+  /** Faults of Sluice: values that differ from the written ones, or from those of every other reader. */
   readonly wrong: ReadonlyArray<string>
   /** Why Sluice refused a file that others read. */
   readonly refused: string | undefined
@@ -191,7 +191,7 @@ const compare = (
     if ("error" in others.pyarrow) return { wrong, refused: undefined, notes: [...notes, `refused: ${sluice.error}`] }
     return { wrong, refused: sluice.error, notes }
   }
-  // A writer that cannot keep what it was given: what pyarrow reads is what there is.
+  // If a writer cannot keep its input, pyarrow's reading counts.
   const lossy = agreeing.length === 0
   if (lossy && "error" in others.pyarrow) return { wrong, refused: undefined, notes: [...notes, "nobody reads it"] }
   const reference = lossy && "columns" in others.pyarrow ? others.pyarrow.columns : written

@@ -26,10 +26,10 @@ describe("coalesce", () => {
       [2, 3],
       [4, 5]
     ])
-    // What is large is alone; the others share what is left.
+    // A large partition is alone; the others share the rest.
     assert.deepStrictEqual(runsOf([100, 1, 1, 1, 1], 3), [[0], [1, 2], [3, 4]])
     assert.deepStrictEqual(runsOf([1, 1, 1, 1, 100], 3), [[0, 1, 2], [3], [4]])
-    // One that would be nearer to the share than without it goes in, one that would not is the next run's.
+    // A partition joins a run if that brings the run closer to its share; otherwise it begins the next one.
     assert.deepStrictEqual(runsOf([4, 4, 4], 2), [[0, 1], [2]])
     assert.deepStrictEqual(runsOf([4, 5, 3], 2), [[0], [1, 2]])
     assert.deepStrictEqual(runsOf([5, 6, 1, 0], 2), [[0], [1, 2, 3]])
@@ -113,7 +113,7 @@ describe("a partition of a source", () => {
         const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
         assert.isTrue(defect instanceof RowsNotConserved && defect.promised === rows && defect.read === 8)
       }
-      // What is left of a split was left on purpose.
+      // The rest of a split was left on purpose.
       const early = yield* counted(splitOf(), 2)
       assert.deepStrictEqual(early.seen.at(-1), [2, 8, 25])
       assert.strictEqual(early.metrics.rowsCut, 6)

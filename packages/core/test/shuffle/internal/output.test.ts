@@ -44,7 +44,7 @@ describe("the output of a map task", () => {
       assert.strictEqual(output.held, 1024 + 128)
       put(output, 2000, 10)
       assert.strictEqual(output.held, 1024 + 512 + 2 * 128)
-      // One block is full, and the next has a buffer of its own.
+      // One block is full, and the next has a new buffer.
       put(output, 3, 10_000)
       assert.strictEqual(output.held, 10_520 + (10_000 + 4096) + 512 + 2 * 128)
       yield* output.pass

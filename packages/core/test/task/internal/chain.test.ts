@@ -81,7 +81,7 @@ describe("a run of narrow steps", () => {
         assert.isFalse(values.some((value) => value instanceof Failed))
       }
       assert.strictEqual(yield* Effect.flip(run([fail, double], upTo(6))), "three")
-      // Past a step that does not know of it, though nothing comes out of that any more.
+      // It bypasses a step that cannot see it, although that step yields nothing more.
       const past: Operator = {
         _tag: "MapPartitions",
         name: "past",

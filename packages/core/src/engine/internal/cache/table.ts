@@ -1,4 +1,7 @@
-/** What a cache holds, without I/O: its partitions in the order of their last use, and those on their way into it. */
+/**
+ * What a cache holds, without I/O: its partitions in the order of their last use, and those that are being read into
+ * it.
+ */
 import type { CacheHandle } from "../../../plan/Plan.ts"
 import type { MapStatus } from "../../../shuffle/Shuffle.ts"
 import type { Book } from "../../../task/internal/book.ts"
@@ -81,14 +84,14 @@ export const begin = ({ fillings }: Table, key: Key): Filling => {
   return filling
 }
 
-/** A filling takes an array into memory. */
+/** Takes an array into memory for a filling. */
 export const hold = (table: Table, filling: Filling, values: Values, bytes: number): void => {
   filling.arrays.push(values)
   filling.bytes += bytes
   table.held += bytes
 }
 
-/** A filling gives its arrays away: they go elsewhere. */
+/** Takes the arrays out of a filling, because they go elsewhere. */
 export const release = (table: Table, filling: Filling): ReadonlyArray<Values> => {
   const { arrays } = filling
   table.held -= filling.bytes
@@ -97,13 +100,13 @@ export const release = (table: Table, filling: Filling): ReadonlyArray<Values> =
   return arrays
 }
 
-/** A filling will not be kept. */
+/** Marks a filling that will not be kept. */
 export const drop = (table: Table, filling: Filling): void => {
   release(table, filling)
   filling.dropped = true
 }
 
-/** How many partitions of a dataset are kept, and the run they are of where all are, and of one. */
+/** How many partitions of a dataset are kept, and their run if all are kept and have the same run. */
 export const kept = (
   table: Table,
   id: string,

@@ -384,7 +384,7 @@ describe("scheduler state", () => {
     assert.strictEqual(completed, 1)
     assert.isAbove(leaves, 50)
     assert.isAbove(failures, 1000)
-    // What is still out there are attempts on executors that left: nobody waits for them.
+    // The attempts still out are on lost executors: nobody waits for them.
     for (const attempt of running) step({ _tag: "Succeeded", set: 0, task: attempt.task, attempt: attempt.attempt })
     assert.isTrue(State.isIdle(state))
   }, 10_000)

@@ -62,7 +62,7 @@ describe("pieces of a text file", () => {
             const end = piece.offset + piece.text.length
             assert.isTrue(ends.has(end) || end === text.length, `${JSON.stringify(text)} by ${size} at ${end}`)
           }
-          // What is read at once is not cut more often than that.
+          // The bytes of one read are not cut more often than that.
           if (size === bytes.length) assert.isAtMost(found.length, 2)
         }
       }
