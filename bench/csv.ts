@@ -1,9 +1,10 @@
 /**
- * CSV as whole processes: a million rows of four columns, 26 MB, read by a schema and added up. Beside it the parser uDSV alone,
- * which makes strings and numbers of the same cells, and DuckDB on one thread. The sums of all three must be equal before a time
- * counts.
+ * CSV as whole processes: a million rows of four columns, 26 MB, read by a schema and added up. Compared with the
+ * parser uDSV alone, which makes strings and numbers from the same cells, and with DuckDB on one thread. The sums of
+ * all three must be equal before a time counts.
  *
- * Needs `bench/rivals/setup.sh` once (python3). `--rounds N` (default 5), `--rows N`. Ends with 3 where the machine was not idle.
+ * Needs `bench/rivals/setup.sh` once (python3). `--rounds N` (default 5), `--rows N`. Exits with 3 if the machine was
+ * not idle.
  */
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"

@@ -1,6 +1,6 @@
 /**
- * A small program that uses HDFS as its users do: `node hdfs-client.js JOB URL PATH BYTES LOCAL` does one job and prints its
- * seconds, what came out, and the memory it began with. `bench/hdfs.ts` runs it over the built packages.
+ * A small program that uses HDFS as its users do: `node hdfs-client.js JOB URL PATH BYTES LOCAL` does one job and
+ * prints its seconds, its result, and the memory that it began with. `bench/hdfs.ts` runs it over the built packages.
  */
 import * as HdfsAuth from "@sluice/hdfs/HdfsAuth"
 import * as HdfsClient from "@sluice/hdfs/HdfsClient"
@@ -19,7 +19,7 @@ const chunk = 256 * 1024
 const client = <A, E>(use: (client: HdfsClient.HdfsClient["Service"]) => Effect.Effect<A, E>) =>
   Effect.flatMap(HdfsClient.HdfsClient, use)
 
-/** The bytes of a local file, in one buffer again and again, or each chunk in memory of its own. */
+/** The bytes of a local file, either always in one buffer or each chunk in new memory. */
 const localBytes = (buffer: Uint8Array | undefined) =>
   Stream.unwrap(
     Effect.map(

@@ -60,7 +60,7 @@ const decodeSummary = decoder({ ContentSummary: Schema.Struct({ length: Schema.N
 const check = (what: string, found: unknown, wanted: unknown) =>
   found === wanted ? Effect.void : Effect.die(`${what}: ${String(found)} instead of ${String(wanted)}`)
 
-/** Random bytes, each mebibyte another. */
+/** Random bytes; every mebibyte is different. */
 const writeLocal = (path: string) =>
   Effect.sync(() => {
     const block = randomBytes(mebi)
@@ -83,7 +83,9 @@ const writeLocal = (path: string) =>
     return { all: all.digest("hex"), ranges: ranges.digest("hex") }
   })
 
-/** What is measured with: a cluster, a file of random bytes in a folder of this machine, and the sums that come out. */
+/**
+ * What the measurements use: a cluster, a file of random bytes in a folder of this machine, and the sums to compare.
+ */
 interface Given {
   readonly cluster: HadoopCluster.HadoopCluster
   readonly folder: string
@@ -138,7 +140,7 @@ interface Row {
   readonly job: Job
   /** The same with fresh memory for each chunk. */
   readonly fresh?: Job
-  /** The file that is written, of which the checksum is compared. */
+  /** The written file, whose checksum is compared. */
   readonly path?: string
   readonly bar?: number
   readonly value: number
@@ -241,7 +243,7 @@ const compare = Effect.fnUntraced(function* (given: Given, row: Row, stored: str
   ]
 })
 
-/** How much of a table comes over the sockets when two of its columns are read. */
+/** How much of a table crosses the sockets when two of its columns are read. */
 const pruned = Effect.fnUntraced(function* (given: Given) {
   const parquet = (job: "write" | "read") =>
     Effect.flatMap(shell(process.execPath, [join(built, "hdfs-parquet.js"), job, given.cluster.url]), ({ stdout }) =>

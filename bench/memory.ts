@@ -1,6 +1,7 @@
 /**
- * Memory of the main job over much more data than memory: 4 GB of vectors (10 million rows of 100 floats) through `classify` with a
- * service that is slower than the reader. Resident memory of the process, a sample every quarter of a second.
+ * Memory of the main job on much more data than fits into memory: 4 GB of vectors (10 million rows of 100 floats)
+ * through `classify` with a service that is slower than the reader. Resident memory of the process, a sample every
+ * quarter of a second.
  *
  * Needs `bench/rivals/setup.sh` once. `--rows N` for less.
  */

@@ -32,7 +32,7 @@ const program = Effect.gen(function* () {
     ] as const) {
       const start = performance.now()
       counts.push(yield* effect)
-      // The first round warms up, and is where the answers are compared.
+      // The first round warms up; its answers are compared.
       if (round > 0) times[name].push(performance.now() - start)
     }
     if (counts[0] !== counts[1]) return yield* Effect.die(new Error(`the answers differ: ${counts.join(", ")}`))

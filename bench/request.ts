@@ -1,7 +1,7 @@
 /**
- * What a request costs the client: `Scorer.score` beside undici's own `request`, which is about the least a JavaScript client can do,
- * and beside `wrk`, a client in C. All send the same 1,000 rows of 100 floats to the same nginx and uwsgi with a trivial model, on the
- * same cores, each as a process of its own and in turn.
+ * What a request costs the client: `Scorer.score` compared with undici's own `request`, which is about the least that a
+ * JavaScript client can do, and with `wrk`, a client in C. All send the same 1,000 rows of 100 floats to the same nginx
+ * and uwsgi with a trivial model, on the same cores, each as a process of its own and in turn.
  *
  * Needs nginx, uwsgi and Flask, and `wrk`. `--rounds N` (default 3), `--seconds N` per client and round (default 4). Ends with 3 if the machine was not idle.
  */
@@ -28,11 +28,11 @@ const option = (name: string, otherwise: number): number => {
 const rounds = option("--rounds", 3)
 const seconds = option("--seconds", 4)
 
-/** What a client did in its time. */
+/** The result of a client after its time. */
 const Cost = Schema.Struct({ requests: Schema.Int, seconds: Schema.Finite, cpuSeconds: Schema.Finite })
 type Cost = typeof Cost.Type
 
-/** Calls `again` until the time is over, and says what that took; a second before that warms up. */
+/** Calls `again` until the time is over, and returns the cost; a second beforehand warms up. */
 const measured = async (load: (more: () => boolean) => Promise<void>): Promise<Cost> => {
   const until = (end: number) => () => performance.now() < end
   await load(until(performance.now() + 1000))
@@ -88,7 +88,7 @@ const scorer = (endpoint: string, connections: number): Promise<Cost> =>
 
 const clients = { undici, scorer }
 
-/** A client in a process of its own. */
+/** A client in a separate process. */
 const client = async (name: keyof typeof clients, endpoint: string, connections: number): Promise<Cost> => {
   const args = ["--conditions=@sluice/source", import.meta.filename, "client", name, endpoint, String(connections)]
   const { stdout } = await run(process.execPath, [...args, "--seconds", String(seconds)])

@@ -42,7 +42,7 @@ const abort = new AbortController()
 const { signal } = abort
 for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => abort.abort(new Error(name)))
 
-/** What the input holds of each key, and in all. */
+/** What the input holds for each key, and in all. */
 interface Expected {
   readonly counts: Float64Array
   readonly checksums: Float64Array
@@ -53,7 +53,7 @@ interface Expected {
 
 const keyOf = (index: number): string => `key-${String(index).padStart(7, "0")}`
 
-/** Writes lines of `key<TAB>words`, three in five of one key and the others of 12,500 keys a gigabyte. */
+/** Writes lines of `key<TAB>words`, three in five with one key and the others with 12,500 keys per gigabyte. */
 const generate = async (input: string): Promise<Expected> => {
   const keys = Math.max(1000, Math.round(12_500 * gigabytes))
   const hot = Math.floor(keys / 3)
@@ -71,7 +71,7 @@ const generate = async (input: string): Promise<Expected> => {
     z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
     return Math.floor((((z ^ (z >>> 15)) >>> 0) / 2 ** 32) * bound)
   }
-  // Words as frequent as in a real book, in another order.
+  // Words with the frequencies of a real book, in a different order.
   const book = readFileSync(fileURLToPath(new URL("../examples/data/devils-dictionary.txt", import.meta.url)), "utf8")
   const words = book.split(/\s+/).filter((word) => /^[!-~]+$/.test(word))
   const drawn: Array<string> = []

@@ -16,7 +16,7 @@ const entry = (module: string) => ({
   default: `./dist/${module}.js`
 })
 
-/** The paths that a module, `formats/Csv` or `HdfsClient`, is imported by. */
+/** The paths by which a module, such as `formats/Csv` or `HdfsClient`, is imported. */
 const pathsOf = (module: string): ReadonlyArray<string> => {
   const [name = "", of] = module.split("/").toReversed()
   if (of === "testing") return [`./${module}`]
@@ -49,7 +49,7 @@ for (const name of Fs.readdirSync(packages)) {
   const after = `${JSON.stringify({ ...JSON.parse(before), exports: exported }, undefined, 2)}\n`
   if (before === after) continue
   if (process.argv.includes("--check")) {
-    console.error(`packages/${name}/package.json does not list what there is: run \`node scripts/exports.ts\``)
+    console.error(`packages/${name}/package.json does not list all modules: run \`node scripts/exports.ts\``)
     process.exitCode = 1
   } else {
     Fs.writeFileSync(file, after)

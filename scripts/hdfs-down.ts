@@ -13,7 +13,7 @@ const decode = Schema.decodeEffect(Schema.fromJsonString(Schema.Struct({ pid: Sc
 
 NodeRuntime.runMain(
   Effect.gen(function* () {
-    if (!Fs.existsSync(state)) return yield* Console.log("it is not up")
+    if (!Fs.existsSync(state)) return yield* Console.log("no cluster is running")
     const { confDir, pid } = yield* decode(Fs.readFileSync(state, "utf8"))
     const signal = (name: NodeJS.Signals | 0) =>
       Effect.sync(() => {
@@ -27,6 +27,6 @@ NodeRuntime.runMain(
     // Its last act is to remove the files.
     for (let i = 0; i < 300 && (yield* signal(0)); i++) yield* Effect.sleep("100 millis")
     for (const file of [state, log]) yield* Effect.sync(() => Fs.rmSync(file, { force: true }))
-    yield* Console.log(alive ? `ended; ${Path.dirname(confDir)} is removed` : "it had ended already")
+    yield* Console.log(alive ? `ended; ${Path.dirname(confDir)} is removed` : "it had already ended")
   })
 )

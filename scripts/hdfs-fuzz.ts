@@ -1,7 +1,7 @@
 /**
- * The fuzz of the HDFS client, long: `node --conditions=@sluice/source scripts/hdfs-fuzz.ts --seeds 10000`. `--from N` is the first
- * seed (default 1), `--at-once N` how many run beside each other (default 8). Prints each seed that must not be, and what came of all;
- * exits 1 when there was one.
+ * The fuzz of the HDFS client, long: `node --conditions=@sluice/source scripts/hdfs-fuzz.ts --seeds 10000`. `--from N`
+ * is the first seed (default 1), `--at-once N` how many run beside each other (default 8). Prints each seed with a
+ * violation, and the results of all; exits with 1 if there was a violation.
  */
 import { Effect } from "effect"
 import { type Outcome, run } from "../packages/hdfs/test/fuzz/fuzz.ts"

@@ -18,7 +18,7 @@ const decode = Schema.decodeEffect(
   )
 )
 
-/** Holds the cluster until it is told to end. */
+/** Keeps the cluster running until it gets a signal to end. */
 const hold = Effect.gen(function* () {
   const cluster = yield* HadoopCluster.make({ httpfs: process.argv.includes("--httpfs") })
   yield* Effect.acquireRelease(
@@ -34,7 +34,7 @@ const hold = Effect.gen(function* () {
 }).pipe(Effect.scoped)
 
 const start = Effect.gen(function* () {
-  if (Fs.existsSync(state)) return yield* Console.log(`it is up already: ${Fs.readFileSync(state, "utf8")}`)
+  if (Fs.existsSync(state)) return yield* Console.log(`a cluster is already running: ${Fs.readFileSync(state, "utf8")}`)
   const log = Path.join(Os.tmpdir(), "sluice-hdfs-up.log")
   const out = Fs.openSync(log, "w")
   const child = ChildProcess.spawn(
@@ -43,9 +43,9 @@ const start = Effect.gen(function* () {
     { detached: true, stdio: ["ignore", out, out] }
   )
   child.unref()
-  yield* Console.log("starting; the first time Hadoop is fetched, about 110 MB")
+  yield* Console.log("starting; the first time, this fetches Hadoop (about 110 MB)")
   while (!Fs.existsSync(state)) {
-    if (child.exitCode !== null) return yield* Effect.fail(new Error(`it did not start, see ${log}`))
+    if (child.exitCode !== null) return yield* Effect.fail(new Error(`the cluster did not start; see ${log}`))
     yield* Effect.sleep("200 millis")
   }
   const { confDir, httpfs, url } = yield* decode(Fs.readFileSync(state, "utf8"))

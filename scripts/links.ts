@@ -1,5 +1,6 @@
 /**
- * Checks that what the project's Markdown files name exists: files and headings behind relative links, and source files in code spans.
+ * Checks that everything named in the project's Markdown files exists: files and headings behind relative links, and
+ * source files in code spans.
  *
  * A path in a code span (`commit/internal/lease.ts`, `task/internal/chain`) is one from the root, from the document, or from the `src` or
  * `test` of the package that the document is in; outside of the packages that is core. A bare name (`Keys.test.ts`) may lie anywhere.
@@ -24,7 +25,7 @@ const sources = new Set(
 /** The text outside of fenced code. */
 const proseOf = (text: string): string => text.replaceAll(/^```[\s\S]*?^```/gm, "")
 
-/** The names that a page gives its headings: in lower case, with hyphens for spaces, without punctuation. */
+/** The names of a page's headings: in lower case, with hyphens for spaces, without punctuation. */
 const anchorsOf = (text: string): ReadonlySet<string> =>
   new Set(
     [...proseOf(text).matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) =>

@@ -1,5 +1,6 @@
 /**
- * How much the tests notice: makes small mistakes in the core modules, one at a time, and runs the tests that reach each.
+ * Measures how much the tests notice: it makes small mistakes in the core modules, one at a time, and runs the tests
+ * that reach each.
  *
  *     npm run mutate -- --module sorter --per-module 15 --seed 1
  *
@@ -72,13 +73,15 @@ const { values: options } = parseArgs({
     module: { type: "string", multiple: true, default: [] },
     "per-module": { type: "string", default: "15" },
     seed: { type: "string", default: "1" },
-    /** Test files that are run for a mutant at most, the likeliest: for a first look. */
+    /** Run at most this many test files for a mutant, the likeliest ones: for a first look. */
     files: { type: "string", default: "1000" },
     /** Find out first which test files run which functions; with `--no-map` their names decide. */
     map: { type: "boolean", default: true },
-    /** Ask the compiler about what survived. */
+    /** Ask the compiler about the survivors. */
     types: { type: "boolean", default: true },
-    /** Try again only what survived the last time; of the others that outcome is taken, where their module is as it was. */
+    /**
+     * Try only the mutants that survived the last time; the others keep their outcome if their module has not changed.
+     */
     survivors: { type: "boolean", default: false },
     /** Print the mutants that would be tried. */
     list: { type: "boolean", default: false },
@@ -97,7 +100,7 @@ const mostFiles = Number(options.files)
 const named = modules.filter(
   (name) => options.module.length === 0 || options.module.some((part) => name.includes(part))
 )
-if (named.length === 0) throw new Error(`no module has that name; there are ${modules.join(", ")}`)
+if (named.length === 0) throw new Error(`no module has that name; the modules are ${modules.join(", ")}`)
 
 const root = Path.resolve(import.meta.dirname, "..")
 const cache = Path.join(root, ".cache")
@@ -188,7 +191,7 @@ const kill = async (): Promise<void> => {
   runner = undefined
   if (child?.pid === undefined || child.exitCode !== null) return
   const ended = new Promise((resolve) => child.once("exit", resolve))
-  // The group: a worker that is busy does not hear that its parent ended.
+  // The whole group, because a busy worker does not notice that its parent has ended.
   process.kill(-child.pid, "SIGKILL")
   await ended
 }
@@ -276,7 +279,7 @@ const mapTests = async (): Promise<ReadonlyMap<string, Known>> => {
   return known
 }
 
-/** The test files without what they reach; how long they take is known from another time, if at all. */
+/** The test files without the functions that they reach; their durations are known only from earlier runs. */
 const unmapped = (): ReadonlyArray<readonly [file: string, known: Known]> => {
   const kept = readTests()
   return testFiles("packages/core/test").map((file) => [
@@ -289,13 +292,13 @@ const unmapped = (): ReadonlyArray<readonly [file: string, known: Known]> => {
 
 const compiles = (): boolean => spawnSync("npm", ["run", "-s", "check"], { cwd: copy, encoding: "utf8" }).status === 0
 
-/** The test file that killed a mutant of the module last. */
+/** The test file that last killed a mutant of the module. */
 const killers = new Map<string, string>()
 
-// What the test process remembers of the module that was mutated before is to go as well.
+// The test process must also drop the module that was mutated before.
 let lastMutated: string | undefined
 
-// One that hangs is given up with those it is run with.
+// A test file that hangs is given up together with those it runs with.
 const partMillis = 20_000
 
 /** Test files as they are run together: the likeliest alone, three more, and then as many as take a while. */
@@ -316,7 +319,7 @@ const partsOf = (
 }
 
 /**
- * Runs the test files that reach a function of a module, the one that is likeliest to fail first; "survived" where all pass. Where the
+ * Runs the test files that reach a function of a module, the likeliest to fail first; "survived" if all pass. If the
  * first few pass, `refuses` is asked: the compiler takes less time than the other tests.
  */
 const judge = async (
@@ -353,7 +356,7 @@ const judge = async (
     if (failed?.failed === undefined) continue
     const [title, message] = failed.failed
     const late = message.includes("timed out in")
-    // What a test that did not end left behind may fail the next.
+    // Leftovers of a test that did not end may make the next one fail.
     if (late) await kill()
     if (failed.file !== "") killers.set(name, failed.file)
     return [late ? "timeout" : "killed", `${failed.file} > ${title}: ${message.split("\n")[0]?.slice(0, 160)}`]
@@ -362,7 +365,7 @@ const judge = async (
   return ["survived", reaches.length === 0 ? "no test runs it" : ""]
 }
 
-/** Survived, or was given up with no test to blame: a machine that is busy may be why. */
+/** Survived, or was given up without a test to blame: the machine may be busy. */
 const isOpen = ([outcome, note]: readonly [Outcome, string]): boolean =>
   outcome === "survived" || outcome === "equivalent" || note === "timeout" || note === "crash"
 
@@ -380,10 +383,10 @@ const tryMutants = async (): Promise<ReadonlyArray<Result>> => {
       results.push({ name, mutant, outcome: last[0], note: last[1] })
       continue
     }
-    // Else a test that fails of itself would count as one that noticed.
+    // Otherwise a test that fails anyway would count as one that noticed.
     if (!checked.has(name)) {
       const [outcome, note] = await judge(name, reaches.slice(0, 4), () => false)
-      if (outcome !== "survived") throw new Error(`${name} is not mutated and its tests fail: ${note}`)
+      if (outcome !== "survived") throw new Error(`the tests of ${name} fail without a mutant: ${note}`)
       checked.add(name)
     }
     const reason = reasonOf(name, mutant)

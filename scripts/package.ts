@@ -9,7 +9,7 @@ import * as Path from "node:path"
 
 const root = Path.resolve(import.meta.dirname, "..")
 
-/** Runs a program and shows what it says only when it fails. */
+/** Runs a program, and shows its output only if it fails. */
 const run = (command: string, ...args: ReadonlyArray<string>): boolean => {
   const { error, status, stderr, stdout } = spawnSync(command, args, { cwd: root, encoding: "utf8" })
   if (status === 0) return true

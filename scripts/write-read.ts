@@ -1,9 +1,9 @@
 /**
- * Runs the law of the text formats at length: what is written is read back as it was, or refused.
+ * Runs the law of the text formats at length: every value is read back as it was written, or refused.
  *
  *     node --conditions=@sluice/source scripts/write-read.ts [--seeds 10000] [--seed 1] [--path 0:1] [--format csv]
  *
- * A case that fails is printed as small as it could be made, with the seed and path that make it again.
+ * A failing case is printed as small as possible, with the seed and path that repeat it.
  */
 import * as fc from "fast-check"
 import { parseArgs } from "node:util"

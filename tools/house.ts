@@ -1,5 +1,5 @@
 /**
- * Checks the house rules of `tools/house/`: what may import what, docs, sizes, casts, prose; a report comes last.
+ * Checks the house rules of `tools/house/`: imports, docs, sizes, casts, prose. A report comes last.
  *
  *     npm run -s house                    fails on a breach that tools/house/baseline.json does not count
  *     npm run -s house -- --all           prints every breach, the counted ones too

@@ -1,5 +1,6 @@
 /**
- * What the benchmarks share: the machine they ran on, whole processes with their time and memory, results that are kept.
+ * What the benchmarks share: the description of the machine, whole processes with their time and memory, and results
+ * that are kept.
  */
 import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -22,10 +23,10 @@ export const machine = (): string =>
 export const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN
 
-/** What a finished process took. */
+/** The cost of a finished process. */
 export interface Process {
   readonly seconds: number
-  /** Time on all processors, its own children included; right where no other process ended meanwhile. */
+  /** Time on all processors, including its children; correct if no other process ended in the meantime. */
   readonly cpuSeconds: number
   /** Largest resident memory seen, bytes, of the process itself (not of its children). */
   readonly peakBytes: number
@@ -80,13 +81,13 @@ export const run = (
     })
   })
 
-/** A program of the sources, without npm around it. */
+/** A program from the sources, run without npm. */
 export const node = (path: string, args: ReadonlyArray<string>): Promise<Process> =>
   run(process.execPath, ["--conditions=@sluice/source", path, ...args], {
     NODE_COMPILE_CACHE: fileURLToPath(new URL("../../.cache/node", import.meta.url))
   })
 
-/** An example as its users run it. */
+/** An example, run as its users do. */
 export const example = (file: string, args: ReadonlyArray<string>): Promise<Process> =>
   node(fileURLToPath(new URL(`../../examples/${file}`, import.meta.url)), args)
 
@@ -108,6 +109,6 @@ export const publish = (name: string, lines: ReadonlyArray<string>): void => {
   writeFileSync(new URL(`${name}.txt`, folder), text)
 }
 
-/** `met` or `missed`, beside the bar. */
+/** `met` or `missed`, with the bar. */
 export const verdict = (value: number, bar: number, better: "at least" | "at most"): string =>
   `${value.toFixed(2)} (bar: ${better} ${bar}, ${(better === "at least" ? value >= bar : value <= bar) ? "met" : "missed"})`

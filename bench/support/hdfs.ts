@@ -1,5 +1,5 @@
 /**
- * What `hdfs.ts` and the programs it measures agree on.
+ * Settings that `hdfs.ts` shares with the programs that it measures.
  */
 
 export type Job =
@@ -18,7 +18,7 @@ export const operations = { 1: 5000, 16: 20_000 }
 
 export const rangeLength = 1024 * 1024
 
-/** Where 64 ranges of a file begin. */
+/** The offsets of 64 ranges of a file. */
 export const rangeOffsets = (bytes: number): ReadonlyArray<number> =>
   Array.from({ length: 64 }, (_, i) => Math.floor((bytes - rangeLength) / 64) * i)
 

@@ -1,4 +1,4 @@
-/** Whether anything else runs on the machine: what is measured beside it says nothing. */
+/** Checks whether anything else runs on the machine, which would make a measurement meaningless. */
 import { readFileSync } from "node:fs"
 import { cpus, loadavg } from "node:os"
 
@@ -12,7 +12,7 @@ const ticks = (): number =>
 const seconds = 2
 const most = 0.1
 
-/** How many processors others keep busy, over two seconds. */
+/** How many processors other programs keep busy, over two seconds. */
 const busy = async (): Promise<number> => {
   const before = ticks()
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
@@ -20,8 +20,8 @@ const busy = async (): Promise<number> => {
 }
 
 /**
- * Measures what else runs before and after a benchmark. Where something did, the results are printed but are not to be kept: the
- * process ends with 3.
+ * Measures what else runs before and after a benchmark. If something did, the results are printed but should not be
+ * kept: the process exits with 3.
  */
 export const alone = async <A>(benchmark: () => Promise<A>): Promise<{ readonly result: A; readonly load: string }> => {
   const before = await busy()

@@ -1,5 +1,5 @@
 /**
- * The jobs of `bench/spill.ts`, each a process of its own with a small heap, that counts what its shuffle writes.
+ * The jobs of `bench/spill.ts`, each a separate process with a small heap that counts what its shuffle writes.
  *
  *     node --max-old-space-size=512 bench/support/spill.ts group|sort INPUT OUTPUT DIRECTORY
  */
@@ -18,13 +18,13 @@ export const hashOf = (line: string): number => {
 /** Adds to a checksum that does not depend on the order. */
 export const plus = (checksum: number, hash: number): number => (checksum + hash) % 2 ** 52
 
-/** What a job says at its end, besides its answer. All are bytes. */
+/** What a job reports at its end, besides its answer. All are bytes. */
 export const Report = Schema.Struct({
   budget: Schema.Number,
   /** Peaks, of samples every 50 ms. */
   heap: Schema.Number,
   arrayBuffers: Schema.Number,
-  /** Most that was resident, as the system counts. */
+  /** The most that was resident, as counted by the system. */
   resident: Schema.Number,
   outputs: Schema.Number,
   runs: Schema.Number

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { parseSync, visitorKeys } from "oxc-parser"
 
-/** One small change of a file that makes it, as a rule, wrong. */
+/** One small change of a file that usually makes it wrong. */
 export interface Mutant {
   readonly start: number
   readonly end: number
@@ -15,7 +15,7 @@ export interface Mutant {
   readonly inside: number
 }
 
-/** What of a syntax tree is looked at here. */
+/** The parts of a syntax tree that are used here. */
 interface Node {
   readonly type: string
   readonly start: number
@@ -83,7 +83,7 @@ const methods: Readonly<Record<string, string>> = {
 const isFunction = (node: Node): boolean =>
   node.type === "ArrowFunctionExpression" || node.type === "FunctionExpression" || node.type === "FunctionDeclaration"
 
-/** Whether a node only says something to the type checker, or what an import is called. */
+/** Whether a node matters only to the type checker, or names an import. */
 const saysNothing = (node: Node): boolean =>
   node.type.startsWith("TS")
     ? !["TSAsExpression", "TSSatisfiesExpression", "TSNonNullExpression", "TSInstantiationExpression"].includes(
@@ -102,14 +102,14 @@ const parse = (code: string): Node => {
 
 const squeeze = (text: string): string => text.replace(/\s+/g, " ").trim()
 
-/** A piece of text in place of another. */
+/** Replaces a piece of text by another. */
 interface Edit {
   readonly start: number
   readonly end: number
   readonly by: string
 }
 
-/** A node and what stands around it, as the rules see it. */
+/** A node and its surroundings, as the rules see it. */
 interface Site {
   readonly code: string
   readonly node: Node
@@ -127,7 +127,7 @@ const textOf = (code: string, node: Node): string => code.slice(node.start, node
 
 const replace = ({ end, start }: Node, by: string): Edit => ({ start, end, by })
 
-/** Other operators between two operands, whatever stands around it. */
+/** Other operators between two operands, whatever surrounds them. */
 const otherOperators = (code: string, left: Node, right: Node, own: string): ReadonlyArray<Edit> => {
   const start = left.end + code.slice(left.end, right.start).indexOf(own)
   return (operators[own] ?? []).map((by) => ({ start, end: start + own.length, by }))
@@ -189,7 +189,7 @@ const ofWhile = ({ node }: Site): ReadonlyArray<Edit> => {
 const ofFor = (site: Site): ReadonlyArray<Edit> =>
   inner(site.node["test"])?.type === "Identifier" ? [] : ofWhile(site)
 
-/** A statement left out. Where a statement must be, an empty block is. */
+/** Leaves a statement out. If a statement is required, an empty block replaces it. */
 const without =
   (...free: ReadonlyArray<string>) =>
   ({ node, parent }: Site): ReadonlyArray<Edit> => [replace(node, free.includes(parent?.type ?? "") ? "" : "{}")]
@@ -201,7 +201,7 @@ const ofReturn = ({ node }: Site): ReadonlyArray<Edit> => {
     : []
 }
 
-/** Two arguments the other way round. */
+/** Swaps two arguments. */
 const swapped = (code: string, call: Node, first: Node, second: Node | undefined): ReadonlyArray<Edit> => {
   // The compiler would refuse arguments of two types, and `Math.max` takes them in any order.
   if (first.type !== second?.type || textOf(code, call).startsWith("Math.")) return []
@@ -229,7 +229,7 @@ const ofCall = ({ code, node }: Site): ReadonlyArray<Edit> => {
   return edits
 }
 
-/** How a node of each type is made wrong. */
+/** The changes for each type of node. */
 const rules: Readonly<Record<string, (site: Site) => ReadonlyArray<Edit>>> = {
   BinaryExpression: ofBinary,
   LogicalExpression: ofBinary,
@@ -279,8 +279,8 @@ export const mutantsOf = (code: string): ReadonlyArray<Mutant> => {
 }
 
 /**
- * Chooses mutants by a seed, at most one of a place. The choice is by the hash of each, so that it stays where the rest of the file
- * changes.
+ * Chooses mutants by a seed, at most one per place. The hash of each decides, so that the choice stays the same when
+ * the rest of the file changes.
  */
 export const choose = (mutants: ReadonlyArray<Mutant>, count: number, seed: string): ReadonlyArray<Mutant> => {
   const seen = new Map<string, number>()

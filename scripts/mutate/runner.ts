@@ -1,6 +1,6 @@
 /**
- * Runs test files of the folder it was started in, again and again, each time with the sources as they are then. A process of its
- * own, which a mutant that never ends cannot outlive.
+ * Runs test files of the folder that it was started in, again and again, each time with the sources as they are then.
+ * It is a separate process, so that a mutant that never ends can be killed with it.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -43,7 +43,7 @@ const hitsOf = (file: string): ReadonlyArray<string> => {
 
 const run = async ({ changed, tests }: Request): Promise<ReadonlyArray<Ran>> => {
   for (const file of changed) vitest.invalidateFile(Path.join(root, file))
-  // What it knows of the run before would be reported again.
+  // Otherwise it would report the run before again.
   vitest.state.filesMap.clear()
   vitest.state.errorsSet.clear()
   const specifications = (await vitest.globTestSpecifications([...tests])).filter(({ moduleId }) =>
@@ -63,7 +63,7 @@ const run = async ({ changed, tests }: Request): Promise<ReadonlyArray<Ran>> => 
   if (error === undefined || ran.some(({ failed }) => failed !== undefined)) return ran
   const message =
     typeof error === "object" && error !== null && "message" in error ? String(error.message) : String(error)
-  return [...ran, { file: "", millis: 0, failed: ["an error no test caught", message], hits: [] }]
+  return [...ran, { file: "", millis: 0, failed: ["an error that no test caught", message], hits: [] }]
 }
 
 process.on("message", (request: Request) => {

@@ -6,7 +6,7 @@ declare global {
   var mutateHits: Set<string> | undefined
 }
 
-// What the probes of the mutation script saw while this test file ran.
+// The functions that the probes of the mutation script saw while this test file ran.
 afterAll(() => {
   const folder = process.env["MUTATE_HITS"]
   const { testPath } = expect.getState()

@@ -1,5 +1,5 @@
 /**
- * What was not in order when a rule came in: a count for each rule and file, which may only fall.
+ * The breaches that existed when a rule was introduced: a count for each rule and file, which may only fall.
  */
 import type { Finding } from "./sources.ts"
 
@@ -15,7 +15,7 @@ export const countsOf = (findings: ReadonlyArray<Finding>): Baseline => {
   return counts
 }
 
-/** The findings of the files that have more than the baseline says, and the entries that say more than there is. */
+/** The findings of files that have more than the baseline says, and the entries that count too many. */
 export const compare = (
   findings: ReadonlyArray<Finding>,
   baseline: Baseline
@@ -35,8 +35,8 @@ const sum = (files: Readonly<Record<string, number>> | undefined): number =>
   Object.values(files ?? {}).reduce((total, count) => total + count, 0)
 
 /**
- * The baseline for what is there now: files may have moved and rules may have fallen. A rule whose total rose since is
- * among `risen`, and then the baseline must stay as it is.
+ * The baseline for the present findings: files may have moved and rules may have fallen. A rule whose total rose since
+ * is among `risen`, and then the baseline must stay as it is.
  */
 export const settle = (
   findings: ReadonlyArray<Finding>,
