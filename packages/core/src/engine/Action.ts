@@ -45,8 +45,8 @@ export interface RowAccount {
 }
 
 /**
- * What the driver side of an action may fail with: the failure of a task, the word that the results it was given are void, or a reason
- * of its own.
+ * What the driver side of an action may fail with: the failure of a task, the news that its results are void, or its
+ * own reason.
  *
  * @category errors
  * @since 0.1.0
@@ -109,8 +109,8 @@ export interface Summary {
  *
  * **Details**
  *
- * The types of the rows and of the tasks' results are erased, as in a `Plan`: `task` and `drive` are methods, so that typed functions
- * are stored without a cast. The actions of `Dataset` are where both are known to agree with the plan.
+ * The types of the rows and of the tasks' results are erased, as in a `Plan`: `task` and `drive` are methods, so that
+ * typed functions are stored without a cast. In the actions of `Dataset`, both are known to agree with the plan.
  *
  * @category models
  * @since 0.1.0

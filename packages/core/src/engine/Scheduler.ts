@@ -102,13 +102,14 @@ interface Shell {
   readonly executor: Executor["Service"]
   readonly taskAttempts: number
   readonly running: Map<number, Running>
-  /** Handles an event, or has it wait for those that are being handled. */
+  /** Handles an event, or lets it wait for the events that are being handled. */
   readonly tell: (event: State.Event) => void
-  /** Starts what a task of the loop does, in the services of the scheduler. */
+  /** Starts an effect of the loop with the services of the scheduler. */
   readonly start: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
 }
 
-// Events come from fibers of all kinds, and a command may cause one: each waits until those before it are done with.
+// Events come from fibers of all kinds, and a command may cause one: each waits until those before it have been
+// handled.
 const inTurn = (handle: (event: State.Event) => void) => {
   const events: Array<State.Event> = []
   let busy = false
@@ -129,7 +130,7 @@ const passes = (set: TaskSet, cause: Cause.Cause<Failure>): boolean => {
   return Result.isSuccess(error) && set.passes?.(error.success) === true
 }
 
-/** Hands over the result of an attempt, unless another of the same task was first. */
+/** Hands over the result of an attempt, unless another attempt at the same task was first. */
 const handOver = (
   { handedOver, set, turn }: Running,
   { attempt, task }: Launch,
@@ -171,7 +172,7 @@ const launch = ({ executor, start, taskAttempts, tell }: Shell, running: Running
   })
 }
 
-/** Runs a set until it has completed or failed; the attempts that are left then are interrupted. */
+/** Runs a set until it has completed or failed; then the attempts that are left are interrupted. */
 const runSet = (shell: Shell, id: number, set: TaskSet): Effect.Effect<void, Failure> =>
   Effect.suspend(() => {
     const { executor, running, tell } = shell
@@ -245,7 +246,7 @@ export const make: Effect.Effect<Scheduler["Service"], never, Executor | Scope.S
     for (const command of State.step(state, event, now)) perform(command, now)
   })
   const tick = Effect.sync(() => tell({ _tag: "Tick" }))
-  // Not at once: one task after the other would leave no time for anything else.
+  // Not at once: one task right after another would leave no time for anything else.
   const start: Shell["start"] = (effect) => Effect.runForkWith(context)(Effect.andThen(Effect.yieldNow, effect))
   const { taskAttempts } = config
   const shell: Shell = { state, executor, taskAttempts, running: new Map(), tell, start }

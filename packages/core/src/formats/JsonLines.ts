@@ -145,7 +145,7 @@ const hasNegativeZero = (json: unknown): boolean => {
   return false
 }
 
-// Every Node that runs this has it, TypeScript's library not yet: without it the sign would be lost.
+// Every supported Node has it, but TypeScript's library does not yet. Without it, the sign would be lost.
 const rawJson = (text: string): unknown => {
   if (!Predicate.hasProperty(JSON, "rawJSON") || !Predicate.isFunction(JSON.rawJSON)) {
     throw new Error("this runtime has no JSON.rawJSON")

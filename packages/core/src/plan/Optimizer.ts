@@ -41,7 +41,7 @@ const whereColumns = (node: Plan.Plan): ReadonlyArray<string> =>
     ? [...(node.operator.where ?? []).map(({ column }) => column), ...whereColumns(node.child)]
     : []
 
-// The source directly below a step that says which columns it looks at reads only those. It never reads more than before.
+// The source directly below a step that names the columns it uses reads only those. It never reads more than before.
 const readOnly = (node: Extract<Plan.Plan, { _tag: "Narrow" }>, reads: ReadonlyArray<string>): Plan.Plan => {
   const { child } = node
   if (child._tag !== "Read") return node
@@ -54,8 +54,8 @@ const readOnly = (node: Extract<Plan.Plan, { _tag: "Narrow" }>, reads: ReadonlyA
 
 /**
  * A `Select` above a source that can read columns becomes a source that reads only those. If filters with known
- * conditions lie between, the source also reads their columns, and the `Select` stays. A source below another step that says which
- * columns it looks at reads only those.
+ * conditions lie between, the source also reads their columns, and the `Select` stays. A source below another step that
+ * names the columns it uses reads only those.
  *
  * @category combinators
  * @since 0.1.0

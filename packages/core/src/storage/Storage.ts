@@ -109,7 +109,7 @@ type Backends = { readonly [scheme: string]: Effect.Effect<Backend, unknown, unk
 type ErrorOf<B extends Backends> = Effect.Error<B[keyof B]>
 type ServicesOf<B extends Backends> = Effect.Services<B[keyof B]>
 
-/** The record that was passed, of which every entry fails and needs what all of them together do. */
+/** The given record, with the errors and requirements of all entries together for each entry. */
 type Makers<B extends Backends> = B & {
   readonly [scheme: string]: Effect.Effect<Backend, ErrorOf<B>, ServicesOf<B>>
 }

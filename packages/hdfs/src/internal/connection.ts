@@ -58,7 +58,7 @@ export class Connection {
   /** Whether an exchange is using it. */
   isUsed = false
   isConnected = false
-  /** Until when it may wait for the next exchange, by `performance.now`. */
+  /** The time until which it may wait for the next exchange, by `performance.now`. */
   keptUntil = 0
   private user: User | undefined
 
@@ -96,7 +96,7 @@ const marginMillis = 1000
 /** Idle connections to one server. */
 const mostIdle = 256
 
-/** How long the server of an answer leaves a connection open. */
+/** How long the server keeps the connection open, according to an answer. */
 const keptMillis = (keepAlive: unknown): number => {
   const seconds = /(?:^|[\s,])timeout=(\d{1,9})/i.exec(String(keepAlive))?.[1]
   return seconds === undefined ? idleMillis : Math.min(idleMillis, Number(seconds) * 1000 - marginMillis)

@@ -65,7 +65,7 @@ const ask =
 
 /** The answer to an upload, which may come before the source has said that there are no more bytes. */
 class Verdict {
-  /** What the server has not been sent yet of a body of known length. */
+  /** Bytes of a body of known length that have not been sent yet. */
   left: number
   /** Whether the source has said that there are no more bytes. */
   private ended = false
@@ -78,7 +78,7 @@ class Verdict {
     this.left = length ?? Number.POSITIVE_INFINITY
   }
 
-  /** Whether the server has said that it has all bytes, and needs no more of them to be taken. */
+  /** Whether the server has confirmed all bytes, so that no more need to be taken. */
   get isEarly(): boolean {
     return this.early !== undefined
   }
@@ -89,7 +89,7 @@ class Verdict {
     else this.finish(Exit.fail({ _tag: "Malformed", detail: "the server said yes before it had all bytes" }))
   }
 
-  /** The source has no more bytes; yields whether the answer is there. */
+  /** The source has no more bytes; yields whether the answer has arrived. */
   end(): boolean {
     this.ended = true
     if (this.early === undefined) return false
@@ -108,7 +108,7 @@ class Verdict {
   }
 }
 
-/** Writes the head of a request with its first piece, and each piece in a frame of its own where the length is not known. */
+/** Writes the head of a request with its first piece, and each piece in its own frame if the length is not known. */
 class Body {
   private readonly connection: Connection
   private readonly isChunked: boolean
@@ -164,7 +164,7 @@ const upload =
           exchange.limit("write", options.readMillis * (1 + piece.length / writeBytes))
           verdict.left -= piece.length
           sent.write(piece, (error) => {
-            // The connection's own error says more, where there is no answer.
+            // Without an answer, the connection's own error says more.
             if (error === undefined || error === null || verdict.isEarly) taken()
           })
         },

@@ -3,7 +3,8 @@ import * as ChildProcess from "node:child_process"
 import * as Net from "node:net"
 
 /**
- * The cluster could not be started or asked. `detail` ends with the last lines of the daemon's log where there is one.
+ * The cluster could not be started, or did not answer. `detail` ends with the last lines of the daemon's log, if there
+ * is one.
  *
  * @category errors
  * @since 0.1.0
@@ -40,7 +41,7 @@ export const exec = (command: string, args: ReadonlyArray<string>, options?: Chi
 /** The last lines of a log. */
 export const tail = (text: string) => text.split("\n").slice(-25).join("\n")
 
-// Ports from which outgoing connections do not take theirs (Linux gives them 32768 to 60999): one of those may be taken between
+// Ports outside the range of outgoing connections (32768 to 60999 on Linux): a port in that range may be taken between
 // being found free and being listened on.
 const firstPort = 10_000
 const lastPort = 32_767
@@ -56,7 +57,7 @@ const heldPort = Effect.acquireRelease(
   ({ server }) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
 )
 
-/** Ports nobody listens on. All are held open together, so that they differ. */
+/** Ports that nobody listens on. All are opened together, so that they differ. */
 export const freePorts = (count: number): Effect.Effect<ReadonlyArray<number>, HadoopError> =>
   Effect.replicateEffect(heldPort, count).pipe(
     Effect.map((held) => held.map(({ port }) => port)),

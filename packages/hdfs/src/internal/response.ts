@@ -80,14 +80,16 @@ export class Response {
     return this.state === "done"
   }
 
-  /** Whether the connection may have another exchange once the answer is done. */
+  /** Whether the connection can be used for another exchange after the answer. */
   get isKept(): boolean {
     const { headers } = this.head ?? {}
     const isFramed = this.remaining !== Number.POSITIVE_INFINITY
     return isFramed && this.version === "1" && !/(?:^|[\s,])close(?:$|[\s,])/i.test(String(headers?.["connection"]))
   }
 
-  /** Takes what came; yields how much of it is of the answer. What is behind its end belongs to nobody. */
+  /**
+   * Takes the bytes that have arrived; yields how many belong to the answer. Bytes after its end belong to no answer.
+   */
   feed(bytes: Uint8Array): number {
     let at = 0
     while (at < bytes.length && this.state !== "done" && this.malformed === undefined) at = this.step(bytes, at)
@@ -199,7 +201,7 @@ export class Response {
       this.malformed = `more than one ${name} header`
       return
     }
-    // A cookie may have commas in it.
+    // A cookie may contain commas.
     if (name === "set-cookie") this.cookies.push(value)
     else this.headers.set(name, before === undefined ? value : `${before}, ${value}`)
   }

@@ -1,5 +1,5 @@
 /**
- * Starts a real HDFS on this machine: one or two NameNodes, DataNodes on hosts of their own, an HttpFS gateway.
+ * Starts a real HDFS on this machine: one or two NameNodes, DataNodes on separate hosts, and an HttpFS gateway.
  *
  * The daemons are Hadoop's own, taken from Maven Central the first time (about 180 MB with the gateway's) and run with `java`.
  * They are kept in `.hadoop` beside this package, uncompressed and with archives of their classes, so that they start quickly:
@@ -59,7 +59,7 @@ export interface HadoopCluster {
 }
 
 /**
- * How the cluster is to be.
+ * Options of the cluster.
  *
  * @category models
  * @since 0.1.0
@@ -77,7 +77,9 @@ export interface Options {
   readonly blockSize?: number | undefined
   /** More properties for `hdfs-site.xml` and `core-site.xml` of every daemon. */
   readonly properties?: Readonly<Record<string, string>> | undefined
-  /** Where everything is kept; made and removed with the scope. Default: a new folder in the system's temporary one. */
+  /**
+   * The folder for all files; created and removed with the scope. Default: a new folder in the system's temporary one.
+   */
   readonly directory?: string | undefined
   /**
    * Makes it a secured cluster of this realm: RPC and block transfer ask for Kerberos or a token, HTTP for SPNEGO (NameNode and
@@ -91,7 +93,7 @@ export interface Options {
 }
 
 /**
- * Why no cluster can run here, or `undefined` when Java and Maven are there.
+ * Why no cluster can run here, or `undefined` if Java and Maven are available.
  *
  * @category guards
  * @since 0.1.0
@@ -108,7 +110,7 @@ export const unavailable: Effect.Effect<string | undefined> = Effect.sync(() => 
 
 const principal = `${superUser}/localhost`
 
-/** The folder of everything, removed with the scope. */
+/** The folder for all files, removed with the scope. */
 const makeDirectory = (given: string | undefined) =>
   Effect.acquireRelease(
     Effect.sync(() => {

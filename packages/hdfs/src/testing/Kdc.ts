@@ -14,7 +14,7 @@ import * as Path from "node:path"
 import { awaitPort, exec, freePorts, type HadoopError } from "../internal/processes.ts"
 
 /**
- * A realm that is being served.
+ * A running realm.
  *
  * @category models
  * @since 0.1.0
@@ -24,11 +24,11 @@ export interface Kdc {
   readonly realm: string
   /** The `krb5.conf` of the realm's clients, for `KRB5_CONFIG` or `-Djava.security.krb5.conf`. */
   readonly config: string
-  /** Makes sure that there are such principals (`HTTP/localhost`), with random keys; yields a new file with these keys. */
+  /** Makes sure that these principals exist (`HTTP/localhost`), with random keys; yields a new file with the keys. */
   readonly keytab: (principals: ReadonlyArray<string>) => Effect.Effect<string, HadoopError>
   /**
-   * Logs in with a keytab, as `kinit -kt` does; yields the variables under which a program has the ticket: `KRB5_CONFIG`
-   * and `KRB5CCNAME`. The ticket lives for 8 hours, or `lifetime`, such as `2s`.
+   * Logs in with a keytab, as `kinit -kt` does; yields the variables that give a program the ticket: `KRB5_CONFIG` and
+   * `KRB5CCNAME`. The ticket lives for 8 hours, or `lifetime`, such as `2s`.
    */
   readonly login: (
     principal: string,
@@ -38,11 +38,11 @@ export interface Kdc {
 }
 
 const realm = "SLUICE.TEST"
-// Debian keeps the servers where an ordinary user does not look.
+// Debian keeps the servers outside an ordinary user's `PATH`.
 const path = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`
 
 /**
- * Why no KDC can run here, or `undefined` when its programs are there.
+ * Why no KDC can run here, or `undefined` if its programs are installed.
  *
  * @category guards
  * @since 0.1.0
@@ -92,7 +92,7 @@ const end = (server: ChildProcess.ChildProcess) =>
     server.kill("SIGKILL")
   })
 
-/** Runs the KDC as long as the scope. */
+/** Runs the KDC as long as the scope is open. */
 const serve = (env: NodeJS.ProcessEnv, log: string) =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -105,7 +105,7 @@ const serve = (env: NodeJS.ProcessEnv, log: string) =>
   )
 
 /**
- * Makes a realm and serves it as long as the scope.
+ * Makes a realm and runs its KDC as long as the scope is open.
  *
  * @category constructors
  * @since 0.1.0

@@ -7,7 +7,9 @@ export interface VectorColumn {
   readonly rows: number
   /** Length of the vector of a row, -1 for null. */
   readonly lengthOf: (row: number) => number
-  /** The first of `count` rows from `start` on whose vector is null or has another length, -1 if there is none. */
+  /**
+   * The first of `count` rows, from `start` on, whose vector is null or has a different length; -1 if there is none.
+   */
   readonly firstOther: (start: number, count: number, features: number) => number
   /**
    * The numbers of `count` rows from `start` on, whose vectors have the same length. A view, unless they are doubles.

@@ -8,7 +8,7 @@ export interface Deadline {
 }
 
 /**
- * One timer for all requests of a scorer. Their deadlines are all equally far ahead, so the oldest is always the next: while
+ * One timer for all requests of a scorer. All deadlines are equally far ahead, so the oldest always comes next: while
  * requests come and go, the timer stays where it is.
  */
 export class Deadlines {

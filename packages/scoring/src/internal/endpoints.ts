@@ -3,7 +3,7 @@ import type { Protocol } from "../Protocol.ts"
 import type { ScoreError } from "../ScoreError.ts"
 import { setupError } from "./setup.ts"
 
-/** Everything of a request but its body. */
+/** Everything in a request except its body. */
 interface Target {
   readonly origin: string
   /** With the query. */

@@ -73,7 +73,7 @@ const refusalOf = ({ words }: Setup, { body, headers, status }: Answer, now: num
   return new Rejected({ status, body: text, location: location === undefined ? undefined : words(location) })
 }
 
-/** What an answer says: the scores of a batch, or why it has none. */
+/** The meaning of an answer: the scores of a batch, or why it has none. */
 const read = (
   setup: Setup,
   endpoint: Endpoint,
@@ -178,7 +178,7 @@ export const make = (setup: Setup): ((batch: Batch.Batch) => Effect.Effect<Float
   const { endpoints, meter, retry } = setup
   const warn = warnings(retry)
 
-  /** Sends a batch again whose first request failed. */
+  /** Sends a batch again after its first request failed. */
   const again = Effect.fnUntraced(function* (
     batch: Batch.Batch,
     task: TaskContext | undefined,

@@ -59,7 +59,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Fields): void {
-    // Those below 200 announce an answer.
+    // Statuses below 200 announce an answer.
     if (status < 200) return
     this.phase = "body"
     this.status = status
@@ -78,7 +78,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.failed(error)
   }
 
-  /** Closes the connection, if there is one already. */
+  /** Closes the connection, if there already is one. */
   abort(): void {
     this.aborted = new Error("the request was given up")
     this.controller?.abort(this.aborted)

@@ -39,11 +39,11 @@ export const duration = (name: string, value: Duration.Input, from = 0): Problem
     : `${name} is ${shown(value)}; it has to be a finite duration of ${from} milliseconds or more, such as "3 seconds"`
 }
 
-// Effect takes NaN for no time at all.
+// Effect treats NaN as no time.
 const spanOf = (value: Duration.Input): number | undefined =>
   Number.isNaN(value) ? undefined : Option.getOrUndefined(Option.map(Duration.fromInput(value), Duration.toMillis))
 
-/** Milliseconds of a span of time that was checked. */
+/** Milliseconds of a checked span of time. */
 export const millisOf = (value: Duration.Input): number => spanOf(value) ?? 0
 
 /** One of a few words. */

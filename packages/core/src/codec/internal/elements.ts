@@ -18,7 +18,7 @@ export const uint32At = (values: Uint32Array, at: number): number => values[at] 
 
 export const float64At = (values: Float64Array, at: number): number => values[at] ?? outside(at)
 
-/** Whether a value that was found at a place is an element, which may be `undefined` itself. */
+/** Whether a value found at a place is an element, which may itself be `undefined`. */
 export const isElement = <A>(value: A | undefined, values: ReadonlyArray<A>, at: number): value is A =>
   value !== undefined || Object.hasOwn(values, at)
 

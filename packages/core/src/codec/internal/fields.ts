@@ -6,7 +6,7 @@ export const fieldOf = (row: Readonly<Record<string, unknown>>, name: string): u
   return value !== undefined && name in Object.prototype && !Object.hasOwn(row, name) ? undefined : value
 }
 
-// True of every object, which the compiler does not take for granted.
+// True for every object, but the compiler does not know that.
 const hasFields = (row: object): row is Readonly<Record<string, unknown>> =>
   typeof row === "object" || typeof row === "function"
 

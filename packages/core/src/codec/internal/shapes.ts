@@ -17,7 +17,7 @@ interface Written extends Shape {
 
 /** A shape for reading. */
 interface Read extends Shape {
-  /** Whether a name would set what the object inherits from. */
+  /** Whether a name would set the prototype of the object. */
   readonly dangerous: boolean
 }
 

@@ -100,8 +100,8 @@ export const entriesOf = (storage: Backend, path: string): Effect.Effect<Readonl
   Effect.map(optional(Stream.runCollect(storage.list(path))), (found) => Option.getOrElse(found, () => []))
 
 /**
- * What is at the output. A directory that holds nothing but the folders of jobs counts as empty. Another job's commit may move the
- * output away between the two steps; that it was absent for a moment is then the answer.
+ * What is at the output. A directory that holds nothing but the folders of jobs counts as empty. The commit of another
+ * job may move the output away between the two steps; then the answer is that the output was absent for a moment.
  */
 export const probe = Effect.fnUntraced(function* (storage: Backend, output: string) {
   const status = yield* optional(storage.stat(output))

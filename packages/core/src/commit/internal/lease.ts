@@ -108,7 +108,7 @@ const storageNow = Effect.fnUntraced(function* (storage: Backend, staging: strin
   return Option.map(status, ({ modified }) => modified)
 })
 
-/** Whether a lease is in force: it is there, and none was taken after it. */
+/** Whether a lease is valid: it exists, and none was taken after it. */
 const isAmong = (leases: ReadonlyArray<Seen>, { id, number, text }: Held): boolean =>
   leases.some((seen) => seen.number === number && seen.text === text) &&
   !leases.some(({ lease }) => Option.isSome(lease) && lease.value.after.includes(id))

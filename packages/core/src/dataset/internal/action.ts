@@ -9,8 +9,8 @@ import type { Dataset } from "./model.ts"
 type Rows<A, E, R> = Stream.Stream<A, E, R>
 
 /**
- * An action whose tasks yield `U` and whose driver folds the results into a state, in the order of the partitions or not. Here the types
- * of what a task does meet the dataset whose rows it gets.
+ * An action whose tasks yield `U` and whose driver folds the results into a state, in the order of the partitions or
+ * not. Here the types of a task's work are known to agree with the dataset whose rows it gets.
  */
 export const action = <A, E, R, U, B, E2, R2>(
   self: Dataset<A, E, R>,

@@ -13,7 +13,7 @@ import { type Dataset, isDataset, narrow } from "./model.ts"
 export interface FailuresOptions {
   /** As `explain` prints it. Default `MapPartitions`. */
   readonly name?: string | undefined
-  /** The columns that `f` looks at, default all. A Parquet source directly below the step reads only these. */
+  /** The columns that `f` uses. Default: all. A Parquet source directly below the step reads only these. */
   readonly reads?: ReadonlyArray<string> | undefined
 }
 

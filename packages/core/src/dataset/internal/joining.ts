@@ -68,7 +68,7 @@ const probeWith = <K, T, S, B, E, R>(
     // A key may have so many values on both sides that the rows of one chunk are too many to make at once.
     const make = (): ReadonlyArray<B> => {
       const out: Array<B> = []
-      // A row is a pair, so there is none only at the end.
+      // A row is a pair, so `undefined` means the end.
       for (let current = rows[row]; current !== undefined && out.length < CHUNK; current = rows[++row]) {
         const [key, value] = current
         const entry = table.get(key)

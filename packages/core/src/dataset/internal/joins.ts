@@ -265,7 +265,7 @@ export const cogroup: {
               ]),
               ({ key: k, values: [values, ...groups] }) => {
                 const streams: ReadonlyArray<unknown> = [values, ...groups].map((values) => abortOn(values, task))
-                // As many streams as datasets, in their order: TypeScript maps no tuple whose length it does not know.
+                // One stream per dataset, in their order: TypeScript cannot map a tuple of unknown length.
                 return [k, streams as Groups<V, Others>] as const
               }
             )

@@ -21,7 +21,8 @@ type Row = Columns["Type"]
 const areRows = <A>(values: Arr.NonEmptyReadonlyArray<A>): values is Arr.NonEmptyReadonlyArray<A & Row> =>
   values.every(Predicate.isReadonlyObject)
 
-// The rows of a schema with fields are objects, or instances of a class. The array stays the same, and so has its origin.
+// The rows of a schema with fields are objects, or instances of a class. The array stays the same, and therefore keeps
+// its origin.
 const rowsOf = <A>(values: Arr.NonEmptyReadonlyArray<A>): Arr.NonEmptyReadonlyArray<A & Row> => {
   if (!areRows(values)) throw new TypeError("a row of a schema with fields is not an object")
   return values

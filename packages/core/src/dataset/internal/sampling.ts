@@ -256,15 +256,16 @@ export const takeSample: {
 
 // A sample of a partition, or of several.
 interface Drawing<A> {
-  /** The elements it was drawn from. */
+  /** The number of elements that it was drawn from. */
   count: number
   readonly best: Best<readonly [number, A]>
   /** The random numbers of the partition, from its first element on. */
   next: (() => number) | undefined
 }
 
-// `n` elements drawn with replacement, of `count`: `drawn` has as many different ones as there can be among them, in random order. A draw
-// meets one of the elements drawn before with their share of all, otherwise a new one.
+// `n` elements drawn with replacement out of `count`. `drawn` has as many distinct elements as can be among them, in
+// random order. A draw repeats an element drawn before with a probability of their share of all elements, and otherwise
+// takes a new one.
 const drawnAgain = <A>(drawn: ReadonlyArray<A>, n: number, count: number, next: () => number): Array<A> => {
   let fresh = 0
   return all(n).flatMap(() => {

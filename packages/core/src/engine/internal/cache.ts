@@ -21,7 +21,7 @@ export interface Cache extends Cached {
   readonly held: () => number
 }
 
-/** What is in memory, and where the rest goes. */
+/** The table of partitions in memory, and where the rest goes. */
 interface Store {
   readonly table: Table.Table
   readonly shuffle: Shuffle["Service"]
@@ -40,7 +40,7 @@ const discard = ({ shuffle, table }: Store, entry: Table.Entry): Effect.Effect<v
     return entry._tag === "Disk" ? shuffle.store.discard(entry.status) : Effect.void
   })
 
-// Whether it is kept. An entry of the same run stays: somebody may be reading it now.
+// Whether the partition is kept. An entry of the same run stays: somebody may be reading it now.
 const keep = (store: Store, entry: Table.Entry): Effect.Effect<boolean> =>
   Effect.suspend(() => {
     const old = Table.find(store.table, entry.handle.id, entry.partition)
@@ -98,11 +98,11 @@ interface Passing {
   readonly task: TaskRuntime
   /** Ends with the reader. */
   readonly scope: Scope.Scope
-  /** Where it goes to disk. */
+  /** The file, if it is written to disk. */
   spilling: Spilling | undefined
 }
 
-// From now on it goes to disk, what is in memory of it first.
+// From now on it is written to disk, beginning with the part in memory.
 const spill = Effect.fnUntraced(function* (passing: Passing): Effect.fn.Return<void, never, unknown> {
   const { filling, scope, store, task } = passing
   const arrays = Table.release(store.table, filling)
@@ -156,7 +156,7 @@ const take = (passing: Passing, values: Values): Effect.Effect<void, unknown, un
   })
 }
 
-// The source has ended: the partition is whole.
+// The source has ended: the partition is complete.
 const complete = (passing: Passing): Effect.Effect<void, unknown, unknown> => {
   const { filling, spilling, store } = passing
   if (filling.dropped) return Effect.void
@@ -173,7 +173,7 @@ const complete = (passing: Passing): Effect.Effect<void, unknown, unknown> => {
   })
 }
 
-/** The same rows, which fill the cache on their way. */
+/** The same rows, which fill the cache as they pass. */
 const fill = (store: Store, key: Table.Key, rows: Rows, task: TaskRuntime): Rows =>
   Stream.transformPull(rows, (pull, scope) =>
     Effect.gen(function* () {

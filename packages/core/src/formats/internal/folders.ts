@@ -23,12 +23,12 @@ export interface Folders<out A> {
 }
 
 /**
- * Rows that were put together field by field, each field decoded by the schema of its own. That they have the type of the whole
- * schema follows from there being no other fields, which TypeScript cannot follow: it is said here and nowhere else.
+ * Rows that were built field by field, each field decoded by its own schema. They have the type of the whole schema,
+ * because there are no other fields. TypeScript cannot see that, so it is stated here, once.
  */
 const typed = <A>(_schema: Schema.Schema<A>, rows: ReadonlyArray<unknown>): ReadonlyArray<A> => rows as ReadonlyArray<A>
 
-/** The rows of a file, with the columns of its path where there are some. */
+/** The rows of a file, with the columns of its path if there are any. */
 export const rowsOf = <A>(
   schema: Schema.Schema<A>,
   folders: Folders<A> | undefined,

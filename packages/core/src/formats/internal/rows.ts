@@ -12,7 +12,7 @@ export type OnInvalidRow = "fail" | "deadLetter"
 export const badOnInvalidRow = (value: OnInvalidRow | undefined): Problem =>
   optional(value, (one) => oneOf("onInvalidRow", one, ["fail", "deadLetter"]))
 
-/** A schema, or that of a struct's field, as a codec that needs no services. */
+/** A schema, or the schema of a struct's field, as a codec that needs no services. */
 export const codecOf = (schema: Schema.Constraint): Schema.Codec<unknown, unknown> => Schema.make(schema.ast)
 
 /** Rows of a text format as they are in the file. */

@@ -43,11 +43,11 @@ import { choose } from "./partitioning.ts"
 interface OpenInput {
   readonly writer: Plan.ExchangeInput
   readonly child: Building
-  /** Whether its rows are where they belong already. */
+  /** Whether its rows are already where they belong. */
   readonly inPlace: boolean
 }
 
-// The bytes of an input at most; one of which nothing is known may have any number.
+// An upper bound of an input's bytes; an input of unknown size may have any number.
 const sizeOf = (input: OpenInput | undefined): number => input?.child.size ?? Infinity
 
 /** An exchange that is being planned. */

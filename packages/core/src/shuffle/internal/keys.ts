@@ -24,7 +24,7 @@ export const byOrder = <K>(order: Order.Order<K>): Kind<K> => {
 /** The encodings of the records an operator meets. */
 export interface Layout<out K> {
   readonly key: Pick<Codec<unknown>, "id"> & { readonly read: (reader: Reader) => K }
-  /** By input. Values are passed over, not decoded. */
+  /** By input. Values are skipped, not decoded. */
   readonly values: ReadonlyArray<Pick<Codec<unknown>, "id">>
 }
 

@@ -20,7 +20,7 @@ export class Cursor<in out K> {
   high = 0
   low = 0
   input = 0
-  /** The key, for an order that bytes do not have. */
+  /** The decoded key, for an order that cannot work on bytes. */
   key: { readonly decoded: K } | undefined
   start = 0
   keyEnd = 0

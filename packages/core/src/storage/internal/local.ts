@@ -253,7 +253,7 @@ const writeAll = async (handle: Fs.FileHandle, pieces: ReadonlyArray<Uint8Array>
   }
 }
 
-// A copy of a small piece costs less than a write of its own.
+// A copy of a small piece costs less than a separate write.
 const smallBytes = 64 * 1024
 
 /** The same bytes in fewer pieces: small ones next to each other become one, large ones are not copied. */

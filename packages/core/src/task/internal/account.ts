@@ -85,8 +85,8 @@ export const segment = (rows: Rows, task: TaskRuntime, f: (rows: Rows, drop: (n:
     )
   })
 
-// Counts across a step that makes new rows from the rows of its inputs: `input` goes around each of them, `output` around
-// what the step makes.
+// Counts across a step that makes new rows from the rows of its inputs: `input` wraps each input, `output` wraps the
+// rows that the step makes.
 const droppingFrom = (inputs: number, task: TaskRuntime) => {
   const { metrics } = task
   let open = inputs

@@ -67,7 +67,7 @@ export interface Recorder {
 /** The run that attempts belong to. */
 export interface RunHead {
   readonly recorder: Recorder
-  /** Tells those who listen; the event is made where somebody does. */
+  /** Publishes an event, which is made only if somebody listens. */
   readonly tell: Tell
   readonly storage: Backend
   /** The folder for the rows set aside, if the action has one. */
@@ -78,7 +78,7 @@ export interface RunHead {
   readonly checkLetters: Effect.Effect<void, Reason>
 }
 
-/** Who attempts what, and what has come of it so far. */
+/** An attempt: its task, its executor, and its state so far. */
 interface Attempt {
   readonly run: RunHead
   readonly task: Task
@@ -89,7 +89,7 @@ interface Attempt {
   readonly book: Book
 }
 
-/** What events of an attempt say of it. */
+/** The fields of an attempt's events. */
 const placeOf = ({ environment, task }: Attempt) => ({
   stage: task.stage,
   partition: task.partition,
@@ -151,7 +151,7 @@ const runtimeOf = (own: Attempt, writer: LetterWriter | undefined, abort: TaskRu
   }
 }
 
-/** Does the work on the rows of the task, and counts those that get to it. */
+/** Does the work on the rows of the task, and counts the rows that reach it. */
 const work = (own: Attempt, writer: LetterWriter | undefined, abort: TaskRuntime["abort"]) => {
   const { book, input, metrics } = own
   const task = runtimeOf(own, writer, abort)

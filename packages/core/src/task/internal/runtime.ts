@@ -36,8 +36,8 @@ export interface TaskRuntime extends TaskContext {
 }
 
 /**
- * Services, as whatever a plan may ask for: the plan has erased what its functions need. `Action` and `Dataset.provide` are typed with what
- * the combinators inferred, and can only be run where these services are.
+ * Services of any type, because the plan has erased what its functions need. `Action` and `Dataset.provide` are typed
+ * with what the combinators inferred, and can only be run where these services are.
  */
 const anyOf = (services: Context.Context<never>): Context.Context<unknown> => Context.makeUnsafe(services.mapUnsafe)
 
@@ -47,15 +47,18 @@ export const provideErased = (services: Context.Context<never>) => {
   return <A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A, E> => Effect.provideContext(effect, erased)
 }
 
-/** Runs effects of the plan with these services and no others: the same context for all of them, where a merged one would be each its own. */
+/**
+ * Runs effects of the plan with exactly these services: all share one context, whereas merging would make a new one for
+ * each.
+ */
 export const withServices = (services: Context.Context<never>) => {
   const erased = anyOf(services)
   return <A, E>(effect: Effect.Effect<A, E, unknown>): Effect.Effect<A, E> => Effect.updateContext(effect, () => erased)
 }
 
 /**
- * Runs the work of a task in a fiber of its own, which `abort` interrupts: then the failure is that of the engine, whatever the work
- * comes to.
+ * Runs the work of a task in a separate fiber, which `abort` interrupts. The failure is then that of the engine,
+ * whatever the work returns.
  */
 export const raceAbort = <A, E, R>(
   work: (abort: TaskRuntime["abort"]) => Effect.Effect<A, E, R>
@@ -71,7 +74,7 @@ export const raceAbort = <A, E, R>(
           return Effect.never
         })
       fiber = Effect.runForkWith(context)(Effect.suspend(() => work(abort)))
-      // It may have been before there was a fiber to interrupt.
+      // The abort may have come before there was a fiber to interrupt.
       if (failure !== undefined) fiber.interruptUnsafe()
       fiber.addObserver((exit) => resume(failure === undefined ? exit : Effect.fail(failure)))
       return Fiber.interrupt(fiber)

@@ -1,4 +1,4 @@
-/** What a running cluster is asked and told. */
+/** Questions and commands to a running cluster. */
 import { Effect, Schedule, Schema } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { exec, HadoopError } from "../../internal/processes.ts"
@@ -35,13 +35,13 @@ export const runner =
       }).pipe(Effect.onExit((exit) => Effect.sync(() => archive.ended(exit._tag === "Failure"))))
     })
 
-/** Which NameNode is the active one, so that others can be made it. */
+/** Which NameNode is active, and how to make another one active. */
 export const activation = (nameNodes: NonEmptyReadonlyArray<Daemon>, run: Run) => {
-  // Two begin as standbys, both of them.
+  // If there are two, both begin as standbys.
   let active = nameNodes.length > 1 ? undefined : 0
   const admin = (args: ReadonlyArray<string>) => run("org.apache.hadoop.hdfs.tools.DFSHAAdmin", args)
   return {
-    /** The one to be asked. */
+    /** The NameNode to ask. */
     current: () => nameNodes[active ?? 0] ?? nameNodes[0],
     transition: Effect.fnUntraced(function* (target: number) {
       const from = active

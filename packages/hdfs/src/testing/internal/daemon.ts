@@ -19,15 +19,15 @@ export interface Daemon {
   readonly pid: Effect.Effect<number | undefined>
   /** Starts it and waits until its web server answers. Does nothing when it runs. */
   readonly start: Effect.Effect<void, HadoopError>
-  /** Asks it to end (SIGTERM) and waits. */
+  /** Ends it with SIGTERM, and waits. */
   readonly stop: Effect.Effect<void>
   /** Ends it at once (SIGKILL), as a crash does. */
   readonly kill: Effect.Effect<void>
   /** `stop`, then `start`, on the same ports with the same data. */
   readonly restart: Effect.Effect<void, HadoopError>
-  /** Stops it in its tracks (SIGSTOP): connections open, nothing answers. */
+  /** Freezes it (SIGSTOP): connections stay open, but nothing answers. */
   readonly freeze: Effect.Effect<void>
-  /** Lets it go on (SIGCONT). */
+  /** Lets it continue (SIGCONT). */
   readonly thaw: Effect.Effect<void>
   /** What it wrote so far. */
   readonly log: Effect.Effect<string>
@@ -39,7 +39,7 @@ interface DaemonSpec {
   readonly name: string
   readonly host: string
   readonly url: string
-  /** Path that answers once it is up. */
+  /** A path that answers when it is running. */
   readonly ready: string
   readonly args: ReadonlyArray<string>
   /** Asked for at every start. */
@@ -78,7 +78,7 @@ export const makeDaemon = Effect.fnUntraced(function* (spec: DaemonSpec): Effect
     catch: (cause) => new HadoopError({ detail: `${spec.name} does not answer at ${spec.url}`, cause })
   }).pipe(
     Effect.flatMap(({ empty, status }) =>
-      // One that wants a login is up.
+      // One that requires a login is running.
       (status === 200 && !empty) || status === 401
         ? Effect.void
         : Effect.fail(new HadoopError({ detail: `${spec.name} answers ${status}${empty ? ", but is not ready" : ""}` }))

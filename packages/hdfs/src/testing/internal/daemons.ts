@@ -107,7 +107,10 @@ export const nameNode = Effect.fnUntraced(function* (
   })
 })
 
-/** `nameNodesUp` is when it may call: a DataNode is up before its NameNode, and one whose first call finds it still starting would pause for 5 s. */
+/**
+ * `nameNodesUp` says when it may call: a DataNode starts faster than its NameNode, and would pause for 5 s if its first
+ * call found the NameNode still starting.
+ */
 export const dataNode = Effect.fnUntraced(function* (
   setting: Setting,
   common: Properties,

@@ -31,7 +31,7 @@ export const jars = Effect.fnUntraced(function* (kind: keyof typeof versions) {
   return target
 })
 
-/** Names the `java` of the `PATH`: an archive of classes fits the one that made it. */
+/** Names the `java` of the `PATH`: an archive of classes fits only the `java` that made it. */
 const javaId = (): string => {
   for (const folder of (process.env["PATH"] ?? "").split(Path.delimiter)) {
     const file = Path.join(folder, "java")
@@ -47,7 +47,7 @@ let recordings = 0
 export interface ClassArchive {
   /** For the JVM. */
   readonly args: ReadonlyArray<string>
-  /** Whether the JVM writes it as it ends. */
+  /** Whether the JVM writes the archive when it ends. */
   readonly recording: boolean
   /** Called when the JVM has ended. One that was killed may have written half of it. */
   readonly ended: (killed: boolean) => void
@@ -59,7 +59,7 @@ export interface ClassArchive {
  */
 export const classArchive = (lib: string, kind: string): ClassArchive => {
   const target = Path.join(lib, `${kind}-${javaId()}.jsa`)
-  // One that does not fit is not used, and nothing is said of it.
+  // An archive that does not fit is silently not used.
   if (Fs.existsSync(target)) {
     return { args: ["-Xlog:disable", `-XX:SharedArchiveFile=${target}`], recording: false, ended: () => {} }
   }

@@ -1,4 +1,4 @@
-/** What the daemons of a cluster are told. */
+/** The configuration of the daemons of a cluster. */
 import * as Path from "node:path"
 import type { MasterPorts, NodePorts, Secured, Setting } from "./setting.ts"
 import { superUser } from "./setting.ts"
@@ -14,7 +14,7 @@ const login = (daemon: string, { keytab, realm }: Secured): Properties => ({
   [`dfs.${daemon}.keytab.file`]: keytab
 })
 
-/** What every daemon of a secured cluster is told. */
+/** The configuration of every daemon of a secured cluster. */
 const securedProperties = (secured: Secured): Properties => ({
   "hadoop.security.authentication": "kerberos",
   "hadoop.http.authentication.type": "kerberos",
@@ -29,7 +29,7 @@ const securedProperties = (secured: Secured): Properties => ({
   "ignore.secure.ports.for.testing": "true"
 })
 
-/** The same in every cluster. */
+/** The configuration that is the same in every cluster. */
 const fixed: Properties = {
   "dfs.bytes-per-checksum": "512",
   "dfs.namenode.fs-limits.min-block-size": "512",
@@ -37,7 +37,7 @@ const fixed: Properties = {
   "dfs.namenode.heartbeat.recheck-interval": "2000",
   "dfs.heartbeat.interval": "1",
   "dfs.namenode.safemode.extension": "0",
-  // Every replica is written at once, also where one of so few DataNodes has more to do, and a lost one is made up for soon.
+  // Every replica is written at once, even if one of the few DataNodes has more to do, and a lost one is soon replaced.
   "dfs.namenode.redundancy.considerLoad": "false",
   "dfs.namenode.redundancy.interval.seconds": "1",
   "dfs.namenode.replication.work.multiplier.per.iteration": "100",
@@ -88,7 +88,7 @@ const proxyUser = (prefix: string): Properties => ({
   [`${prefix}.proxyuser.${superUser}.groups`]: "*"
 })
 
-/** What all daemons and clients of the cluster are told. */
+/** The configuration of all daemons and clients of the cluster. */
 export const commonProperties = (
   setting: Setting,
   options: { readonly replication: number; readonly blockSize: number; readonly more: Properties }
@@ -104,7 +104,10 @@ export const commonProperties = (
   ...options.more
 })
 
-/** What a DataNode is told besides: who it is, and how it calls its NameNode, through a proxy on `proxyPort`. */
+/**
+ * The additional configuration of a DataNode: its identity, and how it calls its NameNode, through a proxy on
+ * `proxyPort`.
+ */
 export const dataNodeProperties = (
   host: string,
   folder: string,
@@ -127,7 +130,7 @@ export const dataNodeProperties = (
   "dfs.datanode.ipc.address": `0.0.0.0:${ipc}`
 })
 
-/** The gateway's own file, in whose folder are those of Hadoop too. */
+/** The gateway's own file. Hadoop's files are in the same folder. */
 export const httpfsProperties = (conf: string, { httpHost, httpfsPort, secured }: Setting): Properties => ({
   "httpfs.http.hostname": httpHost,
   "httpfs.http.port": String(httpfsPort),

@@ -2,8 +2,9 @@ import { Effect } from "effect"
 import * as Net from "node:net"
 
 /**
- * A SOCKS 5 proxy that connects from an address of its own. A NameNode knows a DataNode by the address its calls come from, and
- * without this all would be 127.0.0.1, each as near to a reader as any other. It connects nobody before it is `open`.
+ * A SOCKS 5 proxy that connects from its own address. A NameNode knows a DataNode by the address that its calls come
+ * from; without this, all would be 127.0.0.1, and equally near to every reader. It makes no connection before it is
+ * `open`.
  */
 export const relay = (localAddress: string, open: Promise<unknown>) =>
   Effect.acquireRelease(

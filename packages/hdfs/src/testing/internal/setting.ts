@@ -1,4 +1,4 @@
-/** What is decided of a cluster before anything of it runs. */
+/** The settings of a cluster that are decided before it starts. */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Properties } from "./siteFiles.ts"
 
@@ -22,7 +22,7 @@ export interface Secured {
 }
 
 export interface Setting {
-  /** The folder of everything. */
+  /** The folder for all files. */
   readonly directory: string
   /** The folder of Hadoop's jars. */
   readonly lib: string

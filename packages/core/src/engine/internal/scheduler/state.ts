@@ -99,14 +99,15 @@ export type Command =
   /** Send a `Tick` at this time. */
   | { readonly _tag: "WakeAt"; readonly millis: number }
 
-// Tasks in the order they came. Those that run or are done by now are dropped on the way: a task may be in several.
+// Tasks in the order in which they came. Tasks that have been started are dropped when they are reached, because a task
+// may be in several queues.
 class Fifo {
   private readonly tasks: Array<TaskState> = []
   private head = 0
   push(task: TaskState): void {
     this.tasks.push(task)
   }
-  /** The first that is pending. */
+  /** The first pending task. */
   first(): TaskState | undefined {
     for (; this.head < this.tasks.length; this.head++) {
       const task = this.tasks[this.head]

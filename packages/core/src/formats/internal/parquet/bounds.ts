@@ -1,4 +1,4 @@
-/** What a column chunk says of its values: none is less than its minimum, none greater than its maximum. */
+/** Bounds of the values of a column chunk: no value is less than the minimum or greater than the maximum. */
 import { outside } from "../outside.ts"
 import * as Thrift from "./thrift.ts"
 
@@ -9,14 +9,14 @@ export interface Bounds {
   readonly isMaxExact: boolean
 }
 
-// A footer with whole texts of any length in it would be as long as they are.
+// A footer with complete texts would be as long as the texts.
 const most = 64
 
 /** The beginning of the least or the greatest of some byte strings. */
 class Extreme {
   readonly bytes = new Uint8Array(most)
   length = 0
-  /** Whether the byte string goes on. */
+  /** Whether the byte string is longer than that. */
   isCut = false
 
   set(from: Uint8Array, start: number, end: number): void {
@@ -36,7 +36,8 @@ class Extreme {
   }
 }
 
-// The last byte that can be greater by one and leave a text a text: one of ASCII, but not its last.
+// The last byte that can be increased by one without making the text invalid: an ASCII byte, but not the last one of
+// ASCII.
 const lastRaisable = (bytes: Uint8Array): number => bytes.findLastIndex((byte) => byte < 0x7f)
 
 /** Bounds of byte strings, which are ordered by their bytes. */
@@ -59,7 +60,7 @@ export class ByteBounds {
     else if (above === 0 && end - start > most) greatest.isCut = true
   }
 
-  /** `undefined` without values, or where no short maximum can be told. */
+  /** `undefined` without values, or if there is no short maximum. */
   take(): Bounds | undefined {
     const { any, greatest, least } = this
     this.any = false
@@ -76,7 +77,7 @@ export class ByteBounds {
 
 const bool = (value: boolean): Thrift.Field => ({ type: value ? 1 : 2 })
 
-/** As the metadata of a chunk has them. */
+/** In the form of a chunk's metadata. */
 export const statisticsOf = (nulls: number, bounds: Bounds | undefined): Thrift.Struct => {
   const statistics: Thrift.Struct = new Map([[3, Thrift.i64(nulls)]])
   return bounds === undefined

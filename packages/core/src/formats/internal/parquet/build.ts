@@ -61,7 +61,7 @@ export const parquetType = (ast: SchemaAST.AST): unknown => {
 export interface ColumnPlan {
   readonly field: Arrow.Field
   readonly ast: SchemaAST.AST
-  /** What its values are, where each row has one or none. */
+  /** The type of its values, if each row has one or none. */
   readonly flat: FlatType | undefined
   readonly build: () => ColumnBuilder
 }

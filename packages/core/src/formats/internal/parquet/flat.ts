@@ -1,6 +1,6 @@
 /**
- * Columns with one value or none per row, encoded as their values are added: a page is compressed when it is full, so that a row
- * group in the making takes little more memory than it will take bytes of the file.
+ * Columns with one value or none per row, encoded as their values are added: a page is compressed when it is full, so
+ * that an unfinished row group takes little more memory than it will take in the file.
  */
 import { outside } from "../outside.ts"
 import { type Bounds, ByteBounds, statisticsOf } from "./bounds.ts"
@@ -26,11 +26,11 @@ export type FlatType = "text" | "binary" | "double" | "float" | "int32" | "int64
 interface PageValues {
   /** Bytes added. Throws {@link Refused}. */
   readonly add: (value: unknown) => number
-  /** Bytes that the page has. */
+  /** Size of the page in bytes. */
   readonly length: number
-  /** Bytes that a null counts for. */
+  /** How many bytes a null counts as. */
   readonly nullBytes: number
-  /** The bytes of the page. The next page writes over them. */
+  /** The bytes of the page. The next page overwrites them. */
   readonly take: () => Uint8Array
   /** Bounds of the values of all pages since the last time. */
   readonly bounds: () => Bounds | undefined
@@ -38,7 +38,7 @@ interface PageValues {
 
 const firstBytes = 1024
 
-/** Byte strings, each behind its length. */
+/** Byte strings, each after its length. */
 class ByteValues implements PageValues {
   readonly nullBytes = 4
   length = 0
@@ -92,11 +92,11 @@ interface FixedType<A> {
   readonly over: (buffer: ArrayBuffer) => Numbers<A>
   /** Throws {@link Refused}. */
   readonly check: (value: unknown) => A
-  /** Bounds that hold for values that are equal and not the same, such as both zeros. */
+  /** Bounds that also hold for equal values that are not identical, such as both zeros. */
   readonly widest?: (min: A, max: A) => readonly [min: A, max: A]
 }
 
-/** Numbers, each of as many bytes. */
+/** Numbers of the same number of bytes. */
 class FixedValues<A extends number | bigint> implements PageValues {
   readonly nullBytes: number
   private readonly type: FixedType<A>
@@ -125,7 +125,7 @@ class FixedValues<A extends number | bigint> implements PageValues {
     this.values[this.count++] = checked
     const { max, min } = this
     if (min === undefined || max === undefined) {
-      // What is not a number has no place in an order.
+      // NaN has no place in the order.
       if (!Number.isNaN(checked)) this.min = this.max = checked
     } else if (checked < min) {
       this.min = checked
@@ -188,7 +188,7 @@ const time64: FixedType<bigint> = { bytes: 8, over: (buffer) => new BigInt64Arra
 interface Kind {
   readonly physical: number
   readonly values: (limits: ByteBounds) => PageValues
-  /** Whether values that occur again are named by their numbers. */
+  /** Whether repeated values are written as numbers of a dictionary. */
   readonly repeats?: boolean
 }
 
@@ -229,7 +229,7 @@ const varint = (value: number): ReadonlyArray<number> => {
   return out
 }
 
-/** Numbers of `width` bits as one run: of one number where all are the same, of packed ones else. */
+/** Numbers of `width` bits as one run: a single number if all are the same, and packed numbers otherwise. */
 const run = (values: ArrayLike<number>, width: number, isOne: boolean): Buffer => {
   if (!isOne)
     return Buffer.concat([Uint8Array.from(varint(Math.ceil(values.length / 8) * 2 + 1)), packed(values, width)])
@@ -238,7 +238,7 @@ const run = (values: ArrayLike<number>, width: number, isOne: boolean): Buffer =
   return Buffer.from([...varint(values.length * 2), ...bytes])
 }
 
-/** Which values of a page are there. */
+/** Which values of a page are not null. */
 class Presence {
   private bytes = new Uint8Array(firstBytes)
   count = 0
@@ -254,7 +254,7 @@ class Presence {
     if (!there) this.nulls++
   }
 
-  /** The levels of the page, behind their length. */
+  /** The levels of the page, after their length. */
   take(): Uint8Array {
     const { bytes, count, nulls } = this
     this.count = this.nulls = 0
@@ -267,7 +267,7 @@ class Presence {
 
 const mostEntries = 32 * 1024
 const mostBytes = 1024 * 1024
-// How many texts are looked at before it is asked whether they occur again, and how many of them may be new.
+// After how many texts to check whether they repeat, and how many of them may be new.
 const sample = 1024
 const mostNew = 0.75
 
@@ -283,7 +283,7 @@ class Dictionary {
     this.entries = new ByteValues(writeText, limits)
   }
 
-  /** Whether there are too many texts, or too few that occurred before, for a dictionary to save anything. */
+  /** Whether there are too many texts, or too few repeated ones, for a dictionary to save anything. */
   get isFull(): boolean {
     const { entries, known, total } = this
     return known.size >= mostEntries || entries.length >= mostBytes || (total >= sample && known.size > total * mostNew)
@@ -304,7 +304,7 @@ class Dictionary {
 
   private learn(value: unknown) {
     const entry = { bytes: this.entries.add(value), number: this.known.size }
-    // A copy: a part of a text would keep the whole of it in memory.
+    // A copy: a part of a text would keep the whole text in memory.
     this.known.set(Buffer.from(String(value), "utf8").toString("utf8"), entry)
     return entry
   }
@@ -328,10 +328,10 @@ class Dictionary {
   }
 }
 
-// As other writers: readers that skip rows skip pages.
+// As other writers do, because readers that skip rows skip whole pages.
 const mostValues = 20_000
 
-/** A column of a row group after the other. */
+/** The columns of a row group, one after another. */
 export class FlatColumn {
   private readonly name: string
   private readonly kind: Kind
@@ -395,7 +395,7 @@ export class FlatColumn {
     return encoded
   }
 
-  // Values that did not repeat so far are not looked up any more, in this row group and those after it.
+  // If values have not repeated so far, they are no longer looked up, in this row group and later ones.
   private giveUp(): void {
     this.endPage()
     this.dictionary?.close(this.chunk)
@@ -409,7 +409,7 @@ export class FlatColumn {
       this.chunk.data(this.count, encodings.dictionary, [...levels, this.dictionary.take()])
     } else {
       const values = this.values.take()
-      // Without compression the page is what is written later.
+      // Without compression, the page itself is written later.
       this.chunk.data(this.count, encodings.plain, [
         ...levels,
         this.compression === "none" ? Buffer.from(values) : values

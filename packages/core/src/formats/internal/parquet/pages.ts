@@ -1,9 +1,9 @@
-/** Pages of column chunks as they are written, and the chunks that they make up. */
+/** Pages of column chunks for writing, and the chunks that they make up. */
 import * as zlib from "node:zlib"
 import * as Snappy from "./snappy.ts"
 import * as Thrift from "./thrift.ts"
 
-/** Compressions as the format numbers them. */
+/** Compressions, by their numbers in the format. */
 export const codecs = { none: 0, snappy: 1, gzip: 2, zstd: 6 } as const
 
 export type Compression = keyof typeof codecs
@@ -22,10 +22,10 @@ export const dataPage = 0
 export const dictionaryPage = 2
 export const dataPageV2 = 3
 
-/** Encodings as the format numbers them. */
+/** Encodings, by their numbers in the format. */
 export const encodings = { plain: 0, levels: 3, dictionary: 8 } as const
 
-/** About the bytes of a page before compression. */
+/** The approximate size of a page before compression. */
 export const pageBytes = 1024 * 1024
 
 /** Levels as runs of equal ones. */
@@ -82,7 +82,7 @@ let scratch = Buffer.alloc(0)
 
 const snappy = (bytes: Uint8Array): Uint8Array => {
   const most = Snappy.maxCompressed(bytes.length)
-  // A page is seldom larger than the others; one that is should not keep its memory.
+  // A page is seldom larger than the others; if one is, it should not keep its memory.
   if (most > scratch.length && most <= 2 * pageBytes) scratch = Buffer.allocUnsafeSlow(2 * pageBytes)
   const out = most > scratch.length ? Buffer.allocUnsafeSlow(most) : scratch
   return Buffer.from(out.subarray(0, Snappy.compress(bytes, out)))
@@ -112,7 +112,7 @@ const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
   return first !== undefined && others.length === 0 ? first : Buffer.concat(pieces)
 }
 
-/** A page with its header: `its` is what the header has of a page of this kind. */
+/** A page with its header; `its` is the part of the header for this kind of page. */
 const encodePage = (
   kind: { readonly type: number; readonly id: number; readonly its: Thrift.Struct },
   body: ReadonlyArray<Uint8Array>,
@@ -133,11 +133,11 @@ const encodePage = (
   return { pieces: [header, ...written], plainLength: header.length + plainLength, length: header.length + length }
 }
 
-/** What the metadata of a chunk says of its column. */
+/** What the metadata of a chunk says about its column. */
 export interface ChunkOf {
   readonly name: string
   readonly path: ReadonlyArray<string>
-  /** The type of its values as the format numbers it. */
+  /** The type of its values, by its number in the format. */
   readonly physical: number
   readonly statistics?: Thrift.Struct | undefined
 }
@@ -156,7 +156,7 @@ export class ChunkWriter {
     this.compression = compression
   }
 
-  /** A page of `count` values, nulls and empty lists among them: their levels, and how they are encoded. */
+  /** A page of `count` values, including nulls and empty lists: their levels, and their encoding. */
   data(count: number, encoding: number, body: ReadonlyArray<Uint8Array>): void {
     const its = new Map([
       [1, Thrift.i32(count)],
@@ -170,7 +170,7 @@ export class ChunkWriter {
     this.values += count
   }
 
-  /** The page of the values that the others name: it comes first. */
+  /** The page of the dictionary, which comes first. */
   dictionary(count: number, values: Uint8Array): void {
     const its = new Map([
       [1, Thrift.i32(count)],

@@ -69,14 +69,15 @@ const shortest = 4
 // Room after the last element, for copies of four bytes at a time.
 const slack = 32
 
-/** The most bytes that `length` bytes become. */
+/** The most bytes that `length` bytes can become. */
 export const maxCompressed = (length: number): number => slack + length + Math.ceil(length / 6)
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 
 /**
- * Compresses into `out`, which has {@link maxCompressed} bytes of room, and says how many it took. Repeats are looked for as the
- * reference implementation does: at the last place whose four bytes have the same hash, less and less often where there are none.
+ * Compresses into `out`, which has {@link maxCompressed} bytes of room, and returns how many it took. It looks for
+ * repeats like the reference implementation: at the last place whose four bytes have the same hash, and less and less
+ * often if it finds none.
  */
 export const compress = (input: Uint8Array, out: Uint8Array): number => {
   const from = viewOf(input)
@@ -105,7 +106,7 @@ export const compress = (input: Uint8Array, out: Uint8Array): number => {
   return literal < input.length ? writeLiteral(from, to, literal, input.length, used) : used
 }
 
-/** Where bytes from `right` on are no longer those from `left` on. */
+/** The first place where the bytes from `right` on differ from those from `left` on. */
 const endOfMatch = (bytes: DataView, left: number, right: number): number => {
   const back = right - left
   const { byteLength } = bytes

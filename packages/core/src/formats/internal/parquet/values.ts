@@ -1,4 +1,4 @@
-/** Values that Parquet can hold, or why it cannot: each is checked as it is written. */
+/** Writes values that Parquet can hold, and says why it cannot hold others. */
 /** The reason why a value cannot be written, and where in its column it is. */
 export class Refused extends Error {
   override readonly name = "Refused"
@@ -48,10 +48,13 @@ export const aBoolean = (value: unknown): number => {
   return value ? 1 : 0
 }
 
-/** Writes a value at a place of a buffer, and says how many bytes it took. `room` makes sure of a number of bytes from there on. */
+/**
+ * Writes a value at a place of a buffer, and returns how many bytes it took. `room` makes room for a number of bytes
+ * from there on.
+ */
 export type WriteValue = (value: unknown, room: (bytes: number) => Buffer, at: number) => number
 
-// Where it is not known how many bytes a text takes, three per character are enough.
+// If the size of a text is not known, three bytes per character are enough.
 const shortText = 64 * 1024
 
 export const writeText: WriteValue = (value, room, to) => {

@@ -84,7 +84,7 @@ const vectorData = (
   return parts
 }
 
-/** The rows of a row group: the columns that are encoded already, and a table of the others. */
+/** The rows of a row group: the already encoded columns, and a table of the others. */
 interface RowGroup {
   readonly rows: number
   readonly encoded: ReadonlyArray<EncodedColumn>
@@ -118,7 +118,7 @@ const makeEncoder = (libraries: Libraries, schema: Arrow.Schema, options: Encode
 const encodeGroups = <E, R>(
   libraries: Libraries,
   groups: Stream.Stream<RowGroup, E, R>,
-  /** Known with the first row group at the latest. */
+  /** Known when the first row group comes, at the latest. */
   schema: () => Arrow.Schema,
   options: EncodeOptions
 ): Stream.Stream<Uint8Array, E | FormatError, R> =>
@@ -232,7 +232,7 @@ const columnsOf = Effect.fnUntraced(function* (libraries: Libraries, schema: Sch
   return columns
 })
 
-/** Where the values of a column go: into pages at once, or into Arrow memory that the codec makes pages of. */
+/** Where the values of a column go: directly into pages, or into Arrow memory from which the codec makes pages. */
 class ColumnSink {
   readonly column: Column
   readonly flat: FlatColumn | undefined
