@@ -78,7 +78,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.failed(error)
   }
 
-  /** Closes the connection, if there already is one. */
+  /** Closes the connection, if there is one yet. */
   abort(): void {
     this.aborted = new Error("the request was given up")
     this.controller?.abort(this.aborted)

@@ -263,7 +263,7 @@ interface Drawing<A> {
   next: (() => number) | undefined
 }
 
-// `n` elements drawn with replacement out of `count`. `drawn` has as many distinct elements as can be among them, in
+// `n` elements drawn with replacement out of `count`. `drawn` has as many distinct elements as are possible among them, in
 // random order. A draw repeats an element drawn before with a probability of their share of all elements, and otherwise
 // takes a new one.
 const drawnAgain = <A>(drawn: ReadonlyArray<A>, n: number, count: number, next: () => number): Array<A> => {
