@@ -11,6 +11,7 @@ import { Effect, type Layer, type Scope } from "effect"
 import { Storage } from "../storage/Storage.ts"
 import { creating } from "./internal/creating.ts"
 import { listing } from "./internal/listing.ts"
+import { racing } from "./internal/racing.ts"
 import { reading } from "./internal/reading.ts"
 import { removing } from "./internal/removing.ts"
 import { renaming } from "./internal/renaming.ts"
@@ -51,7 +52,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Storage, E>, options: 
         ...reading,
         ...listing,
         ...removing,
-        ...renaming
+        ...renaming,
+        ...racing
       ]) {
         const test = needsExclusive && !exclusive ? it.effect.skip : it.effect
         test(

@@ -339,6 +339,30 @@ describe("the bytes asked for", () => {
     return fc.assert(fc.asyncProperty(cases, (each) => Effect.runPromise(holds(each))))
   })
 
+  it.effect("are those of the file as it is when it is opened, replaced since it was looked at", () =>
+    Effect.gen(function* () {
+      for (const [before, after] of [
+        ["old", "a longer new one"],
+        ["a longer old one", "new"],
+        ["old", ""]
+      ] as const) {
+        const memory = yield* Storage.makeMemory
+        let replaced = false
+        // Replaces it once it has been looked at.
+        const stat: Storage.Backend["stat"] = (path) =>
+          Effect.tap(memory.stat(path), () => {
+            if (replaced) return Effect.void
+            replaced = true
+            return memory.write(path, text(after), { overwrite: true })
+          })
+        const storage = yield* Storage.makeSchemes({ memory: Effect.succeed({ ...memory, stat }) })
+        yield* storage.write("memory:///f", text(before))
+        const pieces = yield* Stream.runCollect(storage.read("memory:///f"))
+        assert.strictEqual(Buffer.concat(pieces).toString(), after)
+      }
+    })
+  )
+
   it.effect("come through a faulty storage, or an error", () =>
     Effect.gen(function* () {
       const storage = yield* Storage.Storage

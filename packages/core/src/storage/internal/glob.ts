@@ -1,7 +1,7 @@
-import { Effect, Glob, Stream } from "effect"
+import { Array as Arr, Effect, Glob, Stream } from "effect"
 import type { FileStatus } from "./model.ts"
 import * as StorageError from "../StorageError.ts"
-import { fail, type Pattern, type Segments } from "./path.ts"
+import { fail, formatSegments, type Pattern, type Segments } from "./path.ts"
 
 /** A name in a directory. */
 export interface Entry {
@@ -16,14 +16,15 @@ export interface Entry {
 export interface Tree {
   /** `undefined` if nothing exists there, also if a parent is a file. */
   readonly find: (segments: Segments) => Effect.Effect<FileStatus | undefined, StorageError.StorageError>
-  /** In code point order; empty if the directory is gone. */
-  readonly entries: (segments: Segments) => Effect.Effect<ReadonlyArray<Entry>, StorageError.StorageError>
+  /** In code point order; `undefined` if there is no such directory, or no longer. */
+  readonly entries: (segments: Segments) => Effect.Effect<ReadonlyArray<Entry> | undefined, StorageError.StorageError>
 }
-
-const isDefined = <A>(a: A | undefined): a is A => a !== undefined
 
 /** How many entries are looked up at once, and ahead of the consumer. */
 const lookAhead = 64
+
+/** How often a directory is looked at again that is somewhere else each time. */
+const mostLooks = 10
 
 /** The `list` of {@link Backend}. Only directories on the way of the patterns are read. */
 export const list = (
@@ -33,41 +34,67 @@ export const list = (
 ): Stream.Stream<FileStatus, StorageError.StorageError> => {
   const literals: Array<string> = []
   for (const pattern of patterns) {
-    if (pattern._tag !== "Literal") return walk(tree, patterns, literals, new Set([literals.length]))
+    if (pattern._tag !== "Literal") return walk({ tree, path, patterns }, literals, new Set([literals.length]))
     literals.push(pattern.name)
   }
-  return Stream.unwrap(
-    Effect.gen(function* () {
-      const status = yield* tree.find(literals)
-      if (status === undefined) return Stream.fail(fail("list", path, new StorageError.NotFound()))
-      if (status.type === "file") return Stream.succeed(status)
-      const entries = yield* tree.entries(literals)
-      return Stream.fromIterable(entries, { chunkSize: lookAhead }).pipe(
-        Stream.mapArrayEffect((chunk) =>
-          Effect.forEach(chunk, (entry) => statusOf(tree, [...literals, entry.name], entry), {
-            concurrency: lookAhead
-          })
-        ),
-        // An entry deleted since the directory was read, or a broken link.
-        Stream.filter(isDefined)
-      )
-    })
-  )
+  return Stream.unwrap(listOne(tree, path, literals))
 }
 
-const statusOf = (tree: Tree, path: Segments, { status }: Entry) =>
-  status === undefined ? tree.find(path) : Effect.succeed(status)
+/** The entries of a directory, or the one file. */
+const listOne = Effect.fnUntraced(function* (tree: Tree, path: string, segments: Segments) {
+  for (let looks = 0; looks < mostLooks; looks++) {
+    const status = yield* tree.find(segments)
+    if (status === undefined) break
+    if (status.type === "file") return Stream.succeed(status)
+    const entries = yield* tree.entries(segments)
+    // Gone since, or a file by now.
+    if (entries === undefined) continue
+    return Stream.fromIterable(Arr.chunksOf(entries, lookAhead)).pipe(
+      Stream.mapEffect((chunk) => statusesOf(tree, segments, chunk)),
+      Stream.flatMap((found) =>
+        found === undefined
+          ? Stream.fail(fail("list", path, new StorageError.NotFound()))
+          : Stream.fromIterable(found.values())
+      )
+    )
+  }
+  return yield* fail("list", path, new StorageError.NotFound())
+})
+
+/**
+ * The statuses of entries of a directory by name, without those that have been deleted since the directory was read, and without
+ * broken links. An entry may also be missing because the directory has been moved, so the directory is read again: `undefined` if
+ * it is gone.
+ */
+const statusesOf = Effect.fnUntraced(function* (tree: Tree, directory: Segments, entries: ReadonlyArray<Entry>) {
+  const all = new Map(entries.map(({ name, status }) => [name, status]))
+  let missing = entries.filter(({ status }) => status === undefined)
+  for (let looks = 0; missing.length > 0; looks++) {
+    const lookUp = ({ name }: Entry) =>
+      Effect.map(tree.find([...directory, name]), (status) => void all.set(name, status))
+    yield* Effect.forEach(missing, lookUp, { concurrency: lookAhead, discard: true })
+    missing = missing.filter(({ isLink, name }) => !isLink && all.get(name) === undefined)
+    if (missing.length === 0 || looks === mostLooks) break
+    const now = yield* tree.entries(directory)
+    if (now === undefined) return undefined
+    const listed = new Set(now.map(({ name }) => name))
+    missing = missing.filter(({ name }) => listed.has(name))
+  }
+  const found = new Map<string, FileStatus>()
+  for (const [name, status] of all) if (status !== undefined) found.set(name, status)
+  return found
+})
 
 /**
  * Depth first below `directory`, carrying the set of patterns that may match next: every path is visited once, however
  * many ways the pattern can match it.
  */
 const walk = (
-  tree: Tree,
-  patterns: ReadonlyArray<Pattern>,
+  glob: PathGlob,
   directory: Segments,
   states: ReadonlySet<number>
 ): Stream.Stream<FileStatus, StorageError.StorageError> => {
+  const { patterns, tree } = glob
   const open = close(patterns, states)
   const names = new Set<string>()
   let listed = false
@@ -77,31 +104,90 @@ const walk = (
     if (pattern._tag === "Literal") names.add(pattern.name)
     else listed = true
   }
-  if (!listed && names.size === 0) return Stream.empty
-  const entries = listed
-    ? tree.entries(directory)
-    : Effect.succeed(Array.from(names, (name): Entry => ({ name, isLink: false })))
+  if (!listed) {
+    const named = Array.from(names, (name): Entry => ({ name, isLink: false }))
+    return Stream.fromIterable(candidatesOf(patterns, open, named)).pipe(
+      Stream.flatMap(({ entry: { name }, next }) =>
+        Stream.unwrap(
+          Effect.map(tree.find([...directory, name]), (status) => below(glob, [...directory, name], next, status))
+        )
+      )
+    )
+  }
   return Stream.unwrap(
-    Effect.map(entries, (entries) => {
-      const candidates: Array<readonly [entry: Entry, next: ReadonlySet<number>]> = []
-      for (const entry of entries) {
-        const next = step(patterns, open, entry)
-        if (next.size > 0) candidates.push([entry, next])
-      }
-      return Stream.fromIterable(candidates).pipe(
-        Stream.flatMap(([entry, next]) => {
-          const path = [...directory, entry.name]
-          return Stream.unwrap(
-            Effect.map(statusOf(tree, path, entry), (status) => {
-              if (status === undefined) return Stream.empty
-              const here = accepts(patterns, next) ? Stream.succeed(status) : Stream.empty
-              return status.type === "file" ? here : Stream.concat(here, walk(tree, patterns, path, next))
-            })
-          )
-        })
+    // A directory that is gone has no matches.
+    Effect.map(tree.entries(directory), (entries = []) =>
+      walkEntries(glob, directory, candidatesOf(patterns, open, entries))
+    )
+  )
+}
+
+/** A glob that a backend is asked for. */
+interface PathGlob {
+  readonly tree: Tree
+  readonly path: string
+  readonly patterns: ReadonlyArray<Pattern>
+}
+
+/** An entry that may match, or lead to matches. */
+interface Candidate {
+  readonly entry: Entry
+  readonly next: ReadonlySet<number>
+}
+
+const candidatesOf = (
+  patterns: ReadonlyArray<Pattern>,
+  open: ReadonlySet<number>,
+  entries: ReadonlyArray<Entry>
+): ReadonlyArray<Candidate> =>
+  entries.map((entry) => ({ entry, next: step(patterns, open, entry) })).filter(({ next }) => next.size > 0)
+
+/** The matches among the entries of a directory and below them. */
+const walkEntries = (glob: PathGlob, directory: Segments, candidates: ReadonlyArray<Candidate>) => {
+  let emitted = false
+  return Stream.fromIterable(Arr.chunksOf(candidates, lookAhead)).pipe(
+    Stream.mapEffect((chunk) =>
+      Effect.map(
+        statusesOf(
+          glob.tree,
+          directory,
+          chunk.map(({ entry }) => entry)
+        ),
+        (found) => ({ chunk, found })
+      )
+    ),
+    // What is gone from the beginning has no matches.
+    Stream.takeWhile(({ found }) => found !== undefined || emitted),
+    Stream.flatMap(({ chunk, found }) => {
+      if (found === undefined) return Stream.fail(movedAway(glob.path, directory))
+      emitted ||= found.size > 0
+      return Stream.fromIterable(chunk).pipe(
+        Stream.flatMap(({ entry: { name }, next }) => below(glob, [...directory, name], next, found.get(name)))
       )
     })
   )
+}
+
+/** A directory without which what was listed before is not all. */
+const movedAway = (path: string, directory: Segments) =>
+  fail(
+    "list",
+    path,
+    new StorageError.Unavailable({
+      detail: `${formatSegments(directory)} was moved or deleted while it was listed; list again`
+    })
+  )
+
+/** A path itself if it matches, and its matches below. */
+const below = (
+  glob: PathGlob,
+  path: Segments,
+  next: ReadonlySet<number>,
+  status: FileStatus | undefined
+): Stream.Stream<FileStatus, StorageError.StorageError> => {
+  if (status === undefined) return Stream.empty
+  const here = accepts(glob.patterns, next) ? Stream.succeed(status) : Stream.empty
+  return status.type === "file" ? here : Stream.concat(here, walk(glob, path, next))
 }
 
 /** `**` also matches zero segments. */

@@ -105,8 +105,8 @@ const tree = (path: string): Tree => ({
         unlessCode(Fs.readdir(native(segments), { withFileTypes: true }), "ENOENT", "ENOTDIR")
       ),
       (found) =>
-        (found ?? [])
-          .map((entry): Entry => ({ name: entry.name, isLink: entry.isSymbolicLink() }))
+        found
+          ?.map((entry): Entry => ({ name: entry.name, isLink: entry.isSymbolicLink() }))
           .toSorted((a, b) => compareCodePoints(a.name, b.name))
     )
 })
@@ -231,7 +231,7 @@ const withParent = <A>(
 ): Effect.Effect<A, StorageError.StorageError> =>
   Effect.retry(Effect.andThen(ensureParent(operation, path, segments), run), {
     times: 20,
-    while: (error) => error.reason._tag === "NotFound"
+    while: (error) => error.reason._tag === "NotFound" && error.path === path
   })
 
 /** Best effort: not every file system can sync a directory, and the file itself is already on disk. */
@@ -299,7 +299,13 @@ const renameExclusive = async (from: string, to: string): Promise<void> => {
     if ((await lstatOrAbsent(to)) !== undefined) throw Object.assign(new Error("file exists"), { code: "EEXIST" })
     return Fs.rename(from, to)
   }
-  await Fs.unlink(from)
+  try {
+    await Fs.unlink(from)
+  } catch (cause) {
+    // Another has renamed or deleted it in between, and told so: the name made here is one too many.
+    await Fs.unlink(to)
+    throw cause
+  }
 }
 
 interface Temporary {
@@ -364,6 +370,29 @@ const write: Backend["write"] = Effect.fn("Storage.write")(function* (path, byte
   )
 })
 
+/** Moves what is at `source`, in one step. `stats` is what it is, `replaces` whether a file there is replaced. */
+const move = (from: string, to: string, source: Segments, target: Segments, stats: Stats, replaces: boolean) =>
+  attempt("rename", to, () =>
+    stats.isFile() && !replaces
+      ? renameExclusive(native(source), native(target))
+      : Fs.rename(native(source), native(target))
+  ).pipe(
+    Effect.catch(
+      Effect.fnUntraced(function* (error) {
+        // What has come to the target since it was looked at is refused in many words.
+        if ((yield* attempt("rename", to, () => lstatOrAbsent(native(target)))) !== undefined) {
+          const { _tag } = error.reason
+          if (_tag === "NotEmpty" || _tag === "NotADirectory" || _tag === "IsADirectory") {
+            return yield* fail("rename", to, new StorageError.AlreadyExists())
+          }
+        }
+        // Which of the two is missing the system does not say.
+        if (error.reason._tag === "NotFound") yield* attempt("rename", from, () => Fs.lstat(native(source)))
+        return yield* error
+      })
+    )
+  )
+
 const rename: Backend["rename"] = Effect.fn("Storage.rename")(function* (from, to, options) {
   const source = yield* parse("rename", from, scheme, workingDirectory)
   const target = yield* parse("rename", to, scheme, workingDirectory)
@@ -377,15 +406,32 @@ const rename: Backend["rename"] = Effect.fn("Storage.rename")(function* (from, t
   if (existing !== undefined && (!replaces || (existing.ino === stats.ino && existing.dev === stats.dev))) {
     return yield* fail("rename", to, new StorageError.AlreadyExists())
   }
-  const move = attempt("rename", to, () =>
-    stats.isFile() && !replaces
-      ? renameExclusive(native(source), native(target))
-      : Fs.rename(native(source), native(target))
-  )
-  yield* (options?.parents ?? true) ? withParent("rename", to, target, move) : move
+  const once = move(from, to, source, target, stats, replaces)
+  yield* (options?.parents ?? true) ? withParent("rename", to, target, once) : once
   // A name that decides something has to survive a power cut.
   if (replaces) yield* syncDirectory(native(target.slice(0, -1)))
 }, Effect.uninterruptible)
+
+/**
+ * Removes a directory and all below it. If several do so at once, one of them removes the directory itself, and the others do not
+ * find it; `Fs.rm` would tell all of them that they did.
+ */
+const removeDirectory = async (path: string, tries = 20): Promise<void> => {
+  const names = await Fs.readdir(path)
+  while (names.length > 0) {
+    const removals = names.splice(-64).map((name) => Fs.rm(`${path}/${name}`, { recursive: true, force: true }))
+    // All have ended by then, whatever one fails with.
+    const failed = (await Promise.allSettled(removals)).find(({ status }) => status === "rejected")
+    if (failed?.status === "rejected") throw failed.reason
+  }
+  try {
+    await Fs.rmdir(path)
+  } catch (cause) {
+    // Somebody has put something there meanwhile.
+    if (codeOf(cause) === "ENOTEMPTY" && tries > 0) return removeDirectory(path, tries - 1)
+    throw cause
+  }
+}
 
 const remove: Backend["delete"] = Effect.fn("Storage.delete")(function* (path, options) {
   const segments = yield* parse("delete", path, scheme, workingDirectory)
@@ -394,11 +440,7 @@ const remove: Backend["delete"] = Effect.fn("Storage.delete")(function* (path, o
   const stats = yield* attempt("delete", path, () => lstatOrAbsent(target))
   if (stats === undefined) return false
   return yield* attempt("delete", path, () =>
-    !stats.isDirectory()
-      ? Fs.unlink(target)
-      : options?.recursive === true
-        ? Fs.rm(target, { recursive: true, force: true })
-        : Fs.rmdir(target)
+    !stats.isDirectory() ? Fs.unlink(target) : options?.recursive === true ? removeDirectory(target) : Fs.rmdir(target)
   ).pipe(
     Effect.as(true),
     // Another process was faster.
@@ -426,7 +468,11 @@ const realPath = Effect.fn("Storage.realPath")(function* (path: string) {
       return format(scheme, [...real.split("/").filter((name) => name !== ""), ...segments.slice(there)])
     }
     const target = yield* attempt("realPath", path, () => unlessCode(Fs.readlink(own), "ENOENT", "ENOTDIR", "EINVAL"))
-    if (target !== undefined) return yield* fail("realPath", path, linkLeadsNowhere(target))
+    if (target === undefined) continue
+    // Unless the link is younger than the first look.
+    const again = yield* attempt("realPath", path, () => unlessCode(Fs.realpath(own), "ENOENT", "ENOTDIR"))
+    if (again === undefined) return yield* fail("realPath", path, linkLeadsNowhere(target))
+    there++
   }
 })
 

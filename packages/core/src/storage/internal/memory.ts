@@ -24,11 +24,10 @@ const treeOf = (root: MemoryTree.Directory): Tree => ({
   entries: (segments) =>
     Effect.sync(() => {
       const found = MemoryTree.lookup(root, segments)
-      return found._tag === "Directory"
-        ? Array.from(found.children.keys())
-            .toSorted(compareCodePoints)
-            .map((name) => ({ name, isLink: false }))
-        : []
+      if (found._tag !== "Directory") return undefined
+      return Array.from(found.children)
+        .toSorted(([a], [b]) => compareCodePoints(a, b))
+        .map(([name, node]) => ({ name, isLink: false, status: toStatus([...segments, name], node) }))
     })
 })
 
