@@ -379,7 +379,7 @@ const move = (from: string, to: string, source: Segments, target: Segments, stat
   ).pipe(
     Effect.catch(
       Effect.fnUntraced(function* (error) {
-        // What has come to the target since it was looked at is refused in many words.
+        // If something has appeared at the target since it was looked up, systems refuse the rename in different words.
         if ((yield* attempt("rename", to, () => lstatOrAbsent(native(target)))) !== undefined) {
           const { _tag } = error.reason
           if (_tag === "NotEmpty" || _tag === "NotADirectory" || _tag === "IsADirectory") {
