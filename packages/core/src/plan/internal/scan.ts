@@ -1,6 +1,5 @@
-import { Effect, Stream } from "effect"
+import { Cause, Effect, Stream } from "effect"
 import type { Split } from "../../task/Format.ts"
-import type { FormatError } from "../../storage/FormatError.ts"
 import { InputFailed, RowsNotConserved } from "../../task/JobError.ts"
 import type { Partition } from "../Stage.ts"
 import { Current } from "../../task/TaskContext.ts"
@@ -8,9 +7,6 @@ import { whenClosed } from "../../task/internal/account.ts"
 import { rowsIn } from "../../task/internal/metrics.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
 import { joined } from "./adaptive.ts"
-
-const abortOn = <A, R>(rows: Stream.Stream<A, FormatError, R>, task: TaskRuntime): Stream.Stream<A, never, R> =>
-  Stream.catch(rows, (error) => Stream.fromEffect(task.abort(new InputFailed({ error }))))
 
 /** A partition of a source. */
 export const scan = (split: Split<unknown>): Partition => ({
@@ -36,8 +32,7 @@ export const scan = (split: Split<unknown>): Partition => ({
         return task.deadLetter(letter)
       }
     }
-    const read = Stream.provideService(split.read, Current, source)
-    const counted = Stream.mapArray(read, (values) => {
+    const count = <A>(values: ReadonlyArray<A>): void => {
       const n = rowsIn(values, rowsOf)
       rows += n
       metrics.rowsRead += n
@@ -47,8 +42,7 @@ export const scan = (split: Split<unknown>): Partition => ({
         bytes += share
         metrics.bytesRead += share
       }
-      return values
-    })
+    }
     const ended = Effect.suspend(() => {
       metrics.bytesRead += split.bytes - bytes
       bytes = split.bytes
@@ -65,7 +59,21 @@ export const scan = (split: Split<unknown>): Partition => ({
             })
           )
     })
-    return whenClosed(abortOn(Stream.concat(counted, Stream.fromEffectDrain(ended)), task), (ended) => {
+    // In one step, which is most of what an empty split costs.
+    const counted = Stream.transformPull(Stream.provideService(split.read, Current, source), (pull) =>
+      Effect.succeed(
+        Effect.map(
+          Effect.catch(pull, (error) =>
+            Cause.isDone(error) ? Effect.andThen(ended, Effect.fail(error)) : task.abort(new InputFailed({ error }))
+          ),
+          (values) => {
+            count(values)
+            return values
+          }
+        )
+      )
+    )
+    return whenClosed(counted, (ended) => {
       // Rows left over in a source that knows its number of rows were left on purpose.
       const rest = Math.max(0, (split.rows ?? rows) - rows)
       if (ended) return

@@ -3,7 +3,7 @@
  * or the action left unread on purpose are "cut"; if something ends before its input does, the rest counts as cut,
  * never as dropped.
  */
-import { Effect, Pull, Result, Stream } from "effect"
+import { Effect, Pull, Result, Scope, Stream } from "effect"
 import { RowsNotConserved } from "../JobError.ts"
 import type { TaskMetrics } from "../TaskContext.ts"
 import type { Book, Read, Weigh } from "./book.ts"
@@ -38,29 +38,33 @@ export const countRows = (rows: Rows, { weigh }: Pick<TaskRuntime, "weigh">, cou
     return values
   })
 
-/** Reports when a stream has been read to its end. */
+/** Reports that a stream has been read to its end. */
 const whenEnded = (rows: Rows, ended: () => void): Rows =>
-  Stream.transformPull(rows, (pull) =>
-    Effect.succeed(
-      Effect.tapCause(pull, (cause) =>
-        Effect.sync(() => {
-          if (Pull.isDoneCause(cause)) ended()
-        })
-      )
-    )
-  )
+  Stream.transformPull(rows, (pull) => Effect.succeed(tapDone(pull, ended)))
+
+const tapDone = <A, E, R>(pull: Effect.Effect<A, E, R>, ended: () => void): Effect.Effect<A, E, R> =>
+  Effect.catchCause(pull, (cause) => {
+    if (Pull.isDoneCause(cause)) ended()
+    return Effect.failCause(cause)
+  })
 
 /** Reports, when nobody reads a stream any more, whether it was read to its end. */
 export const whenClosed = (rows: Rows, closed: (ended: boolean) => void): Rows =>
-  Stream.suspend(() => {
-    let ended = false
-    return Stream.ensuring(
-      whenEnded(rows, () => {
+  Stream.transformPull(rows, (pull, scope) =>
+    Effect.suspend(() => {
+      let ended = false
+      const counted = tapDone(pull, () => {
         ended = true
-      }),
-      Effect.sync(() => closed(ended))
-    )
-  })
+      })
+      return Effect.as(
+        Scope.addFinalizer(
+          scope,
+          Effect.sync(() => closed(ended))
+        ),
+        counted
+      )
+    })
+  )
 
 /**
  * Steps that hold rows for a while. Rows that they still hold when the stream is left early are cut; rows that are
