@@ -116,6 +116,10 @@ export const resolve = Effect.fn("Planner.resolve")(function* (
   options: Parameters<Source<unknown>["resolve"]>[0]
 ) {
   const sources = [...new Set(Plan.sources(logical))].filter((source) => source.invalid === undefined)
-  const resolved = yield* Effect.forEach(sources, (source) => source.resolve(options), { concurrency: 8 })
-  return new Map(sources.map((source, index) => [source, resolved[index]] as const))
+  const resolved = yield* Effect.forEach(
+    sources,
+    (source) => Effect.map(source.resolve(options), (metadata) => [source, metadata] as const),
+    { concurrency: 8 }
+  )
+  return new Map(resolved)
 })

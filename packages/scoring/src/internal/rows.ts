@@ -92,12 +92,19 @@ const withOrigin = <A, B>(segments: Rows<A>, rows: ReadonlyArray<B>): ReadonlyAr
       })
 }
 
+// The protocol has counted them. A row must not get a score that no model gave it, whatever is wrong here.
+const scoreOf = (scores: Float32Array, row: number): number => {
+  const score = scores[row]
+  if (score === undefined) throw new RangeError(`no score for row ${row} of a batch of ${scores.length} scores`)
+  return score
+}
+
 const toRows = <A>({ add }: Shape<A>, segments: Rows<A>, scores: Float32Array): ReadonlyArray<A> => {
   const rows: Array<A> = []
   for (const { block, count, start } of segments) {
     for (let i = start; i < start + count; i++) {
       const row = block[i]
-      if (row !== undefined) rows.push(add(row, scores[rows.length] ?? 0))
+      if (row !== undefined) rows.push(add(row, scoreOf(scores, rows.length)))
     }
   }
   return withOrigin(segments, rows)
@@ -123,7 +130,9 @@ const toElements = <A>(
         if (error !== undefined) elements.push(Dataset.failed(error))
       } else {
         elements.push(
-          answer instanceof Float32Array ? add(row, answer[sent] ?? 0) : Dataset.failed(partOf(answer, spans, sent, 1))
+          answer instanceof Float32Array
+            ? add(row, scoreOf(answer, sent))
+            : Dataset.failed(partOf(answer, spans, sent, 1))
         )
         sent++
       }
