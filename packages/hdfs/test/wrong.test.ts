@@ -18,6 +18,30 @@ const storageOf = (url: string) =>
   )
 
 describe("a read has every byte", () => {
+  it.live("of one file: one that is replaced between two of its blocks is an error", () =>
+    Effect.gen(function* () {
+      let opened = 0
+      const server = yield* serveRaw(
+        cluster(
+          (request, socket) => {
+            opened++
+            good(request, socket)
+          },
+          {
+            GETFILESTATUS: () =>
+              json({ FileStatus: { ...fileStatus, length: content.length, fileId: opened < 2 ? 7 : 8 } }),
+            GETFILEBLOCKLOCATIONS: () =>
+              json({ BlockLocations: { BlockLocation: [block(0, 10, ["dn1"]), block(10, 10, ["dn1"])] } })
+          }
+        )
+      )
+      yield* withClient({ nameNodes: [server.url] }, (hdfs) =>
+        reason(readAll(hdfs, "/f", { preferHost: "dn1" }), "FileChanged")
+      )
+      assert.strictEqual(opened, 2)
+    }).pipe(Effect.scoped)
+  )
+
   for (const [title, blocks] of [
     ["an empty block list", []],
     ["a block list without the end", [block(0, 7, ["dn1"])]],

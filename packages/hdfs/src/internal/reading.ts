@@ -21,6 +21,8 @@ interface Reading {
   readonly end: number
   /** Hosts that failed, for the NameNode to leave out. */
   readonly failed: Set<string>
+  /** How often the file was opened. */
+  opened: number
   /** Failures without enough progress between them, and the bytes since the last failure. */
   failures: number
   progress: number
@@ -131,6 +133,25 @@ const openAt = (
     })
   )
 
+/** The status of the file, which must still be the file of which the read began. */
+const unchanged = Effect.fnUntraced(function* (reader: Reader, reading: Reading, endpoint?: string) {
+  const now = yield* reader.asks.getFileStatus(reading.path)
+  const before = reading.status
+  if (
+    before !== undefined &&
+    (now.length !== before.length || now.modificationTime !== before.modificationTime || now.fileId !== before.fileId)
+  ) {
+    return yield* reader.web.fail(
+      call(reading.path),
+      new E.FileChanged({
+        detail: `it has changed since the read began; the read had reached offset ${reading.position}`
+      }),
+      endpoint
+    )
+  }
+  return now
+})
+
 const resume = (reader: Reader, reading: Reading, error: E.HdfsError): Stream.Stream<Uint8Array, E.HdfsError> =>
   Stream.unwrap(
     Effect.gen(function* () {
@@ -153,22 +174,7 @@ const resume = (reader: Reader, reading: Reading, error: E.HdfsError): Stream.St
         ...(error.endpoint === undefined ? {} : { endpoint: error.endpoint })
       })
       if (!(exhausted || elsewhere(error)) || reading.failures > reader.config.maxRetries) return yield* again
-      const now = yield* reader.asks.getFileStatus(reading.path)
-      const before = reading.status
-      if (
-        before !== undefined &&
-        (now.length !== before.length ||
-          now.modificationTime !== before.modificationTime ||
-          now.fileId !== before.fileId)
-      ) {
-        return yield* reader.web.fail(
-          call(reading.path),
-          new E.FileChanged({
-            detail: `it has changed since the read began; the read had reached offset ${reading.position}`
-          }),
-          error.endpoint
-        )
-      }
+      const now = yield* unchanged(reader, reading, error.endpoint)
       // The file has no more.
       if (error.reason._tag === "UnexpectedEnd" && now.length < reading.end) return yield* again
       if (error.endpoint !== undefined && !exhausted) {
@@ -177,6 +183,7 @@ const resume = (reader: Reader, reading: Reading, error: E.HdfsError): Stream.St
         yield* reader.asks.getFileBlockLocations(reading.path, { offset: reading.position, length: 1 })
       }
       if (reading.failures > 1) yield* reader.web.backoff(reading.failures - 1)
+      reading.opened++
       return attempt(reader, reading)
     })
   )
@@ -207,6 +214,7 @@ const run = Effect.fnUntraced(function* (
     position: options.offset ?? 0,
     end,
     failed: new Set(),
+    opened: 0,
     failures: 0,
     progress: 0,
     blocks:
@@ -214,14 +222,17 @@ const run = Effect.fnUntraced(function* (
         ? undefined
         : yield* reader.known.of(path, end, reader.asks.getFileBlockLocations(path))
   }
-  let begun = false
   return Stream.flatMap(
     // Each piece is read from where it lies. An empty range is asked for too, because the server says whether the file
     // may be read.
     Stream.unfold(reading, (at) => {
-      if (begun && at.position === at.end) return Effect.undefined
-      begun = true
-      return Effect.succeed([at, at] as const)
+      if (at.opened === 0 || at.position < at.end) {
+        at.opened++
+        return Effect.succeed([at, at] as const)
+      }
+      // What was opened more than once may have been another file each time.
+      const isDoubtful = at.opened > 1 && at.status !== undefined
+      return Effect.as(isDoubtful ? unchanged(reader, at) : Effect.void, undefined)
     }),
     (at) => attempt(reader, at)
   )
