@@ -224,4 +224,18 @@ describe("the place of a task", () => {
         )
       }).pipe(Effect.provide(over(placed)))
   )
+
+  it.effect("are made only while somebody listens", () =>
+    Effect.gen(function* () {
+      const events = yield* Events.Events
+      assert.isFalse(events.hasListeners())
+      yield* Effect.scoped(
+        Effect.andThen(
+          events.subscribe,
+          Effect.sync(() => assert.isTrue(events.hasListeners()))
+        )
+      )
+      assert.isFalse(events.hasListeners())
+    }).pipe(Effect.provide(Layer.fresh(Events.layer)))
+  )
 })
