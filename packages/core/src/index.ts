@@ -61,7 +61,7 @@ export * as Events from "./observe/Events.ts"
 /** @since 0.1.0 */
 export * as JobError from "./task/JobError.ts"
 /** @since 0.1.0 */
-export * as FormatError from "./storage/FormatError.ts"
+export * as FormatError from "./task/FormatError.ts"
 /** @since 0.1.0 */
 export * as ShuffleError from "./shuffle/ShuffleError.ts"
 /** @since 0.1.0 */

@@ -10,7 +10,7 @@
 import { Effect, Predicate, Result, Schema, Stream } from "effect"
 import type { ColumnCondition } from "../task/Condition.ts"
 import type { PartitionedReadOptions, Source, Writer, VerifyOptions } from "../task/Format.ts"
-import type { FormatError } from "../storage/FormatError.ts"
+import type { FormatError } from "../task/FormatError.ts"
 import { bytes, firstOf } from "../codec/internal/checks.ts"
 import { badCompression, compress, encodeRows, type Refusal } from "./internal/encode.ts"
 import { bytesSource, detail, fingerprint } from "./internal/files.ts"

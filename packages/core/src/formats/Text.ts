@@ -13,7 +13,7 @@
  */
 import { Effect, Result, Stream } from "effect"
 import type { Source, Writer, VerifyOptions } from "../task/Format.ts"
-import type { FormatError } from "../storage/FormatError.ts"
+import type { FormatError } from "../task/FormatError.ts"
 import { bytes, firstOf, oneOf } from "../codec/internal/checks.ts"
 import { badCompression, compress, encodeRows } from "./internal/encode.ts"
 import { bytesSource, detail } from "./internal/files.ts"

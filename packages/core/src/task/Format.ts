@@ -8,7 +8,7 @@
  */
 import type { Effect, Stream } from "effect"
 import type { ColumnCondition } from "./Condition.ts"
-import type { FormatError } from "../storage/FormatError.ts"
+import type { FormatError } from "./FormatError.ts"
 import type { Storage } from "../storage/Storage.ts"
 
 /**

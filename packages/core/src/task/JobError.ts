@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import { Schema } from "effect"
-import { FormatError } from "../storage/FormatError.ts"
+import { FormatError } from "./FormatError.ts"
 import { StorageError } from "../storage/StorageError.ts"
 import type { Reason as StorageReason } from "../storage/StorageError.ts"
 import { lineOf, placeOf } from "../storage/internal/place.ts"

@@ -2,7 +2,7 @@
 import { Clock, Effect, Exit, Fiber } from "effect"
 import type { DriveFailure, Run } from "../../engine/Action.ts"
 import { RolledBack } from "../../engine/internal/rollback.ts"
-import type { FormatError } from "../../storage/FormatError.ts"
+import type { FormatError } from "../../task/FormatError.ts"
 import type { Backend } from "../../storage/Storage.ts"
 import type { StorageError } from "../../storage/StorageError.ts"
 import { LeaseLost, OutputExists, type Reason } from "../../task/JobError.ts"

@@ -1,6 +1,6 @@
 /** The reasons for which a job fails when its output cannot be written. */
 import { Schema } from "effect"
-import type { FormatError } from "../../storage/FormatError.ts"
+import type { FormatError } from "../../task/FormatError.ts"
 import type { StorageError } from "../../storage/StorageError.ts"
 import { OutputFailed, Reason } from "../../task/JobError.ts"
 

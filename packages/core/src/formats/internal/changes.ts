@@ -1,6 +1,6 @@
 /** Makes sure that a file is read as it was when the job was planned, or not at all. */
 import { Effect, Stream } from "effect"
-import { type FormatError, InputChanged } from "../../storage/FormatError.ts"
+import { type FormatError, InputChanged } from "../../task/FormatError.ts"
 import { type FileStatus, Storage } from "../../storage/Storage.ts"
 import type { StorageError } from "../../storage/StorageError.ts"
 import { fail, storageFailed } from "./inputs.ts"

@@ -2,7 +2,7 @@
 import { createGzip } from "node:zlib"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Result, Stream } from "effect"
-import { type FormatError, Unencodable } from "../../storage/FormatError.ts"
+import { type FormatError, Unencodable } from "../../task/FormatError.ts"
 import * as Origin from "../../task/Origin.ts"
 import { lineOf, placeOf } from "../../storage/internal/place.ts"
 import { oneOf, optional, type Problem } from "../../codec/internal/checks.ts"

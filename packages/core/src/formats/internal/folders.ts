@@ -1,7 +1,7 @@
 /** Columns that are in the path of a file, and not in the file. */
 import { Effect, Predicate, Result, Schema } from "effect"
 import { type ColumnCondition, matchesAll } from "../../task/Condition.ts"
-import { type FormatError, SchemaMismatch } from "../../storage/FormatError.ts"
+import { type FormatError, SchemaMismatch } from "../../task/FormatError.ts"
 import * as Origin from "../../task/Origin.ts"
 import type { FileStatus } from "../../storage/Storage.ts"
 import { valuesOf } from "./folderNames.ts"

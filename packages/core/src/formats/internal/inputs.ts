@@ -1,6 +1,6 @@
 /** From the paths that a user named to the data files. */
 import { Effect, Schema, Stream } from "effect"
-import { FormatError, NoInput, type Reason, StorageFailed } from "../../storage/FormatError.ts"
+import { FormatError, NoInput, type Reason, StorageFailed } from "../../task/FormatError.ts"
 import { type FileStatus, Storage } from "../../storage/Storage.ts"
 import type { StorageError } from "../../storage/StorageError.ts"
 

@@ -1,6 +1,6 @@
 /** Decodes rows one by one when some may be invalid. */
 import { Effect, Result, Schema } from "effect"
-import { type FormatError, InvalidRow } from "../../storage/FormatError.ts"
+import { type FormatError, InvalidRow } from "../../task/FormatError.ts"
 import * as Origin from "../../task/Origin.ts"
 import * as TaskContext from "../../task/TaskContext.ts"
 import { oneOf, optional, type Problem } from "../../codec/internal/checks.ts"

@@ -2,7 +2,7 @@
 import { crc32 } from "node:zlib"
 import { Effect, Option, Schema, Stream } from "effect"
 import type { Source, Split, VerifyOptions } from "../../task/Format.ts"
-import { ManifestMismatch } from "../../storage/FormatError.ts"
+import { ManifestMismatch } from "../../task/FormatError.ts"
 import { Storage } from "../../storage/Storage.ts"
 import { below } from "./folderNames.ts"
 import { fail, isGlob, storageFailed } from "./inputs.ts"

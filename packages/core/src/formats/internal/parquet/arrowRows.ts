@@ -2,7 +2,7 @@
 import type * as Arrow from "apache-arrow"
 import { Result, Schema, SchemaAST } from "effect"
 import { fieldGetter, only, setField } from "../../../codec/internal/fields.ts"
-import { SchemaMismatch } from "../../../storage/FormatError.ts"
+import { SchemaMismatch } from "../../../task/FormatError.ts"
 import { codecOf } from "../rows.ts"
 import { BadValue, compile, type Compiled, type Getter } from "./getters.ts"
 import { expectedName, isDirect, type Target, targetOf } from "./target.ts"

@@ -1,7 +1,7 @@
 /** Open Parquet files: their footers, read once, and the Arrow schema that their rows are read with. */
 import type * as Arrow from "apache-arrow"
 import { Effect } from "effect"
-import { Corrupt, type FormatError, SchemaMismatch } from "../../../storage/FormatError.ts"
+import { Corrupt, type FormatError, SchemaMismatch } from "../../../task/FormatError.ts"
 import { type FileStatus, Storage } from "../../../storage/Storage.ts"
 import { fail, storageFailed } from "../inputs.ts"
 import { describe } from "./arrowRows.ts"

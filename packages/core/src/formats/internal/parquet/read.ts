@@ -3,7 +3,7 @@
  */
 import type * as Arrow from "apache-arrow"
 import { Effect, Option, Stream } from "effect"
-import type { FormatError } from "../../../storage/FormatError.ts"
+import type { FormatError } from "../../../task/FormatError.ts"
 import { Storage } from "../../../storage/Storage.ts"
 import type { FilePart } from "../../../task/Format.ts"
 import * as Origin from "../../../task/Origin.ts"

@@ -5,7 +5,7 @@
 import type * as Arrow from "apache-arrow"
 import { Effect, Schema, Stream } from "effect"
 import type { Problem } from "../../../codec/internal/checks.ts"
-import { type FormatError, InvalidRow, SchemaMismatch } from "../../../storage/FormatError.ts"
+import { type FormatError, InvalidRow, SchemaMismatch } from "../../../task/FormatError.ts"
 import { Storage } from "../../../storage/Storage.ts"
 import type { ColumnCondition } from "../../../task/Condition.ts"
 import type { FilePart, PartitionedReadOptions, Source, Split } from "../../../task/Format.ts"

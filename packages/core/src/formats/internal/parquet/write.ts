@@ -1,7 +1,7 @@
 /** From rows or record batches to Parquet, one row group at a time. */
 import type * as Arrow from "apache-arrow"
 import { Array as Arr, Effect, Result, Schema, SchemaAST, Stream } from "effect"
-import { type FormatError, Unencodable } from "../../../storage/FormatError.ts"
+import { type FormatError, Unencodable } from "../../../task/FormatError.ts"
 import { isDirect } from "./target.ts"
 import { originOf } from "../encode.ts"
 import { fieldGetter, only } from "../../../codec/internal/fields.ts"

@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import { Schema } from "effect"
-import { StorageError } from "./StorageError.ts"
-import { placeOf } from "./internal/place.ts"
+import { StorageError } from "../storage/StorageError.ts"
+import { placeOf } from "../storage/internal/place.ts"
 
 /**
  * There is nothing to read: the path does not exist, matches nothing, or holds no data file.
