@@ -54,6 +54,14 @@ const isFinite = "effect/schema/isFinite"
 
 const checkId = (check: SchemaAST.Check<never>): unknown => check.annotations?.representation?.id
 
+/** What is left of a schema without `null` and `undefined`. */
+const textOf = (own: Schema.Constraint): Schema.Constraint => {
+  const [first, ...others] = present(own.ast)
+  if (own.ast.encoding !== undefined || first === undefined) return own
+  const schema: Schema.Constraint = Schema.make(first)
+  return others.length === 0 ? schema : Schema.Union([schema, ...others.map((member) => Schema.make(member))])
+}
+
 const decoded = <A>(result: Result.Result<A, { readonly message: string }>): Result.Result<A, string> =>
   Result.mapError(result, (error) => error.message)
 
@@ -111,13 +119,7 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
     if (own === undefined) return []
     const { ast } = own
     const none = noneOf(name, own)
-    const members = present(ast)
-    const whole = ast.encoding !== undefined || members.length === 0
-    const text: Schema.Constraint = whole
-      ? own
-      : members.length === 1
-        ? Schema.make(members[0] ?? ast)
-        : Schema.Union(members.map((member): Schema.Constraint => Schema.make(member)))
+    const text = textOf(own)
     const codec = Schema.toCodecStringTree(codecOf(text))
     const decodeText = Schema.decodeUnknownResult(codec)
     const encodeText = Schema.encodeUnknownResult(codec)
@@ -133,9 +135,7 @@ export const textFields = (schema: Schema.Struct<Schema.Struct.Fields>): Readonl
     const differs = readBack(codecOf(text), "text", decode)
     const differsFromNone = readBack(codecOf(own), "text", () => none.decode())
     const inherited = name in Object.prototype
-    const [only] = members
-    const plain =
-      whole || members.length !== 1 || only === undefined || checked !== undefined ? undefined : plainOf(only)
+    const plain = checked === undefined ? plainOf(text.ast) : undefined
     // A schema with a transformation may make a new value each time.
     const nothing =
       none.exists && ast.encoding === undefined
