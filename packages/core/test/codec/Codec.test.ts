@@ -1,7 +1,6 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, expect, it } from "@effect/vitest"
 import { Effect, Option, Schema } from "effect"
 import * as fc from "fast-check"
-import * as NodeAssert from "node:assert"
 import * as Codec from "../../src/codec/Codec.ts"
 import { Writer } from "../../src/codec/internal/bytes.ts"
 
@@ -30,9 +29,12 @@ const anything = fc.anything({
 describe("Codec", () => {
   it("gives back any plain value", () => {
     fc.assert(
-      // Chai sorts what is in a set as strings, and throws where `toString` is not a function.
-      fc.property(anything, (value) => NodeAssert.deepStrictEqual(roundTrip(Codec.plain, value), value)),
-      { numRuns: 1000 }
+      // Chai's assertion sorts what is in a set as strings, and throws where `toString` is not a function; Node's finds
+      // two invalid dates different before Node 24.
+      fc.property(anything, (value) => {
+        expect(roundTrip(Codec.plain, value)).toStrictEqual(value)
+      }),
+      { numRuns: 1000, examples: [[new Date(NaN)], [[-0, NaN]], [new Set([{ a: new Date(NaN) }])]] }
     )
   })
 
