@@ -8,14 +8,16 @@ describe("what is written is read back, or refused", () => {
     it(format, async () => {
       const tally: Tally = { held: 0, refused: 0 }
       await fc.assert(writeRead(format, tally), { numRuns: 120 })
-      // A law that is refused everything holds of nothing.
-      expect(tally.held).toBeGreaterThan(tally.refused)
+      // A law that is refused everything holds of nothing. Of text, the format refused most, 58 cases in 100 are written: at
+      // most 30 of 120 would come once in 10^13 runs.
+      expect(tally.held).toBeGreaterThan(30)
     })
   }
 
   it("in folders by columns, where `where` keeps what `filter` keeps", async () => {
     const tally: Tally = { held: 0, refused: 0 }
     await fc.assert(foldersLaw(tally), { numRuns: 40 })
-    expect(tally.held).toBeGreaterThan(tally.refused / 5)
+    // 55 cases in 100 are written.
+    expect(tally.held).toBeGreaterThan(5)
   })
 })
