@@ -1,5 +1,6 @@
 import { type Action, Broadcast, type Commit, Dataset, type Engine, Job, type JobError } from "@sluice/core"
 import { describe, expectTypeOf, it } from "@effect/vitest"
+import type * as Arrow from "apache-arrow"
 import { Context, Data, Effect, Layer, type Option, Result, Schema, Stream } from "effect"
 
 class A extends Context.Service<A, number>()("types/A") {}
@@ -54,6 +55,32 @@ describe("types", () => {
     expectTypeOf(() => Dataset.make({ a: 1, b: "x" }).pipe(Dataset.select("a"))).returns.toExtend<
       Dataset.Dataset<{ readonly a: number }>
     >()
+  })
+
+  it("record batches have the columns that are read and kept in their type", () => {
+    type ColumnsOf<D> = D extends Dataset.Dataset<Arrow.RecordBatch<infer T>, infer _E, infer _R> ? T : never
+    const all = Dataset.parquetBatches("in")
+    const typed = all as Dataset.Dataset<Arrow.RecordBatch<{ id: Arrow.Int32; name: Arrow.Utf8 }>>
+    expectTypeOf(all).toEqualTypeOf<Dataset.Dataset<Arrow.RecordBatch>>()
+    const some = all.pipe(Dataset.selectColumns("id", "name"))
+    expectTypeOf<keyof ColumnsOf<typeof some>>().toEqualTypeOf<"id" | "name">()
+    const read = Dataset.parquetBatches("in", { columns: ["id", "name"], vectors: [] })
+    expectTypeOf<keyof ColumnsOf<typeof read>>().toEqualTypeOf<"id" | "name">()
+    const one = typed.pipe(Dataset.selectColumns("id"))
+    expectTypeOf<ColumnsOf<typeof one>>().branded.toEqualTypeOf<{ id: Arrow.Int32 }>()
+    // Batches of known columns go where batches of any columns do.
+    expectTypeOf(one).toExtend<Dataset.Dataset<Arrow.RecordBatch>>()
+    const wrong = [
+      // @ts-expect-error there is no such column any more
+      () => some.pipe(Dataset.selectColumns("features")),
+      // @ts-expect-error the column is not read
+      () => read.pipe(Dataset.selectColumns("features")),
+      // @ts-expect-error there is no such column
+      () => typed.pipe(Dataset.selectColumns("ids")),
+      // @ts-expect-error rows are not record batches
+      () => Dataset.make({ a: 1 }).pipe(Dataset.selectColumns("a"))
+    ]
+    expectTypeOf(wrong).toBeArray()
   })
 
   it("effectful steps add to E and R", () => {

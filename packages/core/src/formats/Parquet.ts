@@ -58,7 +58,7 @@ export interface ParquetOptions extends VerifyOptions {
  * @since 0.1.0
  */
 export interface BatchOptions extends VerifyOptions {
-  /** Columns to read, default all. */
+  /** Columns to read, in this order. Default all. */
   readonly columns?: ReadonlyArray<string> | undefined
   /** Columns that must be lists of float or double. This is checked before the first batch is read. */
   readonly vectors?: ReadonlyArray<string> | undefined
@@ -102,7 +102,13 @@ export const metadata = Effect.fn("Parquet.metadata")(function* (path: string | 
  * @category constructors
  * @since 0.1.0
  */
-export const batches = (path: string | ReadonlyArray<string>, options?: BatchOptions): Source<Arrow.RecordBatch> =>
+export const batches: {
+  <const C extends string>(
+    path: string | ReadonlyArray<string>,
+    options: BatchOptions & { readonly columns: ReadonlyArray<C> }
+  ): Source<Arrow.RecordBatch<{ [K in C]: Arrow.DataType }>>
+  (path: string | ReadonlyArray<string>, options?: BatchOptions): Source<Arrow.RecordBatch>
+} = (path: string | ReadonlyArray<string>, options?: BatchOptions): Source<Arrow.RecordBatch> =>
   verifiedOr(options, toPaths(path), (paths) => batchSource(paths, options))
 
 /**

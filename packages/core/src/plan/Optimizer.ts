@@ -68,7 +68,9 @@ export const pruneColumns: Rule = {
       return readOnly(node, node.operator.reads)
     }
     if (node.operator._tag !== "Select") return node
-    const { columns } = node.operator
+    const { columns, f } = node.operator
+    // A filter on record batches looks at whole batches.
+    if (f !== undefined && isWhere(node.child)) return node
     const wanted = [...new Set([...columns, ...whereColumns(node.child)])]
     const child = onSource(node.child, (source) =>
       source.columns !== undefined && source.columns.every((column) => wanted.includes(column)) && isWhere(node.child)

@@ -24,7 +24,8 @@ export type Operator =
   | { readonly _tag: "FilterMap"; f(value: unknown): Result.Result<unknown, unknown> }
   | { readonly _tag: "FlatMap"; readonly keyed?: string | undefined; f(value: unknown): Iterable<unknown> }
   | { readonly _tag: "MapArray"; f(values: ReadonlyArray<unknown>): ReadonlyArray<unknown> }
-  | { readonly _tag: "Select"; readonly columns: ReadonlyArray<string> }
+  /** `f` selects the columns of an element that is a record batch. Without it, elements are rows. */
+  | { readonly _tag: "Select"; readonly columns: ReadonlyArray<string>; f?(batch: unknown): unknown }
   | {
       readonly _tag: "Sample"
       readonly fraction: number
@@ -154,8 +155,9 @@ const table = {
   Select: {
     ...pure,
     keepsRows: yes,
-    passesRows: yes,
-    label: ({ columns }) => `Select ${columns.join(", ")}`,
+    // A filter on record batches may look at anything of a batch.
+    passesRows: ({ f }) => f === undefined,
+    label: ({ columns, f }) => `${f === undefined ? "Select" : "SelectColumns"} ${columns.join(", ")}`,
     text: nothing
   },
   Sample: {

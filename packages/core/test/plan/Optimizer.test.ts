@@ -1,6 +1,7 @@
-import { Dataset, type Format, Plan } from "@sluice/core"
+import { Condition, Dataset, type Format, Plan } from "@sluice/core"
 import * as Optimizer from "@sluice/core/Optimizer"
 import { assert, describe, it } from "@effect/vitest"
+import type { RecordBatch } from "apache-arrow"
 import { Effect } from "effect"
 
 interface Row {
@@ -70,6 +71,42 @@ describe("Optimizer", () => {
         )
       ),
       ["Select a", "  Filter", "    Read columnar a+b+c"].join("\n")
+    )
+  })
+
+  it("a select of columns of record batches goes the way of a select, except past a filter on whole batches", () => {
+    const batches = (detail = "batches"): Format.Source<RecordBatch> => ({
+      name: "parquet",
+      detail,
+      partitions: 1,
+      columns: undefined,
+      resolve: () => Effect.succeed({ splits: [] }),
+      project: (kept) => batches(kept.join("+"))
+    })
+    const read = Dataset.fromSource(batches())
+    const sampled = Dataset.sample(read, { fraction: 0.5, seed: 1 })
+    assert.strictEqual(
+      optimised(
+        Dataset.union(sampled, read).pipe(
+          Dataset.coalesce(1),
+          Dataset.selectColumns("c", "a"),
+          Dataset.selectColumns("c")
+        )
+      ),
+      ["Coalesce to 1", "  Union of 2", "    Sample 0.5 seed 1", "      Read parquet c", "    Read parquet c"].join(
+        "\n"
+      )
+    )
+    const large = Dataset.where<RecordBatch>({ numCols: Condition.gt(2) })
+    assert.strictEqual(
+      optimised(large(read).pipe(Dataset.selectColumns("c"))),
+      ["SelectColumns c", "  Filter numCols > 2", "    Read parquet batches"].join("\n")
+    )
+    assert.strictEqual(
+      optimised(
+        read.pipe(Dataset.selectColumns("c"), (selected) => Dataset.where(selected, { numCols: Condition.gt(2) }))
+      ),
+      ["Filter numCols > 2", "  Read parquet c"].join("\n")
     )
   })
 

@@ -71,25 +71,14 @@ export const vectorColumn = (arrow: Library, record: Arrow.RecordBatch, name: st
 }
 
 /** The record batch with only these columns, in their order, or what is wrong with them. */
-export const selectColumns = (
-  arrow: Library,
-  record: Arrow.RecordBatch,
-  names: ReadonlyArray<string>
-): Arrow.RecordBatch | string => {
-  const fields: Array<Arrow.Field> = []
-  const children: Array<Arrow.Data> = []
+export const selectColumns = (record: Arrow.RecordBatch, names: ReadonlyArray<string>): Arrow.RecordBatch | string => {
+  const indexes: Array<number> = []
   for (const name of new Set(names)) {
     const index = record.schema.fields.findIndex((field) => field.name === name)
-    const field = record.schema.fields[index]
-    const child: Arrow.Data | undefined = record.data.children[index]
-    if (field === undefined || child === undefined) return missing(record, name)
-    fields.push(field)
-    children.push(child)
+    if (index < 0) return missing(record, name)
+    indexes.push(index)
   }
-  return new arrow.RecordBatch(
-    new arrow.Schema(fields, record.schema.metadata),
-    arrow.makeData({ type: new arrow.Struct(fields), length: record.numRows, nullCount: 0, children })
-  )
+  return record.selectAt(indexes)
 }
 
 /** The record batch with the scores as its last column, followed by the classes if there is a threshold. */

@@ -44,8 +44,8 @@ const firstLength = ({ column }: Pending): number => {
 }
 
 /** The part of a record batch that is kept, or what is wrong with it. */
-const keep = (arrow: typeof Arrow, { as, kept, threshold }: Columns, record: RecordBatch): RecordBatch | BadSetup => {
-  const selected = kept === undefined ? record : selectColumns(arrow, record, kept)
+const keep = ({ as, kept, threshold }: Columns, record: RecordBatch): RecordBatch | BadSetup => {
+  const selected = kept === undefined ? record : selectColumns(record, kept)
   if (typeof selected === "string") return new BadSetup({ detail: `\`columns\`: ${selected}` })
   const added = threshold === undefined ? [as] : [as, "class"]
   const taken = selected.schema.fields.find(({ name }) => added.includes(name))
@@ -72,7 +72,7 @@ const open = (
       ? Effect.succeed({ record, column: undefined, scores: new Float32Array(0), left: 0, error })
       : Effect.fail(error)
   }
-  const kept = keep(arrow, columns, record)
+  const kept = keep(columns, record)
   if (kept instanceof BadSetup) return Effect.fail(refused(kept))
   const scores = new Float32Array(record.numRows)
   return Effect.succeed({ record: kept, column, scores, left: record.numRows, error: undefined })

@@ -1,5 +1,5 @@
 import { type Array as Arr, Cause, Effect, type Schema, Stream } from "effect"
-import type { RecordBatch } from "apache-arrow"
+import type { DataType, RecordBatch } from "apache-arrow"
 import { bytes, firstOf, number, whole } from "../../codec/internal/checks.ts"
 import * as Csv from "../../formats/Csv.ts"
 import * as JsonLines from "../../formats/JsonLines.ts"
@@ -230,12 +230,17 @@ export const parquet = <const Fields extends Schema.Struct.Fields>(
 ): Dataset<Schema.Struct<Fields>["Type"]> => fromSource(Parquet.source(path, schema, options))
 
 /**
- * The Arrow record batches of Parquet files, for work on whole columns.
+ * The Arrow record batches of Parquet files, for work on whole columns. If `columns` names those to read, they are in
+ * the type.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const parquetBatches = (
-  path: string | ReadonlyArray<string>,
-  options?: Parquet.BatchOptions
-): Dataset<RecordBatch> => fromSource(Parquet.batches(path, options))
+export const parquetBatches: {
+  <const C extends string>(
+    path: string | ReadonlyArray<string>,
+    options: Parquet.BatchOptions & { readonly columns: ReadonlyArray<C> }
+  ): Dataset<RecordBatch<{ [K in C]: DataType }>>
+  (path: string | ReadonlyArray<string>, options?: Parquet.BatchOptions): Dataset<RecordBatch>
+} = (path: string | ReadonlyArray<string>, options?: Parquet.BatchOptions): Dataset<RecordBatch> =>
+  fromSource(Parquet.batches(path, options))

@@ -1,7 +1,10 @@
+import type { RecordBatch, TypeMap } from "apache-arrow"
 import type { Effect, Result } from "effect"
 import { dual } from "effect/Function"
-import * as Condition from "../../task/Condition.ts"
 import { optional, type Problem, whole } from "../../codec/internal/checks.ts"
+import * as Columns from "../../formats/internal/columns.ts"
+import * as Condition from "../../task/Condition.ts"
+import * as Origin from "../../task/Origin.ts"
 import { checked } from "./checked.ts"
 import { type Dataset, isDataset, narrow, type Tupled } from "./model.ts"
 
@@ -207,3 +210,43 @@ export const select: {
   (...columns) =>
   (self) =>
     narrow(self, { _tag: "Select", columns })
+
+/**
+ * Keeps some columns of each record batch, in the order given. Directly above a Parquet source only these columns are
+ * read.
+ *
+ * **Details**
+ *
+ * As {@link select}, but for elements that are record batches. The columns keep their memory: nothing is copied. A column
+ * that the files do not have fails the job before its first task.
+ *
+ * **Example** (Copying two columns)
+ *
+ * ```ts import.meta.vitest
+ * import { Dataset } from "@sluice/core"
+ *
+ * const copy = Dataset.parquetBatches("in").pipe(
+ *   Dataset.selectColumns("id", "features"),
+ *   Dataset.writeParquetBatches("out")
+ * )
+ * ```
+ *
+ * @category transforming
+ * @since 0.1.0
+ */
+export const selectColumns: {
+  <T extends TypeMap, const K extends keyof T & string>(
+    ...columns: ReadonlyArray<K>
+  ): <E, R>(self: Dataset<RecordBatch<T>, E, R>) => Dataset<RecordBatch<Pick<T, K>>, E, R>
+} =
+  <T extends TypeMap, const K extends keyof T & string>(...columns: ReadonlyArray<K>) =>
+  <E, R>(self: Dataset<RecordBatch<T>, E, R>): Dataset<RecordBatch<Pick<T, K>>, E, R> =>
+    narrow(self, {
+      _tag: "Select",
+      columns,
+      f: (batch: RecordBatch<T>) => {
+        const selected = Columns.selectColumns(batch, columns)
+        if (typeof selected === "string") throw new TypeError(selected)
+        return Origin.attach(selected, Origin.of(batch))
+      }
+    })

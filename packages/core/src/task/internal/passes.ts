@@ -158,7 +158,7 @@ const stepOf = (operator: Pure, guarded: boolean, partition: number): Step => {
     case "Map":
       return mapping(operator.f, guarded)
     case "Select":
-      return mapping(select(operator.columns), guarded)
+      return mapping(operator.f ?? select(operator.columns), guarded)
     case "Filter":
     case "FilterMap":
       return filtering(operator, guarded)

@@ -11,6 +11,7 @@ import type { ColumnCondition } from "../../../task/Condition.ts"
 import type { FilePart, PartitionedReadOptions, Source, Split } from "../../../task/Format.ts"
 import * as Origin from "../../../task/Origin.ts"
 import * as TaskContext from "../../../task/TaskContext.ts"
+import { selectColumns } from "../columns.ts"
 import { detail, fingerprint, toResolved } from "../files.ts"
 import { type Folders, foldersOf, rowsOf } from "../folders.ts"
 import { expand, fail, storageFailed } from "../inputs.ts"
@@ -146,29 +147,43 @@ interface BatchSelection {
   readonly vectors?: ReadonlyArray<string> | undefined
 }
 
+/** The columns of a batch in the order in which they were asked for; the reader leaves them in that of the file. */
+const inOrder = (batch: Arrow.RecordBatch, columns: ReadonlyArray<string> | undefined): Arrow.RecordBatch => {
+  if (columns === undefined || batch.schema.fields.every(({ name }, i) => name === columns[i])) return batch
+  const selected = selectColumns(batch, columns)
+  if (typeof selected === "string") throw new Error(selected)
+  return Origin.attach(selected, Origin.of(batch))
+}
+
 export const batchSource = (
   paths: ReadonlyArray<string>,
-  options: BatchSelection | undefined
+  options: BatchSelection | undefined,
+  /** The columns that there are, if these are only some of the columns of the files. */
+  among?: ReadonlyArray<string>
 ): Source<Arrow.RecordBatch> => {
-  const columns = options?.columns
+  const columns = options?.columns === undefined ? undefined : [...new Set(options.columns)]
   return makeSource({
     paths,
     detail: detail(paths, { batches: true, columns }),
     columns,
-    project: (columns) => batchSource(paths, { ...options, columns }),
+    project: (selected) => batchSource(paths, { ...options, columns: selected }, among ?? columns),
     rowsOf: (batch) => batch.numRows,
     empty: (libraries, file) => {
       const { arrow } = libraries
       const asked = columns === undefined ? undefined : new Set(columns)
       const fields = file.schema.fields.filter((field) => asked === undefined || asked.has(field.name))
       const data = new Map(fields.map(({ name, type }) => [name, arrow.makeBuilder({ type }).finish().flush()]))
-      return assemble(libraries, file, fields, 0, (name) => data.get(name))
+      return inOrder(
+        assemble(libraries, file, fields, 0, (name) => data.get(name)),
+        columns
+      )
     },
     read: Effect.fnUntraced(function* (libraries, files) {
       for (const { schema, status } of files) {
         const mismatch = (column: string, expected: string, found?: string) =>
           fail(format, status.path, new SchemaMismatch({ column, expected, found, available: describe(schema) }))
-        const missing = columns?.find((name) => !schema.fields.some((field) => field.name === name))
+        const names = new Set(schema.fields.map((field) => field.name).filter((name) => among?.includes(name) ?? true))
+        const missing = columns?.find((name) => !names.has(name))
         if (missing !== undefined) return yield* mismatch(missing, "a column")
         for (const name of options?.vectors ?? []) {
           const type = schema.fields.find((field) => field.name === name)?.type
@@ -177,7 +192,10 @@ export const batchSource = (
           }
         }
       }
-      return (file: OpenFile, part: FilePart) => batchesOf(libraries, file, part, columns, false)
+      return (file: OpenFile, part: FilePart) =>
+        Stream.map(batchesOf(libraries, file, part, columns, false), (batches) =>
+          batches.map((batch) => inOrder(batch, columns))
+        )
     })
   })
 }
