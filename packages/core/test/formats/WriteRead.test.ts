@@ -8,8 +8,8 @@ describe("what is written is read back, or refused", () => {
     it(format, async () => {
       const tally: Tally = { held: 0, refused: 0 }
       await fc.assert(writeRead(format, tally), { numRuns: 120 })
-      // A law that is refused everything holds of nothing. Of text, the format refused most, 58 cases in 100 are written: at
-      // most 30 of 120 would come once in 10^13 runs.
+      // A law that is refused everything holds of nothing. The format refused most is text, where 58 cases in 100 are
+      // written: at most 30 of 120 would come once in 10^13 runs.
       expect(tally.held).toBeGreaterThan(30)
     })
   }
