@@ -23,7 +23,8 @@ import type { Partitioner } from "../shuffle/Partitioner.ts"
 import type { MapStatus, Shuffle, ShuffleError } from "../shuffle/Shuffle.ts"
 
 /**
- * Where the rows of an exchange go. `partitions` gets the largest number of partitions of the inputs.
+ * Where the rows of an exchange go. `partitions` gets the largest number of partitions of the inputs; if it gives the
+ * same, the planner may choose more.
  *
  * @category models
  * @since 0.1.0

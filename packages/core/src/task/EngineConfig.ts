@@ -53,7 +53,11 @@ export interface EngineConfig {
    * A number of partitions that the program asked for is kept. Default `true`.
    */
   readonly adaptive: boolean
-  /** Bytes up to which small shuffle partitions are put together. Default 64 MiB (`spark.sql.adaptive.advisoryPartitionSizeInBytes`). */
+  /**
+   * Bytes that a shuffle partition should have: inputs whose size is known from their files move to enough partitions,
+   * 200 at most unless they have more themselves, and small ones are put together up to it. Default 64 MiB
+   * (`spark.sql.adaptive.advisoryPartitionSizeInBytes`).
+   */
   readonly targetPartitionBytes: number
   /**
    * Bytes below which they are put together even if a slot then stays idle. Default 1 MiB

@@ -1,11 +1,11 @@
-import { Dataset, type Engine, Events, Partitioner } from "@sluice/core"
+import { Dataset, type Engine, Events, Partitioner, Shuffle } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Equal, Fiber, Option, Order, Result, Stream } from "effect"
+import { Effect, Equal, Fiber, Layer, Option, Order, Result, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { runsOf, skewOf } from "../../src/plan/internal/adaptive.ts"
-import { engine, pairsOf, sameElements } from "../support/engines.ts"
+import { engine, engineOver, pairsOf, sameElements } from "../support/engines.ts"
 
 const MiB = 1024 * 1024
 
@@ -155,6 +155,104 @@ describe("small partitions", () => {
       assert.isTrue(indexed.every(([key, index]) => key === index))
       assert.deepStrictEqual(yield* Dataset.lookup(sorted, 250), [value.length === 500 ? indexOfKey(250) : -1])
     }).pipe(Effect.provide(engine(MiB)))
+  )
+})
+
+describe("partitions of a source that is larger than its splits say", () => {
+  // A text of some 72 kB in one split.
+  const lines = Array.from(
+    { length: 6000 },
+    (_, i) => `${String(i % 500).padStart(4, "0")} ${String(i).padStart(6, "0")}`
+  )
+  const inText = <A, E, R>(use: (path: string) => Effect.Effect<A, E, R>) =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-sized-"))),
+      (root) => {
+        const path = Path.join(root, "lines.txt")
+        Fs.writeFileSync(path, lines.join("\n") + "\n")
+        return use(path)
+      },
+      (root) => Effect.sync(() => Fs.rmSync(root, { recursive: true }))
+    )
+  const grouped = (path: string) => Dataset.groupBy(Dataset.text(path), (line) => line.slice(0, 4))
+  // Sorted runs that reduce tasks spilled to a shuffle in memory.
+  const observing = (target: number | undefined, created: Array<string>) => {
+    const store = Layer.effect(
+      Shuffle.Shuffle,
+      Effect.map(Shuffle.Shuffle, (shuffle) => ({
+        ...shuffle,
+        store: {
+          ...shuffle.store,
+          create: (id: string, name: string) =>
+            Effect.suspend(() => {
+              created.push(name)
+              return shuffle.store.create(id, name)
+            })
+        }
+      }))
+    )
+    return engineOver(
+      Layer.provide(store, Shuffle.layerMemory({ memoryBytes: 160 * 1024, blockBytes: 1024 })),
+      target === undefined ? { adaptive: false } : { targetPartitionBytes: target, minPartitionBytes: 1024 }
+    )
+  }
+
+  it.live("follow from its bytes, so that a group of it does not spill", () =>
+    inText((path) =>
+      Effect.gen(function* () {
+        const runs = (created: ReadonlyArray<string>) => created.filter((name) => name.startsWith("run-")).length
+        const sized: Array<string> = []
+        const { tasks, value } = yield* observed(Dataset.count(grouped(path))).pipe(
+          Effect.provide(observing(10_000, sized))
+        )
+        assert.strictEqual(value, 500)
+        // 72,000 bytes, and a little more in the shuffle.
+        assert.strictEqual([...tasks.values()].at(-1), 8)
+        assert.strictEqual(runs(sized), 0)
+        const split: Array<string> = []
+        assert.strictEqual(yield* Dataset.count(grouped(path)).pipe(Effect.provide(observing(undefined, split))), 500)
+        assert.isAbove(runs(split), 0)
+      })
+    )
+  )
+
+  it.live("hold the same groups, and an order is kept", () =>
+    inText((path) =>
+      Effect.gen(function* () {
+        const sizes = yield* Dataset.collect(
+          Dataset.mapEffect(grouped(path), ([key, values]) =>
+            Effect.map(Stream.runCount(values), (n) => [key, n] as const)
+          )
+        )
+        assert.lengthOf(sizes, 500)
+        assert.isTrue(sizes.every(([, n]) => n === 12))
+        const two = Dataset.union(Dataset.text(path), Dataset.text(path))
+        const sorted = yield* Dataset.collect(Dataset.sortBy(two, (line) => line, Order.String))
+        assert.deepStrictEqual(sorted, [...lines, ...lines].toSorted())
+      }).pipe(Effect.provide(engine(MiB, { targetPartitionBytes: 10_000, minPartitionBytes: 1 })))
+    )
+  )
+
+  it.live("are as many as it has where their number matters, or where it was asked for", () =>
+    inText((path) =>
+      Effect.gen(function* () {
+        const counts = Dataset.reduceByKey(
+          Dataset.map(Dataset.text(path), (line) => [line.slice(0, 4), 1 as number] as const),
+          (a, b) => a + b
+        )
+        const few = Dataset.fromIterable([["0001", "x"] as const]).pipe(Dataset.partitionBy(Partitioner.hash(1)))
+        const beside = Dataset.zipPartitions(counts, few, (left, right) => Stream.zip(left, right))
+        assert.lengthOf(yield* Dataset.collect(beside), 1)
+        const kept = Dataset.cache(counts)
+        assert.lengthOf(yield* Dataset.collect(Dataset.glom(kept)), 1)
+        assert.lengthOf(yield* Dataset.collect(kept), 500)
+        assert.deepStrictEqual(yield* Dataset.lookup(counts, "0007"), [12])
+        const asked = Dataset.groupBy(Dataset.text(path), (line) => line, { partitions: 3 })
+        assert.lengthOf(yield* Dataset.collect(Dataset.glom(Dataset.keys(asked))), 3)
+        const free = yield* Dataset.collect(Dataset.glom(counts))
+        assert.isAbove(free.length, 1)
+      }).pipe(Effect.provide(engine(MiB, { targetPartitionBytes: 10_000, minPartitionBytes: 1 })))
+    )
   )
 })
 

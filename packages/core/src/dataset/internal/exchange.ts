@@ -19,8 +19,9 @@ import { type Dataset, fromPlan } from "./model.ts"
  */
 export interface KeyOptions<in out K, in out V = never> {
   /**
-   * Partitions of the result. Default: the number of the input with the most partitions, or of an input that is already
-   * partitioned by key.
+   * Partitions of the result. Default: the number of an input that is already partitioned by key; otherwise that of the
+   * input with the most partitions, or as many as it takes for each to have `EngineConfig.targetPartitionBytes`, if that
+   * is more.
    */
   readonly partitions?: number | undefined
   /** Which partition a key goes to; takes precedence over `partitions`. Default by hash. */

@@ -37,7 +37,7 @@ import {
   unskewed
 } from "./building.ts"
 import { indeterminateNote } from "./indeterminate.ts"
-import { choose } from "./partitioning.ts"
+import { choose, type ChoiceInput, partitionsOf } from "./partitioning.ts"
 
 /** An input of an exchange. */
 interface OpenInput {
@@ -200,18 +200,18 @@ export const planExchange = (planning: Planning, node: Plan.Exchange, downstream
 const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downstream): OpenExchange => {
   const built = node.inputs.map((writer) => ({ writer, child: planning.build(writer.plan, downstream) }))
   const { partitioning } = node
-  const chosen = choose(
-    partitioning,
-    built.map(({ child, writer }) => ({
-      partitions: child.partitions.length,
-      partitioner: writer.keyed ? child.partitioner : undefined
-    }))
-  )
+  const choices = built.map(({ child, writer }): ChoiceInput => ({
+    partitions: child.partitions.length,
+    partitioner: writer.keyed ? child.partitioner : undefined,
+    size: child.size
+  }))
+  const targetBytes = downstream.keepsPartitions ? undefined : planning.options.adaptive?.targetPartitionBytes
+  const chosen = choose(partitioning, choices, targetBytes)
   const partitions =
     chosen?.partitions ??
     (partitioning._tag === "Fixed"
       ? partitioning.partitioner.partitions
-      : partitioning.partitions(Math.max(1, ...built.map(({ child }) => child.partitions.length))))
+      : partitionsOf(partitioning, choices, targetBytes))
   const where = chosen === undefined ? `by range in ${partitions}` : Plan.partitionerLabel(chosen)
 
   let samples: ReadonlyArray<number> | undefined

@@ -1,7 +1,7 @@
 import { Partitioner } from "@sluice/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { choose } from "../../../src/plan/internal/partitioning.ts"
+import { choose as chooseBy, type ChoiceInput, partitionsOf } from "../../../src/plan/internal/partitioning.ts"
 import type { Partitioning } from "../../../src/plan/Plan.ts"
 
 type HashPartitioning = Extract<Partitioning, { readonly _tag: "Hash" }>
@@ -10,6 +10,20 @@ type RangePartitioning = Extract<Partitioning, { readonly _tag: "Range" }>
 describe("where the rows of an exchange go", () => {
   const hash: HashPartitioning = { _tag: "Hash", partitions: (upstream) => upstream, make: (n) => Partitioner.hash(n) }
   const input = (partitions: number, partitioner?: Partitioner.Partitioner<never>) => ({ partitions, partitioner })
+  const range = (partitions: number): RangePartitioning => ({
+    _tag: "Range",
+    given: false,
+    partitions: () => partitions,
+    sample: () => Effect.void,
+    make: (_, n) => Partitioner.hash(n)
+  })
+  const choose = (partitioning: Partitioning, inputs: ReadonlyArray<ChoiceInput>, targetBytes?: number) =>
+    chooseBy(partitioning, inputs, targetBytes)
+  const sized = (partitions: number, size: number | undefined, partitioner?: Partitioner.Partitioner<never>) => ({
+    partitions,
+    partitioner,
+    size
+  })
   const [three, four, forty] = [3, 4, 40].map((n) => Partitioner.hash(n))
 
   it("is as many partitions as the largest input has, one at least", () => {
@@ -36,14 +50,31 @@ describe("where the rows of an exchange go", () => {
     assert.strictEqual(choose(hash, [input(4, own)])?._tag, "Hash")
   })
 
+  it("is as many partitions as it takes for each to have the target, if the sizes of inputs say so", () => {
+    assert.strictEqual(choose(hash, [sized(2, 240)], 60)?.partitions, 4)
+    assert.strictEqual(choose(hash, [sized(2, 241)], 60)?.partitions, 5)
+    assert.strictEqual(choose(hash, [sized(2, 240), sized(3, 120)], 60)?.partitions, 6, "a partition holds all inputs")
+    assert.strictEqual(choose(hash, [sized(2, 240), sized(9, undefined)], 60)?.partitions, 9, "of unknown size")
+    assert.strictEqual(choose(hash, [sized(8, 240)], 60)?.partitions, 8, "never fewer than the largest input")
+    assert.strictEqual(choose(hash, [sized(2, 240)])?.partitions, 2, "where their number matters")
+    // Two hundred at most for the sizes alone.
+    assert.strictEqual(choose(hash, [sized(2, 1e9)], 60)?.partitions, 200)
+    assert.strictEqual(choose(hash, [sized(201, 1e9)], 60)?.partitions, 201)
+    // What is in place stays, and a number that was asked for is kept.
+    assert.strictEqual(choose(hash, [sized(3, 1e9, three)], 60), three)
+    assert.strictEqual(choose({ ...hash, partitions: () => 6 }, [sized(3, 1e9)], 60)?.partitions, 6)
+  })
+
+  it("has that many ranges of an order too, unless it would take a sample to make more than one", () => {
+    const order = { ...range(0), partitions: (upstream: number) => upstream }
+    assert.strictEqual(partitionsOf(order, [sized(2, 240)], 60), 4)
+    assert.strictEqual(partitionsOf(order, [sized(1, 240)], 60), 1)
+    assert.strictEqual(partitionsOf(range(3), [sized(2, 240)], 60), 3, "asked for")
+    assert.isUndefined(choose(order, [sized(2, 240)], 60))
+    assert.strictEqual(choose(order, [sized(1, 240)], 60)?.partitions, 1)
+  })
+
   it("takes a sample by order, unless there is one partition", () => {
-    const range = (partitions: number): RangePartitioning => ({
-      _tag: "Range",
-      given: false,
-      partitions: () => partitions,
-      sample: () => Effect.void,
-      make: (_, n) => Partitioner.hash(n)
-    })
     assert.isUndefined(choose(range(2), [input(4)]))
     assert.strictEqual(choose(range(1), [input(4)])?.partitions, 1)
     assert.strictEqual(choose({ _tag: "Fixed", partitioner: four! }, [input(9)]), four)
