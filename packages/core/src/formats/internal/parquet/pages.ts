@@ -78,19 +78,9 @@ export class Levels {
   }
 }
 
-let scratch = Buffer.alloc(0)
-
-const snappy = (bytes: Uint8Array): Uint8Array => {
-  const most = Snappy.maxCompressed(bytes.length)
-  // A page is seldom larger than the others; if one is, it should not keep its memory.
-  if (most > scratch.length && most <= 2 * pageBytes) scratch = Buffer.allocUnsafeSlow(2 * pageBytes)
-  const out = most > scratch.length ? Buffer.allocUnsafeSlow(most) : scratch
-  return Buffer.from(out.subarray(0, Snappy.compress(bytes, out)))
-}
-
 const compressors: Readonly<Record<Compression, ((bytes: Uint8Array) => Uint8Array) | undefined>> = {
   none: undefined,
-  snappy,
+  snappy: Snappy.compress,
   gzip: (bytes) => zlib.gzipSync(bytes),
   zstd: (bytes) => zlib.zstdCompressSync(bytes)
 }

@@ -179,7 +179,6 @@ function* pagesOf(
   return at
 }
 
-let scratch = Buffer.alloc(0)
 const plain = (codec: number, body: Uint8Array, length: number): Uint8Array | undefined => {
   switch (codec) {
     case codecs.none:
@@ -187,10 +186,7 @@ const plain = (codec: number, body: Uint8Array, length: number): Uint8Array | un
     case codecs.snappy: {
       // At best, Snappy writes three bytes for 64.
       if (length > 64 * body.length) throw corrupt("has a page that is larger than it can be")
-      if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(length)
-      const out = scratch.subarray(0, length)
-      Snappy.decompress(body, out)
-      return out
+      return Snappy.decompress(body, length)
     }
     case codecs.gzip:
       return zlib.gunzipSync(body, { maxOutputLength: Math.max(1, length) })

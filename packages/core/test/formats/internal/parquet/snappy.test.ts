@@ -2,17 +2,6 @@ import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import * as Snappy from "../../../../src/formats/internal/parquet/snappy.ts"
 
-const compressed = (bytes: Uint8Array): Uint8Array => {
-  const out = new Uint8Array(Snappy.maxCompressed(bytes.length))
-  return out.slice(0, Snappy.compress(bytes, out))
-}
-
-const restored = (bytes: Uint8Array, length: number): Uint8Array => {
-  const out = new Uint8Array(length)
-  Snappy.decompress(bytes, out)
-  return out
-}
-
 // Parts that occur again, near and far, and parts that do not.
 const part = fc.oneof(
   fc.uint8Array({ maxLength: 80 }),
@@ -24,26 +13,53 @@ const bytes = fc
   .tuple(fc.array(part, { maxLength: 12 }), fc.array(fc.nat(), { maxLength: 20 }))
   .map(([parts, order]) => Buffer.concat([...parts, ...order.flatMap((n) => parts[n % parts.length] ?? [])]))
 
+const same = (left: Uint8Array, right: Uint8Array): boolean => Buffer.compare(left, right) === 0
+
 describe("Snappy", () => {
-  it("restores what it compressed", () => {
+  it("restores what it compressed, whatever was compressed before", () => {
     fc.assert(
       fc.property(bytes, (input) => {
-        assert.deepStrictEqual(Buffer.from(restored(compressed(input), input.length)), input)
+        assert.isTrue(same(Snappy.decompress(Snappy.compress(input), input.length), input))
       }),
       { numRuns: 1000 }
     )
   })
 
-  it("finds repeats as far as 64 KiB back, and compresses nothing where there are none", () => {
-    const noise = crypto.getRandomValues(new Uint8Array(60_000))
+  it("finds repeats, and takes pages larger than those whose memory it keeps", () => {
+    const noise = crypto.getRandomValues(new Uint8Array(50_000))
     const twice = Buffer.concat([noise, noise])
-    assert.isBelow(compressed(twice).length, 64_000)
-    assert.deepStrictEqual(Buffer.from(restored(compressed(twice), twice.length)), twice)
-    const alone = compressed(noise)
-    assert.isAtMost(alone.length, Snappy.maxCompressed(noise.length))
-    assert.deepStrictEqual(restored(alone, noise.length), noise)
-    // Further back than a copy reaches.
-    const far = Buffer.concat([noise, crypto.getRandomValues(new Uint8Array(10_000)), noise])
-    assert.deepStrictEqual(Buffer.from(restored(compressed(far), far.length)), far)
+    assert.isBelow(Snappy.compress(twice).length, 60_000)
+    for (const input of [twice, Buffer.alloc(20_000_000, noise), noise, Buffer.alloc(0)]) {
+      assert.isTrue(same(Snappy.decompress(Snappy.compress(input), input.length), input))
+    }
+  })
+
+  it("refuses damaged bytes or restores as many as were asked for, and works on", () => {
+    const refused = { length: 0, rest: 0 }
+    fc.assert(
+      fc.property(
+        bytes,
+        fc.array(fc.tuple(fc.nat(), fc.integer({ min: 1, max: 255 }))),
+        fc.nat(),
+        (input, flips, end) => {
+          const compressed = Buffer.from(Snappy.compress(input))
+          const cut = compressed.subarray(0, compressed.length - (end % 3))
+          for (const [at, by] of flips) if (cut.length > 0) cut[at % cut.length] = (cut[at % cut.length] ?? 0) ^ by
+          try {
+            assert.lengthOf(Snappy.decompress(cut, input.length), input.length)
+          } catch (error) {
+            if (!(error instanceof Error) || error.name !== "SnappyError") throw error
+            if (error.message.includes("damaged")) refused.rest++
+            else refused.length++
+          }
+          assert.isTrue(same(Snappy.decompress(Snappy.compress(input), input.length), input))
+        }
+      ),
+      { numRuns: 1000, seed: 1 }
+    )
+    assert.isAbove(refused.length, 10)
+    assert.isAbove(refused.rest, 10)
+    // Says that it has 2 GiB, and has none.
+    assert.throws(() => Snappy.decompress(Buffer.from("ffffffff07", "hex"), 2 ** 31 - 1), /damaged/)
   })
 })
