@@ -71,6 +71,7 @@ const linesOf = (paths: ReadonlyArray<string>, options: TextOptions | undefined)
     ),
     prepare: () => Effect.void,
     splittable: (file) => !isGzip(file.path),
+    hasPlaces: true,
     read: (part, file) =>
       Stream.map(readLines("text", part, file, settings), ({ afterByte, firstLine, lines, path }) =>
         Origin.attach(lines, {

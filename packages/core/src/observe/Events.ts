@@ -17,6 +17,8 @@ const Counters = Schema.Record(Schema.String, Schema.Number)
 export const Totals = Schema.Struct({
   rowsRead: Schema.Number,
   bytesRead: Schema.Number,
+  rowsAhead: Schema.Number,
+  bytesAhead: Schema.Number,
   rowsIn: Schema.Number,
   rowsOut: Schema.Number,
   bytesWritten: Schema.Number,
@@ -44,6 +46,8 @@ export type Totals = typeof Totals.Type
 export const emptyTotals: Totals = {
   rowsRead: 0,
   bytesRead: 0,
+  rowsAhead: 0,
+  bytesAhead: 0,
   rowsIn: 0,
   rowsOut: 0,
   bytesWritten: 0,

@@ -77,6 +77,12 @@ const share = (
   return event.tasks === 0 ? 1 : event.tasksDone / event.tasks
 }
 
+// What stages read that only look at rows: a sample of them, or their number.
+const looked = ({ bytesAhead, rowsAhead }: Totals): ReadonlyArray<string> =>
+  rowsAhead === 0
+    ? []
+    : [`${count(rowsAhead)} looked at ahead${bytesAhead === 0 ? "" : ` (${formatBytes(bytesAhead)})`}`]
+
 const line = (job: Job, event: Extract<Event, { readonly _tag: "Progress" }>): string => {
   const { totals } = event
   const seconds = Math.max(0.001, (event.at - job.started) / 1000)
@@ -88,6 +94,7 @@ const line = (job: Job, event: Extract<Event, { readonly _tag: "Progress" }>): s
   return [
     `${job.name}: ${String(Math.floor(done * 100)).padStart(3)} %`,
     `${count(totals.rowsRead)}${job.rows === undefined ? "" : `/${count(job.rows)}`} rows`,
+    ...looked(totals),
     `${count(Math.round(rate))} rows/s`,
     // Less than a second or one percent is too little to guess an ETA from.
     ...(done >= 0.01 && done < 1 && seconds >= 1 ? [`ETA ${formatSeconds((seconds * (1 - done)) / done)}`] : []),
@@ -159,12 +166,13 @@ export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Even
             jobs.delete(event.job)
             erase()
             const { deadLettered, rowsOut, rowsRead } = event.totals
+            const ahead = looked(event.totals).map((rows) => `, ${rows}`)
             const aside = deadLettered === 0 ? "" : `, ${count(deadLettered)} set aside`
             const time = formatSeconds(event.millis / 1000)
             // The totals are those of successful tasks: after a failure they would be lower than what was shown before.
             output.write(
               event.outcome === "success"
-                ? `${event.name}: done in ${time}, ${count(rowsRead)} rows read, ${count(rowsOut)} out${aside}\n`
+                ? `${event.name}: done in ${time}, ${count(rowsRead)} rows read${ahead.join("")}, ${count(rowsOut)} out${aside}\n`
                 : `${event.name}: ${event.outcome === "failure" ? "failed" : "interrupted"} after ${time}\n`
             )
             return

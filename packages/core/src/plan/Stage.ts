@@ -87,6 +87,8 @@ export interface StageWork {
    * twice in the account.
    */
   readonly ahead?: boolean | undefined
+  /** Whether a sample of the rows will do, and the steps before it may see the rows of some places only. */
+  readonly samples?: boolean | undefined
   /** Turns the results by partition into the value that later stages see. */
   combine(results: ReadonlyArray<unknown>): StageValue
 }

@@ -96,6 +96,23 @@ export interface Split<out A> {
   rowsOf?(element: A): number
   /** The rows, pulled, in arrays. It fails only with failures of the engine, which a program cannot catch. */
   readonly read: Stream.Stream<A, FormatError, Storage>
+  /**
+   * The rows in about this many places, evenly spread over the split, for a sample; `undefined` if that would hardly be
+   * less than all of it. Missing if the split cannot be read from any place.
+   */
+  readonly places?: ((count: number) => Places<A> | undefined) | undefined
+}
+
+/**
+ * A part of the rows of a split, from many places of it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Places<out A> {
+  /** Bytes that will be read. */
+  readonly bytes: number
+  readonly read: Stream.Stream<A, FormatError, Storage>
 }
 
 /**

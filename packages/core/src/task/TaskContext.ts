@@ -73,6 +73,10 @@ export interface TaskMetrics {
   rowsRead: number
   /** Bytes the source's splits have. */
   bytesRead: number
+  /** Rows that a stage only looked at, as for the sample of a sort, because a later one reads them: not in `rowsRead`. */
+  rowsAhead: number
+  /** Bytes of the splits, or of the places in them, that such a stage read: not in `bytesRead`. */
+  bytesAhead: number
   /** Rows that came into the task: from sources (also those set aside there), from other stages and from caches. */
   rowsIn: number
   /** Rows handed to the action (written, counted, collected). */

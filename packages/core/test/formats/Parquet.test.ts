@@ -103,6 +103,8 @@ const noTask: TaskContext.TaskContext = {
     rowsRead: 0,
     rowsIn: 0,
     bytesRead: 0,
+    rowsAhead: 0,
+    bytesAhead: 0,
     rowsOut: 0,
     bytesWritten: 0,
     rowsFiltered: 0,

@@ -6,6 +6,8 @@ const totals = (rowsRead: number, more: Partial<Events.Totals> = {}): Events.Tot
   rowsRead,
   rowsIn: rowsRead,
   bytesRead: rowsRead * 10,
+  rowsAhead: 0,
+  bytesAhead: 0,
   rowsOut: rowsRead,
   bytesWritten: 0,
   rowsFiltered: 0,
@@ -46,13 +48,16 @@ const events: ReadonlyArray<Events.Event> = [
 ]
 
 /** What is written for the events. */
-const shown = (options: { readonly isTTY: boolean; readonly columns?: number }) =>
+const shown = (
+  options: { readonly isTTY: boolean; readonly columns?: number },
+  published: ReadonlyArray<Events.Event> = events
+) =>
   Effect.gen(function* () {
     let text = ""
     const output = { ...options, write: (piece: string) => (text += piece) }
     yield* Effect.gen(function* () {
       const bus = yield* Events.Events
-      yield* Effect.forEach(events, bus.publish)
+      yield* Effect.forEach(published, bus.publish)
       for (let i = 0; i < 100; i++) yield* Effect.yieldNow
     }).pipe(Effect.provide(Layer.provideMerge(Progress.layer({ output }), Events.layer)))
     return text
@@ -82,6 +87,21 @@ describe("Progress", () => {
       assert.include(drawn[1], "classify:  25 %, 2,500/10,000 rows, 1,250 rows/s, ETA 6 s")
       assert.isTrue(drawn.every((line) => line.includes("set aside") || line.includes("done") || line.length < 60))
       assert.isTrue(text.endsWith("\r\u001b[2Kclassify: done in 2:05 min, 10,000 rows read, 10,000 out\n"))
+    })
+  )
+
+  it.effect("says apart what a stage only looked at", () =>
+    Effect.gen(function* () {
+      const sampled = { rowsAhead: 1000, bytesAhead: 2048 }
+      const text = yield* shown({ isTTY: true, columns: 200 }, [
+        { _tag: "JobStarted", ...head, at: 0, fingerprint: "", tasks: 4, bytes: 0 },
+        { _tag: "Progress", ...head, at: 2000, tasksDone: 1, tasks: 4, totals: totals(0, sampled) },
+        { _tag: "JobEnded", ...head, at: 3000, outcome: "success", millis: 3000, totals: totals(5000, sampled) }
+      ])
+      assert.deepStrictEqual(text.split("\r\u001b[2K"), [
+        "classify:  25 %, 0 rows, 1,000 looked at ahead (2.0 KiB), 0 rows/s, ETA 6 s, 1/4 tasks",
+        "classify: done in 3 s, 5,000 rows read, 1,000 looked at ahead (2.0 KiB), 5,000 out\n"
+      ])
     })
   )
 

@@ -5,7 +5,7 @@ import * as Partitioner from "../../shuffle/Partitioner.ts"
 import type { Partitioning } from "../../plan/Plan.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
 import { optional, whole } from "../../codec/internal/checks.ts"
-import { uniform } from "../../task/internal/sampler.ts"
+import { type Sampling, uniform } from "../../task/internal/sampler.ts"
 import {
   codecOr,
   decodeMany,
@@ -27,8 +27,29 @@ interface KeySample {
 }
 
 // Keys sampled for each partition of the result (Spark's `RangePartitioner` takes 20, and three times as many from each
-// input).
+// input), and places of the input that they come from, if they do not come from all of it. Neighbours in the input may
+// be neighbours in the result, so that a place is no more than one key of a sample.
 const SAMPLE = 60
+const PLACES = 24
+
+// Draws from places in the input, if it can be read that way and they have enough rows, and otherwise from all of it.
+const drawnFrom = <K, E, R>(
+  sampling: Sampling | undefined,
+  places: number,
+  draw: Effect.Effect<Pick<Reservoir<never, K>, "count" | "kept">, E, R>,
+  enough: number
+) => {
+  if (sampling === undefined) return draw
+  sampling.places = places
+  return Effect.flatMap(draw, ({ count, kept }) => {
+    const { bytes, bytesOfPlaces } = sampling
+    if (bytesOfPlaces === bytes || count >= enough) {
+      return Effect.succeed({ count: bytes === 0 ? count : Math.round((count * bytes) / bytesOfPlaces), kept })
+    }
+    sampling.places = undefined
+    return draw
+  })
+}
 
 const rangePartitioning = <A, K>(
   name: string,
@@ -42,11 +63,17 @@ const rangePartitioning = <A, K>(
   partitions: (upstream) => Math.max(1, partitions ?? upstream),
   sample: (rows: Stream.Stream<A, unknown, unknown>, task) =>
     Effect.suspend(() => {
-      const size = SAMPLE * Math.max(1, partitions ?? task.partitions)
-      const drawn = new Reservoir(size, uniform(1, task.partition), keyOf)
-      return Effect.flatMap(
-        Stream.runForEachArray(rows, (values) => Effect.sync(() => drawn.add(values))),
-        () => Effect.map(encodeMany(name, key, drawn.kept), (keys): KeySample => ({ count: drawn.count, keys }))
+      const wanted = Math.max(1, partitions ?? task.partitions)
+      const places = Math.max(16, Math.ceil((PLACES * wanted) / task.partitions))
+      const draw = Effect.suspend(() => {
+        const drawn = new Reservoir(SAMPLE * wanted, uniform(1, task.partition), keyOf)
+        return Effect.as(
+          Stream.runForEachArray(rows, (values) => Effect.sync(() => drawn.add(values))),
+          drawn
+        )
+      })
+      return Effect.flatMap(drawnFrom(task.sampling, places, draw, SAMPLE * wanted), ({ count, kept }) =>
+        Effect.map(encodeMany(name, key, kept), (keys): KeySample => ({ count, keys }))
       )
     }),
   make: (samples: ReadonlyArray<KeySample>, wanted) => {
@@ -86,8 +113,9 @@ const sortWith = <A, E, R, K, V>(
  * **Details**
  *
  * The result has at most `partitions` partitions, and fewer if there are fewer distinct keys. Default: the number of
- * the input. To sort by several keys, use a tuple with the order of a tuple. A stage that samples the keys runs first,
- * so the steps before run twice.
+ * the input. To sort by several keys, use a tuple with the order of a tuple. A stage that samples the keys runs first.
+ * It reads large text files in many places and everything else whole, so the steps before run twice for the rows that
+ * it reads. Accumulators count such a row once.
  *
  * **Example** (By length, then by letters)
  *

@@ -64,7 +64,7 @@ export const count = (progress: Progress, stage: Stage, partition: number, done:
   // The rows of a stage that reads ahead are read again by the stage that it reads ahead for.
   addMetrics(progress.finished, ahead ? { ...done.metrics, deadLettered: 0 } : done.metrics)
   progress.tasksDone++
-  applyAll(done.additions)
+  if (!ahead) applyAll(done.additions)
 }
 
 /**

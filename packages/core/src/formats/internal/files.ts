@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { Effect, Stream } from "effect"
 import type { ColumnCondition } from "../../task/Condition.ts"
-import type { FilePart, Resolved, Source, SplitOptions } from "../../task/Format.ts"
+import type { FilePart, Places, Resolved, Source, SplitOptions } from "../../task/Format.ts"
 import { Corrupt, type FormatError } from "../../task/FormatError.ts"
 import { type FileStatus, Storage } from "../../storage/Storage.ts"
 import type { Folders } from "./folders.ts"
@@ -10,13 +10,50 @@ import { emit, isGzip } from "./text/lines.ts"
 import { expand, fail, storageFailed } from "./inputs.ts"
 import type { Problem } from "../../codec/internal/checks.ts"
 import { sniff } from "./magic.ts"
-import { cut, pack, type PlannedSplit, type Unit } from "./splits.ts"
+import { cut, pack, type PlannedSplit, spread, type Unit } from "./splits.ts"
+
+type ReadPart<A> = (part: FilePart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
+type Part = readonly [part: FilePart, file: FileStatus]
+
+const readParts = <A>(parts: ReadonlyArray<Part>, read: ReadPart<A>): Stream.Stream<A, FormatError, Storage> =>
+  Stream.flatMap(Stream.fromArray(parts), ([part, file]) => emit(read(part, file)))
+
+const partsOf = (split: PlannedSplit): ReadonlyArray<Part> =>
+  split.parts.flatMap((part, i) => {
+    const file = split.files[i]
+    return file === undefined ? [] : [[part, file] as const]
+  })
+
+// Each part has its share of the places, by its bytes.
+const placesOf = <A>(
+  split: PlannedSplit,
+  count: number,
+  splittable: (file: FileStatus) => boolean,
+  read: ReadPart<A>
+): Places<A> | undefined => {
+  const parts = partsOf(split)
+  const places = parts.flatMap(([part, file]) =>
+    splittable(file)
+      ? spread(part, Math.ceil((count * part.length) / split.bytes)).map((place) => [place, file] as const)
+      : [[part, file] as const]
+  )
+  return places.length === parts.length
+    ? undefined
+    : { bytes: places.reduce((sum, [{ length }]) => sum + length, 0), read: readParts(places, read) }
+}
 
 /** The partitions of a source whose parts are read one after another. */
 export const toResolved = <A>(
   planned: ReadonlyArray<PlannedSplit>,
-  read: (part: FilePart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>,
-  rowsOf?: (element: A) => number
+  read: ReadPart<A>,
+  {
+    rowsOf,
+    splittable
+  }: {
+    readonly rowsOf?: ((element: A) => number) | undefined
+    /** The files that can be read from any place. */
+    readonly splittable?: ((file: FileStatus) => boolean) | undefined
+  }
 ): Resolved<A> => ({
   splits: planned.map((split) => ({
     id: split.id,
@@ -26,9 +63,8 @@ export const toResolved = <A>(
     rows: split.rows,
     hosts: split.hosts,
     ...(rowsOf === undefined ? {} : { rowsOf }),
-    read: Stream.fromArray(split.parts.map((part, i) => [part, split.files[i]] as const)).pipe(
-      Stream.flatMap(([part, file]) => (file === undefined ? Stream.empty : emit(read(part, file))))
-    )
+    ...(splittable === undefined ? {} : { places: (count) => placesOf(split, count, splittable, read) }),
+    read: readParts(partsOf(split), read)
   }))
 })
 
@@ -110,6 +146,8 @@ export const bytesSource = <A, P = void>({
   readonly restrict?: ((where: ReadonlyArray<ColumnCondition>) => Source<A>) | undefined
   readonly restricted?: ReadonlyArray<ColumnCondition> | undefined
   readonly splittable: (file: FileStatus) => boolean
+  /** Whether a sample may be drawn from any places of the files that can be cut. */
+  readonly hasPlaces?: boolean | undefined
   /** What must be checked before the first row is read. */
   readonly prepare: (files: ReadonlyArray<FileStatus>) => Effect.Effect<P, FormatError, Storage>
   readonly read: (
@@ -132,7 +170,8 @@ export const bytesSource = <A, P = void>({
     })
     const read = (part: FilePart, file: FileStatus) =>
       Stream.catch(options.read(part, file, prepared), (error) => Stream.fromEffect(explain(options.name, file, error)))
-    const resolved = toResolved(planned, read)
+    const { hasPlaces, splittable } = options
+    const resolved = toResolved(planned, read, hasPlaces === true ? { splittable } : {})
     return folders === undefined ? resolved : { ...resolved, note: folders.note() }
   })
 })

@@ -111,6 +111,21 @@ const close = (units: ReadonlyArray<Unit>): PlannedSplit => {
   }
 }
 
+// Bytes of a place: several hundred lines of a usual length, for what opening the file costs.
+const PLACE = 32 * 1024
+
+/** About `count` places, evenly spread over a part from its beginning to its end; the part itself if it is small. */
+export const spread = (part: FilePart, count: number): ReadonlyArray<FilePart> => {
+  // A place is read a little beyond its end, to the end of a line.
+  if (4 * PLACE * count > part.length) return [part]
+  const step = (part.length - PLACE) / Math.max(1, count - 1)
+  return Array.from({ length: count }, (_, i) => ({
+    ...part,
+    offset: part.offset + Math.floor(i * step),
+    length: PLACE
+  }))
+}
+
 /**
  * Packs units into splits of at most `splitBytes`, counting `openCostBytes` for each further file. This is Spark's
  * `FilePartition.getFilePartitions`, except that units keep their order (Spark sorts them by size), so that rows come

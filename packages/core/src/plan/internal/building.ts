@@ -33,6 +33,8 @@ export interface Building {
   readonly kept?: ReadonlyArray<Kept> | undefined
   /** An upper bound of its bytes, if the metadata of the sources and the steps after them allow one. */
   readonly size?: number | undefined
+  /** Whether a sample of its rows can be drawn from places in its partitions: all steps look at each row alone. */
+  readonly hasPlaces?: boolean | undefined
   /** The sizes of its partitions at run time, if tasks may read several of them or parts of one. */
   readonly measure?: Measure | undefined
 }

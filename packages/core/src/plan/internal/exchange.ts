@@ -222,6 +222,7 @@ const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downs
         : built.map(({ child }) =>
             planning.finish(provided(child, downstream.layers), `samples keys for ${node.name}`, {
               ahead: true,
+              samples: child.hasPlaces === true,
               task: (rows, task) =>
                 separated(divert(rows, downstream.guard, [], task), task, (rows) => partitioning.sample(rows, task)),
               combine: (values) => ({ _tag: "Samples", values })

@@ -85,6 +85,7 @@ const readNode = (planning: Planning, node: Node<"Read">): Building => {
     partitions,
     parents: [],
     steps: [`${Plan.label(node)}${resolved?.note === undefined ? "" : `, ${resolved.note}`}`],
+    hasPlaces: true,
     size: size > 0 ? size : undefined
   }
 }
@@ -158,7 +159,7 @@ const cacheNode = (planning: Planning, node: Node<"Cache">, downstream: Downstre
   const child = planning.build(node.child, { ...downstream, keepsPartitions: true })
   const { cached } = planning.options
   const { handle } = node
-  if (cached === undefined) return { ...child, steps: [Plan.label(node), ...child.steps] }
+  if (cached === undefined) return { ...child, hasPlaces: false, steps: [Plan.label(node), ...child.steps] }
   const { count, run: whole } = cached.kept(handle, child.partitions.length)
   const kept: Kept | undefined =
     whole === undefined || child.parents.length === 0 ? undefined : { id: handle.id, stages: child.parents, run: whole }
@@ -177,6 +178,8 @@ const cacheNode = (planning: Planning, node: Node<"Cache">, downstream: Downstre
         })
     })),
     parents: kept === undefined ? child.parents : [],
+    // What passes is kept, so all of it has to pass.
+    hasPlaces: false,
     kept: kept === undefined ? child.kept : [kept, ...(child.kept ?? [])],
     measure: kept === undefined ? unskewed(child.measure) : undefined,
     steps: [
@@ -200,6 +203,7 @@ const narrowNode = (planning: Planning, node: Node<"Narrow">, downstream: Downst
   const layers = operators.flatMap((operator) => (operator._tag === "Provide" ? [operator.layer] : []))
   const child = planning.build(below, { ...downstream, guard, layers: [...layers, ...downstream.layers] })
   const sameRows = operators.every(Operator.keepsRows)
+  const divisible = operators.every(Operator.isDivisible)
   return {
     partitions: child.partitions.map((partition, index) => ({
       ...partition,
@@ -209,7 +213,8 @@ const narrowNode = (planning: Planning, node: Node<"Narrow">, downstream: Downst
     parents: child.parents,
     partitioner: operators.every(Operator.keepsKeys) ? child.partitioner : undefined,
     size: operators.some(Operator.mayGrow) ? undefined : child.size,
-    measure: operators.every(Operator.isDivisible) ? child.measure : unskewed(child.measure),
+    hasPlaces: child.hasPlaces === true && divisible,
+    measure: divisible ? child.measure : unskewed(child.measure),
     kept: child.kept,
     steps: [
       ...fuse(operators)
@@ -231,6 +236,7 @@ const unionNode = (planning: Planning, node: Node<"Union">, downstream: Downstre
     partitions: inputs.flatMap((input) => input.partitions),
     parents: parentsOf(inputs),
     size: sumOrUndefined(inputs.map((input) => input.size)),
+    hasPlaces: inputs.every((input) => input.hasPlaces === true),
     measure: measureUnion(inputs),
     kept: keptOf(inputs),
     steps: [Plan.label(node), ...inputSteps(inputs)]

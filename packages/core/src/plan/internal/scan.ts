@@ -8,6 +8,19 @@ import { rowsIn } from "../../task/internal/metrics.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
 import { joined } from "./adaptive.ts"
 
+// Rows that a later stage reads again are counted apart.
+const readsInto =
+  ({ book, metrics }: TaskRuntime) =>
+  (rows: number, bytes: number): void => {
+    if (book.ahead) {
+      metrics.rowsAhead += rows
+      metrics.bytesAhead += bytes
+    } else {
+      metrics.rowsRead += rows
+      metrics.bytesRead += bytes
+    }
+  }
+
 /** A partition of a source. */
 export const scan = (split: Split<unknown>): Partition => ({
   split: { id: split.id, label: split.label, parts: split.parts, rows: split.rows, bytes: split.bytes },
@@ -15,7 +28,10 @@ export const scan = (split: Split<unknown>): Partition => ({
   bytes: split.bytes,
   hosts: split.hosts,
   read: (task) => {
-    const { book, metrics } = task
+    const { book, metrics, sampling } = task
+    const places = sampling?.places === undefined ? undefined : split.places?.(sampling.places)
+    const { bytes: size, rows: expected } = places === undefined ? split : { bytes: places.bytes, rows: undefined }
+    const countRead = readsInto(task)
     // Bytes are counted in proportion to the rows, so that progress moves within a split; formats that do not know
     // their number of rows count the whole split at its end.
     let bytes = 0
@@ -26,7 +42,7 @@ export const scan = (split: Split<unknown>): Partition => ({
       ...task,
       deadLetter: (letter) => {
         rows++
-        metrics.rowsRead++
+        countRead(1, 0)
         metrics.rowsIn++
         book.unread++
         return task.deadLetter(letter)
@@ -35,18 +51,20 @@ export const scan = (split: Split<unknown>): Partition => ({
     const count = <A>(values: ReadonlyArray<A>): void => {
       const n = rowsIn(values, rowsOf)
       rows += n
-      metrics.rowsRead += n
       metrics.rowsIn += n
-      if (split.rows !== undefined && split.rows > 0) {
-        const share = Math.min(split.bytes - bytes, Math.round((n / split.rows) * split.bytes))
-        bytes += share
-        metrics.bytesRead += share
-      }
+      const share =
+        expected === undefined || expected === 0 ? 0 : Math.min(size - bytes, Math.round((n / expected) * size))
+      bytes += share
+      countRead(n, share)
     }
     const ended = Effect.suspend(() => {
-      metrics.bytesRead += split.bytes - bytes
-      bytes = split.bytes
-      return split.rows === undefined || split.rows === rows
+      countRead(0, size - bytes)
+      bytes = size
+      if (sampling !== undefined) {
+        sampling.bytes += split.bytes
+        sampling.bytesOfPlaces += size
+      }
+      return expected === undefined || expected === rows
         ? Effect.void
         : task.abort(
             new RowsNotConserved({
@@ -55,12 +73,12 @@ export const scan = (split: Split<unknown>): Partition => ({
               deadLettered: 0,
               cut: 0,
               written: 0,
-              promised: split.rows
+              promised: expected
             })
           )
     })
     // In one step, which is most of what an empty split costs.
-    const counted = Stream.transformPull(Stream.provideService(split.read, Current, source), (pull) =>
+    const counted = Stream.transformPull(Stream.provideService((places ?? split).read, Current, source), (pull) =>
       Effect.succeed(
         Effect.map(
           Effect.catch(pull, (error) =>
@@ -75,7 +93,7 @@ export const scan = (split: Split<unknown>): Partition => ({
     )
     return whenClosed(counted, (ended) => {
       // Rows left over in a source that knows its number of rows were left on purpose.
-      const rest = Math.max(0, (split.rows ?? rows) - rows)
+      const rest = Math.max(0, (expected ?? rows) - rows)
       if (ended) return
       metrics.rowsIn += rest
       metrics.rowsCut += rest

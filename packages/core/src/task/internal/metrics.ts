@@ -4,6 +4,8 @@ import type { TaskMetrics } from "../TaskContext.ts"
 export const makeMetrics = (): TaskMetrics => ({
   rowsRead: 0,
   bytesRead: 0,
+  rowsAhead: 0,
+  bytesAhead: 0,
   rowsIn: 0,
   rowsOut: 0,
   bytesWritten: 0,
@@ -21,6 +23,8 @@ const addAll = (into: Map<string, number>, from: ReadonlyMap<string, number>): v
 export const addMetrics = (into: TaskMetrics, from: TaskMetrics): void => {
   into.rowsRead += from.rowsRead
   into.bytesRead += from.bytesRead
+  into.rowsAhead += from.rowsAhead
+  into.bytesAhead += from.bytesAhead
   into.rowsIn += from.rowsIn
   into.rowsOut += from.rowsOut
   into.bytesWritten += from.bytesWritten

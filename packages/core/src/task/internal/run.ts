@@ -49,6 +49,8 @@ export interface Input {
   readonly split: TaskSplit | undefined
   /** Whether the stage only looks at rows that a later stage reads again. */
   readonly ahead: boolean
+  /** Whether it only draws a sample of them, for which places in them will do. */
+  readonly samples: boolean
   /** Whether its rows go to the action, and not to another stage. */
   readonly isResult: boolean
   readonly read: (task: TaskRuntime) => Rows
@@ -147,6 +149,7 @@ const runtimeOf = (own: Attempt, writer: LetterWriter | undefined, abort: TaskRu
     stageValue: run.recorder.valueOf,
     weigh: run.batches ? weighBatches : weighRows,
     rowsOf: run.batches ? rowsOfBatch : undefined,
+    sampling: input.samples ? { places: undefined, bytes: 0, bytesOfPlaces: 0 } : undefined,
     book
   }
 }

@@ -2,6 +2,7 @@ import { Context, Effect, Fiber, type Layer } from "effect"
 import type * as JobError from "../JobError.ts"
 import type { TaskContext } from "../TaskContext.ts"
 import type { Book, Weigh } from "./book.ts"
+import type { Sampling } from "./sampler.ts"
 import type { ValueOf } from "./values.ts"
 
 /**
@@ -31,6 +32,8 @@ export interface TaskRuntime extends TaskContext {
   readonly rowsOf: ((value: unknown) => number) | undefined
   /** What the account of the task needs besides its metrics. */
   readonly book: Book
+  /** How much of its splits a task that draws a sample wants to read; missing if it has to read all. */
+  readonly sampling?: Sampling | undefined
   /** If a partition is read in parts: the map tasks `[from, to)` of a stage whose rows this part has. */
   readonly maps?: ReadonlyMap<number, readonly [from: number, to: number]> | undefined
 }

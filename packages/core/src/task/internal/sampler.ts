@@ -17,6 +17,15 @@ export const uniform = (seed: number, stream: number): (() => number) => {
   }
 }
 
+/** How a task that draws a sample reads its splits, and how much of them it has read. */
+export interface Sampling {
+  /** In how many places; without a number, whole. */
+  places: number | undefined
+  /** The bytes of the splits, and those of the places. A split that is read whole is one place. */
+  bytes: number
+  bytesOfPlaces: number
+}
+
 /** A Poisson number with this mean (Knuth's method). */
 export const poisson = (next: () => number, mean: number): number => {
   const limit = Math.exp(-mean)

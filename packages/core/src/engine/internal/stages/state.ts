@@ -182,6 +182,7 @@ export const inputOf = ({ running }: State, id: number, partition: number): Inpu
     partitions: stage.partitions.length,
     split: input.split,
     ahead: stage.work?.ahead === true,
+    samples: stage.work?.samples === true,
     isResult: stage.work === undefined,
     read: input.read,
     work

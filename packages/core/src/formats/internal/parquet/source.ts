@@ -109,7 +109,7 @@ const makeSource = <A>(options: {
         const file = byPath.get(part.path)
         return file === undefined ? Stream.empty : read(file, part)
       },
-      options.rowsOf
+      { rowsOf: options.rowsOf }
     )
     const selected = folders?.note()
     const notes = [
