@@ -143,21 +143,20 @@ export const range = (
     memorySource("range", `${start}..${end} by ${step} in ${partitions}`, partitions, (index) => {
       const from = Math.floor((index * length) / partitions)
       const to = Math.floor(((index + 1) * length) / partitions)
-      const read = Stream.suspend(() => {
-        let next = from
-        return Stream.fromPull(
-          Effect.succeed(
-            Effect.suspend(() => {
-              if (next >= to) return Cause.done()
-              const size = Math.min(rangeArray, to - next)
-              const values: Arr.NonEmptyArray<number> = [start + step * next]
-              for (let i = 1; i < size; i++) values.push(start + step * (next + i))
-              next += size
-              return Effect.succeed(values)
-            })
-          )
-        )
-      })
+      if (from === to) return memorySplit("range", index, 0, Stream.empty)
+      const read = Stream.fromPull(
+        Effect.sync(() => {
+          let next = from
+          return Effect.suspend(() => {
+            if (next >= to) return Cause.done()
+            const size = Math.min(rangeArray, to - next)
+            const values: Arr.NonEmptyArray<number> = [start + step * next]
+            for (let i = 1; i < size; i++) values.push(start + step * (next + i))
+            next += size
+            return Effect.succeed(values)
+          })
+        })
+      )
       return memorySplit("range", index, to - from, read)
     })
   return checked("range", problem, () => fromSource(source()))

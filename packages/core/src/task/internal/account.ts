@@ -8,7 +8,7 @@ import { RowsNotConserved } from "../JobError.ts"
 import type { TaskMetrics } from "../TaskContext.ts"
 import type { Book, Read, Weigh } from "./book.ts"
 import { Failed } from "./failed.ts"
-import type { Rows } from "./rows.ts"
+import { deferred, type Rows } from "./rows.ts"
 import type { TaskRuntime } from "./runtime.ts"
 
 /** The number of rows if every element is a row. */
@@ -71,7 +71,7 @@ export const whenClosed = (rows: Rows, closed: (ended: boolean) => void): Rows =
  * missing at the end are lost, and the account does not balance.
  */
 export const segment = (rows: Rows, task: TaskRuntime, f: (rows: Rows, drop: (n: number) => void) => Rows): Rows =>
-  Stream.suspend(() => {
+  deferred(() => {
     const { metrics } = task
     let inside = 0
     const run = f(
@@ -122,14 +122,14 @@ export const dropping = (
   task: TaskRuntime,
   f: (inputs: ReadonlyArray<Rows>) => Rows
 ): Rows =>
-  Stream.suspend(() => {
+  deferred(() => {
     const { input, output } = droppingFrom(inputs.length, task)
     return output(f(inputs.map(input)))
   })
 
 /** The same for a step with one input. */
 export const droppingOne = (rows: Rows, task: TaskRuntime, f: (rows: Rows) => Rows): Rows =>
-  Stream.suspend(() => {
+  deferred(() => {
     const { input, output } = droppingFrom(1, task)
     return output(f(input(rows)))
   })

@@ -1,5 +1,5 @@
 /** The executor's side of a task: one attempt, from the description of the task to its result. */
-import { Cause, Effect, Exit, Result, Stream, Struct } from "effect"
+import { Cause, Effect, Exit, Result, Struct } from "effect"
 import type { Tell } from "../../observe/internal/tell.ts"
 import type { Backend } from "../../storage/Storage.ts"
 import { ExecutorLost, type Location, OperatorDefect, type Reason } from "../JobError.ts"
@@ -11,7 +11,7 @@ import type { Additions } from "./additions.ts"
 import type { Book } from "./book.ts"
 import { type LetterFile, type LetterWriter, makeLetterWriter } from "./letters.ts"
 import { makeMetrics } from "./metrics.ts"
-import type { Rows } from "./rows.ts"
+import { deferred, type Rows } from "./rows.ts"
 import { EngineFailure, raceAbort, type TaskRuntime } from "./runtime.ts"
 import type { ValueOf } from "./values.ts"
 
@@ -158,7 +158,7 @@ const runtimeOf = (own: Attempt, writer: LetterWriter | undefined, abort: TaskRu
 const work = (own: Attempt, writer: LetterWriter | undefined, abort: TaskRuntime["abort"]) => {
   const { book, input, metrics } = own
   const task = runtimeOf(own, writer, abort)
-  const rows = Stream.suspend(() =>
+  const rows = deferred(() =>
     countRows(input.read(task), task, (n) => {
       book.out += n
       // Rows that one stage hands to another have not left the job.
