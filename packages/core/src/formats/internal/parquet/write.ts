@@ -9,6 +9,7 @@ import { fail } from "../inputs.ts"
 import { type ColumnBuilder, type ColumnPlan, parquetType, plan } from "./build.ts"
 import * as Footer from "./footer.ts"
 import { FlatColumn } from "./flat.ts"
+import { encodeNumbers, numberColumns } from "./numbers.ts"
 import type { EncodedColumn } from "./pages.ts"
 import { Refused } from "./values.ts"
 import * as Vectors from "./vectors.ts"
@@ -96,6 +97,7 @@ const makeEncoder = (libraries: Libraries, schema: Arrow.Schema, options: Encode
   const names = schema.fields.map((field) => field.name)
   const footer = Footer.ofFile(toFile(libraries, new arrow.Table(schema), options)).struct
   const shapes = Vectors.vectorColumns(footer)
+  const numbers = numberColumns(footer)
   const appender = Footer.makeAppender(footer, names)
   return {
     append: ({ encoded, rows, table }: RowGroup): ReadonlyArray<Uint8Array> => {
@@ -105,6 +107,11 @@ const makeEncoder = (libraries: Libraries, schema: Arrow.Schema, options: Encode
         const data = column === null || column === undefined ? undefined : vectorData(arrow, column)
         const vectors = data && Vectors.encodeVectors(name, shape, data, options.compression)
         if (vectors !== undefined) extra.push(vectors)
+      }
+      for (const [name, shape] of numbers) {
+        const column = table?.getChild(name) ?? undefined
+        const encoded = column && encodeNumbers(arrow, name, shape, column, options.compression)
+        if (encoded !== undefined) extra.push(encoded)
       }
       const rest = names.filter((name) => extra.every((column) => column.name !== name))
       const file = rest.length === 0 || table === undefined ? undefined : toFile(libraries, table.select(rest), options)
