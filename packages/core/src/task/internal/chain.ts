@@ -1,6 +1,7 @@
 import { Array as Arr, Effect, type Layer, Predicate, Stream } from "effect"
 import { PartitionFailed } from "../JobError.ts"
 import { isPure, type Operator, type Pure } from "../Operator.ts"
+import * as Origin from "../Origin.ts"
 import { Failed, type Guard, guardedBy, streamed, takes } from "./failed.ts"
 import { droppingOne, segment } from "./account.ts"
 import { compilePure } from "./passes.ts"
@@ -37,20 +38,42 @@ export const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => 
     return Effect.succeed(next)
   })
 
-// If a step makes many elements from one, a whole array of the source would become an array of millions, which outlives
-// the young generation; the results of smaller pieces do not.
-const PIECE = 512
+// Where a step makes many elements from one, a pass takes as many rows as make about this many elements. So few are dead
+// when the collector next comes. It would find many alive, and V8 would then allocate what the program's functions
+// return as old objects at once: these keep the young ones that they refer to until the whole heap is collected.
+const MADE = 256
+const ROWS = { first: 16, most: 512 }
 
-const pieces = (rows: Rows): Rows =>
+// Some consecutive rows of an array, which are still from the same origin.
+const pieceOf = (values: ReadonlyArray<unknown>, start: number, end: number): ReadonlyArray<unknown> => {
+  if (start === 0 && end >= values.length) return values
+  const origin = Origin.of(values)
+  if (origin === undefined) return values.slice(start, end)
+  return Origin.attach(
+    values.slice(start, end),
+    origin.kept === undefined
+      ? { ...origin, firstRow: origin.firstRow + start }
+      : { ...origin, kept: origin.kept.subarray(start, end) }
+  )
+}
+
+/** As {@link mapArrays}, for a pass that makes many elements from one. */
+const mapPieces = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => ReadonlyArray<unknown>): Rows =>
   Stream.transformPull(rows, (pull) => {
     let values: ReadonlyArray<unknown> = []
     let at = 0
+    let size = ROWS.first
     const next: typeof pull = Effect.suspend(() => {
-      const piece = values.slice(at, at + PIECE)
-      at += PIECE
-      if (Arr.isReadonlyArrayNonEmpty(piece)) return Effect.succeed(piece)
+      while (at < values.length) {
+        const piece = pieceOf(values, at, at + size)
+        at += piece.length
+        const made = pass(piece)
+        const fitting = Math.floor((piece.length * MADE) / made.length)
+        size = Math.max(1, Math.min(fitting, 2 * size, ROWS.most))
+        if (Arr.isReadonlyArrayNonEmpty(made)) return Effect.succeed(made)
+      }
+      values = []
       return Effect.flatMap(pull, (array) => {
-        if (array.length <= PIECE) return Effect.succeed(array)
         values = array
         at = 0
         return next
@@ -173,8 +196,7 @@ export const compile = (
       const pass = compilePure(pure, current.travels)
       const grows = pure.some((operator) => operator._tag === "FlatMap")
       backwards.push({
-        step: (rows, { weigh }, partition, drop) =>
-          mapArrays(grows ? pieces(rows) : rows, pass(partition, drop, weigh)),
+        step: (rows, { weigh }, partition, drop) => (grows ? mapPieces : mapArrays)(rows, pass(partition, drop, weigh)),
         holds: grows,
         apart: false
       })

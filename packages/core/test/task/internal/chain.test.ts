@@ -3,6 +3,7 @@ import { Effect, Stream } from "effect"
 import { compile, fuse } from "../../../src/task/internal/chain.ts"
 import { Failed, unguarded } from "../../../src/task/internal/failed.ts"
 import type { Operator } from "../../../src/task/Operator.ts"
+import * as Origin from "../../../src/task/Origin.ts"
 import { taskOf } from "../../support/runtime.ts"
 
 const double: Operator = { _tag: "Map", f: (n) => Number(n) * 2 }
@@ -31,18 +32,57 @@ describe("a run of narrow steps", () => {
     assert.deepStrictEqual(tags(), [])
   })
 
-  it.effect("that makes more rows of each takes an array by pieces of 512, and none that does not", () =>
+  it.effect("that makes more rows of each takes as many at once as make 256, and whole arrays otherwise", () =>
     Effect.gen(function* () {
       const arrays = [upTo(512), upTo(1200), upTo(1)]
       const lengths = (...operators: ReadonlyArray<Operator>) =>
         Effect.map(run(operators, ...arrays), ({ chunks }) => chunks.map((values) => values.length))
       assert.deepStrictEqual(yield* lengths(double), [512, 1200, 1])
-      assert.deepStrictEqual(yield* lengths(double, thrice), [1536, 1536, 1536, 528, 3])
+      // 16 rows, twice as many, until 85 make 255; each array ends with what is left of it.
+      const first = [48, 96, 192, 255, 255, 255, 255, 180]
+      assert.deepStrictEqual(yield* lengths(double, thrice), [...first, ...Array<number>(14).fill(255), 30, 3])
       const { chunks } = yield* run([double, thrice], ...arrays)
       assert.deepStrictEqual(
         chunks.flat(),
         arrays.flat().flatMap((n) => [2 * n, 2 * n, 2 * n])
       )
+      // One row may make more, or all of them nothing.
+      const many: Operator = { _tag: "FlatMap", f: (n) => (n === 700 ? upTo(5000) : []) }
+      assert.deepStrictEqual(yield* lengths(many), [5000])
+      const few: Operator = { _tag: "FlatMap", f: (n) => (Number(n) % 64 === 0 ? [n] : []) }
+      const rare = yield* run([few], ...arrays)
+      assert.deepStrictEqual(
+        rare.chunks.flat(),
+        arrays.flat().filter((n) => n % 64 === 0)
+      )
+      assert.strictEqual(rare.task.metrics.rowsFiltered, 1713 - 28)
+    })
+  )
+
+  it.effect("names the row of the input that a function threw at, in whichever piece of an array it is", () =>
+    Effect.gen(function* () {
+      const kept = Int32Array.from({ length: 1200 }, (_, n) => 3 * n)
+      for (const [at, origin, row] of [
+        [0, undefined, 10],
+        [15, undefined, 25],
+        [16, undefined, 26],
+        [1199, undefined, 1209],
+        [0, kept, 10],
+        [700, kept, 10 + 2100],
+        [1199, kept, 10 + 3597]
+      ] as const) {
+        const rows = Origin.attach(upTo(1200), { path: "a.txt", rowGroup: undefined, firstRow: 10, kept: origin })
+        const thrown = new Error("thrown")
+        const fail: Operator = {
+          _tag: "FlatMap",
+          f: (n) => {
+            if (n === at) throw thrown
+            return [n, n]
+          }
+        }
+        yield* Effect.exit(run([fail], rows))
+        assert.deepStrictEqual(Origin.ofDefect(thrown), { path: "a.txt", rowGroup: undefined, row })
+      }
     })
   )
 
