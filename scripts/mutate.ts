@@ -57,6 +57,7 @@ const modules = [
   "codec/internal/refusal",
   "codec/internal/prefix",
   "codec/internal/hash",
+  "shuffle/internal/groups",
   "shuffle/internal/keys",
   "shuffle/internal/rows",
   "shuffle/internal/sorter",

@@ -1,10 +1,9 @@
 import { Array as Arr, Cause, Deferred, Effect, Stream } from "effect"
-import { type Codec, none } from "../../codec/Codec.ts"
+import type { Codec } from "../../codec/Codec.ts"
 import { Reader, Writer } from "../../codec/internal/bytes.ts"
 import { elementAt, outside, uint32At } from "../../codec/internal/elements.ts"
-import { skipPlain } from "../../codec/internal/decode.ts"
 import { GroupPassed, type Reason, type ShuffleError } from "../ShuffleError.ts"
-import { byHash } from "./keys.ts"
+import { byHash, point } from "./keys.ts"
 import { Shuffle, type Slice, type Wire } from "./model.ts"
 import { CHUNK, loaded, pulling } from "./read.ts"
 import type { Rows } from "./rows.ts"
@@ -138,8 +137,8 @@ const groupsInMemory = <K>(
       const reader = new Reader(Buffer.alloc(0))
       const items: Array<unknown> = []
       for (let i = start; i < end; i++) {
-        rows.point(reader, uint32At(order, i))
-        if (wire.key.id !== none.id) skipPlain(reader)
+        const n = uint32At(order, i)
+        point(reader, rows.blockOf(n), rows.valueOf(n))
         items.push(wire.value.read(reader))
       }
       return items

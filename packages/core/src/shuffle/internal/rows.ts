@@ -1,17 +1,11 @@
 import { none } from "../../codec/Codec.ts"
 import { Malformed, Reader } from "../../codec/internal/bytes.ts"
-import { byteAt, elementAt, float64At, int32At, outside, uint32At } from "../../codec/internal/elements.ts"
+import { elementAt, float64At, outside, uint32At } from "../../codec/internal/elements.ts"
 import { skipPlain } from "../../codec/internal/decode.ts"
-import { hashBytes } from "../../codec/internal/hash.ts"
 import { asciiLength, prefix } from "../../codec/internal/prefix.ts"
 import type { Block } from "./blocks.ts"
+import { grow, Groups } from "./groups.ts"
 import { compareKeys, type Kind, type Layout, point, prefixOf } from "./keys.ts"
-
-const grow = (array: Uint32Array): Uint32Array<ArrayBuffer> => {
-  const grown = new Uint32Array(array.length * 2)
-  grown.set(array)
-  return grown
-}
 
 // The next six bytes as a number, with zeros after the end.
 const digitAt = (bytes: Buffer, at: number, length: number): number => {
@@ -87,10 +81,12 @@ export class Rows<in out K> {
   inputs: Array<number> = []
   where = new Uint32Array(256)
   offset = new Uint32Array(256)
-  high = new Uint32Array(256)
-  low = new Uint32Array(256)
-  /** Bytes of each key. */
-  size = new Uint32Array(256)
+  /** The two halves of the prefix of each key; not by hash. */
+  private high = new Uint32Array(256)
+  private low = new Uint32Array(256)
+  /** The group of each record, and the groups; by hash only. */
+  private groupOf = new Uint32Array(256)
+  private groups = new Groups(this.blocks)
   /** Where the groups begin in the result of {@link sorted}; by hash only. */
   starts = new Uint32Array(0)
   /** Decoded keys, for an order that cannot work on bytes. */
@@ -106,12 +102,9 @@ export class Rows<in out K> {
    * their encoded size.
    */
   get held(): number {
-    return (
-      this.bytes +
-      24 * this.where.length +
-      24 * this.count +
-      (this.kind.name === "order" ? 2 * this.bytes + 32 * this.count : 0)
-    )
+    const { bytes, count, groups, where } = this
+    if (this.kind.name === "hash") return bytes + 12 * where.length + 4 * count + groups.held + 36 * groups.count
+    return bytes + 16 * where.length + 24 * count + (this.kind.name === "order" ? 2 * bytes + 32 * count : 0)
   }
 
   add(block: Block, input: number): void {
@@ -122,13 +115,12 @@ export class Rows<in out K> {
     const valued = value.id !== none.id
     const { kind } = this
     const index = this.blocks.length
+    // The keys of the groups are compared with those of this block while it is read.
+    this.blocks.push(block.bytes)
+    this.inputs.push(input)
     for (let i = 0; i < block.rows; i++) {
       if (this.count === this.where.length) {
-        this.where = grow(this.where)
-        this.offset = grow(this.offset)
-        this.high = grow(this.high)
-        this.low = grow(this.low)
-        this.size = grow(this.size)
+        this.grow()
       }
       const start = reader.position
       const n = this.count++
@@ -138,21 +130,28 @@ export class Rows<in out K> {
       else if (keyed) {
         skipPlain(reader)
         const end = reader.position
-        if (kind.name === "hash") hashBytes(block.bytes, start, end)
+        prefixOf(kind, reader, start, end)
+        reader.position = end
+        if (kind.name === "hash") this.groupOf[n] = this.groups.add(n, index, start, end, prefix.high, prefix.low)
         else {
-          prefixOf(kind, reader, start, end)
-          reader.position = end
+          this.high[n] = prefix.high
+          this.low[n] = prefix.low
         }
-        this.high[n] = prefix.high
-        this.low[n] = prefix.low
-        this.size[n] = end - start
-      }
+      } else if (kind.name === "hash") this.groupOf[n] = this.groups.add(n, index, start, start, 0, 0)
       if (valued) skipPlain(reader)
     }
     if (reader.position !== reader.end) throw new Malformed("a block has more bytes than its rows")
-    this.blocks.push(block.bytes)
-    this.inputs.push(input)
     this.bytes += block.bytes.length
+  }
+
+  private grow(): void {
+    this.where = grow(this.where)
+    this.offset = grow(this.offset)
+    if (this.kind.name === "hash") this.groupOf = grow(this.groupOf)
+    else {
+      this.high = grow(this.high)
+      this.low = grow(this.low)
+    }
   }
 
   /** The block that holds a record. */
@@ -165,18 +164,41 @@ export class Rows<in out K> {
     return this.inputs[uint32At(this.where, n)] ?? outside(n)
   }
 
+  /** The upper half of the prefix, or of the hash, of a record's key. */
+  highOf(n: number): number {
+    return this.kind.name === "hash" ? this.groups.highOf(uint32At(this.groupOf, n)) : uint32At(this.high, n)
+  }
+
+  /** The lower half. */
+  lowOf(n: number): number {
+    return this.kind.name === "hash" ? this.groups.lowOf(uint32At(this.groupOf, n)) : uint32At(this.low, n)
+  }
+
+  /** Where the value of a record begins; by hash only. */
+  valueOf(n: number): number {
+    return uint32At(this.offset, n) + this.groups.sizeOf(uint32At(this.groupOf, n))
+  }
+
+  /** Where a record ends: at the next one, or with its block. */
+  endOf(n: number): number {
+    const next = n + 1
+    return next < this.count && uint32At(this.where, next) === uint32At(this.where, n)
+      ? uint32At(this.offset, next)
+      : this.blockOf(n).length
+  }
+
   /** Moves a reader to the beginning of a record. */
   point(reader: Reader, n: number): void {
     point(reader, this.blockOf(n), uint32At(this.offset, n))
   }
 
   compare(i: number, j: number): number {
-    const { high, kind, low, offset } = this
-    const highI = uint32At(high, i)
-    const highJ = uint32At(high, j)
+    const { kind, offset } = this
+    const highI = this.highOf(i)
+    const highJ = this.highOf(j)
     if (highI !== highJ) return highI < highJ ? -1 : 1
-    const lowI = uint32At(low, i)
-    const lowJ = uint32At(low, j)
+    const lowI = this.lowOf(i)
+    const lowJ = this.lowOf(j)
     if (lowI !== lowJ) return lowI < lowJ ? -1 : 1
     if (kind.name === "order") return kind.order(elementAt(this.keys, i), elementAt(this.keys, j))
     if (kind.name === "number") return 0
@@ -245,65 +267,49 @@ export class Rows<in out K> {
     return from
   }
 
-  private sameKey(i: number, j: number): boolean {
-    const size = uint32At(this.size, i)
-    if (size !== uint32At(this.size, j)) return false
-    const bytesI = this.blockOf(i)
-    const bytesJ = this.blockOf(j)
-    const startI = uint32At(this.offset, i)
-    const startJ = uint32At(this.offset, j)
-    for (let k = 0; k < size; k++) if (byteAt(bytesI, startI + k) !== byteAt(bytesJ, startJ + k)) return false
-    return true
-  }
-
-  // Every record finds its group in a hash table, only the groups are sorted, and then the records are distributed.
+  // Only the groups are sorted, and then the records are distributed.
   private grouped(): Uint32Array {
-    const { count, high, low } = this
-    let size = 1024
-    while (size < 2 * count) size *= 2
-    const mask = size - 1
-    const slots = new Int32Array(size).fill(-1)
-    const groupOf = new Int32Array(count)
-    // The first record of each group, and how many it has.
-    const leaders = new Uint32Array(count)
-    const sizes = new Uint32Array(count)
-    let groups = 0
-    for (let i = 0; i < count; i++) {
-      const lowI = uint32At(low, i)
-      let slot = lowI & mask
-      for (;;) {
-        const group = int32At(slots, slot)
-        if (group < 0) {
-          slots[slot] = groupOf[i] = groups
-          leaders[groups] = i
-          sizes[groups++] = 1
-          break
-        }
-        const leader = uint32At(leaders, group)
-        if (uint32At(low, leader) === lowI && uint32At(high, leader) === uint32At(high, i) && this.sameKey(leader, i)) {
-          groupOf[i] = group
-          sizes[group] = uint32At(sizes, group) + 1
-          break
-        }
-        slot = (slot + 1) & mask
-      }
-    }
-    const next = new Uint32Array(groups)
-    const starts = new Uint32Array(groups)
+    const { count, groupOf, groups } = this
+    // By group, where its next record goes.
+    const next = new Uint32Array(groups.count)
+    const starts = new Uint32Array(groups.count)
     let at = 0
-    let n = 0
-    for (const leader of this.byComparing(leaders.slice(0, groups))) {
-      const group = int32At(groupOf, leader)
-      next[group] = starts[n++] = at
-      at += uint32At(sizes, group)
+    for (const [n, group] of this.sortedGroups().entries()) {
+      next[group] = starts[n] = at
+      at += groups.recordsOf(group)
     }
     this.starts = starts
     const order = new Uint32Array(count)
     for (let i = 0; i < count; i++) {
-      const group = int32At(groupOf, i)
+      const group = uint32At(groupOf, i)
       const place = uint32At(next, group)
       order[place] = i
       next[group] = place + 1
+    }
+    return order
+  }
+
+  // By hash, and by bytes where hashes are equal: an order that another process has too.
+  private sortedGroups(): Uint32Array {
+    const { groups } = this
+    const { count } = groups
+    const order = new Uint32Array(count)
+    const digits = new Float64Array(count)
+    for (let group = 0; group < count; group++) {
+      order[group] = group
+      digits[group] = groups.highOf(group) * 65536 + (groups.lowOf(group) >>> 16)
+    }
+    sortDigits(order, digits, new Uint32Array(count), new Float64Array(count), 0, count)
+    for (let i = 0; i < count;) {
+      const digit = digits[i]
+      let j = i + 1
+      while (j < count && digits[j] === digit) j++
+      if (j - i > 1) {
+        const equal = Array.from(order.subarray(i, j))
+        equal.sort((x, y) => this.compare(groups.leaderOf(x), groups.leaderOf(y)))
+        order.set(equal, i)
+      }
+      i = j
     }
     return order
   }
@@ -369,6 +375,7 @@ export class Rows<in out K> {
     this.offset = new Uint32Array(256)
     this.high = new Uint32Array(256)
     this.low = new Uint32Array(256)
-    this.size = new Uint32Array(256)
+    this.groupOf = new Uint32Array(256)
+    this.groups = new Groups(this.blocks)
   }
 }

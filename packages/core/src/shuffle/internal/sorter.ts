@@ -54,14 +54,16 @@ export class Cursor<in out K> {
       this.bytes = rows.blockOf(n)
       this.input = rows.inputOf(n)
       this.start = uint32At(rows.offset, n)
-      this.high = uint32At(rows.high, n)
-      this.low = uint32At(rows.low, n)
+      this.high = rows.highOf(n)
+      this.low = rows.lowOf(n)
       if (kind.name === "order") this.key = { decoded: elementAt(rows.keys, n) }
-      point(reader, this.bytes, this.start)
-      skip(layout.key, reader)
-      this.keyEnd = reader.position
-      skip(elementAt(layout.values, this.input), reader)
-      this.end = reader.position
+      if (kind.name === "hash") this.keyEnd = rows.valueOf(n)
+      else {
+        point(reader, this.bytes, this.start)
+        skip(layout.key, reader)
+        this.keyEnd = reader.position
+      }
+      this.end = rows.endOf(n)
       return true
     }
     if (this.left === 0) return false

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Order } from "effect"
 import * as fc from "fast-check"
 import { type Block } from "../../../src/shuffle/internal/blocks.ts"
-import { Malformed, Writer } from "../../../src/codec/internal/bytes.ts"
+import { Malformed, Reader, Writer } from "../../../src/codec/internal/bytes.ts"
 import { byHash, byOrder, type Kind, type Layout } from "../../../src/shuffle/internal/keys.ts"
 import { Rows } from "../../../src/shuffle/internal/rows.ts"
 
@@ -122,14 +122,46 @@ describe("rows in memory", () => {
     const two = rows.held - empty
     assert.isAbove(two, rows.bytes)
     for (let n = 0; n < 300; n++) rows.add(blockOf(["a", "b"], 0), 0)
-    assert.isAbove(rows.held, 602 * 24 + rows.bytes + 24 * 602)
+    // Where each is and its group, and its place in the order.
+    assert.isAbove(rows.held, 602 * 12 + rows.bytes + 4 * 602)
+    const keys = Array.from({ length: 602 }, (_, n) => `key ${n}`)
+    const different = new Rows(byHash, layoutOf())
+    different.add(blockOf(keys, 0), 0)
+    const held = different.held - different.bytes - (rows.held - rows.bytes)
+    assert.isAbove(held, 602 * (32 + 8 + 28), "each key has a line in the table, a slot, and a place in an order")
     const decoded = new Rows(byOrder(Order.flip(Order.String)), layoutOf())
     decoded.add(blockOf(["a", "b"], 0), 0)
-    assert.isAtLeast(decoded.held - empty - two, 2 * decoded.bytes, "decoded keys are held too")
+    const encoded = new Rows(byOrder(Order.String), layoutOf<string>())
+    encoded.add(blockOf(["a", "b"], 0), 0)
+    assert.isAtLeast(encoded.held, encoded.bytes + 2 * (16 + 24))
+    assert.isAtLeast(decoded.held - encoded.held, 2 * decoded.bytes, "decoded keys are held too")
     rows.clear()
     assert.deepStrictEqual([rows.held, rows.count, rows.bytes, rows.blocks.length], [empty, 0, 0, 0])
     rows.add(blockOf(["b", "a", "b"], 0), 1)
     assert.deepStrictEqual([...rows.sorted()].map((n) => n % 2).toSorted(), [0, 0, 1])
+  })
+
+  it("by hash, say where the value of each begins and where the record ends", () => {
+    fc.assert(
+      fc.property(many(fc.constantFrom("", "a", "b", "a longer key", null, 7)), (keys) => {
+        const rows = rowsOf<unknown>(byHash, keys)
+        for (const n of keys.keys()) {
+          const value = rows.blockOf(n).subarray(rows.valueOf(n), rows.endOf(n))
+          const reader = new Reader(value)
+          assert.strictEqual(Codec.plain.read(reader), `value ${n}`)
+          assert.strictEqual(reader.position, value.length)
+        }
+      }),
+      { numRuns: 60 }
+    )
+  })
+
+  it("without keys are one group", () => {
+    const writer = new Writer(16)
+    for (const value of ["x", "y", "z"]) Codec.plain.write(value, writer)
+    const rows = new Rows(byHash, { key: Codec.none, values: [Codec.plain] })
+    rows.add({ bytes: writer.take(), rows: 3 }, 0)
+    assert.deepStrictEqual([[...rows.sorted()], [...rows.starts], rows.valueOf(1)], [[0, 1, 2], [0], 3])
   })
 
   it("are refused if a block has different rows than it says", () => {
