@@ -1,6 +1,6 @@
 /**
- * The cost of starting: `classify --help` as a whole process, through npm and through node alone, and how many modules it
- * loads. An empty program through both says how much of that is npm and Node.
+ * The cost of starting: `classify --help` as a whole process, through npm, through node alone, and from its sources without
+ * a bundle, and how many modules it loads. An empty program says how much of that is npm and Node.
  *
  * `--rounds N` (default 11), after one that warms up. Ends with 3 if the machine was not idle.
  */
@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { example, median, publish, run, verdict } from "./support/bench.ts"
+import { example, median, node, publish, run, verdict } from "./support/bench.ts"
 import { alone } from "./support/idle.ts"
 
 const at = process.argv.indexOf("--rounds")
@@ -27,15 +27,16 @@ const measure = async (folder: string) => {
   const ways = {
     npm: () => run("npm", [...npm, "run", "-s", "classify", "--", "--help"]),
     node: () => example("02_classify.ts", ["--help"]),
+    sources: () => node(program, ["--help"]),
     emptyNpm: () => run("npm", ["--prefix", folder, "run", "-s", "empty"]),
     emptyNode: () => run(process.execPath, [join(folder, "empty.mjs")])
   }
-  const costs = { npm: cost(), node: cost(), emptyNpm: cost(), emptyNode: cost() }
+  const costs = { npm: cost(), node: cost(), sources: cost(), emptyNpm: cost(), emptyNode: cost() }
   for (let round = 0; round <= rounds; round++) {
-    for (const way of ["npm", "node", "emptyNpm", "emptyNode"] as const) {
+    for (const way of ["npm", "node", "sources", "emptyNpm", "emptyNode"] as const) {
       const { cpuSeconds, seconds, stdout } = await ways[way]()
-      if (way === "npm" || way === "node") answers(stdout)
-      // The first round fills the compile cache.
+      if (way === "npm" || way === "node" || way === "sources") answers(stdout)
+      // The first round makes the bundle and fills the compile cache.
       if (round === 0) continue
       costs[way].seconds.push(seconds)
       costs[way].cpu.push(cpuSeconds)
@@ -46,10 +47,11 @@ const measure = async (folder: string) => {
 
 const cost = () => ({ seconds: new Array<number>(), cpu: new Array<number>() })
 
-const countModules = async (): Promise<string> => {
-  const counting = ["--conditions=@sluice/source", "--import", path("./support/modules.ts"), program, "--help"]
-  const { stdout } = await run(process.execPath, counting)
-  return /^modules: (\d+)$/m.exec(answers(stdout))?.[1] ?? "unknown"
+const counting = ["--import", path("./support/modules.ts")]
+
+const count = ({ stdout }: { readonly stdout: string }): string => {
+  const [, files, modules] = /^modules: (\d+)\nmodules in them: (\d+)$/m.exec(answers(stdout)) ?? []
+  return `${files}, made of ${modules} modules`
 }
 
 const folder = mkdtempSync(join(tmpdir(), "sluice-start-"))
@@ -65,10 +67,12 @@ try {
     "",
     line("through npm", result.npm),
     line("through node", result.node),
+    line("through node, from sources", result.sources),
     line("an empty program, npm", result.emptyNpm),
     line("an empty program, node", result.emptyNode),
     "",
-    `modules loaded: ${await countModules()}`,
+    `files loaded: ${count(await example("02_classify.ts", ["--help"], counting))}`,
+    `files loaded from the sources: ${count(await node(program, ["--help"], counting))}`,
     `seconds through npm: ${verdict(median(result.npm.seconds), 0.3, "at most")}`,
     `seconds through node: ${verdict(median(result.node.seconds), 0.15, "at most")}`
   ])

@@ -82,14 +82,25 @@ export const run = (
   })
 
 /** A program from the sources, run without npm. */
-export const node = (path: string, args: ReadonlyArray<string>): Promise<Process> =>
-  run(process.execPath, ["--conditions=@sluice/source", path, ...args], {
+export const node = (
+  path: string,
+  args: ReadonlyArray<string>,
+  options: ReadonlyArray<string> = []
+): Promise<Process> =>
+  run(process.execPath, ["--conditions=@sluice/source", ...options, path, ...args], {
     NODE_COMPILE_CACHE: fileURLToPath(new URL("../../.cache/node", import.meta.url))
   })
 
-/** An example, run as its users do. */
-export const example = (file: string, args: ReadonlyArray<string>): Promise<Process> =>
-  node(fileURLToPath(new URL(`../../examples/${file}`, import.meta.url)), args)
+/** What npm's scripts load before an example, so that it runs from its bundle. */
+const start = ["--import", fileURLToPath(new URL("../../scripts/start.ts", import.meta.url))]
+
+/** An example, run as its users do, but without npm. */
+export const example = (
+  file: string,
+  args: ReadonlyArray<string>,
+  options: ReadonlyArray<string> = []
+): Promise<Process> =>
+  node(fileURLToPath(new URL(`../../examples/${file}`, import.meta.url)), args, [...start, ...options])
 
 /** Prints a result and, with `--write`, keeps it under `bench/results`. */
 export const publish = (name: string, lines: ReadonlyArray<string>): void => {
