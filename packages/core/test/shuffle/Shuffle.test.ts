@@ -100,6 +100,42 @@ describe("Shuffle", () => {
       it(name, test)
   })
 
+  // Rows of a few partitions are written every 128 blocks, however much memory there is.
+  for (const compression of ["none", "zstd"] as const) {
+    it.live(`gives the same rows and checksums when a map task writes them bit by bit, ${compression}`, () =>
+      Effect.gen(function* () {
+        const partitions = 3
+        const over = exchange(Partitioner.hash(partitions))
+        const maps = [0, 1].map((map) =>
+          Array.from({ length: 12_000 }, (_, i): Pair => [
+            (i * 7919) % 500,
+            `value ${i} of ${map} ${"x".repeat(i % 40)}`
+          ])
+        )
+        const written = (blockBytes: number) =>
+          Effect.gen(function* () {
+            const statuses = yield* writeAll(over, maps)
+            const rows = yield* Effect.forEach(slices(statuses, partitions), (slice) =>
+              Stream.runCollect(Shuffle.read(over, slice, pair))
+            )
+            const checksums = statuses.map((status) =>
+              Array.from({ length: partitions }, (_, partition) => {
+                const own = status.checksums.filter((_, index) => status.partitions[index] === partition)
+                return own.reduce(([xor, sum], [x, s]) => [(xor ^ x) >>> 0, (sum + s) >>> 0] as const, [0, 0] as const)
+              })
+            )
+            return { rows, checksums, segments: statuses.map((status) => status.partitions.length) }
+          }).pipe(Effect.provide(Shuffle.layerDisk({ blockBytes, compression })))
+        const whole = yield* written(128 * 1024)
+        const parts = yield* written(512)
+        assert.deepStrictEqual(whole.segments, [partitions, partitions])
+        assert.isTrue(parts.segments.every((segments) => segments > 3 * partitions && segments % partitions === 0))
+        assert.deepStrictEqual([parts.rows, parts.checksums], [whole.rows, whole.checksums])
+        assert.deepStrictEqual(parts.rows.flat().length, maps.flat().length)
+      })
+    )
+  }
+
   describe("groups rows by key", () => {
     for (const [name, test] of property(
       Effect.fnUntraced(function* (maps, partitions) {

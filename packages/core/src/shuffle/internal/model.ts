@@ -122,7 +122,7 @@ export interface Source {
  * @since 0.1.0
  */
 export interface SpillFile extends Source {
-  /** Adds the parts at the end of the file, in their order. */
+  /** Adds the parts at the end of the file, in their order. Afterwards, their bytes are used for other parts. */
   readonly append: (parts: ReadonlyArray<Uint8Array>) => Effect.Effect<void, Reason>
   /** Lets the file outlive its scope. */
   readonly keep: Effect.Effect<void>

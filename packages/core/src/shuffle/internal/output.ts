@@ -5,16 +5,26 @@ import { Writer } from "../../codec/internal/bytes.ts"
 import { elementAt } from "../../codec/internal/elements.ts"
 import type { Claim, MapStatus, SpillFile, Store } from "./model.ts"
 
+/** A block, and the buffer that it lies in. */
+interface Sealed extends Block {
+  readonly buffer: Buffer
+}
+
 /** The rows of one reduce partition that are still in memory. */
 class Bucket {
-  sealed: Array<Block> = []
+  sealed: Array<Sealed> = []
   writer: Writer
   rows = 0
   /** XOR and sum of the hashes of the records, including those of the sealed blocks. */
   xor = 0
   sum = 0
-  constructor(bytes: number) {
-    this.writer = new Writer(bytes)
+  constructor(writer: Writer) {
+    this.writer = writer
+  }
+
+  get block(): Sealed {
+    const { rows, writer } = this
+    return { buffer: writer.bytes, bytes: writer.take(), rows }
   }
 }
 
@@ -33,13 +43,23 @@ const NEAR = 1024
 // Blocks that are compressed and written together.
 const BATCH = 64
 
+// A pass has as many blocks, and for each partition as many: enough that a reduce task reads long pieces, and few
+// enough that most of the buffers are used for many blocks.
+const PASS = { blocks: 128, each: 4 }
+
 /**
- * The output of a map task: encoded rows by reduce partition. Beyond its budget it appends a pass over all the partitions to its
- * one file, so that however many passes and partitions there are, nothing is merged and one file is open.
+ * The output of a map task: encoded rows by reduce partition. From time to time, and when its budget is used up, it appends a pass
+ * over all the partitions to its one file, so that however many passes and partitions there are, nothing is merged and one file is
+ * open. Its buffers go round: memory that was never touched before costs more than the bytes that are written into it.
  */
 export class Output {
   /** Bytes of the buffers. */
   held = 0
+  // Buffers that have been written, and will be used again.
+  private spare: Array<Buffer> = []
+  // Bytes of a buffer for a full block: a row reserves three bytes per character before its size is known.
+  private readonly bufferBytes: number
+  private readonly passBytes: number
   private readonly buckets = new Map<number, Bucket>()
   // The buckets of the first partitions again, because each row looks one up: an array is faster.
   private near: Array<Bucket | undefined> = []
@@ -50,8 +70,10 @@ export class Output {
   private length = 0
   private readonly segments: Array<Segment> = []
 
-  constructor(blockBytes: number, store: Store, create: Effect.Effect<SpillFile, Reason>) {
+  constructor(blockBytes: number, partitions: number, store: Store, create: Effect.Effect<SpillFile, Reason>) {
     this.blockBytes = blockBytes
+    this.bufferBytes = blockBytes + 4096
+    this.passBytes = this.bufferBytes * Math.max(PASS.blocks, PASS.each * partitions)
     this.store = store
     this.create = create
   }
@@ -61,8 +83,8 @@ export class Output {
     let bucket = partition < NEAR ? this.near[partition] : this.buckets.get(partition)
     if (bucket === undefined) {
       if (this.near.length === 0) this.near = new Array<Bucket | undefined>(NEAR).fill(undefined)
-      bucket = new Bucket(Math.min(512, this.blockBytes))
-      this.held += bucket.writer.bytes.length + 128
+      bucket = new Bucket(this.writer(Math.min(512, this.blockBytes)))
+      this.held += 128
       this.buckets.set(partition, bucket)
       if (partition < NEAR) this.near[partition] = bucket
     }
@@ -77,22 +99,38 @@ export class Output {
     bucket.sum = (bucket.sum + low) | 0
     if (writer.bytes.length !== capacity) this.held += writer.bytes.length - capacity
     if (writer.position < this.blockBytes) return
-    bucket.sealed.push({ bytes: writer.take(), rows: bucket.rows })
-    // A row reserves three bytes per character before its size is known.
-    bucket.writer = new Writer(this.blockBytes + 4096)
+    bucket.sealed.push(bucket.block)
+    bucket.writer = this.writer(this.bufferBytes)
     bucket.rows = 0
-    this.held += bucket.writer.bytes.length
   }
 
-  /** Writes all buckets in the order of their partitions. */
-  readonly pass: Effect.Effect<void, Reason> = Effect.gen({ self: this }, function* () {
-    const blocks: Array<{ readonly segment: Segment; readonly block: Block }> = []
-    for (const [partition, { rows, sealed, sum, writer, xor }] of [...this.buckets].toSorted(([x], [y]) => x - y)) {
+  // With a buffer that was used before, or else with a new one.
+  private writer(bytes: number): Writer {
+    const buffer = this.spare.pop()
+    if (buffer === undefined) {
+      this.held += bytes
+      return new Writer(bytes)
+    }
+    const writer = new Writer(0)
+    writer.bytes = buffer
+    return writer
+  }
+
+  /** Whether there is enough for a pass, whatever the budget says. */
+  get full(): boolean {
+    return this.held - this.spare.length * this.bufferBytes >= this.passBytes
+  }
+
+  /** Writes all buckets in the order of their partitions, and keeps the buffers. */
+  readonly flush: Effect.Effect<void, Reason> = Effect.gen({ self: this }, function* () {
+    const blocks: Array<{ readonly segment: Segment; readonly block: Sealed }> = []
+    for (const [partition, bucket] of [...this.buckets].toSorted(([x], [y]) => x - y)) {
+      const { rows, sealed, sum, xor } = bucket
       const checksum = [xor >>> 0, sum >>> 0] as const
       // Its place is known when its first block is written.
       const segment: Segment = { partition, offset: -1, checksum, length: 0, rows: 0, bytes: 0 }
       for (const block of sealed) blocks.push({ segment, block })
-      if (rows > 0) blocks.push({ segment, block: { bytes: writer.take(), rows } })
+      if (rows > 0) blocks.push({ segment, block: bucket.block })
     }
     this.buckets.clear()
     this.near = []
@@ -105,10 +143,22 @@ export class Output {
         this.store.compress()
       )
       yield* file.append(stored.flatMap(({ header, payload }) => [header, payload]))
-      for (const [index, one] of stored.entries()) this.wrote(elementAt(batch, index).segment, one)
+      for (const [index, one] of stored.entries()) {
+        const { block, segment } = elementAt(batch, index)
+        this.wrote(segment, one)
+        if (block.buffer.length === this.bufferBytes) this.spare.push(block.buffer)
+      }
     }
-    this.held = 0
+    this.held = this.spare.length * this.bufferBytes
   })
+
+  /** Writes all buckets, and gives up the memory. */
+  readonly pass: Effect.Effect<void, Reason> = Effect.suspend(() =>
+    Effect.map(this.flush, () => {
+      this.spare = []
+      this.held = 0
+    })
+  )
 
   private wrote(segment: Segment, stored: Stored): void {
     if (segment.offset < 0) {

@@ -77,11 +77,13 @@ export const write = <Row, K, V, E, R>(
     Effect.gen(function* () {
       const { claim, fail, memory, spill, store } = yield* claimed(exchange.operator)
       const name = outputName(task, yield* unique)
-      const output = new Output(memory.blockBytes, store, spill(exchange.id, name))
+      const output = new Output(memory.blockBytes, exchange.partitioner.partitions, store, spill(exchange.id, name))
       const allowance = new Allowance(claim, memory.total)
       const record = recorder(output, exchange, exchange.value, task.map)
       const { keyOf, valueOf } = exchange
-      const spilled = Effect.map(output.pass, () => allowance.clear())
+      const spilled = Effect.suspend(() =>
+        output.full ? output.flush : Effect.map(output.pass, () => allowance.clear())
+      )
       const takeChunk = (chunk: ReadonlyArray<Row>) =>
         takeAll({
           count: chunk.length,
@@ -90,7 +92,7 @@ export const write = <Row, K, V, E, R>(
             const row = chunk[i]
             if (!isElement(row, chunk, i)) return outside(i)
             record(keyOf(row), valueOf(row))
-            return !allowance.allows(output.held)
+            return output.full || !allowance.allows(output.held)
           },
           spill: spilled
         })
@@ -116,7 +118,7 @@ export const writeCombined = <Row, K, V, C, E, R>(
     Effect.gen(function* () {
       const { claim, fail, memory, spill, store } = yield* claimed(exchange.operator)
       const name = outputName(task, yield* unique)
-      const output = new Output(memory.blockBytes, store, spill(exchange.id, name))
+      const output = new Output(memory.blockBytes, exchange.partitioner.partitions, store, spill(exchange.id, name))
       const record = recorder(output, exchange, aggregator.codec, task.map)
       const table = new BoundedTable(new Table<K, V, C>(exchange.key, aggregator), memory, claim)
       const { keyOf, valueOf } = exchange

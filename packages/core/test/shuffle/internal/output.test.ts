@@ -13,7 +13,7 @@ const put = (output: Output, partition: number, bytes: number): void => {
   output.end(bucket, capacity, partition, bytes)
 }
 
-const make = Effect.fnUntraced(function* (blockBytes: number) {
+const make = Effect.fnUntraced(function* (blockBytes: number, partitions = 1) {
   const store = memory("none")
   const scope = yield* Effect.scope
   let files = 0
@@ -28,7 +28,7 @@ const make = Effect.fnUntraced(function* (blockBytes: number) {
       }
     }
   })
-  return { output: new Output(blockBytes, store, create), store, batches, files: () => files }
+  return { output: new Output(blockBytes, partitions, store, create), store, batches, files: () => files }
 })
 
 describe("the output of a map task", () => {
@@ -79,6 +79,79 @@ describe("the output of a map task", () => {
         assert.isTrue(block?.bytes.every((byte) => byte === (partition & 255)))
         assert.isUndefined(yield* blocks.next)
       }
+    })
+  )
+
+  it.effect("is full with 128 blocks, and with four for each partition", () =>
+    Effect.gen(function* () {
+      for (const [partitions, most] of [
+        [1, 128],
+        [32, 128],
+        [33, 132],
+        [100, 400]
+      ] as const) {
+        const { output } = yield* make(1000, partitions)
+        // Buffers for full blocks and one that is smaller.
+        for (let n = 1; n < most; n++) put(output, 0, 1000)
+        assert.isFalse(output.full, `${partitions} partitions`)
+        put(output, 0, 1000)
+        put(output, 0, 1000)
+        assert.isTrue(output.full, `${partitions} partitions`)
+        yield* output.flush
+        assert.isFalse(output.full)
+      }
+    })
+  )
+
+  it.effect("uses its buffers again, and no byte of one block is in another", () =>
+    Effect.gen(function* () {
+      const { output, store } = yield* make(1000)
+      const contents: Array<number> = []
+      const fill = (from: number, to: number, bytes: number) => {
+        for (let n = from; n < to; n++) {
+          const bucket = output.begin(n % 3)
+          const capacity = bucket.writer.bytes.length
+          bucket.writer.copy(Buffer.alloc(bytes, n), 0, bytes)
+          output.end(bucket, capacity, n, n)
+        }
+      }
+      fill(0, 60, 700)
+      const before = output.held
+      yield* output.flush
+      // Each partition had nine full buffers after its first, and one that was not full.
+      assert.strictEqual(output.held, 27 * (1000 + 4096))
+      assert.isBelow(output.held, before)
+      const kept = output.held
+      fill(60, 90, 600)
+      assert.isBelow(output.held - kept, 1000, "there were enough")
+      // A row that is larger than a buffer gets a larger one, which is given up.
+      fill(90, 91, 20_000)
+      fill(91, 95, 10)
+      yield* output.flush
+      assert.isAtMost(output.held, kept)
+      fill(95, 110, 300)
+      yield* output.pass
+      assert.strictEqual(output.held, 0)
+      fill(110, 120, 5)
+      const status = yield* output.finish("job-0", { map: 0, attempt: 0 })
+      assert.deepStrictEqual(status.partitions, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2])
+      const file = yield* Effect.scoped(store.open(status))
+      for (const [index, partition] of status.partitions.entries()) {
+        const blocks = new Blocks(file, [{ offset: status.offsets[index]!, length: status.lengths[index]! }])
+        for (let block = yield* blocks.next; block !== undefined; block = yield* blocks.next) {
+          for (const byte of new Set(block.bytes)) {
+            assert.strictEqual(byte % 3, partition)
+            contents.push(...Array<number>(block.bytes.filter((other) => other === byte).length).fill(byte))
+          }
+        }
+      }
+      const written = new Map<number, number>()
+      for (const n of contents) written.set(n, (written.get(n) ?? 0) + 1)
+      const sizeOf = (n: number) => (n < 60 ? 700 : n < 90 ? 600 : n === 90 ? 20_000 : n < 95 ? 10 : n < 110 ? 300 : 5)
+      assert.deepStrictEqual(
+        [...written].toSorted(([x], [y]) => x - y),
+        Array.from({ length: 120 }, (_, n) => [n, sizeOf(n)])
+      )
     })
   )
 
