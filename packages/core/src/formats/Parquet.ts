@@ -3,8 +3,9 @@
  *
  * A split is a run of row groups. One row group is in memory at a time, both as it is in the file and decoded. If its
  * pages have more than 96 MiB before compression, it is decoded in slices of about 64 MiB, so that memory holds its
- * compressed bytes and two slices. Only the requested columns are read, each row group with as few ranged reads as
- * possible. The schema is matched with that of each file before the first row is read.
+ * compressed bytes and two slices. Rows without lists, structs and decimals are decoded a few thousand at a time. Only
+ * the requested columns are read, each row group with as few ranged reads as possible. The schema is matched with that
+ * of each file before the first row is read.
  *
  * Vectors (`list<float>` without nulls) are copied out of their pages once and lie next to each other, in one buffer
  * per row group. They are written plain, without dictionary and statistics, and uncompressed if Snappy would not make

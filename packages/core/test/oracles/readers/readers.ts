@@ -6,6 +6,8 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { createInterface } from "node:readline"
 import type { Cell, Column, File, Type } from "./files.ts"
+import { disagreement } from "../../formats/parquetAgreement.ts"
+import { layerLocal } from "../../../src/storage/Storage.ts"
 import * as Hyparquet from "./hyparquet.ts"
 import * as Sluice from "./sluice.ts"
 
@@ -140,7 +142,19 @@ export const check = async (file: File, python: Python, folder: string): Promise
     }
     // Times as they are in the file, or as dates.
     const asDates = file.seed % 2 === 1
-    return compare(file, others, await sluiceAnswer(Sluice.read(target, file.columns, asDates)), asDates)
+    const sluice = await sluiceAnswer(Sluice.read(target, file.columns, asDates))
+    const report = compare(file, others, sluice, asDates)
+    if ("error" in sluice) return report
+    // Alone, the codec cannot read a file whose Arrow schema does not fit its columns.
+    const differs = await Effect.runPromise(
+      disagreement(target).pipe(
+        Effect.orElseSucceed(() => undefined),
+        Effect.provide(layerLocal)
+      )
+    )
+    return differs === undefined
+      ? report
+      : { ...report, wrong: [...report.wrong, `sluice reads of ${file.writer} without the codec: ${differs}`] }
   } finally {
     fs.rmSync(target, { force: true })
   }

@@ -127,6 +127,26 @@ export const slicesAfter = (
 }
 
 /**
+ * Rows of the first slice of a row group that is read as rows: a reader of a few rows does not wait for more, and the
+ * slice shows how much memory the others take.
+ */
+export const stepRows = 8192
+
+// The size of a slice that is read without the codec as rows.
+const stepBytes = 4 * 1024 * 1024
+
+/** The first slice of a row group that is read slice by slice, in order, whatever their size. */
+export const firstStep = ({ rows }: RowGroup): Slice => ({ firstRow: 0, rows: Math.min(rows, stepRows), short: false })
+
+/** The next slice after one whose rows take some bytes in memory; none after the last. */
+export const stepsAfter = ({ rows }: RowGroup, last: Slice, bytes: number): ReadonlyArray<Slice> => {
+  const firstRow = last.firstRow + last.rows
+  const fit = Math.floor((stepBytes / Math.max(1, bytes)) * last.rows)
+  const step = Math.max(1, Math.min(stepRows, fit, rows - firstRow))
+  return firstRow >= rows ? [] : [{ firstRow, rows: step, short: false }]
+}
+
+/**
  * The plan for some row groups of a file, by default all, and some of its columns. Row groups without rows have nothing
  * to read.
  */

@@ -1,5 +1,6 @@
 /**
- * Reads row groups as record batches. One row group is in memory at a time, both as it is in the file and decoded.
+ * Reads row groups as record batches. One row group is in memory at a time, as it is in the file; a few of its rows are
+ * decoded at a time if they are to be rows and need no codec, and otherwise as many as fit.
  */
 import type * as Arrow from "apache-arrow"
 import { Effect, Option, Stream } from "effect"
@@ -11,6 +12,9 @@ import { storageFailed } from "../inputs.ts"
 import { corrupt, format, type OpenFile, projected } from "./file.ts"
 import * as Footer from "./footer.ts"
 import * as Plan from "./plan.ts"
+import { makeFlatDecoder } from "./readFlat.ts"
+import { verify } from "./readPages.ts"
+import * as Thrift from "./thrift.ts"
 import * as Vectors from "./vectors.ts"
 import type { Libraries } from "./wasm.ts"
 
@@ -46,7 +50,8 @@ const fetchChunks = Effect.fnUntraced(function* (path: string, ranges: ReadonlyA
 
 type Chunks = Map<Footer.ColumnChunk, Uint8Array>
 
-type NextVectors = (rows: number) => Arrow.Data | undefined
+/** The next rows of a column; `undefined` if it turns out that only the codec can decode them. */
+type NextRows = (rows: number) => Arrow.Data | undefined
 
 /** Decodes a row group slice by slice, and releases its bytes with the last. */
 class RowGroupDecoder {
@@ -56,7 +61,10 @@ class RowGroupDecoder {
   private readonly fields: ReadonlyArray<Arrow.Field>
   private readonly chunks: Chunks
   private slices: ReadonlyArray<Plan.Slice>
-  private vectors: ReadonlyMap<string, NextVectors>
+  // The columns that need no codec.
+  private own: ReadonlyMap<string, NextRows>
+  /** Whether slices are as small as the arrays of rows that are made of them. */
+  private readonly isStepwise: boolean
   // The other columns of a row group that is read in slices, if they fit into memory: the decoder would start from the
   // top for each slice.
   private others: Arrow.RecordBatch | undefined
@@ -66,18 +74,21 @@ class RowGroupDecoder {
     file: OpenFile,
     plan: Plan.RowGroupPlan,
     fields: ReadonlyArray<Arrow.Field>,
-    chunks: Chunks
+    chunks: Chunks,
+    forRows: boolean
   ) {
     this.libraries = libraries
     this.file = file
     this.plan = plan
     this.fields = fields
     this.chunks = chunks
-    this.slices = plan.slices
     const [first] = plan.slices
-    this.vectors = vectorDecoders(libraries, file, plan.group, fields, chunks, first.rows)
-    if (!first.short && plan.slices.length > 1) {
-      const names = this.without(this.vectors)
+    const flat = flatDecoders(libraries, file, plan, fields, chunks)
+    this.isStepwise = forRows && flat.size === fields.length
+    this.slices = this.isStepwise ? [Plan.firstStep(plan.group)] : plan.slices
+    this.own = new Map([...flat, ...vectorDecoders(libraries, file, plan, fields, chunks, first.rows)])
+    if (!this.isStepwise && !first.short && plan.slices.length > 1) {
+      const names = this.without(this.own)
       if (names.size > 0 && Plan.fitsWhole(plan.group, names, Plan.limits)) this.others = this.decodeWhole(names)
     }
   }
@@ -93,15 +104,11 @@ class RowGroupDecoder {
     this.slices = later
     const { rows } = slice
     const found = new Map<string, Arrow.Data>()
-    for (const [name, next] of this.vectors) {
+    for (const [name, next] of this.own) {
       const data = next(rows)
       if (data !== undefined) found.set(name, data)
     }
     const rest = this.decodeRest(found, slice)
-    if (slice.short && rest !== undefined) {
-      this.slices = Plan.slicesAfter(this.plan.group, slice, rest.data.byteLength, Plan.limits)
-    }
-    if (!this.more) this.free()
     const batch =
       found.size === 0 && rest !== undefined
         ? rest
@@ -113,6 +120,10 @@ class RowGroupDecoder {
             (name) => found.get(name) ?? rest?.getChild(name)?.data[0]
           )
     if (batch.numRows !== rows) throw new Error(`row group ${this.plan.index} has ${batch.numRows} rows, not ${rows}`)
+    const bytes = batch.data.byteLength
+    if (this.isStepwise) this.slices = Plan.stepsAfter(this.plan.group, slice, bytes)
+    else if (slice.short) this.slices = Plan.slicesAfter(this.plan.group, slice, bytes, Plan.limits)
+    if (!this.more) this.free()
     return batch
   }
 
@@ -128,7 +139,7 @@ class RowGroupDecoder {
       } catch (error) {
         // Some encodings cannot be read from the middle on. That does not mean that the file is damaged.
         if (slice.firstRow === 0) throw error
-        this.others = this.decodeWhole(this.without(this.vectors))
+        this.others = this.decodeWhole(this.without(this.own))
       }
     }
     for (const name of missing) {
@@ -155,7 +166,7 @@ class RowGroupDecoder {
   // The stream keeps this decoder until its last batch is used up.
   private free(): void {
     this.chunks.clear()
-    this.vectors = new Map()
+    this.own = new Map()
     this.others = undefined
   }
 }
@@ -164,12 +175,13 @@ const readRowGroup = Effect.fnUntraced(function* (
   libraries: Libraries,
   file: OpenFile,
   plan: Plan.RowGroupPlan,
-  fields: ReadonlyArray<Arrow.Field>
+  fields: ReadonlyArray<Arrow.Field>,
+  forRows: boolean
 ) {
   const { path } = file.status
   const chunks = yield* fetchChunks(path, plan.ranges)
   const decoder = yield* Effect.try({
-    try: () => new RowGroupDecoder(libraries, file, plan, fields, chunks),
+    try: () => new RowGroupDecoder(libraries, file, plan, fields, chunks, forRows),
     catch: corrupt(path)
   })
   return Stream.paginate(0, (firstRow) =>
@@ -185,26 +197,60 @@ const readRowGroup = Effect.fnUntraced(function* (
   )
 })
 
+/** Says in which column a chunk is damaged. */
+const inColumn = <A>({ index }: Plan.RowGroupPlan, name: string, read: () => A): A => {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    throw new Thrift.ThriftError(`${error.message} (row group ${index}, column ${JSON.stringify(name)})`)
+  }
+}
+
+/** For each column of single values that needs no codec, the function that reads its next rows. */
+const flatDecoders = (
+  { arrow }: Libraries,
+  file: OpenFile,
+  plan: Plan.RowGroupPlan,
+  fields: ReadonlyArray<Arrow.Field>,
+  chunks: Chunks
+): ReadonlyMap<string, NextRows> => {
+  const decoders = new Map<string, NextRows>()
+  for (const { name, type } of fields) {
+    const at = file.footer.schema.leaves.findIndex((leaf) => leaf.path[0] === name)
+    const leaf = file.footer.schema.leaves[at]
+    const column = plan.group.columns[at]
+    if (leaf === undefined || column === undefined) continue
+    const next = inColumn(plan, name, () => makeFlatDecoder(chunkOf(chunks, column), column, leaf, type))
+    if (next === undefined) continue
+    decoders.set(name, (rows) => inColumn(plan, name, () => arrow.makeData({ type, length: rows, ...next(rows) })))
+  }
+  return decoders
+}
+
 /** For each column of vectors, the function that reads its next rows. */
 const vectorDecoders = (
   { arrow }: Libraries,
   file: OpenFile,
-  group: Footer.RowGroup,
+  plan: Plan.RowGroupPlan,
   fields: ReadonlyArray<Arrow.Field>,
   chunks: Chunks,
   step: number
-): ReadonlyMap<string, NextVectors> => {
-  const decoders = new Map<string, NextVectors>()
+): ReadonlyMap<string, NextRows> => {
+  const { group } = plan
+  const decoders = new Map<string, NextRows>()
   for (const { name, type } of fields) {
     const shape = file.vectors.get(name)
     const column = group.columns.find((column) => column.path[0] === name)
     if (shape === undefined || column === undefined || !arrow.DataType.isList(type)) continue
     const item = type.children[0]?.type
     if (item === undefined || !arrow.DataType.isFloat(item)) continue
-    const decoder = Vectors.makeVectorDecoder(chunkOf(chunks, column), column, shape, group.rows, step)
+    const decoder = inColumn(plan, name, () =>
+      Vectors.makeVectorDecoder(chunkOf(chunks, column), column, shape, group.rows, step)
+    )
     if (decoder === undefined) continue
     decoders.set(name, (rows) => {
-      const vectors = decoder.next(rows)
+      const vectors = inColumn(plan, name, () => decoder.next(rows))
       if (vectors === undefined) return undefined
       const { offsets: valueOffsets, values: data } = vectors
       const child = arrow.makeData({ type: new arrow.Float32(), length: data.length, data })
@@ -223,17 +269,19 @@ const chunkOf = (chunks: Chunks, column: Footer.ColumnChunk): Uint8Array => {
 const decode = (
   libraries: Libraries,
   file: OpenFile,
-  { group, index }: Plan.RowGroupPlan,
+  plan: Plan.RowGroupPlan,
   names: ReadonlySet<string>,
   chunks: Chunks,
   { firstRow, rows, short }: Plan.Slice
 ): Arrow.RecordBatch => {
+  const { group, index } = plan
   const columns = group.columns.filter((column) => names.has(column.path[0]))
   const found = columns.map((column) => {
     const chunk = chunkOf(chunks, column)
     // In lists a row has any number of values.
     const enough = short && !Footer.isRepeated(file.footer, column) ? rows : undefined
-    return { offset: column.offset, piece: chunk.subarray(0, Vectors.verify(chunk, column, true, enough)) }
+    const length = inColumn(plan, column.path.join("."), () => verify(chunk, column, true, enough))
+    return { offset: column.offset, piece: chunk.subarray(0, length) }
   })
   const pieces = found.map(({ piece }) => piece)
   const lengths = pieces.map((piece) => piece.length)
@@ -267,31 +315,32 @@ export const assemble = (
   return new arrow.RecordBatch(schema, arrow.makeData({ type, length, nullCount: 0, children }))
 }
 
-/** The batches of some row groups. With `probe`, the first of each has only a few rows. */
+/** The batches of some row groups. With `forRows`, the first of each has only a few rows, and others if they can. */
 export const batchesOf = (
   libraries: Libraries,
   file: OpenFile,
   part: FilePart,
   columns: ReadonlyArray<string> | undefined,
-  probe: boolean
+  forRows: boolean
 ): Stream.Stream<ReadonlyArray<Arrow.RecordBatch>, FormatError, Storage> =>
   Stream.suspend(() => {
     const asked = columns === undefined ? undefined : new Set(columns)
     const fields = file.schema.fields.filter((field) => asked === undefined || asked.has(field.name))
     const names = new Set(fields.map((field) => field.name))
     // The vectors of a row group lie in one piece, however many of them are read.
-    const probes = probe && !fields.some((field) => file.vectors.has(field.name))
+    const probes = forRows && !fields.some((field) => file.vectors.has(field.name))
     return Effect.try({
       try: () =>
-        Plan.plan(file.footer, names, probes ? { ...Plan.limits, firstRows } : Plan.limits, part.rowGroups ?? []),
+        Plan.plan(
+          file.footer,
+          names,
+          probes ? { ...Plan.limits, firstRows: Plan.stepRows } : Plan.limits,
+          part.rowGroups ?? []
+        ),
       catch: corrupt(file.status.path)
     }).pipe(
       Stream.fromIterableEffect,
       Stream.rechunk(1),
-      Stream.flatMap((one) => Stream.unwrap(readRowGroup(libraries, file, one, fields)))
+      Stream.flatMap((one) => Stream.unwrap(readRowGroup(libraries, file, one, fields, forRows)))
     )
   })
-
-// Rows of the first slice of a row group that is read as rows: a reader of a few rows does not wait for more, and the
-// slice shows how much memory the others take.
-const firstRows = 8192

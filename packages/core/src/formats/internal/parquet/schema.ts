@@ -36,6 +36,7 @@ const converted = {
 } as const
 
 const fileSchema = 2
+const required = 0
 const repeated = 2
 
 /** Names from the top: `features`, `list`, `element`. */
@@ -47,6 +48,8 @@ export interface Leaf {
   readonly physical: number
   /** Whether a row may have more or fewer values than one, as in lists and legacy repeated fields. */
   readonly repeated: boolean
+  /** Whether its own element may be missing. */
+  readonly nullable: boolean
   readonly converted: number | undefined
   readonly logical: Thrift.Struct | undefined
   readonly precision: number | undefined
@@ -106,7 +109,8 @@ export const schemaOf = (footer: Thrift.Struct): ParquetSchema => {
       if ((decimal !== undefined || kind === converted.decimal) && digits !== undefined && digits > maxPrecision) {
         unreadable.set(top, `a decimal of ${digits} digits, more than the ${maxPrecision} that can be read`)
       }
-      leaves.push({ path, physical: type, repeated: many, converted: kind, logical, precision: digits })
+      const nullable = Thrift.int(element, elementField.repetition) !== required
+      leaves.push({ path, physical: type, repeated: many, nullable, converted: kind, logical, precision: digits })
     } else {
       const names = new Set<string>()
       for (let i = 0; i < children; i++) {

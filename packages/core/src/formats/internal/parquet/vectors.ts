@@ -7,18 +7,25 @@ import type { ColumnChunk } from "./footer.ts"
 import { schemaOf } from "./schema.ts"
 import {
   ChunkWriter,
-  codecs,
   type Compression,
-  dataPage,
-  dataPageV2,
   dictionaryPage,
   type EncodedColumn,
   encodings,
   Levels,
-  page,
   pageBytes
 } from "./pages.ts"
-import * as Snappy from "./snappy.ts"
+import {
+  corrupt,
+  dataPageOf,
+  type DataPage,
+  dictionaryEncodings,
+  isDataPage,
+  type Page,
+  pagesOf,
+  plain,
+  runs,
+  verify
+} from "./readPages.ts"
 import * as Thrift from "./thrift.ts"
 import { outside } from "../outside.ts"
 
@@ -63,223 +70,14 @@ interface Vectors {
   readonly values: Float32Array
 }
 
-const corrupt = (detail: string): Thrift.ThriftError => new Thrift.ThriftError(`has a column chunk that ${detail}`)
-
-const levelsEnd = (): never => {
-  throw corrupt("ends in the middle of its levels")
-}
-
-/** Runs of equal values, from Parquet's mix of run lengths and packed bits. */
-const runs = (
-  bytes: Uint8Array,
-  from: number,
-  end: number,
-  width: number,
-  count: number,
-  onRun: (value: number, length: number) => void
-): void => {
-  let at = from
-  let left = count
-  while (left > 0) {
-    let header = 0
-    for (let shift = 0; ; shift += 7) {
-      const byte = bytes[at++]
-      if (byte === undefined || at > end || shift > 28) throw corrupt("ends in the middle of its levels")
-      header += (byte & 0x7f) * 2 ** shift
-      if (byte < 0x80) break
-    }
-    if (header % 2 === 1) {
-      const length = Math.min(left, (header - 1) * 4)
-      if (at + Math.ceil((length * width) / 8) > end) throw corrupt("ends in the middle of its levels")
-      if (width === 1) {
-        let i = 0
-        for (; i + 8 <= length; i += 8) {
-          const byte = bytes[at + (i >> 3)] ?? levelsEnd()
-          if (byte === 0xff) onRun(1, 8)
-          else for (let bit = 0; bit < 8; bit++) onRun((byte >> bit) & 1, 1)
-        }
-        for (; i < length; i++) onRun(((bytes[at + (i >> 3)] ?? levelsEnd()) >> (i & 7)) & 1, 1)
-        at += (header - 1) / 2
-        left -= length
-        continue
-      }
-      const mask = (1 << width) - 1
-      let held = 0
-      let bits = 0
-      let next = at
-      for (let i = 0; i < length; i++) {
-        while (bits < width) {
-          held |= (bytes[next++] ?? levelsEnd()) << bits
-          bits += 8
-        }
-        onRun(held & mask, 1)
-        held >>>= width
-        bits -= width
-      }
-      at += ((header - 1) / 2) * width
-      left -= length
-    } else {
-      const size = (width + 7) >> 3
-      if (at + size > end) throw corrupt("ends in the middle of its levels")
-      let value = 0
-      for (let i = 0; i < size; i++) value += (bytes[at++] ?? levelsEnd()) * 2 ** (8 * i)
-      const length = Math.min(left, header / 2)
-      onRun(value, length)
-      left -= length
-    }
-  }
-}
-
-interface Page {
-  readonly header: Thrift.Struct
-  readonly type: number
-  readonly plainLength: number
-  readonly body: Uint8Array
-}
-
-// A page may say that it is larger than its whole column is according to the metadata, but not this much larger.
-const maxOddPage = 64 * 1024 * 1024
-
-/** Values of a data page, including nulls and empty lists. */
-const valuesOf = (header: Thrift.Struct): number => {
-  const own = Thrift.struct(header, page.dataV2) ?? Thrift.struct(header, page.data)
-  return own === undefined ? 0 : (Thrift.int(own, 1) ?? 0)
-}
-
-/**
- * The pages of a column chunk, up to its number of values. Throws if they do not fit it or if a checksum is wrong.
- */
-function* pagesOf(
-  chunk: Uint8Array,
-  column: ColumnChunk,
-  checksums = true,
-  enough = column.values
-): Generator<Page, number> {
-  let values = 0
-  let at = 0
-  while (at < chunk.length && (values < enough || at === 0)) {
-    const { length: headerLength, struct: header } = Thrift.readPrefix(chunk.subarray(at))
-    const length = Thrift.int(header, page.length)
-    const plainLength = Thrift.int(header, page.plainLength)
-    at += headerLength
-    if (length === undefined || plainLength === undefined || length < 0 || plainLength < 0) throw corrupt("has no page")
-    if (at + length > chunk.length) throw corrupt("ends in the middle of a page")
-    if (plainLength > Math.max(maxOddPage, column.plainLength)) throw corrupt("has a page that is larger than it")
-    const count = valuesOf(header)
-    if (count < 0) throw corrupt(`has a page of ${count} values`)
-    values += count
-    if (values > column.values) throw corrupt("has more values than its metadata says")
-    const body = chunk.subarray(at, at + length)
-    const crc = checksums ? Thrift.int(header, page.crc) : undefined
-    if (crc !== undefined && zlib.crc32(body) !== crc >>> 0) throw corrupt("has a page with a wrong checksum")
-    yield { header, type: Thrift.int(header, page.type) ?? -1, plainLength, body }
-    at += length
-  }
-  if (values < enough) throw corrupt("has fewer values than its metadata says")
-  return at
-}
-
-const plain = (codec: number, body: Uint8Array, length: number): Uint8Array | undefined => {
-  switch (codec) {
-    case codecs.none:
-      return body
-    case codecs.snappy: {
-      // At best, Snappy writes three bytes for 64.
-      if (length > 64 * body.length) throw corrupt("has a page that is larger than it can be")
-      return Snappy.decompress(body, length)
-    }
-    case codecs.gzip:
-      return zlib.gunzipSync(body, { maxOutputLength: Math.max(1, length) })
-    case codecs.zstd:
-      return zlib.zstdDecompressSync(body, { maxOutputLength: Math.max(1, length) })
-    default:
-      return undefined
-  }
-}
-
 const floatsOf = (bytes: Uint8Array): Float32Array => {
   const values = new Float32Array(bytes.length >> 2)
   new Uint8Array(values.buffer).set(bytes.subarray(0, values.byteLength))
   return values
 }
 
-const dictionaryEncodings: ReadonlySet<number | undefined> = new Set([2, 8])
-
 // The limit of what is decoded in one piece.
 const maxValues = 64 * 1024 * 1024
-
-/** A data page: where its levels are, and how its values are encoded. */
-interface DataPage {
-  readonly count: number
-  readonly encoding: number | undefined
-  /** The bytes that hold the levels. */
-  readonly levels: Uint8Array
-  readonly repetition: readonly [from: number, to: number]
-  readonly definition: readonly [from: number, to: number]
-  /** The values and where they begin; `undefined` if only the codec can decode them. */
-  readonly values: () => { readonly bytes: Uint8Array; readonly from: number } | undefined
-}
-
-const dataPageV2Of = (own: Thrift.Struct, count: number, codec: number, { body, plainLength }: Page): DataPage => {
-  const definitionLength = Thrift.int(own, 5) ?? 0
-  const repetitionLength = Thrift.int(own, 6) ?? 0
-  const levels = definitionLength + repetitionLength
-  if (definitionLength < 0 || repetitionLength < 0 || levels > body.length || levels > plainLength) {
-    throw corrupt("has levels that are longer than their page")
-  }
-  return {
-    count,
-    encoding: Thrift.int(own, 4),
-    levels: body,
-    repetition: [0, repetitionLength],
-    definition: [repetitionLength, levels],
-    values: () => {
-      const compressed = own.get(7)?.type !== 2
-      const bytes = plain(compressed ? codec : codecs.none, body.subarray(levels), plainLength - levels)
-      return bytes && { bytes, from: 0 }
-    }
-  }
-}
-
-const dataPageV1Of = (
-  own: Thrift.Struct,
-  count: number,
-  codec: number,
-  { body, plainLength }: Page
-): DataPage | undefined => {
-  // Levels that are not run lengths went out of use before lists existed.
-  if (Thrift.int(own, 3) !== 3 || Thrift.int(own, 4) !== 3) return undefined
-  const bytes = plain(codec, body, plainLength)
-  if (bytes === undefined) return undefined
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const endOf = (from: number): number => {
-    if (from + 4 > bytes.length) throw corrupt("ends in the middle of its levels")
-    const end = from + 4 + view.getUint32(from, true)
-    if (end > bytes.length) throw corrupt("has levels that are longer than their page")
-    return end
-  }
-  const repetitionEnd = endOf(0)
-  const from = endOf(repetitionEnd)
-  return {
-    count,
-    encoding: Thrift.int(own, 2),
-    levels: bytes,
-    repetition: [4, repetitionEnd],
-    definition: [repetitionEnd + 4, from],
-    values: () => ({ bytes, from })
-  }
-}
-
-/** `undefined` if only the codec can decode it. `left` values of the column chunk are still to come. */
-const dataPageOf = (found: Page, codec: number, left: number): DataPage | undefined => {
-  const v2 = found.type === dataPageV2
-  const own = Thrift.struct(found.header, v2 ? page.dataV2 : page.data)
-  const count = own === undefined ? undefined : Thrift.int(own, 1)
-  if (own === undefined || count === undefined || count < 0 || count > left) {
-    throw corrupt("has more values than its metadata says")
-  }
-  return v2 ? dataPageV2Of(own, count, codec, found) : dataPageV1Of(own, count, codec, found)
-}
 
 /**
  * Decodes the vectors of a column chunk in order, some rows at a time; `undefined` if only the codec can decode them.
@@ -404,8 +202,8 @@ class ChunkDecoder implements VectorDecoder {
       this.dictionary = bytes === undefined ? undefined : floatsOf(bytes)
       return bytes !== undefined
     }
-    if (found.type !== dataPage && found.type !== dataPageV2) return true
-    const data = dataPageOf(found, codec, values - this.used)
+    if (!isDataPage(found)) return true
+    const data = dataPageOf(found, codec, values - this.used, { repetition: true, definition: true })
     if (data === undefined) return false
     this.position = this.used
     runs(data.levels, ...data.repetition, 1, data.count, this.repetition)
@@ -435,15 +233,6 @@ class ChunkDecoder implements VectorDecoder {
       for (let i = 0; i < length; i++) out[to++] = value
     })
     return true
-  }
-}
-
-/** Checks the pages of the first `enough` values of a column chunk, and returns how many bytes they take. */
-export const verify = (chunk: Uint8Array, column: ColumnChunk, checksums: boolean, enough?: number): number => {
-  const pages = pagesOf(chunk, column, checksums, enough)
-  for (;;) {
-    const next = pages.next()
-    if (next.done === true) return next.value
   }
 }
 
