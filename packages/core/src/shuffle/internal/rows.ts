@@ -1,9 +1,10 @@
 import { none } from "../../codec/Codec.ts"
 import { Malformed, Reader } from "../../codec/internal/bytes.ts"
-import { elementAt, float64At, outside, uint32At } from "../../codec/internal/elements.ts"
+import { elementAt, outside, uint32At } from "../../codec/internal/elements.ts"
 import { skipPlain } from "../../codec/internal/decode.ts"
 import { asciiLength, prefix } from "../../codec/internal/prefix.ts"
 import type { Block } from "./blocks.ts"
+import { sortDigits } from "./digits.ts"
 import { grow, Groups } from "./groups.ts"
 import { compareKeys, type Kind, type Layout, point, prefixOf } from "./keys.ts"
 
@@ -11,63 +12,6 @@ import { compareKeys, type Kind, type Layout, point, prefixOf } from "./keys.ts"
 const digitAt = (bytes: Buffer, at: number, length: number): number => {
   if (length >= 6) return bytes.readUIntBE(at, 6)
   return length <= 0 ? 0 : bytes.readUIntBE(at, length) * 2 ** (8 * (6 - length))
-}
-
-// Sorts a range by its digits, stable: insertion within short pieces, then merges.
-const sortDigits = (
-  order: Uint32Array,
-  digits: Float64Array,
-  spare: Uint32Array,
-  spareDigits: Float64Array,
-  start: number,
-  end: number
-): void => {
-  const PIECE = 16
-  for (let from = start; from < end; from += PIECE) {
-    const to = Math.min(from + PIECE, end)
-    for (let i = from + 1; i < to; i++) {
-      const digit = float64At(digits, i)
-      const item = uint32At(order, i)
-      let j = i - 1
-      while (j >= from && float64At(digits, j) > digit) {
-        digits[j + 1] = float64At(digits, j)
-        order[j + 1] = uint32At(order, j)
-        j--
-      }
-      digits[j + 1] = digit
-      order[j + 1] = item
-    }
-  }
-  let fromOrder = order
-  let fromDigits = digits
-  let toOrder = spare
-  let toDigits = spareDigits
-  for (let width = PIECE; width < end - start; width *= 2) {
-    for (let from = start; from < end; from += 2 * width) {
-      const middle = Math.min(from + width, end)
-      const to = Math.min(from + 2 * width, end)
-      let left = from
-      let right = middle
-      for (let out = from; out < to; out++) {
-        const next =
-          right >= to || (left < middle && float64At(fromDigits, left) <= float64At(fromDigits, right))
-            ? left++
-            : right++
-        toDigits[out] = float64At(fromDigits, next)
-        toOrder[out] = uint32At(fromOrder, next)
-      }
-    }
-    const swapOrder = fromOrder
-    const swapDigits = fromDigits
-    fromOrder = toOrder
-    fromDigits = toDigits
-    toOrder = swapOrder
-    toDigits = swapDigits
-  }
-  if (fromOrder !== order) {
-    order.set(fromOrder.subarray(start, end), start)
-    digits.set(fromDigits.subarray(start, end), start)
-  }
 }
 
 /** Records as bytes, with the position of each. */
