@@ -6,6 +6,7 @@ import { asciiLength, prefix } from "../../codec/internal/prefix.ts"
 import type { Block } from "./blocks.ts"
 import { sortDigits } from "./digits.ts"
 import { grow, Groups } from "./groups.ts"
+import { HEAD, Heads } from "./heads.ts"
 import { compareKeys, type Kind, type Layout, point, prefixOf } from "./keys.ts"
 
 // The next six bytes as a number, with zeros after the end.
@@ -28,6 +29,8 @@ export class Rows<in out K> {
   /** The two halves of the prefix of each key; not by hash. */
   private high = new Uint32Array(256)
   private low = new Uint32Array(256)
+  /** By string only. */
+  private heads = new Heads()
   /** The group of each record, and the groups; by hash only. */
   private groupOf = new Uint32Array(256)
   private groups = new Groups(this.blocks)
@@ -46,9 +49,10 @@ export class Rows<in out K> {
    * their encoded size.
    */
   get held(): number {
-    const { bytes, count, groups, where } = this
-    if (this.kind.name === "hash") return bytes + 12 * where.length + 4 * count + groups.held + 36 * groups.count
-    return bytes + 16 * where.length + 24 * count + (this.kind.name === "order" ? 2 * bytes + 32 * count : 0)
+    const { bytes, count, groups, heads, where } = this
+    const { name } = this.kind
+    if (name === "hash") return bytes + 12 * where.length + 4 * count + groups.held + 36 * groups.count
+    return bytes + 16 * where.length + heads.held + 24 * count + (name === "order" ? 2 * bytes + 32 * count : 0)
   }
 
   add(block: Block, input: number): void {
@@ -75,6 +79,10 @@ export class Rows<in out K> {
         skipPlain(reader)
         const end = reader.position
         prefixOf(kind, reader, start, end)
+        if (kind.name === "string") {
+          reader.position = start
+          this.heads.add(n, reader)
+        }
         reader.position = end
         if (kind.name === "hash") this.groupOf[n] = this.groups.add(n, index, start, end, prefix.high, prefix.low)
         else {
@@ -146,6 +154,10 @@ export class Rows<in out K> {
     if (lowI !== lowJ) return lowI < lowJ ? -1 : 1
     if (kind.name === "order") return kind.order(elementAt(this.keys, i), elementAt(this.keys, j))
     if (kind.name === "number") return 0
+    if (kind.name === "string") {
+      const order = this.heads.compare(i, j)
+      if (order !== 0) return order
+    }
     const { key } = this.layout
     return compareKeys(kind, key, this.blockOf(i), uint32At(offset, i), this.blockOf(j), uint32At(offset, j))
   }
@@ -269,30 +281,16 @@ export class Rows<in out K> {
     }
     const spare = new Uint32Array(count)
     const spareDigits = new Float64Array(count)
-    const reader = new Reader(Buffer.alloc(0))
     // Ranges of records that are equal up to a depth.
     const todo: Array<readonly [start: number, end: number, depth: number]> = [[0, count, 0]]
     for (let range = todo.pop(); range !== undefined; range = todo.pop()) {
       const [start, end, depth] = range
-      if (depth > 0) {
-        let ended = 0
-        for (let i = start; i < end; i++) {
-          this.point(reader, uint32At(order, i))
-          const length = asciiLength(reader)
-          // Beyond the first eight bytes, only characters of one byte may be compared by bytes.
-          if (length < 0) {
-            ended = -1
-            break
-          }
-          if (length <= depth) ended++
-          digits[i] = digitAt(reader.bytes, reader.position + depth, length - depth)
-        }
-        if (ended !== 0) {
-          // Strings that end here can differ only in zeros at the end: rare enough to be compared as a whole, like
-          // others.
-          order.set(this.byComparing(order.slice(start, end)), start)
-          continue
-        }
+      let next = depth + 6
+      if (depth > 0 && depth < HEAD && this.digitsOfHeads(order, digits, start, end, depth)) {
+        next = Math.min(next, HEAD)
+      } else if (depth > 0 && !this.digitsOfRecords(order, digits, start, end, depth)) {
+        order.set(this.byComparing(order.slice(start, end)), start)
+        continue
       }
       sortDigits(order, digits, spare, spareDigits, start, end)
       for (let i = start; i < end;) {
@@ -301,12 +299,43 @@ export class Rows<in out K> {
         while (j < end && digits[j] === digit) j++
         if (j - i > 1) {
           if (j - i < 4) order.set(this.byComparing(order.slice(i, j)), i)
-          else todo.push([i, j, depth + 6])
+          else todo.push([i, j, next])
         }
         i = j
       }
     }
     return order
+  }
+
+  // The digits of a range at a depth of 6 or 12, if the heads of all its strings are known.
+  private digitsOfHeads(order: Uint32Array, digits: Float64Array, start: number, end: number, depth: number): boolean {
+    const { heads, low } = this
+    for (let i = start; i < end; i++) {
+      const n = uint32At(order, i)
+      if (!heads.has(n)) return false
+      digits[i] = depth === 6 ? (uint32At(low, n) & 0xffff) * 2 ** 32 + heads.thirdOf(n) : heads.fourthOf(n)
+    }
+    return true
+  }
+
+  // The digits at any depth. `false` if a string ends there, because then it can differ from others only in zeros at the
+  // end, or has other characters than ASCII, because beyond the first eight bytes only those may be compared by bytes.
+  // Both are rare enough to be compared as a whole.
+  private digitsOfRecords(
+    order: Uint32Array,
+    digits: Float64Array,
+    start: number,
+    end: number,
+    depth: number
+  ): boolean {
+    const reader = new Reader(Buffer.alloc(0))
+    for (let i = start; i < end; i++) {
+      this.point(reader, uint32At(order, i))
+      const length = asciiLength(reader)
+      if (length <= depth) return false
+      digits[i] = digitAt(reader.bytes, reader.position + depth, length - depth)
+    }
+    return true
   }
 
   clear(): void {
@@ -319,6 +348,7 @@ export class Rows<in out K> {
     this.offset = new Uint32Array(256)
     this.high = new Uint32Array(256)
     this.low = new Uint32Array(256)
+    this.heads = new Heads()
     this.groupOf = new Uint32Array(256)
     this.groups = new Groups(this.blocks)
   }

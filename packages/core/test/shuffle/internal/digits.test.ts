@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { sortDigits } from "../../src/shuffle/internal/digits.ts"
+import { sortDigits } from "../../../src/shuffle/internal/digits.ts"
 
 // Numbers from 0 to 1, the same in every run.
 const random = (n: number) => (Math.imul(n + 1, 0x9e3779b1) >>> 0) / 2 ** 32
@@ -30,8 +30,14 @@ describe("sortDigits", () => {
           ...items.slice(before + count)
         ]
         sortDigits(order, digits, new Uint32Array(size), new Float64Array(size), before, before + count)
-        assert.deepStrictEqual([...order], sorted.map(([, item]) => item))
-        assert.deepStrictEqual([...digits], sorted.map(([digit]) => digit))
+        assert.deepStrictEqual(
+          [...order],
+          sorted.map(([, item]) => item)
+        )
+        assert.deepStrictEqual(
+          [...digits],
+          sorted.map(([digit]) => digit)
+        )
       }
     })
   }
