@@ -93,8 +93,8 @@ export const wholeNumber = (name: string, description: string, options: { defaul
   )
 }
 
-/** `8,525` */
-export const count = (value: number): string => value.toLocaleString("en-US")
+/** `8,525`. The first call of `toLocaleString` would take 15 ms. */
+export const count = (value: number): string => String(value).replaceAll(/\B(?=(?:\d{3})+$)/g, ",")
 
 /** `0.74 s` */
 export const seconds = (millis: number): string => `${(millis / 1000).toFixed(2)} s`

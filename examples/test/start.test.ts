@@ -53,10 +53,10 @@ describe("an example that is started as npm does", () => {
     assert.strictEqual(text("bundled"), text("plain"))
   })
 
-  it("reads and writes Parquet, whose libraries it loads when it needs them", async () => {
-    const stdout = await node([...preload, join(root, "examples/01_letters.ts")], folder)
-    assert.match(stdout, /^8,525 lines scored in/)
-  })
+  it("starts a model service, and reads and writes Parquet, all of which it loads when it needs them", async () => {
+    const stdout = await node([...preload, join(root, "examples/02_classify.ts")], folder)
+    assert.match(stdout, /^accuracy +95\.\d\d % of 40,067 held-out rows$/m)
+  }, 90_000)
 })
 
 /** A checkout of one example, one module it imports, and a package. */

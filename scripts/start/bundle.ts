@@ -1,6 +1,6 @@
 /**
  * Makes the bundle of an example: everything it imports in a few files, because Node takes half a millisecond for each
- * module. What is imported lazily stays apart, and packages that are not ES modules stay where they are.
+ * module. What is imported lazily stays apart, and what is not JavaScript stays where it is.
  */
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { basename, dirname, join, relative } from "node:path"
@@ -8,8 +8,8 @@ import { pathToFileURL } from "node:url"
 import { type OutputChunk, type Plugin, rolldown } from "rolldown"
 import { cache, type Part, print, read, root, stamp } from "./stamps.ts"
 
-// CommonJS, WebAssembly or native, or with a place of its own that matters.
-const external = /^(?:node:|undici$|undici\/|ws$|parquet-wasm|kerberos$|fast-xml-parser$)/
+// WebAssembly or native.
+const external = /^(?:node:|parquet-wasm|kerberos$)/
 
 /** Notes what the bundler reads, before it reads it: a change in the meantime makes the bundle stale, not wrong. */
 const noting = (stamps: Map<string, string>): Plugin => {

@@ -6,6 +6,7 @@
  */
 import { Duration, Effect, Layer, Stream } from "effect"
 import { type Event, Events, type Totals } from "./Events.ts"
+import { grouped } from "./internal/numbers.ts"
 import { placeOf } from "../storage/internal/place.ts"
 
 /**
@@ -53,8 +54,6 @@ export const formatSeconds = (seconds: number): string => {
   return `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)} h`
 }
 
-const count = (n: number) => n.toLocaleString("en-US")
-
 interface Job {
   readonly name: string
   readonly started: number
@@ -81,7 +80,7 @@ const share = (
 const looked = ({ bytesAhead, rowsAhead }: Totals): ReadonlyArray<string> =>
   rowsAhead === 0
     ? []
-    : [`${count(rowsAhead)} looked at ahead${bytesAhead === 0 ? "" : ` (${formatBytes(bytesAhead)})`}`]
+    : [`${grouped(rowsAhead)} looked at ahead${bytesAhead === 0 ? "" : ` (${formatBytes(bytesAhead)})`}`]
 
 const line = (job: Job, event: Extract<Event, { readonly _tag: "Progress" }>): string => {
   const { totals } = event
@@ -93,14 +92,14 @@ const line = (job: Job, event: Extract<Event, { readonly _tag: "Progress" }>): s
   // A narrow terminal cuts off the end, so the most important part comes first.
   return [
     `${job.name}: ${String(Math.floor(done * 100)).padStart(3)} %`,
-    `${count(totals.rowsRead)}${job.rows === undefined ? "" : `/${count(job.rows)}`} rows`,
+    `${grouped(totals.rowsRead)}${job.rows === undefined ? "" : `/${grouped(job.rows)}`} rows`,
     ...looked(totals),
-    `${count(Math.round(rate))} rows/s`,
+    `${grouped(rate)} rows/s`,
     // Less than a second or one percent is too little to guess an ETA from.
     ...(done >= 0.01 && done < 1 && seconds >= 1 ? [`ETA ${formatSeconds((seconds * (1 - done)) / done)}`] : []),
     ...(inFlight === undefined ? [] : [`${inFlight} in flight`]),
     ...(retries === undefined || retries === 0 ? [] : [`${retries} retries`]),
-    ...(totals.deadLettered === 0 ? [] : [`${count(totals.deadLettered)} set aside`]),
+    ...(totals.deadLettered === 0 ? [] : [`${grouped(totals.deadLettered)} set aside`]),
     ...(job.bytes === 0 ? [] : [`${formatBytes(totals.bytesRead)}/${formatBytes(job.bytes)}`]),
     `${event.tasksDone}/${event.tasks} tasks`
   ].join(", ")
@@ -167,12 +166,12 @@ export const layer = (options?: ProgressOptions): Layer.Layer<never, never, Even
             erase()
             const { deadLettered, rowsOut, rowsRead } = event.totals
             const ahead = looked(event.totals).map((rows) => `, ${rows}`)
-            const aside = deadLettered === 0 ? "" : `, ${count(deadLettered)} set aside`
+            const aside = deadLettered === 0 ? "" : `, ${grouped(deadLettered)} set aside`
             const time = formatSeconds(event.millis / 1000)
             // The totals are those of successful tasks: after a failure they would be lower than what was shown before.
             output.write(
               event.outcome === "success"
-                ? `${event.name}: done in ${time}, ${count(rowsRead)} rows read${ahead.join("")}, ${count(rowsOut)} out${aside}\n`
+                ? `${event.name}: done in ${time}, ${grouped(rowsRead)} rows read${ahead.join("")}, ${grouped(rowsOut)} out${aside}\n`
                 : `${event.name}: ${event.outcome === "failure" ? "failed" : "interrupted"} after ${time}\n`
             )
             return

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import type { Effect, Stream } from "effect"
+import { grouped } from "../observe/internal/numbers.ts"
 import type { TaskRuntime } from "../task/internal/runtime.ts"
 import type { StageValue, ValueOf } from "../task/internal/values.ts"
 import type { InvalidPlan } from "../task/JobError.ts"
@@ -143,7 +144,7 @@ export const rows = (stage: Stage): number | undefined => {
  */
 export const bytes = (stage: Stage): number => stage.partitions.reduce((sum, partition) => sum + partition.bytes, 0)
 
-const count = (n: number, noun: string) => `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`
+const count = (n: number, noun: string) => `${grouped(n)} ${noun}${n === 1 ? "" : "s"}`
 
 /**
  * The stages as text, the result stage last.

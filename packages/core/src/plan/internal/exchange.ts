@@ -1,6 +1,7 @@
 /** The ways to bring the rows of an exchange together, tried in order. */
 import { Effect, Stream } from "effect"
 import { elementAt } from "../../codec/internal/elements.ts"
+import { grouped } from "../../observe/internal/numbers.ts"
 import * as Partitioner from "../../shuffle/Partitioner.ts"
 import * as Plan from "../Plan.ts"
 import type { Partition } from "../Stage.ts"
@@ -125,7 +126,7 @@ const broadcastWritten: ExchangeRule = {
     const { broadcastBytes, measured } = planning.options
     const bytes = measured?.get(stage)
     if (bytes === undefined && planning.decideBy(stage)) {
-      undecided.push(`; by broadcast if stage ${stage} writes at most ${broadcastBytes.toLocaleString("en-US")} bytes`)
+      undecided.push(`; by broadcast if stage ${stage} writes at most ${grouped(broadcastBytes)} bytes`)
     }
     if (bytes === undefined || bytes > broadcastBytes) return undefined
     const read = readWhole(stage, partitions, (source) => broadcast.rows(small, source))
