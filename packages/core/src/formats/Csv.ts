@@ -19,7 +19,7 @@ import { badCompression, compress, encodeRows, type Refusal } from "./internal/e
 import { bytesSource, detail, fingerprint } from "./internal/files.ts"
 import { foldersOf, rowsOf } from "./internal/folders.ts"
 import { fail, toPaths } from "./internal/inputs.ts"
-import { afterByteOf, decodePiece, isGzip, readPieces } from "./internal/text/lines.ts"
+import { afterByteOf, decodePiece, isGzip, readPieces, type TextPart } from "./internal/text/lines.ts"
 import { badOnInvalidRow, decodeRows, type RawRows } from "./internal/rows.ts"
 import { absent, type TextField, textFields } from "./internal/text/fields.ts"
 import { verifiedOr } from "./internal/verified.ts"
@@ -143,7 +143,7 @@ interface Piece {
 }
 
 /** The records of a part. */
-const readRecords = (part: FilePart, file: FileStatus, settings: Settings) => {
+const readRecords = (part: TextPart, file: FileStatus, settings: Settings) => {
   const { maxRecordBytes, multiline, onInvalidRow, quote } = settings
   const cut = {
     format,
@@ -182,15 +182,16 @@ const headersOf = Effect.fnUntraced(function* (
   fields: ReadonlyArray<TextField>,
   settings: Settings
 ) {
-  const headers = new Map<string, ReadonlyArray<string>>()
-  for (const file of files) {
-    const names = settings.header ? yield* headerOf(file, settings) : fields.map((field) => field.name)
-    headers.set(file.path, names)
-    if (!settings.header || file.length === 0) continue
-    const mismatch = misfit(fields, names)
-    if (mismatch !== undefined) return yield* fail(format, file.path, mismatch)
-  }
-  return headers
+  const entries = yield* Effect.forEach(
+    files,
+    Effect.fnUntraced(function* (file) {
+      const names = settings.header ? yield* headerOf(file, settings) : fields.map((field) => field.name)
+      const mismatch = settings.header && file.length > 0 ? misfit(fields, names) : undefined
+      return mismatch === undefined ? ([file.path, names] as const) : yield* fail(format, file.path, mismatch)
+    }),
+    { concurrency: 16 }
+  )
+  return new Map(entries)
 })
 
 const headBytes = 64 * 1024
@@ -218,7 +219,7 @@ const misfit = (fields: ReadonlyArray<TextField>, names: ReadonlyArray<string>):
 }
 
 /** The rows of a part, in arrays as large as the reads were. */
-const readRows = (part: FilePart, file: FileStatus, decode: ReturnType<typeof rowDecoder>, settings: Settings) =>
+const readRows = (part: TextPart, file: FileStatus, decode: ReturnType<typeof rowDecoder>, settings: Settings) =>
   Stream.suspend(() => {
     let hasHeader = settings.header && part.offset === 0
     return Stream.mapEffect(readRecords(part, file, settings), ({ firstLine, records, replaced }) => {

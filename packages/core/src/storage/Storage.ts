@@ -100,7 +100,7 @@ export const route = (
     delete: (path, options) => Effect.flatMap(backendOf("delete", path), (backend) => backend.delete(path, options)),
     mkdirs: (path) => Effect.flatMap(backendOf("mkdirs", path), (backend) => backend.mkdirs(path)),
     realPath: (path) => Effect.flatMap(backendOf("realPath", path), (backend) => backend.realPath(path)),
-    blocks: (path) => Effect.flatMap(backendOf("blocks", path), (backend) => backend.blocks(path))
+    blocks: (path, known) => Effect.flatMap(backendOf("blocks", path), (backend) => backend.blocks(path, known))
   }
 }
 

@@ -236,7 +236,7 @@ const faultyStorage = (state: State, storage: Storage["Service"]): Storage["Serv
     delete: (path, options) => plain("delete", path, () => storage.delete(path, options)),
     mkdirs: (path) => plain("mkdirs", path, () => storage.mkdirs(path)),
     realPath: (path) => plain("realPath", path, () => storage.realPath(path)),
-    blocks: (path) => plain("blocks", path, () => storage.blocks(path))
+    blocks: (path, known) => plain("blocks", path, () => storage.blocks(path, known))
   })
 }
 

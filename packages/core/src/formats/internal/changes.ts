@@ -34,6 +34,18 @@ const unchanged = (format: string, file: FileStatus): Effect.Effect<void, Format
     return yield* fail(format, file.path, new InputChanged({ detail }))
   })
 
+/**
+ * All bytes of a file. Fails if the file has changed. One look afterwards is enough, because nothing has been done with the bytes by
+ * then.
+ */
+export const readWhole = (format: string, file: FileStatus): Effect.Effect<Uint8Array, FormatError, Storage> =>
+  Effect.gen(function* () {
+    const storage = yield* Storage
+    const read = yield* Effect.result(storage.readRange(file.path, 0, file.length))
+    yield* unchanged(format, file)
+    return yield* Effect.mapError(Effect.fromResult(read), readFailed(format, file.path))
+  })
+
 /** What is read from a file. Fails if the file has changed before or after. */
 export const readUnchanged = <A, R>(
   format: string,

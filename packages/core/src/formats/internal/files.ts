@@ -1,22 +1,41 @@
 /** Sources over files that are cut by bytes. */
 import { createHash } from "node:crypto"
-import { Effect, Stream } from "effect"
+import { Array as Arr, Effect, Stream } from "effect"
 import type { ColumnCondition } from "../../task/Condition.ts"
-import type { FilePart, Places, Resolved, Source, SplitOptions } from "../../task/Format.ts"
+import type { Places, Resolved, Source, SplitOptions } from "../../task/Format.ts"
 import { Corrupt, type FormatError } from "../../task/FormatError.ts"
 import { type FileStatus, Storage } from "../../storage/Storage.ts"
 import type { Folders } from "./folders.ts"
-import { emit, isGzip } from "./text/lines.ts"
+import { emit, isGzip, readAhead, type TextPart } from "./text/lines.ts"
 import { expand, fail, storageFailed } from "./inputs.ts"
 import type { Problem } from "../../codec/internal/checks.ts"
 import { sniff } from "./magic.ts"
 import { cut, pack, type PlannedSplit, spread, type Unit } from "./splits.ts"
 
-type ReadPart<A> = (part: FilePart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
-type Part = readonly [part: FilePart, file: FileStatus]
+type ReadPart<A> = (part: TextPart, file: FileStatus) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
+type Part = readonly [part: TextPart, file: FileStatus]
 
-const readParts = <A>(parts: ReadonlyArray<Part>, read: ReadPart<A>): Stream.Stream<A, FormatError, Storage> =>
-  Stream.flatMap(Stream.fromArray(parts), ([part, file]) => emit(read(part, file)))
+const readParts = <A>(
+  parts: Stream.Stream<Part, FormatError, Storage>,
+  read: ReadPart<A>
+): Stream.Stream<A, FormatError, Storage> => Stream.flatMap(parts, ([part, file]) => emit(read(part, file)))
+
+// A small file takes longer to open than to read, so this many are read before the first of them is looked at.
+const lookAhead = 16
+
+const partsAhead = (format: string, parts: ReadonlyArray<Part>): Stream.Stream<Part, never, Storage> =>
+  parts.length === 1
+    ? Stream.fromArray(parts)
+    : Stream.fromArray(Arr.chunksOf(parts, lookAhead)).pipe(
+        Stream.mapEffect((some) =>
+          Effect.forEach(
+            some,
+            ([part, file]) => Effect.map(readAhead(format, part, file), (part): Part => [part, file]),
+            { concurrency: lookAhead }
+          )
+        ),
+        emit
+      )
 
 const partsOf = (split: PlannedSplit): ReadonlyArray<Part> =>
   split.parts.flatMap((part, i) => {
@@ -39,7 +58,7 @@ const placesOf = <A>(
   )
   return places.length === parts.length
     ? undefined
-    : { bytes: places.reduce((sum, [{ length }]) => sum + length, 0), read: readParts(places, read) }
+    : { bytes: places.reduce((sum, [{ length }]) => sum + length, 0), read: readParts(Stream.fromArray(places), read) }
 }
 
 /** The partitions of a source whose parts are read one after another. */
@@ -47,9 +66,12 @@ export const toResolved = <A>(
   planned: ReadonlyArray<PlannedSplit>,
   read: ReadPart<A>,
   {
+    ahead,
     rowsOf,
     splittable
   }: {
+    /** The name of a format of text, whose small files are read ahead. */
+    readonly ahead?: string | undefined
     readonly rowsOf?: ((element: A) => number) | undefined
     /** The files that can be read from any place. */
     readonly splittable?: ((file: FileStatus) => boolean) | undefined
@@ -64,7 +86,7 @@ export const toResolved = <A>(
     hosts: split.hosts,
     ...(rowsOf === undefined ? {} : { rowsOf }),
     ...(splittable === undefined ? {} : { places: (count) => placesOf(split, count, splittable, read) }),
-    read: readParts(partsOf(split), read)
+    read: readParts(ahead === undefined ? Stream.fromArray(partsOf(split)) : partsAhead(ahead, partsOf(split)), read)
   }))
 })
 
@@ -102,7 +124,7 @@ const planByBytes = Effect.fnUntraced(function* (
     files,
     (file) =>
       Effect.map(
-        Effect.mapError(storage.blocks(file.path), storageFailed(format, file.path)),
+        Effect.mapError(storage.blocks(file.path, file), storageFailed(format, file.path)),
         (blocks): ReadonlyArray<Unit> => cut(file, blocks, { ...options, splittable: splittable(file) })
       ),
     { concurrency: 16 }
@@ -151,7 +173,7 @@ export const bytesSource = <A, P = void>({
   /** What must be checked before the first row is read. */
   readonly prepare: (files: ReadonlyArray<FileStatus>) => Effect.Effect<P, FormatError, Storage>
   readonly read: (
-    part: FilePart,
+    part: TextPart,
     file: FileStatus,
     prepared: P
   ) => Stream.Stream<ReadonlyArray<A>, FormatError, Storage>
@@ -168,10 +190,10 @@ export const bytesSource = <A, P = void>({
       const file = files.find((file) => file.path === error.path)
       return file === undefined ? Effect.fail(error) : explain(options.name, file, error)
     })
-    const read = (part: FilePart, file: FileStatus) =>
+    const read = (part: TextPart, file: FileStatus) =>
       Stream.catch(options.read(part, file, prepared), (error) => Stream.fromEffect(explain(options.name, file, error)))
     const { hasPlaces, splittable } = options
-    const resolved = toResolved(planned, read, hasPlaces === true ? { splittable } : {})
+    const resolved = toResolved(planned, read, { ahead: options.name, ...(hasPlaces === true ? { splittable } : {}) })
     return folders === undefined ? resolved : { ...resolved, note: folders.note() }
   })
 })

@@ -121,9 +121,9 @@ export interface Backend {
   readonly realPath: (path: string) => Effect.Effect<string, StorageError>
   /**
    * Where the bytes of a file are. If the scheme has no blocks, one location without hosts that covers the file; none
-   * for an empty file.
+   * for an empty file. `known` is the status of the file, if the caller has it: without blocks, no look at the file is needed then.
    */
-  readonly blocks: (path: string) => Effect.Effect<ReadonlyArray<BlockLocation>, StorageError>
+  readonly blocks: (path: string, known?: FileStatus) => Effect.Effect<ReadonlyArray<BlockLocation>, StorageError>
   /**
    * Whether a file with a status of 0 bytes may have some, as devices, pipes and the files of /proc do. Such a file is
    * read until it ends. Default `false`.

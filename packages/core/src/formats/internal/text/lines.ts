@@ -7,12 +7,13 @@
 import { isUtf8 } from "node:buffer"
 import { createGunzip } from "node:zlib"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Array as Arr, Effect, Option, Stream } from "effect"
+import { Array as Arr, Effect, Option, type Result, Stream } from "effect"
+import { deferred } from "../../../task/internal/rows.ts"
 import type { FilePart } from "../../../task/Format.ts"
 import { Corrupt, type FormatError } from "../../../task/FormatError.ts"
 import { type FileStatus, Storage } from "../../../storage/Storage.ts"
 import type { StorageError } from "../../../storage/StorageError.ts"
-import { readFailed, readUnchanged } from "../changes.ts"
+import { readFailed, readUnchanged, readWhole } from "../changes.ts"
 import { fail } from "../inputs.ts"
 import { sniff } from "../magic.ts"
 import { outside } from "../outside.ts"
@@ -212,12 +213,34 @@ const gunzip =
         )
     })
 
+/** A part to read, with the bytes of the file if they have been read already. */
+export interface TextPart extends FilePart {
+  readonly whole?: Result.Result<Uint8Array, FormatError> | undefined
+}
+
+// Larger files are read as they are needed.
+const smallBytes = 64 * 1024
+
+/** Reads a part ahead if it is a small file. What fails then fails when the part is read. */
+export const readAhead = (format: string, part: FilePart, file: FileStatus): Effect.Effect<TextPart, never, Storage> =>
+  part.length === file.length && file.length <= smallBytes && file.length > 0 && !isGzip(part.path)
+    ? Effect.map(Effect.result(readWhole(format, file)), (whole) => ({ ...part, whole }))
+    : Effect.succeed(part)
+
 /** The records of a part, cut at record ends, without the byte order mark. */
 export const readPieces = (
-  part: FilePart,
+  part: TextPart,
   file: FileStatus,
   options: CutOptions
-): Stream.Stream<Piece, FormatError, Storage> =>
+): Stream.Stream<Piece, FormatError, Storage> => {
+  const { whole } = part
+  if (whole === undefined || file.length > options.maxBytes) return pulled(part, file, options)
+  return Stream.fromEffect(
+    Effect.flatMap(Effect.fromResult(whole), (bytes) => beginning({ bytes: toBuffer(bytes), offset: 0 }, options))
+  )
+}
+
+const pulled = (part: FilePart, file: FileStatus, options: CutOptions): Stream.Stream<Piece, FormatError, Storage> =>
   Stream.unwrap(
     Effect.map(Storage, (storage) => {
       const toError = readFailed(options.format, part.path)
@@ -313,11 +336,11 @@ const badLines = (bytes: Buffer): ((index: number) => boolean) => {
 /** The lines of a part, in arrays as large as the reads were. */
 export const readLines = (
   format: string,
-  part: FilePart,
+  part: TextPart,
   file: FileStatus,
   options: LineOptions
 ): Stream.Stream<Lines, FormatError, Storage> =>
-  Stream.suspend(() => {
+  deferred(() => {
     const { encoding } = options
     const cut: CutOptions = {
       format,
