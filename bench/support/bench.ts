@@ -28,19 +28,24 @@ export interface Process {
   readonly seconds: number
   /** Time on all processors, including its children; correct if no other process ended in the meantime. */
   readonly cpuSeconds: number
-  /** Largest resident memory seen, bytes, of the process itself (not of its children). */
+  /** Largest resident memory, bytes, of the process itself (not of its children): what the system has noted of it. */
   readonly peakBytes: number
   /** Resident memory over time, a sample every quarter of a second. */
   readonly samples: ReadonlyArray<number>
   readonly stdout: string
 }
 
-const residentBytes = (pid: number): number => {
+// Resident memory now, and the most so far.
+const residentBytes = (pid: number): { readonly now: number; readonly most: number } => {
   try {
-    const line = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))
-    return Number(line?.[1] ?? 0) * 1024
+    const status = readFileSync(`/proc/${pid}/status`, "utf8")
+    const [now, most] = ["VmRSS", "VmHWM"].map((name) => {
+      const line = new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)
+      return Number(line?.[1] ?? 0) * 1024
+    })
+    return { now: now ?? 0, most: most ?? 0 }
   } catch {
-    return 0
+    return { now: 0, most: 0 }
   }
 }
 
@@ -63,7 +68,13 @@ export const run = (
     const cpuBefore = cpuOfChildren()
     const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] })
     const samples: Array<number> = []
-    const timer = setInterval(() => child.pid !== undefined && samples.push(residentBytes(child.pid)), 250)
+    let peakBytes = 0
+    const timer = setInterval(() => {
+      if (child.pid === undefined) return
+      const { most, now } = residentBytes(child.pid)
+      samples.push(now)
+      peakBytes = Math.max(peakBytes, most)
+    }, 250)
     let stdout = ""
     let stderr = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text))
@@ -76,7 +87,7 @@ export const run = (
       signal?.removeEventListener("abort", abort)
       const seconds = (performance.now() - started) / 1000
       const cpuSeconds = cpuOfChildren() - cpuBefore
-      if (code === 0) resolve({ seconds, cpuSeconds, peakBytes: Math.max(0, ...samples), samples, stdout })
+      if (code === 0) resolve({ seconds, cpuSeconds, peakBytes, samples, stdout })
       else reject(new Error(`${command} ${args.join(" ")} ended with ${code}\n${stderr}`))
     })
   })
