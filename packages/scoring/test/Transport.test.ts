@@ -161,6 +161,30 @@ describe("deadlines", () => {
     })
   )
 
+  it.effect("do not move when the time of day is corrected", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let corrected = 0n
+      const now = () => clock.currentTimeNanosUnsafe() + corrected
+      const timeOfDay: Clock.Clock = {
+        ...clock,
+        currentTimeNanosUnsafe: now,
+        currentTimeMillisUnsafe: () => Number(now() / 1_000_000n)
+      }
+      const { add, expired } = yield* Effect.provideService(ticking, Clock.Clock, timeOfDay)
+      const hour = 3_600_000_000_000n
+      add("a")
+      corrected = -hour
+      yield* TestClock.adjust(500)
+      add("b")
+      corrected = hour
+      yield* TestClock.adjust(499)
+      assert.deepStrictEqual(expired, [])
+      yield* TestClock.adjust(501)
+      assert.deepStrictEqual(expired, ["a at 1000", "b at 1500"])
+    })
+  )
+
   it.effect("end with their scope", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()

@@ -3,7 +3,7 @@ import type { Clock } from "effect"
 import { bucketOf, Histogram, latencyCounter } from "./histogram.ts"
 
 /** Milliseconds of a clock that only runs forward, with their fractions. */
-export const millisOf = (clock: Clock.Clock): number => Number(clock.currentTimeNanosUnsafe()) / 1e6
+export const millisOf = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /**
  * What a scorer has done since it was built. Times are in milliseconds, sizes in bytes.

@@ -83,9 +83,12 @@ const read = (
 ): Effect.Effect<Float32Array, Reason> => {
   setup.meter.answered(task, answerHeadSize(answer.headers), answer.body.byteLength)
   endpoint.answered = true
-  return answer.status >= 200 && answer.status < 300
-    ? Effect.fromResult(scoresOf(setup, answer, rows))
-    : Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(refusalOf(setup, answer, now)))
+  if (answer.status < 200 || answer.status >= 300) {
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(refusalOf(setup, answer, now)))
+  }
+  const scores = scoresOf(setup, answer, rows)
+  if (Result.isSuccess(scores)) setup.meter.scored(task, rows)
+  return Effect.fromResult(scores)
 }
 
 /** One request. */
@@ -221,9 +224,8 @@ export const make = (setup: Setup): ((batch: Batch.Batch) => Effect.Effect<Float
       const task = fiber.getRef(Current)
       const first = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
       const endpoint = endpoints.pick(undefined)
-      const sent = Effect.catch(request(setup, endpoint, batch, task, false), (reason) =>
+      return Effect.catch(request(setup, endpoint, batch, task, false), (reason) =>
         again(batch, task, first, { endpoint, reason })
       )
-      return Effect.tap(sent, () => Effect.sync(() => meter.scored(task, batch.rows)))
     })
 }

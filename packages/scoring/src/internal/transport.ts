@@ -26,8 +26,10 @@ export interface Settings {
   readonly words: Words
 }
 
-/** Bytes that arrived in pieces, in new memory. */
+/** Bytes that arrived in pieces, in memory of their own. */
 const join = (chunks: ReadonlyArray<Uint8Array>): ArrayBuffer => {
+  const [only] = chunks
+  if (only !== undefined && chunks.length === 1) return new Uint8Array(only).buffer
   const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0))
   let at = 0
   for (const chunk of chunks) {
@@ -37,20 +39,29 @@ const join = (chunks: ReadonlyArray<Uint8Array>): ArrayBuffer => {
   return bytes.buffer
 }
 
-/** A request in flight: undici calls these methods as it proceeds. */
-class Exchange implements Dispatcher.DispatchHandler {
-  phase: "answer" | "body" = "answer"
+/** What all requests of a transport have in common. */
+interface Shared {
+  readonly deadlines: Deadlines.Deadlines
+  readonly millis: number
+  readonly words: Words
+}
+
+/** A request in flight: undici calls these methods as it proceeds, and the timer calls `expire`. */
+class Exchange implements Dispatcher.DispatchHandler, Deadlines.Deadline {
+  readonly at: number
+  private readonly shared: Shared
+  private readonly resume: (result: Effect.Effect<Answer, Reason>) => void
+  private phase: "answer" | "body" = "answer"
   private controller: Dispatcher.DispatchController | undefined
   private aborted: Error | undefined
   private status = 0
   private headers: Fields = {}
   private readonly chunks: Array<Uint8Array> = []
-  private readonly answered: (answer: Answer) => void
-  private readonly failed: (error: Error) => void
 
-  constructor(answered: (answer: Answer) => void, failed: (error: Error) => void) {
-    this.answered = answered
-    this.failed = failed
+  constructor(shared: Shared, at: number, resume: (result: Effect.Effect<Answer, Reason>) => void) {
+    this.shared = shared
+    this.at = at
+    this.resume = resume
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -71,15 +82,23 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.answered({ status: this.status, headers: this.headers, body: join(this.chunks) })
+    this.shared.deadlines.delete(this)
+    this.resume(Effect.succeed({ status: this.status, headers: this.headers, body: join(this.chunks) }))
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.failed(error)
+    this.shared.deadlines.delete(this)
+    this.resume(Effect.fail(reasonOf(error, this.shared.millis, this.shared.words)))
+  }
+
+  expire(): void {
+    this.resume(Effect.fail(new TimedOut({ phase: this.phase, millis: this.shared.millis })))
+    this.abort()
   }
 
   /** Closes the connection, if there is one yet. */
   abort(): void {
+    this.shared.deadlines.delete(this)
     this.aborted = new Error("the request was given up")
     this.controller?.abort(this.aborted)
   }
@@ -95,34 +114,15 @@ export const make = Effect.fnUntraced(function* ({
   words
 }: Settings): Effect.fn.Return<Transport, never, Scope.Scope> {
   const millis = Duration.toMillis(timeout)
-  const deadlines = yield* Deadlines.make
+  const shared: Shared = { deadlines: yield* Deadlines.make, millis, words }
   return ({ target }, body) =>
     Effect.withFiber((fiber) =>
       Effect.callback<Answer, Reason>((resume) => {
-        const exchange = new Exchange(
-          (answer) => {
-            deadlines.delete(deadline)
-            resume(Effect.succeed(answer))
-          },
-          (error) => {
-            deadlines.delete(deadline)
-            resume(Effect.fail(reasonOf(error, millis, words)))
-          }
-        )
-        const deadline: Deadlines.Deadline = {
-          at: millisOf(fiber.getRef(Clock.Clock)) + millis,
-          expire: () => {
-            resume(Effect.fail(new TimedOut({ phase: exchange.phase, millis })))
-            exchange.abort()
-          }
-        }
-        deadlines.add(deadline, fiber.context)
+        const exchange = new Exchange(shared, millisOf(fiber.getRef(Clock.Clock)) + millis, resume)
+        shared.deadlines.add(exchange, fiber.context)
         // undici sets no time limits here: the deadline is the limit.
         dispatcher.dispatch({ ...target, body, headersTimeout: 0, bodyTimeout: 0 }, exchange)
-        return Effect.sync(() => {
-          deadlines.delete(deadline)
-          exchange.abort()
-        })
+        return Effect.sync(() => exchange.abort())
       })
     )
 })
