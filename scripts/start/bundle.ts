@@ -8,8 +8,8 @@ import { pathToFileURL } from "node:url"
 import { type OutputChunk, type Plugin, rolldown } from "rolldown"
 import { cache, type Part, print, read, root, stamp } from "./stamps.ts"
 
-// WebAssembly or native.
-const external = /^(?:node:|parquet-wasm|kerberos$)/
+// WebAssembly or native; and the names that undici exports are known only when it runs.
+const external = /^(?:node:|undici$|parquet-wasm|kerberos$)/
 
 /** Notes what the bundler reads, before it reads it: a change in the meantime makes the bundle stale, not wrong. */
 const noting = (stamps: Map<string, string>): Plugin => {
