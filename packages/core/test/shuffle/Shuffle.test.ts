@@ -307,6 +307,38 @@ describe("Shuffle", () => {
     })
   })
 
+  it.live(
+    "reads small groups that were spilled when it likes, in any order and again, and each has its own values",
+    () =>
+      Effect.gen(function* () {
+        // Groups of one byte to a few kilobytes, in two inputs, one of which lacks every third key.
+        const rowsOf = (input: number) =>
+          Array.from({ length: 3000 }, (_, i): Pair => [
+            i % 250,
+            `${input} ${i} ${"v".repeat(((i % 250) * 7) % 300)}`
+          ]).filter(([key]) => input === 0 || Number(key) % 3 > 0)
+        const inputs = yield* Effect.forEach([0, 1], (input) =>
+          Effect.gen(function* () {
+            const over = exchange(Partitioner.hash(1), `job-${input}`)
+            const statuses = yield* writeAll(over, [rowsOf(input)])
+            return { rows: rowsOf(input), input: { wire: over, slice: { statuses, from: 0, to: 1 } } }
+          })
+        )
+        const groups = yield* Stream.runCollect(Shuffle.cogroup(inputs.map(({ input }) => input)))
+        assert.lengthOf(groups, 250)
+        assert.isFalse(groups.some(({ large }) => large))
+        for (const order of [groups.toReversed(), groups]) {
+          for (const { key, values } of order) {
+            const read = yield* Effect.forEach(values, Stream.runCollect)
+            assert.deepStrictEqual(
+              read,
+              inputs.map(({ rows }) => rows.filter(([other]) => other === key).map(([, value]) => value))
+            )
+          }
+        }
+      }).pipe(Effect.provide(Shuffle.layerDisk({ memoryBytes: 128 * 1024 })))
+  )
+
   it.live("reads a group larger than memory once, skips those not read, and refuses one that has passed", () =>
     Effect.gen(function* () {
       const over = exchange(Partitioner.hash(1))

@@ -92,9 +92,12 @@ export class Blocks {
     return start >= 0 && start + length <= this.window.length ? this.window.subarray(start, start + length) : undefined
   }
 
+  // Blocks have nearly the same length: a window of whole ones leaves little that has to be read again.
   private fill(length: number, end: number): Effect.Effect<void, Reason> {
+    const { windowBytes } = this
+    const wanted = length > HEADER ? Math.ceil(windowBytes / length) * length + (length >> 4) : windowBytes
     return Effect.map(
-      this.source.read(this.position, Math.max(length, Math.min(this.windowBytes, end - this.position))),
+      this.source.read(this.position, Math.max(length, Math.min(wanted, end - this.position))),
       (bytes) => {
         this.window = bytes
         this.windowOffset = this.position

@@ -91,12 +91,52 @@ const lazy = (make: () => ReadonlyArray<unknown>): Values =>
     })
   )
 
+// Bytes that the values of small groups share at most, and what a value may add before the buffer has to grow.
+const SHARED = 64 * 1024
+const SPARE = 1024
+
+/**
+ * The values of one input, group after group. Most groups are small, and a buffer for each would cost more than its values. So
+ * several share one, which is small enough that a group does not keep much more than itself in memory.
+ */
+class Gathering {
+  readonly codec: Codec<unknown>
+  private readonly shared: number
+  private writer: Writer
+  private start = 0
+  private count = 0
+
+  constructor(codec: Codec<unknown>, limit: number) {
+    this.codec = codec
+    this.shared = Math.min(SHARED, limit)
+    this.writer = new Writer(this.shared + SPARE)
+  }
+
+  add({ bytes, end, keyEnd }: Pick<Cursor<unknown>, "bytes" | "keyEnd" | "end">): void {
+    this.writer.copy(bytes, keyEnd, end)
+    this.count++
+  }
+
+  /** The values of the group that ends here. */
+  take(): Values {
+    const { count, start, writer } = this
+    const values = decoded(this.codec, writer.bytes, start, count)
+    this.count = 0
+    this.start = writer.position
+    if (writer.position >= this.shared) {
+      this.writer = new Writer(this.shared + SPARE)
+      this.start = 0
+    }
+    return values
+  }
+}
+
 // Values stored one after another in a buffer.
-const decoded = (codec: Codec<unknown>, bytes: Buffer, count: number): Values =>
+const decoded = (codec: Codec<unknown>, bytes: Buffer, start: number, count: number): Values =>
   count === 0
     ? Stream.empty
     : lazy(() => {
-        const reader = new Reader(bytes)
+        const reader = new Reader(bytes, start)
         const values: Array<unknown> = []
         for (let i = 0; i < count; i++) values.push(codec.read(reader))
         return values
@@ -255,6 +295,7 @@ const groupsOnDisk = <K>(
   fail: (reason: Reason) => ShuffleError
 ): Effect.Effect<ReadonlyArray<Group<K>> | undefined, Reason> => {
   let large: Large<K> | undefined
+  const gathering = wires.map(({ value }) => new Gathering(value, limit))
   return Effect.gen(function* () {
     if (large !== undefined) {
       yield* large.pass
@@ -265,29 +306,25 @@ const groupsOnDisk = <K>(
     while (merge.current !== undefined && chunk.length < CHUNK && total < limit) {
       const at = new Key(merge.current)
       const key = keyAt(merge.current.bytes, merge.current.start)
-      const gathering = wires.map(({ value }) => ({ value, writer: new Writer(64), count: 0 }))
       let bytes = 0
       let last = 0
       while (merge.current !== undefined && bytes < limit && at.equals(merge.current)) {
         const cursor: Cursor<K> = merge.current
         last = cursor.input
-        const values = elementAt(gathering, last)
-        values.writer.copy(cursor.bytes, cursor.keyEnd, cursor.end)
-        values.count++
+        elementAt(gathering, last).add(cursor)
         bytes += cursor.end - cursor.keyEnd + 1
         if (!merge.step()) yield* merge.refill
       }
-      const gathered = gathering.map(({ count, value, writer }) => decoded(value, writer.take(), count))
+      const gathered = gathering.map((values) => values.take())
       total += bytes
       if (merge.current === undefined || !at.equals(merge.current)) {
         chunk.push({ key, values: gathered, large: false })
         continue
       }
       const rest = (large = new Large(merge, at, fail))
-      const values = gathering.map(({ value }, input) => {
-        const stream = elementAt(gathered, input)
-        return input < last ? stream : rest.values(input, value, stream)
-      })
+      const values = gathered.map((stream, input) =>
+        input < last ? stream : rest.values(input, elementAt(gathering, input).codec, stream)
+      )
       chunk.push({ key, values, large: true })
       break
     }

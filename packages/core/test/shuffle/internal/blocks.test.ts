@@ -84,6 +84,24 @@ describe("blocks of a file", () => {
     return Effect.as(all(file.blocks), file.reads)
   }
 
+  it.effect("of nearly the same length are read hardly more than once, in a window for two of them or more", () =>
+    Effect.gen(function* () {
+      const length = 10_000
+      const similar = Array.from({ length: 40 }, (_, n) => ({
+        bytes: Buffer.alloc(length + ((n * 37) % 100), n),
+        rows: 1
+      }))
+      const { bytes } = yield* fileOf(similar)
+      for (const window of [2 * length, 3 * length, 8 * length]) {
+        const file = open(bytes, [{ offset: 0, length: bytes.length }], window)
+        assert.deepStrictEqual((yield* all(file.blocks)).map(text), similar.map(text))
+        const read = file.reads.reduce((sum, [, length]) => sum + length, 0)
+        assert.isBelow(read, 1.1 * bytes.length, `window ${window}`)
+        assert.isTrue(file.reads.every(([, length]) => length < 1.2 * window))
+      }
+    })
+  )
+
   it.effect("stay as they are where compression does not make them smaller", () =>
     Effect.gen(function* () {
       let seed = 1
