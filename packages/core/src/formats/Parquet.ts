@@ -74,7 +74,7 @@ export interface BatchOptions extends VerifyOptions {
 export interface ParquetWriterOptions {
   /** Default `"snappy"`, which leaves vectors as they are if they would not become smaller. */
   readonly compression?: "snappy" | "zstd" | "gzip" | "none" | undefined
-  /** Most rows of a row group. Default 1 Mi; a row group also ends at about 32 MiB of rows, or 64 MiB of batches. */
+  /** Most rows of a row group. Default 1 Mi; a row group also ends at about 16 MiB of rows, or 64 MiB of batches. */
   readonly rowGroupRows?: number | undefined
 }
 
@@ -162,7 +162,7 @@ const writing = (options: ParquetWriterOptions | undefined, rowGroupBytes: numbe
  *
  * A value that Parquet cannot hold ends the write with `Unencodable`, which names the column (in structs and lists, the
  * path of the value), the row and the value: an integer of more than 64 bits, half of a surrogate pair, an invalid
- * date, a finite number beyond a 32-bit float. A row group ends at about 32 MiB, also with structs and lists. Parquet
+ * date, a finite number beyond a 32-bit float. A row group ends at about 16 MiB, also with structs and lists. Parquet
  * has only one kind of absence: a field that may be missing or `null` is read back as `null`.
  *
  * @category constructors
@@ -175,7 +175,7 @@ export const writer = <const Fields extends Schema.Struct.Fields>(
   format,
   extension: ".parquet",
   invalid: badWriting(options),
-  encode: (rows) => encodeRows(rows, schema, writing(options, 32 * 1024 * 1024))
+  encode: (rows) => encodeRows(rows, schema, writing(options, 16 * 1024 * 1024))
 })
 
 /**

@@ -13,7 +13,7 @@ import { corrupt, format, type OpenFile, projected } from "./file.ts"
 import * as Footer from "./footer.ts"
 import * as Plan from "./plan.ts"
 import { makeFlatDecoder } from "./readFlat.ts"
-import { verify } from "./readPages.ts"
+import { release, verify } from "./readPages.ts"
 import * as Thrift from "./thrift.ts"
 import * as Vectors from "./vectors.ts"
 import type { Libraries } from "./wasm.ts"
@@ -39,16 +39,24 @@ const fetchChunks = Effect.fnUntraced(function* (path: string, ranges: ReadonlyA
   const pieces = yield* Effect.forEach(
     ranges,
     (range) =>
-      Effect.map(storage.readRange(path, range.offset, range.length), (bytes) =>
-        range.chunks.map(({ at, column }) => [column, bytes.subarray(at, at + column.length)] as const)
-      ),
+      Effect.map(storage.readRange(path, range.offset, range.length), (bytes) => ({
+        bytes,
+        chunks: range.chunks.map(({ at, column }) => [column, bytes.subarray(at, at + column.length)] as const)
+      })),
     { concurrency: 4 }
   ).pipe(Effect.mapError(storageFailed(format, path)))
-  const chunks: Chunks = new Map(pieces.flat())
-  return chunks
+  const chunks: Chunks = new Map(pieces.flatMap(({ chunks }) => chunks))
+  return { chunks, ranges: pieces.map(({ bytes }) => bytes) }
 })
 
-type Chunks = Map<Footer.ColumnChunk, Uint8Array>
+type Chunks = ReadonlyMap<Footer.ColumnChunk, Uint8Array>
+
+/** The bytes of a row group. */
+interface Fetched {
+  readonly chunks: Chunks
+  /** What was read: memory that nothing else uses. */
+  readonly ranges: ReadonlyArray<Uint8Array>
+}
 
 /** The next rows of a column; `undefined` if it turns out that only the codec can decode them. */
 type NextRows = (rows: number) => Arrow.Data | undefined
@@ -59,7 +67,7 @@ class RowGroupDecoder {
   private readonly file: OpenFile
   private readonly plan: Plan.RowGroupPlan
   private readonly fields: ReadonlyArray<Arrow.Field>
-  private readonly chunks: Chunks
+  private readonly fetched: Fetched
   private slices: ReadonlyArray<Plan.Slice>
   // The columns that need no codec.
   private own: ReadonlyMap<string, NextRows>
@@ -74,16 +82,17 @@ class RowGroupDecoder {
     file: OpenFile,
     plan: Plan.RowGroupPlan,
     fields: ReadonlyArray<Arrow.Field>,
-    chunks: Chunks,
+    fetched: Fetched,
     forRows: boolean
   ) {
     this.libraries = libraries
     this.file = file
     this.plan = plan
     this.fields = fields
-    this.chunks = chunks
+    this.fetched = fetched
+    const { chunks } = fetched
     const [first] = plan.slices
-    const flat = flatDecoders(libraries, file, plan, fields, chunks)
+    const flat = flatDecoders(libraries, file, plan, fields, chunks, forRows)
     this.isStepwise = forRows && flat.size === fields.length
     this.slices = this.isStepwise ? [Plan.firstStep(plan.group)] : plan.slices
     this.own = new Map([...flat, ...vectorDecoders(libraries, file, plan, fields, chunks, first.rows)])
@@ -160,12 +169,12 @@ class RowGroupDecoder {
   }
 
   private decode(names: ReadonlySet<string>, slice: Plan.Slice): Arrow.RecordBatch {
-    return decode(this.libraries, this.file, this.plan, names, this.chunks, slice)
+    return decode(this.libraries, this.file, this.plan, names, this.fetched.chunks, slice)
   }
 
-  // The stream keeps this decoder until its last batch is used up.
+  // The stream keeps this decoder until its last batch is used up. Whatever decodes copies the values.
   private free(): void {
-    this.chunks.clear()
+    this.fetched.ranges.forEach(release)
     this.own = new Map()
     this.others = undefined
   }
@@ -179,9 +188,9 @@ const readRowGroup = Effect.fnUntraced(function* (
   forRows: boolean
 ) {
   const { path } = file.status
-  const chunks = yield* fetchChunks(path, plan.ranges)
+  const fetched = yield* fetchChunks(path, plan.ranges)
   const decoder = yield* Effect.try({
-    try: () => new RowGroupDecoder(libraries, file, plan, fields, chunks, forRows),
+    try: () => new RowGroupDecoder(libraries, file, plan, fields, fetched, forRows),
     catch: corrupt(path)
   })
   return Stream.paginate(0, (firstRow) =>
@@ -213,7 +222,9 @@ const flatDecoders = (
   file: OpenFile,
   plan: Plan.RowGroupPlan,
   fields: ReadonlyArray<Arrow.Field>,
-  chunks: Chunks
+  chunks: Chunks,
+  // Rows are made of a batch before the next one is asked for, and hold no memory of it but that of bytes.
+  forRows: boolean
 ): ReadonlyMap<string, NextRows> => {
   const decoders = new Map<string, NextRows>()
   for (const { name, type } of fields) {
@@ -221,7 +232,7 @@ const flatDecoders = (
     const leaf = file.footer.schema.leaves[at]
     const column = plan.group.columns[at]
     if (leaf === undefined || column === undefined) continue
-    const next = inColumn(plan, name, () => makeFlatDecoder(chunkOf(chunks, column), column, leaf, type))
+    const next = inColumn(plan, name, () => makeFlatDecoder(chunkOf(chunks, column), column, leaf, type, forRows))
     if (next === undefined) continue
     decoders.set(name, (rows) => inColumn(plan, name, () => arrow.makeData({ type, length: rows, ...next(rows) })))
   }

@@ -18,6 +18,7 @@ import {
   type Page,
   pagesOf,
   plain,
+  release,
   runs
 } from "./readPages.ts"
 import { type Leaf, physical, timeUnitOf } from "./schema.ts"
@@ -56,19 +57,21 @@ const larger = (room: number, needed: number): number => Math.max(needed, Math.m
 class FixedValues implements Values {
   private readonly words: 1 | 2
   private readonly over: (buffer: ArrayBuffer, length: number) => ArrayBufferView
+  private readonly isReused: boolean
   private buffer = new ArrayBuffer(0)
   private out = new Int32Array(this.buffer)
   private outBytes = new Uint8Array(this.buffer)
   private used = 0
   private dictionary = new Int32Array(0)
 
-  constructor(words: 1 | 2, over: (buffer: ArrayBuffer, length: number) => ArrayBufferView) {
+  constructor(words: 1 | 2, over: (buffer: ArrayBuffer, length: number) => ArrayBufferView, isReused: boolean) {
     this.words = words
     this.over = over
+    this.isReused = isReused
   }
 
   begin(): void {
-    this.hold(new ArrayBuffer(0))
+    if (!this.isReused) this.hold(new ArrayBuffer(0))
     this.used = 0
   }
 
@@ -184,6 +187,7 @@ const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes
 /** Byte strings, each after its length. */
 class ByteValues implements Values {
   private readonly isText: boolean
+  private readonly isReused: boolean
   private out = new Uint8Array(0)
   private outView = viewOf(this.out)
   private used = 0
@@ -195,16 +199,18 @@ class ByteValues implements Values {
   /** Where the values of the dictionary begin and end. */
   private places = new Int32Array(0)
 
-  constructor(isText: boolean) {
+  constructor(isText: boolean, isReused: boolean) {
     this.isText = isText
+    this.isReused = isReused
   }
 
   begin(bytes: number): void {
+    this.used = 0
+    this.count = 0
+    if (this.isReused && this.out.length > 0) return
     this.out = new Uint8Array(Math.min(bytes, mostExpected))
     this.outView = viewOf(this.out)
-    this.used = 0
     this.offsets = new Int32Array(1)
-    this.count = 0
   }
 
   private reserve(bytes: number): void {
@@ -336,36 +342,38 @@ const numbers64 = {
 }
 
 /** The numbers that an Arrow type consists of, if it is that simple. */
-const numbersOf = (type: Arrow.DataType, leaf: Leaf): Values | undefined => {
+const numbersOf = (type: Arrow.DataType, leaf: Leaf, isReused: boolean): Values | undefined => {
   const typeId: number = type.typeId
   const is = (key: string, value: unknown): boolean => Object.entries(type).some(([k, v]) => k === key && v === value)
   const sign = is("isSigned", false) ? "unsigned" : "signed"
   switch (leaf.physical) {
     case physical.int32:
       return (typeId === Int && is("bitWidth", 32)) || (typeId === Date_ && is("unit", 0))
-        ? new FixedValues(1, numbers32[sign])
+        ? new FixedValues(1, numbers32[sign], isReused)
         : undefined
     case physical.int64:
       return (typeId === Int && is("bitWidth", 64)) || (typeId === Timestamp && is("unit", timeUnitOf(leaf)))
-        ? new FixedValues(2, numbers64[sign])
+        ? new FixedValues(2, numbers64[sign], isReused)
         : undefined
     case physical.float:
-      return typeId === Float && is("precision", 1) ? new FixedValues(1, numbers32.float) : undefined
+      return typeId === Float && is("precision", 1) ? new FixedValues(1, numbers32.float, isReused) : undefined
     case physical.double:
-      return typeId === Float && is("precision", 2) ? new FixedValues(2, numbers64.float) : undefined
+      return typeId === Float && is("precision", 2) ? new FixedValues(2, numbers64.float, isReused) : undefined
     default:
       return undefined
   }
 }
 
 /** `undefined` for types whose values are not stored as Arrow stores them. */
-const valuesOf = (type: Arrow.DataType, leaf: Leaf): Values | undefined => {
+const valuesOf = (type: Arrow.DataType, leaf: Leaf, isReused: boolean): Values | undefined => {
   const typeId: number = type.typeId
   if (leaf.physical === physical.bytes) {
-    return typeId === Utf8 || typeId === Binary ? new ByteValues(typeId === Utf8) : undefined
+    return typeId === Utf8 || typeId === Binary
+      ? new ByteValues(typeId === Utf8, isReused && typeId === Utf8)
+      : undefined
   }
   if (leaf.physical === physical.boolean) return typeId === Bool ? new BooleanValues() : undefined
-  return numbersOf(type, leaf)
+  return numbersOf(type, leaf, isReused)
 }
 
 /** Some rows of a column. */
@@ -416,11 +424,12 @@ class FlatDecoder {
     this.values.begin(Math.ceil((this.column.plainLength / this.column.values) * rows))
     const validity = new Validity(rows)
     for (let left = rows; left > 0;) {
-      if (this.page === undefined || this.page.row === this.page.count) this.page = this.nextPage()
-      const { page } = this
+      const page = this.page ?? this.nextPage()
       const count = Math.min(left, page.count - page.row)
       this.add(page, count, validity)
       left -= count
+      this.page = page.row < page.count ? page : undefined
+      if (this.page === undefined) release(page.bytes)
     }
     return { ...this.values.take(), ...validity.take() }
   }
@@ -577,16 +586,17 @@ const unreadable = (): never => {
 
 /**
  * Reads the next rows of a column chunk, as often as it is called; `undefined` if only the codec can decode them.
- * Throws if the pages do not fit the metadata.
+ * Throws if the pages do not fit the metadata. With `isReused`, texts and numbers are valid until the next call.
  */
 export const makeFlatDecoder = (
   chunk: Uint8Array,
   column: ColumnChunk,
   leaf: Leaf,
-  type: Arrow.DataType
+  type: Arrow.DataType,
+  isReused: boolean
 ): ((rows: number) => FlatRows) | undefined => {
   if (leaf.repeated || leaf.path.length > 1 || column.values >= 2 ** 31 || column.values === 0) return undefined
-  const values = valuesOf(type, leaf)
+  const values = valuesOf(type, leaf, isReused)
   if (values === undefined) return undefined
   const allowed = leaf.physical === physical.boolean ? plainOnly : plainOrNamed
   if (!isReadable(chunk, column, levelsOf(leaf.nullable), allowed)) return undefined

@@ -193,6 +193,14 @@ export const verify = (chunk: Uint8Array, column: ColumnChunk, checksums: boolea
 
 export const dictionaryEncodings: ReadonlySet<number | undefined> = new Set([2, 8])
 
+/**
+ * Frees memory that is not used any more at once, instead of when the collector finds it: it seldom looks for large
+ * buffers. Bytes that do not fill their buffer are a part of others, and stay.
+ */
+export const release = ({ buffer, length }: Uint8Array): void => {
+  if (buffer instanceof ArrayBuffer && length === buffer.byteLength) buffer.transfer(0)
+}
+
 export const isDataPage = ({ type }: Page): boolean => type === dataPage || type === dataPageV2
 
 /** Which levels the pages of a column have. */

@@ -54,6 +54,36 @@ describe("columns that are read without the codec", () => {
       })
     )
 
+    it.effect("keep their values when later rows are read, and leave the file as it is", () =>
+      Effect.gen(function* () {
+        const All = Schema.Struct({
+          bytes: Schema.NullOr(Schema.Uint8Array),
+          text: Schema.String,
+          flag: Schema.NullOr(Schema.Boolean),
+          big: Schema.BigInt
+        })
+        const rows = Array.from({ length: 20_000 }, (_, i) => ({
+          bytes: i % 7 === 0 ? null : Uint8Array.of(i, i >> 8),
+          text: `${i}`,
+          flag: i % 3 === 0 ? null : i < 9000,
+          big: BigInt(i)
+        }))
+        for (const compression of ["none", "snappy"] as const) {
+          yield* write(file, Parquet.writer(All, { compression, rowGroupRows: 19_000 }), rows)
+          assert.deepStrictEqual(yield* readAll(Parquet.source(file, All)), rows)
+          const batches = yield* readAll(Parquet.batches(file))
+          const bytes = batches.flatMap((batch) =>
+            Array.from({ length: batch.numRows }, (_, i) => batch.get(i)?.["bytes"])
+          )
+          assert.deepStrictEqual(
+            bytes,
+            rows.map((row) => row.bytes)
+          )
+          assert.deepStrictEqual(yield* readAll(Parquet.source(file, All)), rows)
+        }
+      })
+    )
+
     it.effect("are read a few rows at a time, fewer if the rows are large", () =>
       Effect.gen(function* () {
         const text = "x".repeat(1020)
