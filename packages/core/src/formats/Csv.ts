@@ -19,11 +19,12 @@ import { badCompression, compress, encodeRows, type Refusal } from "./internal/e
 import { bytesSource, detail, fingerprint } from "./internal/files.ts"
 import { foldersOf, rowsOf } from "./internal/folders.ts"
 import { fail, toPaths } from "./internal/inputs.ts"
-import { afterByteOf, decodePiece, isGzip, readPieces, type TextPart } from "./internal/text/lines.ts"
+import { afterByteOf, decodePiece, emit, isGzip, readPieces, type TextPart } from "./internal/text/lines.ts"
 import { badOnInvalidRow, decodeRows, type RawRows } from "./internal/rows.ts"
 import { absent, type TextField, textFields } from "./internal/text/fields.ts"
 import { verifiedOr } from "./internal/verified.ts"
 import type { FileStatus } from "../storage/Storage.ts"
+import { deferred } from "../task/internal/rows.ts"
 
 const format = "csv"
 
@@ -151,7 +152,7 @@ const readRecords = (part: TextPart, file: FileStatus, settings: Settings) => {
     maxBytes: maxRecordBytes,
     quote: multiline ? quote.charCodeAt(0) : undefined
   }
-  return Stream.suspend(() => {
+  return deferred(() => {
     let firstLine = 0
     return Stream.mapEffect(readPieces(part, file, cut), (piece) =>
       Effect.flatMap(
@@ -218,14 +219,34 @@ const misfit = (fields: ReadonlyArray<TextField>, names: ReadonlyArray<string>):
   return new SchemaMismatch({ column: twice.name, expected, found: "in the file more than once", available: names })
 }
 
-/** The rows of a part, in arrays as large as the reads were. */
+// A collector copies the rows of an array that is still in use. Those of a short one are mostly gone when it runs.
+const rowsAtOnce = 2048
+
+/** Some consecutive records of a piece. */
+interface Run extends Piece {
+  readonly from: number
+  readonly to: number
+}
+
+const runsOf = (piece: Piece, skipped: number): ReadonlyArray<Run> =>
+  Array.from({ length: Math.ceil((piece.records.length - skipped) / rowsAtOnce) }, (_, index) => {
+    const from = skipped + index * rowsAtOnce
+    return { ...piece, from, to: Math.min(piece.records.length, from + rowsAtOnce) }
+  })
+
+/** The rows of a part. */
 const readRows = (part: TextPart, file: FileStatus, decode: ReturnType<typeof rowDecoder>, settings: Settings) =>
-  Stream.suspend(() => {
+  deferred(() => {
     let hasHeader = settings.header && part.offset === 0
-    return Stream.mapEffect(readRecords(part, file, settings), ({ firstLine, records, replaced }) => {
-      const skipped = hasHeader && records.length > 0 ? 1 : 0
-      hasHeader = hasHeader && records.length === 0
-      return decodeRows(format, rawRows(part, records, firstLine, skipped), {
+    const runs = Stream.map(readRecords(part, file, settings), (piece) => {
+      const { length } = piece.records
+      const skipped = hasHeader && length > 0 ? 1 : 0
+      hasHeader = hasHeader && length === 0
+      return runsOf(piece, skipped)
+    })
+    return Stream.mapEffect(emit(runs), (run) => {
+      const { records, replaced } = run
+      return decodeRows(format, rawRows(part, run), {
         decode: (record) =>
           replaced && records.values(record).some((cell) => cell.includes("\uFFFD"))
             ? Result.fail("is not UTF-8")
@@ -236,18 +257,18 @@ const readRows = (part: TextPart, file: FileStatus, decode: ReturnType<typeof ro
     })
   })
 
-/** The numbers of the records, except for the first `skipped` ones, with the lines in which they begin. */
-const rawRows = (part: FilePart, records: Records, firstLine: number, skipped: number): RawRows<number> => {
-  const { length, lines } = records
-  const start = skipped === 0 ? 0 : (lines?.[skipped] ?? skipped)
+/** The numbers of the records, with the lines in which they begin. */
+const rawRows = (part: FilePart, { firstLine, from, records, to }: Run): RawRows<number> => {
+  const { lines } = records
+  const start = from === 0 ? 0 : (lines?.[from] ?? from)
   const rows: Array<number> = []
-  for (let record = skipped; record < length; record++) rows.push(record)
+  for (let record = from; record < to; record++) rows.push(record)
   return {
     path: part.path,
     firstLine: firstLine + start,
     afterByte: afterByteOf(part),
     rows,
-    lines: lines?.subarray(skipped).map((line) => line - start)
+    lines: lines?.subarray(from, to).map((line) => line - start)
   }
 }
 

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect, Schema, Stream } from "effect"
 import * as Csv from "../../src/formats/Csv.ts"
 import * as JsonLines from "../../src/formats/JsonLines.ts"
+import * as Origin from "../../src/task/Origin.ts"
 import * as Storage from "../../src/storage/Storage.ts"
-import { put, readAll, readSplits, write } from "./support.ts"
+import { options, put, readAll, readSplits, write } from "./support.ts"
 
 const Row = Schema.Struct({ id: Schema.Number, name: Schema.String, note: Schema.NullOr(Schema.String) })
 const inMemory = it.layer(Storage.layerMemory)
@@ -56,6 +57,38 @@ describe("Csv", () => {
         ]
         yield* write("memory:///f.csv", Csv.writer(Row), rows)
         assert.deepStrictEqual(yield* readAll(Csv.source("memory:///f.csv", Row)), rows)
+      })
+    )
+
+    it.effect("names the line of every row of a large file, whatever rows share an array", () =>
+      Effect.gen(function* () {
+        for (const [what, name, header, more] of [
+          ["each row is a line", "n", true, 0],
+          ["a field has a line break", "a\nb", true, 1],
+          ["there is no header", "n", false, 0]
+        ] as const) {
+          const lines = Array.from({ length: 5000 }, (_, id) => `${id},"${id === 2500 ? name : "n"}",x\n`)
+          yield* put("memory:///large.csv", (header ? "id,name,note\n" : "") + lines.join(""))
+          const source = Csv.source("memory:///large.csv", Row, { header, multiline: true })
+          const { splits } = yield* source.resolve(options)
+          let next = 0
+          let arrays = 0
+          yield* Effect.forEach(splits, ({ read }) =>
+            Stream.runForEachArray(read, (rows) =>
+              Effect.sync(() => {
+                arrays++
+                const origin = Origin.of(rows)
+                for (const [index, { id }] of rows.entries()) {
+                  assert.strictEqual(id, next++)
+                  const line = id + (header ? 1 : 0) + (id > 2500 ? more : 0)
+                  assert.strictEqual(origin && Origin.at(origin, index).row, line, `${what}: row ${id}`)
+                }
+              })
+            )
+          )
+          assert.strictEqual(next, 5000)
+          assert.isAbove(arrays, 1)
+        }
       })
     )
   })

@@ -44,7 +44,8 @@ export const decodeRows = Effect.fnUntraced(function* <Raw, A>(
   }
 ): Effect.fn.Return<Array<A>, FormatError> {
   const rows: Array<A> = []
-  const kept: Array<number> = []
+  // Where the rows begin. Not needed while there is one in every line.
+  let kept: Array<number> | undefined = lines === undefined ? undefined : []
   let index = -1
   for (const raw of raws) {
     index++
@@ -52,9 +53,10 @@ export const decodeRows = Effect.fnUntraced(function* <Raw, A>(
     const distance = lines?.[index] ?? index
     if (Result.isSuccess(result)) {
       rows.push(result.success)
-      kept.push(distance)
+      kept?.push(distance)
       continue
     }
+    kept ??= Array.from({ length: index }, (_, line) => line)
     const row = firstLine + distance
     const place = afterByte === undefined ? { line: row + 1 } : { afterByte }
     const context = yield* TaskContext.Current
@@ -74,7 +76,7 @@ export const decodeRows = Effect.fnUntraced(function* <Raw, A>(
     path,
     rowGroup: undefined,
     firstRow: firstLine,
-    kept: rows.length === raws.length && lines === undefined ? undefined : Int32Array.from(kept),
+    kept: kept === undefined ? undefined : Int32Array.from(kept),
     ...(afterByte === undefined ? {} : { afterByte })
   })
 })
