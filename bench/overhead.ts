@@ -4,6 +4,7 @@
 import { Dataset, Engine } from "@sluice/core"
 import { Effect, Stream } from "effect"
 import { median, publish, verdict } from "./support/bench.ts"
+import { alone } from "./support/idle.ts"
 
 const n = 10_000_000
 const rounds = 7
@@ -40,10 +41,12 @@ const program = Effect.gen(function* () {
   return times
 })
 
-const { dataset: ours, stream: theirs } = await Effect.runPromise(Effect.provide(program, Engine.layer))
+const { load, result } = await alone(() => Effect.runPromise(Effect.provide(program, Engine.layer)))
+const { dataset: ours, stream: theirs } = result
 const ratios = ours.map((time, round) => time / (theirs[round] ?? Number.NaN))
 publish("overhead", [
   `map, filter, map, count over ${n.toLocaleString("en-US")} numbers, ${rounds} rounds, interleaved, after one that warms up`,
+  load,
   "",
   `Dataset, one partition   ${median(ours).toFixed(0)} ms`,
   `bare Effect stream       ${median(theirs).toFixed(0)} ms`,

@@ -1,15 +1,18 @@
 /**
  * What a request costs the client: `Scorer.score` compared with undici's own `request`, which is about the least that a
- * JavaScript client can do, and with `wrk`, a client in C. All send the same 1,000 rows of 100 floats to the same nginx
- * and uwsgi with a trivial model, on the same cores, each as a process of its own and in turn.
+ * HTTP client for Node can do, and with `wrk`, a client in C. All send the same 1,000 rows of 100 floats to the same nginx
+ * and uwsgi with a trivial model, on the same cores, each as a process of its own and in turn. A fourth client writes bytes
+ * made beforehand to sockets and counts those that come back: that is Node without HTTP, and most of it is the kernel.
  *
- * Needs nginx, uwsgi and Flask, and `wrk`. `--rounds N` (default 3), `--seconds N` per client and round (default 4). Ends with 3 if the machine was not idle.
+ * Needs nginx, uwsgi and Flask, and `wrk`. `--rounds N` (default 3), `--seconds N` per client and round (default 4). Ends
+ * with 3 if the machine was not idle.
  */
 import { NodeServices } from "@effect/platform-node"
 import * as Undici from "@effect/platform-node/Undici"
 import { Batch, Scorer } from "@sluice/scoring"
 import { Effect, Schema } from "effect"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import * as Net from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { synthetic } from "../examples/model-service/Model.ts"
@@ -69,6 +72,46 @@ const undici = async (endpoint: string, connections: number): Promise<Cost> => {
   return cost
 }
 
+/** Node without HTTP: what is sent is one buffer, and an answer is over when a head and the scores have come. */
+const socket = async (endpoint: string, connections: number): Promise<Cost> => {
+  const { host, hostname, pathname, port } = new URL(endpoint)
+  const head = `PUT ${pathname} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/octet-stream\r\n`
+  const bytes = Buffer.concat([
+    Buffer.from(`${head}content-length: ${values.byteLength}\r\n\r\n`),
+    new Uint8Array(values.buffer)
+  ])
+  const buffer = Buffer.allocUnsafeSlow(64 * 1024)
+  const open = Array.from({ length: connections }, () => {
+    let left = 0
+    let answered = () => {}
+    const callback = (length: number): boolean => {
+      if (left === 0) {
+        if (buffer.toString("latin1", 0, 12) !== "HTTP/1.1 200") throw new Error("no scores")
+        left = buffer.indexOf("\r\n\r\n") + 4 + rows * 4
+      }
+      left -= length
+      if (left === 0) answered()
+      return true
+    }
+    const connection = Net.connect({ host: hostname, port: Number(port), noDelay: true, onread: { buffer, callback } })
+    const ask = () =>
+      new Promise<void>((resolve) => {
+        answered = resolve
+        connection.write(bytes)
+      })
+    return { ask, connection }
+  })
+  const cost = await measured((more) =>
+    Promise.all(
+      open.map(async ({ ask }) => {
+        while (more()) await ask()
+      })
+    ).then(() => {})
+  )
+  for (const { connection } of open) connection.destroy()
+  return cost
+}
+
 const scorer = (endpoint: string, connections: number): Promise<Cost> =>
   Effect.runPromise(
     Effect.scoped(
@@ -86,7 +129,7 @@ const scorer = (endpoint: string, connections: number): Promise<Cost> =>
     )
   )
 
-const clients = { undici, scorer }
+const clients = { undici, scorer, socket }
 
 /** A client in a separate process. */
 const client = async (name: keyof typeof clients, endpoint: string, connections: number): Promise<Cost> => {
@@ -119,15 +162,22 @@ const measure = async (folder: string, endpoint: string) => {
   const contenders = {
     sluice: (connections: number) => client("scorer", endpoint, connections),
     undici: (connections: number) => client("undici", endpoint, connections),
+    sockets: (connections: number) => client("socket", endpoint, connections),
     wrk: (connections: number) => wrk(folder, endpoint, connections)
   }
   const lines: Array<string> = []
   const verdicts: Array<string> = []
   for (const connections of [8, 12, 16]) {
-    const costs = { sluice: new Array<Cost>(), undici: new Array<Cost>(), wrk: new Array<Cost>() }
+    const costs = {
+      sluice: new Array<Cost>(),
+      undici: new Array<Cost>(),
+      sockets: new Array<Cost>(),
+      wrk: new Array<Cost>()
+    }
     for (let round = 0; round < rounds; round++) {
       costs.sluice.push(await contenders.sluice(connections))
       costs.undici.push(await contenders.undici(connections))
+      costs.sockets.push(await contenders.sockets(connections))
       costs.wrk.push(await contenders.wrk(connections))
     }
     for (const [name, all] of Object.entries(costs)) {
