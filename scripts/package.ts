@@ -32,6 +32,19 @@ const described = (name: string): boolean => {
   return false
 }
 
+/** The help of a command, from its sources and as it is published. */
+const help = (...args: ReadonlyArray<string>): string =>
+  spawnSync(process.execPath, [...args, "--help"], { cwd: root, encoding: "utf8" }).stdout
+
+const [published, sources] = [
+  help("packages/hdfs/dist/cli.js"),
+  help("--conditions=@sluice/source", "packages/hdfs/src/cli.ts")
+]
+if (published !== sources || !published.includes("probe")) {
+  console.error(`packages/hdfs/dist/cli.js does not say what its sources say:\n${published}`)
+  process.exitCode = 1
+}
+
 const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-pack-"))
 try {
   for (const name of Fs.readdirSync(Path.join(root, "packages")).toSorted()) {
