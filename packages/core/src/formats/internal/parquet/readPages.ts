@@ -63,7 +63,8 @@ export const runs = (
     for (let shift = 0; ; shift += 7) {
       const byte = bytes[at++]
       if (byte === undefined || at > end || shift > 28) throw corrupt("ends in the middle of its levels")
-      header += (byte & 0x7f) * 2 ** shift
+      // Every run passes here: a power costs more than the rest. The last seven bits do not fit into 32.
+      header += shift < 28 ? (byte & 0x7f) << shift : (byte & 0x7f) * 2 ** 28
       if (byte < 0x80) break
     }
     if (header % 2 === 1) {
@@ -244,7 +245,13 @@ export interface DataPage {
   readonly values: () => { readonly bytes: Uint8Array; readonly from: number } | undefined
 }
 
-const dataPageV2Of = (own: Thrift.Struct, count: number, codec: number, { body, plainLength }: Page): DataPage => {
+const dataPageV2Of = (
+  own: Thrift.Struct,
+  count: number,
+  codec: number,
+  { body, plainLength }: Page,
+  decompress: typeof plain
+): DataPage => {
   const definitionLength = Thrift.int(own, 5) ?? 0
   const repetitionLength = Thrift.int(own, 6) ?? 0
   const levels = definitionLength + repetitionLength
@@ -259,7 +266,7 @@ const dataPageV2Of = (own: Thrift.Struct, count: number, codec: number, { body, 
     definition: [repetitionLength, levels],
     values: () => {
       const compressed = own.get(7)?.type !== 2
-      const bytes = plain(compressed ? codec : codecs.none, body.subarray(levels), plainLength - levels)
+      const bytes = decompress(compressed ? codec : codecs.none, body.subarray(levels), plainLength - levels)
       return bytes && { bytes, from: 0 }
     }
   }
@@ -270,10 +277,11 @@ const dataPageV1Of = (
   count: number,
   codec: number,
   levels: Levels,
-  { body, plainLength }: Page
+  { body, plainLength }: Page,
+  decompress: typeof plain
 ): DataPage | undefined => {
   if (!hasRuns(own, levels)) return undefined
-  const bytes = plain(codec, body, plainLength)
+  const bytes = decompress(codec, body, plainLength)
   if (bytes === undefined) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const endOf = (from: number): number => {
@@ -295,12 +303,20 @@ const dataPageV1Of = (
 }
 
 /** `undefined` if only the codec can decode it. `left` values of the column chunk are still to come. */
-export const dataPageOf = (found: Page, codec: number, left: number, levels: Levels): DataPage | undefined => {
+export const dataPageOf = (
+  found: Page,
+  codec: number,
+  left: number,
+  levels: Levels,
+  decompress = plain
+): DataPage | undefined => {
   const v2 = found.type === dataPageV2
   const own = Thrift.struct(found.header, v2 ? page.dataV2 : page.data)
   const count = own === undefined ? undefined : Thrift.int(own, 1)
   if (own === undefined || count === undefined || count < 0 || count > left) {
     throw corrupt("has more values than its metadata says")
   }
-  return v2 ? dataPageV2Of(own, count, codec, found) : dataPageV1Of(own, count, codec, levels, found)
+  return v2
+    ? dataPageV2Of(own, count, codec, found, decompress)
+    : dataPageV1Of(own, count, codec, levels, found, decompress)
 }

@@ -7,6 +7,7 @@ import type { ColumnChunk } from "./footer.ts"
 import { schemaOf } from "./schema.ts"
 import {
   ChunkWriter,
+  codecs,
   type Compression,
   dictionaryPage,
   type EncodedColumn,
@@ -26,6 +27,7 @@ import {
   runs,
   verify
 } from "./readPages.ts"
+import * as Snappy from "./snappy.ts"
 import * as Thrift from "./thrift.ts"
 import { outside } from "../outside.ts"
 
@@ -65,6 +67,9 @@ export const vectorColumns = (footer: Thrift.Struct): ReadonlyMap<string, Vector
   return columns
 }
 
+// Memory for the pages of vectors; a larger page has its own.
+const maxScratch = 4 * 1024 * 1024
+
 interface Vectors {
   readonly offsets: Int32Array
   readonly values: Float32Array
@@ -101,6 +106,17 @@ export const makeVectorDecoder = (
   // Checked before memory is allocated for as many values as the metadata says.
   verify(chunk, column, false)
   return new ChunkDecoder(chunk, column, maxLevel, rows, capacity)
+}
+
+let scratch = Buffer.alloc(0)
+
+/** As {@link plain}, until the next call: the vectors of a page are copied before the next page. */
+const decompressed: typeof plain = (codec, body, length) => {
+  if (codec !== codecs.snappy || length === 0 || length > maxScratch) return plain(codec, body, length)
+  if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(length)
+  const out = scratch.subarray(0, length)
+  Snappy.decompressInto(body, out)
+  return out
 }
 
 class ChunkDecoder implements VectorDecoder {
@@ -203,7 +219,7 @@ class ChunkDecoder implements VectorDecoder {
       return bytes !== undefined
     }
     if (!isDataPage(found)) return true
-    const data = dataPageOf(found, codec, values - this.used, { repetition: true, definition: true })
+    const data = dataPageOf(found, codec, values - this.used, { repetition: true, definition: true }, decompressed)
     if (data === undefined) return false
     this.position = this.used
     runs(data.levels, ...data.repetition, 1, data.count, this.repetition)

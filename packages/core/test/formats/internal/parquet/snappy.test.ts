@@ -13,6 +13,12 @@ const bytes = fc
   .tuple(fc.array(part, { maxLength: 12 }), fc.array(fc.nat(), { maxLength: 20 }))
   .map(([parts, order]) => Buffer.concat([...parts, ...order.flatMap((n) => parts[n % parts.length] ?? [])]))
 
+const decompressInto = (input: Uint8Array, length: number): Uint8Array => {
+  const out = new Uint8Array(length)
+  Snappy.decompressInto(input, out)
+  return out
+}
+
 const same = (left: Uint8Array, right: Uint8Array): boolean => Buffer.compare(left, right) === 0
 
 describe("Snappy", () => {
@@ -20,6 +26,7 @@ describe("Snappy", () => {
     fc.assert(
       fc.property(bytes, (input) => {
         assert.isTrue(same(Snappy.decompress(Snappy.compress(input), input.length), input))
+        assert.isTrue(same(decompressInto(Snappy.compress(input), input.length), input))
       }),
       { numRuns: 1000 }
     )
@@ -31,7 +38,36 @@ describe("Snappy", () => {
     assert.isBelow(Snappy.compress(twice).length, 60_000)
     for (const input of [twice, Buffer.alloc(20_000_000, noise), noise, Buffer.alloc(0)]) {
       assert.isTrue(same(Snappy.decompress(Snappy.compress(input), input.length), input))
+      assert.isTrue(same(decompressInto(Snappy.compress(input), input.length), input))
     }
+  })
+
+  it("into given memory, restores of damaged bytes what the codec restores, or refuses them", () => {
+    let refused = 0
+    fc.assert(
+      fc.property(
+        bytes,
+        fc.array(fc.tuple(fc.nat(), fc.integer({ min: 1, max: 255 }))),
+        fc.nat({ max: 2 }),
+        (input, flips, cut) => {
+          const whole = Buffer.from(Snappy.compress(input))
+          const damaged = whole.subarray(0, whole.length - cut)
+          for (const [at, by] of flips)
+            if (damaged.length > 0) damaged[at % damaged.length] = (damaged[at % damaged.length] ?? 0) ^ by
+          let restored: Uint8Array
+          try {
+            restored = decompressInto(damaged, input.length)
+          } catch (error) {
+            if (!(error instanceof Error) || error.name !== "SnappyError") throw error
+            refused++
+            return
+          }
+          assert.isTrue(same(restored, Snappy.decompress(damaged, input.length)))
+        }
+      ),
+      { numRuns: 1000, seed: 1 }
+    )
+    assert.isAbove(refused, 10)
   })
 
   it("refuses damaged bytes or restores as many as were asked for, and works on", () => {
