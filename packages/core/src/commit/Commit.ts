@@ -45,7 +45,7 @@ import {
   type PartitionBy,
   type WriteRequest
 } from "./internal/model.ts"
-import { writePartition } from "./internal/partition.ts"
+import { writePartitionOrLines } from "./internal/partition.ts"
 import { toReason } from "./internal/reasons.ts"
 
 export {
@@ -104,7 +104,8 @@ export const write = <A, E, R>(
   return new Action({
     name,
     plan,
-    task: writePartition(request),
+    task: writePartitionOrLines(request),
+    takesLines: writer.lines !== undefined && options?.partitionBy === undefined,
     letters: (job) =>
       Effect.mapBoth(layoutOfJob(output, job), { onFailure: toReason, onSuccess: ({ letters }) => letters }),
     drive:

@@ -136,6 +136,8 @@ export interface Spec {
    * for tasks that may not be tried again.
    */
   readonly leaves?: boolean | undefined
+  /** Whether `task` takes rows of text as bytes (`task.asLines`). Default `false`. */
+  readonly takesLines?: boolean | undefined
   /** The folder to which tasks of the run write the rows they set aside; without it they are only counted. */
   readonly letters?: ((jobId: string) => Effect.Effect<string, Reason, Storage>) | undefined
   /** Runs again from the start if the results that it was given turn out to be void. */

@@ -15,10 +15,11 @@ import { Effect, Result, Stream } from "effect"
 import type { Source, Writer, VerifyOptions } from "../task/Format.ts"
 import type { FormatError } from "../task/FormatError.ts"
 import { bytes, firstOf, oneOf } from "../codec/internal/checks.ts"
-import { badCompression, compress, encodeRows } from "./internal/encode.ts"
+import { rowsOfText } from "../codec/internal/lines.ts"
+import { badCompression, compress, encodeLines, encodeRows, type Refusal } from "./internal/encode.ts"
 import { bytesSource, detail } from "./internal/files.ts"
 import { toPaths } from "./internal/inputs.ts"
-import { isGzip, readLines } from "./internal/text/lines.ts"
+import { isGzip, readBytesOfLines, readLines } from "./internal/text/lines.ts"
 import { verifiedOr } from "./internal/verified.ts"
 import * as Origin from "../task/Origin.ts"
 
@@ -72,6 +73,7 @@ const linesOf = (paths: ReadonlyArray<string>, options: TextOptions | undefined)
     prepare: () => Effect.void,
     splittable: (file) => !isGzip(file.path),
     hasPlaces: true,
+    readLines: (part, file) => readBytesOfLines("text", part, file, settings),
     read: (part, file) =>
       Stream.map(readLines("text", part, file, settings), ({ afterByte, firstLine, lines, path }) =>
         Origin.attach(lines, {
@@ -97,24 +99,40 @@ const mark = "\uFEFF"
  * @category constructors
  * @since 0.1.0
  */
-export const writer = (options?: TextWriterOptions): Writer<string> => ({
-  format: "text",
-  extension: options?.compression === "gzip" ? ".txt.gz" : ".txt",
-  invalid: badCompression(options?.compression),
-  encode: <E, R>(rows: Stream.Stream<string, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> =>
-    Stream.suspend(() => {
-      let first = true
-      return encodeRows(
-        "text",
-        rows,
-        (line) => {
-          const before = first && line.startsWith(mark) ? mark : ""
+export const writer = (options?: TextWriterOptions): Writer<string> => {
+  const common = {
+    format: "text",
+    extension: options?.compression === "gzip" ? ".txt.gz" : ".txt",
+    invalid: badCompression(options?.compression)
+  }
+  const packed = compress(options?.compression)
+  return {
+    ...common,
+    encode: <E, R>(rows: Stream.Stream<string, E, R>): Stream.Stream<Uint8Array, E | FormatError, R> =>
+      Stream.suspend(() => {
+        let first = true
+        const encode = (line: string) => {
+          const text = encodeLine(line, first)
           first = false
-          return line.includes("\n") || line.includes("\r")
-            ? Result.fail({ detail: withBreak, value: line })
-            : Result.succeed(`${before}${line}\n`)
-        },
-        (line) => ({ detail: illFormed, value: line })
-      )
-    }).pipe(compress(options?.compression))
-})
+          return text
+        }
+        return encodeRows("text", rows, encode, whyIllFormed)
+      }).pipe(packed),
+    lines: {
+      ...common,
+      rowsOf: rowsOfText,
+      encode: (rows) => packed(encodeLines("text", rows, { lines: withMark, row: encodeLine, whyIllFormed }))
+    }
+  }
+}
+
+const encodeLine = (line: string, first: boolean): Result.Result<string, Refusal> =>
+  line.includes("\n") || line.includes("\r")
+    ? Result.fail({ detail: withBreak, value: line })
+    : Result.succeed(`${first && line.startsWith(mark) ? mark : ""}${line}\n`)
+
+const whyIllFormed = (line: string): Refusal => ({ detail: illFormed, value: line })
+
+const markBytes = Buffer.from(mark)
+const withMark = (bytes: Buffer, first: boolean): Uint8Array =>
+  first && markBytes.equals(bytes.subarray(0, markBytes.length)) ? Buffer.concat([markBytes, bytes]) : bytes

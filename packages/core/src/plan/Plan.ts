@@ -48,7 +48,8 @@ export type Partitioning =
       readonly partitions: (upstream: number) => number
       sample(
         rows: Stream.Stream<unknown, unknown, unknown>,
-        task: TaskRuntime
+        task: TaskRuntime,
+        partitions: number
       ): Effect.Effect<unknown, unknown, unknown>
       make(samples: ReadonlyArray<unknown>, partitions: number): Partitioner<never>
     }

@@ -56,7 +56,8 @@ export const plan = (
       steps,
       why,
       work,
-      shuffles
+      shuffles,
+      asLines: building.givesLines === true && (work === undefined ? options.takesLines : work.takesLines) === true
     })
     return id
   }

@@ -63,6 +63,8 @@ export interface Stage {
    * Missing if the plan fixes the number of partitions.
    */
   readonly adapt: ((valueOf: ValueOf, slots: number) => ReadonlyArray<Partition>) | undefined
+  /** Whether its tasks read rows of text as bytes and hand them on, because nothing between looks at them. */
+  readonly asLines: boolean
   /** Its steps, the last first, as `explain` prints them. */
   readonly steps: ReadonlyArray<string>
   /**
@@ -90,6 +92,8 @@ export interface StageWork {
   readonly ahead?: boolean | undefined
   /** Whether a sample of the rows will do, and the steps before it may see the rows of some places only. */
   readonly samples?: boolean | undefined
+  /** Whether it takes rows of text as bytes. */
+  readonly takesLines?: boolean | undefined
   /** Turns the results by partition into the value that later stages see. */
   combine(results: ReadonlyArray<unknown>): StageValue
 }
@@ -160,7 +164,8 @@ export const print = (graph: StageGraph): string =>
       const facts = [
         `${count(stage.partitions.length, "partition")}${stage.adapt === undefined ? "" : " adapted to their size"}`,
         ...(total === undefined ? [] : [count(total, "row")]),
-        ...(size === 0 ? [] : [count(size, "byte")])
+        ...(size === 0 ? [] : [count(size, "byte")]),
+        ...(stage.asLines ? ["rows handed on as bytes"] : [])
       ]
       const hosts = [...new Set(stage.partitions.flatMap((partition) => partition.hosts))]
       const after = stage.parents.length === 0 ? "" : `, after stage ${stage.parents.join(", ")}`

@@ -8,6 +8,7 @@
  */
 import type { Effect, Stream } from "effect"
 import type { ColumnCondition } from "./Condition.ts"
+import type { Lines, TextRows } from "../codec/internal/lines.ts"
 import type { FormatError } from "./FormatError.ts"
 import type { Storage } from "../storage/Storage.ts"
 
@@ -96,6 +97,8 @@ export interface Split<out A> {
   rowsOf?(element: A): number
   /** The rows, pulled, in arrays. It fails only with failures of the engine, which a program cannot catch. */
   readonly read: Stream.Stream<A, FormatError, Storage>
+  /** The same rows as bytes, if they are lines of text, for tasks that hand them on and do not look at them. */
+  readonly lines?: Stream.Stream<Lines, FormatError, Storage> | undefined
   /**
    * The rows in about this many places, evenly spread over the split, for a sample; `undefined` if that would hardly be
    * less than all of it. Missing if the split cannot be read from any place.
@@ -175,4 +178,6 @@ export interface Writer<in A> {
   /** Rows of one element, where an element is a batch. Default 1. */
   readonly rowsOf?: ((element: A) => number) | undefined
   readonly encode: <E, R>(rows: Stream.Stream<A, E, R>) => Stream.Stream<Uint8Array, E | FormatError, R>
+  /** The writer of the same files for rows that come as bytes, if it writes lines of text. */
+  readonly lines?: Writer<TextRows> | undefined
 }

@@ -26,6 +26,7 @@ export const taskOf = (): TaskRuntime => {
     stageValue: () => undefined,
     weigh: weighRows,
     rowsOf: undefined,
+    asLines: false,
     book: { ahead: false, exchanged: 0, out: 0, unread: 0, reads: [] }
   }
 }

@@ -180,7 +180,7 @@ const writeOne = Effect.fnUntraced(function* <A, E, R>(author: Author<A>, rows: 
 const separated = separatedBy(toReason)
 
 /** The task of a write. */
-export const writePartition =
+const writePartition =
   <A>({ partitionBy, path, writer }: WriteRequest<A>) =>
   (rows: Stream.Stream<A, unknown, unknown>, task: TaskRuntime) =>
     separated(rows, task, (own) =>
@@ -195,6 +195,16 @@ export const writePartition =
         return { files } satisfies Written
       }).pipe(Effect.scoped)
     )
+
+/** The same for rows of text that come as bytes, if the writer takes them and the task has them. */
+export const writePartitionOrLines = <A>(request: WriteRequest<A>) => {
+  const { lines } = request.writer
+  const write = writePartition(request)
+  if (lines === undefined) return write
+  const writeLines = writePartition({ ...request, writer: lines, partitionBy: undefined })
+  return (rows: Stream.Stream<never, unknown, unknown>, task: TaskRuntime) =>
+    task.asLines ? writeLines(rows, task) : write(rows, task)
+}
 
 /** Writes a file without rows for an output that would otherwise have no file. */
 export const writeEmpty = <A>(storage: Backend, layout: Layout, { job, writer }: Pick<Author<A>, "job" | "writer">) =>

@@ -165,6 +165,8 @@ export const exchange = <A, E, R>(options: {
     sources: ReadonlyArray<ExchangeSource>,
     task: TaskRuntime
   ) => Stream.Stream<A, Shuffle.ShuffleError, Shuffle.Shuffle>
+  /** Reads the same rows as bytes, if they are text. */
+  readonly lines?: Exchange["lines"]
   readonly broadcast?: BroadcastPlan | undefined
   /** What else is wrong with its settings. */
   readonly problem?: Problem
@@ -182,6 +184,7 @@ export const exchange = <A, E, R>(options: {
       ordered: options.ordered,
       keyed: options.keyed,
       read: options.read,
+      lines: options.lines,
       broadcast: options.broadcast,
       functions: (options.functions ?? []).map(String).join(" "),
       onlyMoves: options.onlyMoves ?? false

@@ -1,10 +1,13 @@
-import { Effect, type Order, Stream } from "effect"
+import { Effect, Order, Stream } from "effect"
 import { dual } from "effect/Function"
 import * as Codec from "../../codec/Codec.ts"
 import * as Partitioner from "../../shuffle/Partitioner.ts"
 import type { Partitioning } from "../../plan/Plan.ts"
 import * as Shuffle from "../../shuffle/Shuffle.ts"
 import { optional, whole } from "../../codec/internal/checks.ts"
+import type { TextRows } from "../../codec/internal/lines.ts"
+import { sortLines, writeLines } from "../../shuffle/internal/lines.ts"
+import type { Reader, Writer } from "../../task/internal/exchange.ts"
 import { type Sampling, uniform } from "../../task/internal/sampler.ts"
 import {
   codecOr,
@@ -61,9 +64,8 @@ const rangePartitioning = <A, K>(
   _tag: "Range",
   given: partitions !== undefined,
   partitions: (upstream) => Math.max(1, partitions ?? upstream),
-  sample: (rows: Stream.Stream<A, unknown, unknown>, task) =>
+  sample: (rows: Stream.Stream<A, unknown, unknown>, task, wanted) =>
     Effect.suspend(() => {
-      const wanted = Math.max(1, partitions ?? task.partitions)
       const places = Math.max(16, Math.ceil((PLACES * wanted) / task.partitions))
       const draw = Effect.suspend(() => {
         const drawn = new Reservoir(SAMPLE * wanted, uniform(1, task.partition), keyOf)
@@ -93,12 +95,14 @@ const sortWith = <A, E, R, K, V>(
   order: Order.Order<K>,
   options: Pick<KeyOptions<K>, "partitions"> | undefined,
   make: (key: K, value: V) => A,
-  functions: ReadonlyArray<unknown>
+  functions: ReadonlyArray<unknown>,
+  lines?: { readonly writer: Writer; readonly reader: Reader }
 ): Dataset<A, E, R> =>
   exchange({
     name: side.operator,
     functions,
-    inputs: [written(self, side, false)],
+    inputs: [{ ...written(self, side, false), lines: lines?.writer }],
+    lines: lines?.reader,
     partitioning: rangePartitioning(side.operator, options?.partitions, order, side.key, side.keyOf),
     problem: optional(options?.partitions, (partitions) => whole("partitions", partitions)),
     ordered: true,
@@ -106,6 +110,22 @@ const sortWith = <A, E, R, K, V>(
     read: ([source]) =>
       source === undefined ? Stream.empty : Shuffle.sort(wireOf(side, source), order, source.slice, make)
   })
+
+// Rows of text sort by the bytes that they have in a file or in a shuffle.
+const linesOf = (operator: string): { readonly writer: Writer; readonly reader: Reader } => ({
+  writer: {
+    write: (
+      // The rows of a sort go by range.
+      to: Parameters<Writer["write"]>[0] & { readonly partitioner: Partitioner.RangePartitioner<string> },
+      rows: Stream.Stream<TextRows, unknown, unknown>
+    ) => writeLines({ id: to.id, operator, partitioner: to.partitioner }, to, rows)
+  },
+  reader: {
+    read: ([source]) => (source === undefined ? Stream.empty : sortLines({ id: source.id, operator }, source.slice))
+  }
+})
+
+const isByUnits = (order: unknown): boolean => order === Order.String
 
 /**
  * Sorts the elements, over all partitions, by a key. Equal keys keep their order.
@@ -205,7 +225,8 @@ export const sort: {
       order,
       options,
       (row) => row,
-      [order]
+      [order],
+      options?.key === undefined && isByUnits(order) ? linesOf("sort") : undefined
     )
 )
 

@@ -24,7 +24,7 @@ export interface Planned {
 
 /** Reads the metadata of the sources, and plans stages with it. */
 export const planOf = (
-  spec: Pick<Spec, "name" | "plan">,
+  spec: Pick<Spec, "name" | "plan" | "takesLines">,
   options: {
     readonly storage: Storage.Storage["Service"]
     readonly config: EngineConfig
@@ -41,6 +41,7 @@ export const planOf = (
         Planner.plan(optimised, metadata, spec.name, {
           broadcastBytes: config.broadcastBytes,
           adaptive: config.adaptive ? config : undefined,
+          takesLines: spec.takesLines,
           measured,
           cached
         })

@@ -1,6 +1,7 @@
 /** Sources over files that are cut by bytes. */
 import { createHash } from "node:crypto"
 import { Array as Arr, Effect, Stream } from "effect"
+import type { Lines } from "../../codec/internal/lines.ts"
 import type { ColumnCondition } from "../../task/Condition.ts"
 import type { Places, Resolved, Source, SplitOptions } from "../../task/Format.ts"
 import { Corrupt, type FormatError } from "../../task/FormatError.ts"
@@ -43,6 +44,9 @@ const partsOf = (split: PlannedSplit): ReadonlyArray<Part> =>
     return file === undefined ? [] : [[part, file] as const]
   })
 
+const inOrder = (ahead: string | undefined, split: PlannedSplit): Stream.Stream<Part, never, Storage> =>
+  ahead === undefined ? Stream.fromArray(partsOf(split)) : partsAhead(ahead, partsOf(split))
+
 // Each part has its share of the places, by its bytes.
 const placesOf = <A>(
   split: PlannedSplit,
@@ -67,12 +71,14 @@ export const toResolved = <A>(
   read: ReadPart<A>,
   {
     ahead,
+    readLines,
     rowsOf,
     splittable
   }: {
     /** The name of a format of text, whose small files are read ahead. */
     readonly ahead?: string | undefined
     readonly rowsOf?: ((element: A) => number) | undefined
+    readonly readLines?: ((part: TextPart, file: FileStatus) => Stream.Stream<Lines, FormatError, Storage>) | undefined
     /** The files that can be read from any place. */
     readonly splittable?: ((file: FileStatus) => boolean) | undefined
   }
@@ -86,7 +92,10 @@ export const toResolved = <A>(
     hosts: split.hosts,
     ...(rowsOf === undefined ? {} : { rowsOf }),
     ...(splittable === undefined ? {} : { places: (count) => placesOf(split, count, splittable, read) }),
-    read: readParts(ahead === undefined ? Stream.fromArray(partsOf(split)) : partsAhead(ahead, partsOf(split)), read)
+    ...(readLines === undefined
+      ? {}
+      : { lines: Stream.flatMap(inOrder(ahead, split), ([part, file]) => readLines(part, file)) }),
+    read: readParts(inOrder(ahead, split), read)
   }))
 })
 
@@ -170,6 +179,8 @@ export const bytesSource = <A, P = void>({
   readonly splittable: (file: FileStatus) => boolean
   /** Whether a sample may be drawn from any places of the files that can be cut. */
   readonly hasPlaces?: boolean | undefined
+  /** Reads the rows as bytes, if they are lines of text. */
+  readonly readLines?: ((part: TextPart, file: FileStatus) => Stream.Stream<Lines, FormatError, Storage>) | undefined
   /** What must be checked before the first row is read. */
   readonly prepare: (files: ReadonlyArray<FileStatus>) => Effect.Effect<P, FormatError, Storage>
   readonly read: (
@@ -190,10 +201,16 @@ export const bytesSource = <A, P = void>({
       const file = files.find((file) => file.path === error.path)
       return file === undefined ? Effect.fail(error) : explain(options.name, file, error)
     })
-    const read = (part: TextPart, file: FileStatus) =>
-      Stream.catch(options.read(part, file, prepared), (error) => Stream.fromEffect(explain(options.name, file, error)))
-    const { hasPlaces, splittable } = options
-    const resolved = toResolved(planned, read, { ahead: options.name, ...(hasPlaces === true ? { splittable } : {}) })
+    const explained = <B>(file: FileStatus, rows: Stream.Stream<B, FormatError, Storage>) =>
+      Stream.catch(rows, (error) => Stream.fromEffect(explain(options.name, file, error)))
+    const { hasPlaces, readLines, splittable } = options
+    const resolved = toResolved(planned, (part, file) => explained(file, options.read(part, file, prepared)), {
+      ahead: options.name,
+      ...(hasPlaces === true ? { splittable } : {}),
+      ...(readLines === undefined
+        ? {}
+        : { readLines: (part: TextPart, file: FileStatus) => explained(file, readLines(part, file)) })
+    })
     return folders === undefined ? resolved : { ...resolved, note: folders.note() }
   })
 })

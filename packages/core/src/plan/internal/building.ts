@@ -35,6 +35,8 @@ export interface Building {
   readonly size?: number | undefined
   /** Whether a sample of its rows can be drawn from places in its partitions: all steps look at each row alone. */
   readonly hasPlaces?: boolean | undefined
+  /** Whether its rows are text that a task can also read as bytes: no step looks at them. */
+  readonly givesLines?: boolean | undefined
   /** The sizes of its partitions at run time, if tasks may read several of them or parts of one. */
   readonly measure?: Measure | undefined
 }
@@ -55,6 +57,8 @@ export interface Options {
   readonly adaptive?: Limits | undefined
   /** Bytes written by the stages that were `undecided` in earlier plans. */
   readonly measured?: ReadonlyMap<number, number> | undefined
+  /** Whether the action takes rows of text as bytes. */
+  readonly takesLines?: boolean | undefined
   /** Partitions that are kept from earlier actions. */
   readonly cached?: Cached | undefined
 }

@@ -4,7 +4,7 @@ import { elementAt } from "../../codec/internal/elements.ts"
 import { grouped } from "../../observe/internal/numbers.ts"
 import * as Partitioner from "../../shuffle/Partitioner.ts"
 import * as Plan from "../Plan.ts"
-import type { Partition } from "../Stage.ts"
+import type { Partition, StageWork } from "../Stage.ts"
 import { dropping } from "../../task/internal/account.ts"
 import {
   divert,
@@ -177,6 +177,7 @@ const shuffle: ExchangeRule = {
       partitioner: node.keyed ? chosen : undefined,
       kept: keptOf(placed),
       measure: measureExchange(node, sides),
+      givesLines: node.lines !== undefined,
       steps: [
         `${node.name} ${where}, ${origins.join(" and ")}${undecided.join("")}${indeterminateNote(node)}`,
         ...inputSteps(placed)
@@ -197,6 +198,16 @@ export const planExchange = (planning: Planning, node: Plan.Exchange, downstream
   }
   throw new Error(`no rule plans ${node.name}`)
 }
+
+const mapWork = (
+  writer: Plan.ExchangeInput,
+  partitionerOf: (task: TaskRuntime) => Partitioner.Partitioner<never>,
+  guard: Downstream["guard"]
+): StageWork => ({
+  task: writeMap(writer, partitionerOf, guard),
+  takesLines: writer.lines !== undefined,
+  combine: combineMaps
+})
 
 const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downstream): OpenExchange => {
   const built = node.inputs.map((writer) => ({ writer, child: planning.build(writer.plan, downstream) }))
@@ -225,7 +236,9 @@ const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downs
               ahead: true,
               samples: child.hasPlaces === true,
               task: (rows, task) =>
-                separated(divert(rows, downstream.guard, [], task), task, (rows) => partitioning.sample(rows, task)),
+                separated(divert(rows, downstream.guard, [], task), task, (rows) =>
+                  partitioning.sample(rows, task, partitions)
+                ),
               combine: (values) => ({ _tag: "Samples", values })
             })
           ))
@@ -246,7 +259,7 @@ const openExchange = (planning: Planning, node: Plan.Exchange, downstream: Downs
     const stage = planning.finish(
       provided({ ...input.child, parents }, downstream.layers),
       `writes for ${node.name} ${where}${node.detail === undefined ? "" : `, ${node.detail}`}`,
-      { task: writeMap(input.writer, partitionerOf, downstream.guard), combine: combineMaps },
+      mapWork(input.writer, partitionerOf, downstream.guard),
       true
     )
     written.set(input, stage)

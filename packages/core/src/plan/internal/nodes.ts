@@ -86,6 +86,7 @@ const readNode = (planning: Planning, node: Node<"Read">): Building => {
     parents: [],
     steps: [`${Plan.label(node)}${resolved?.note === undefined ? "" : `, ${resolved.note}`}`],
     hasPlaces: true,
+    givesLines: resolved !== undefined && resolved.splits.every((split) => split.lines !== undefined),
     size: size > 0 ? size : undefined
   }
 }
@@ -159,7 +160,8 @@ const cacheNode = (planning: Planning, node: Node<"Cache">, downstream: Downstre
   const child = planning.build(node.child, { ...downstream, keepsPartitions: true })
   const { cached } = planning.options
   const { handle } = node
-  if (cached === undefined) return { ...child, hasPlaces: false, steps: [Plan.label(node), ...child.steps] }
+  if (cached === undefined)
+    return { ...child, hasPlaces: false, givesLines: false, steps: [Plan.label(node), ...child.steps] }
   const { count, run: whole } = cached.kept(handle, child.partitions.length)
   const kept: Kept | undefined =
     whole === undefined || child.parents.length === 0 ? undefined : { id: handle.id, stages: child.parents, run: whole }
@@ -178,8 +180,9 @@ const cacheNode = (planning: Planning, node: Node<"Cache">, downstream: Downstre
         })
     })),
     parents: kept === undefined ? child.parents : [],
-    // What passes is kept, so all of it has to pass.
+    // What passes is kept, so all of it has to pass, and as what it is.
     hasPlaces: false,
+    givesLines: false,
     kept: kept === undefined ? child.kept : [kept, ...(child.kept ?? [])],
     measure: kept === undefined ? unskewed(child.measure) : undefined,
     steps: [
@@ -237,6 +240,7 @@ const unionNode = (planning: Planning, node: Node<"Union">, downstream: Downstre
     parents: parentsOf(inputs),
     size: sumOrUndefined(inputs.map((input) => input.size)),
     hasPlaces: inputs.every((input) => input.hasPlaces === true),
+    givesLines: inputs.every((input) => input.givesLines === true),
     measure: measureUnion(inputs),
     kept: keptOf(inputs),
     steps: [Plan.label(node), ...inputSteps(inputs)]

@@ -3,7 +3,7 @@ import type { Split } from "../../task/Format.ts"
 import { InputFailed, RowsNotConserved } from "../../task/JobError.ts"
 import type { Partition } from "../Stage.ts"
 import { Current } from "../../task/TaskContext.ts"
-import { whenClosed } from "../../task/internal/account.ts"
+import { rowsOfBatch, whenClosed } from "../../task/internal/account.ts"
 import { rowsIn } from "../../task/internal/metrics.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
 import { joined } from "./adaptive.ts"
@@ -21,6 +21,9 @@ const readsInto =
     }
   }
 
+const notPromised = (read: number, promised: number): RowsNotConserved =>
+  new RowsNotConserved({ read, filtered: 0, deadLettered: 0, cut: 0, written: 0, promised })
+
 /** A partition of a source. */
 export const scan = (split: Split<unknown>): Partition => ({
   split: { id: split.id, label: split.label, parts: split.parts, rows: split.rows, bytes: split.bytes },
@@ -30,13 +33,14 @@ export const scan = (split: Split<unknown>): Partition => ({
   read: (task) => {
     const { book, metrics, sampling } = task
     const places = sampling?.places === undefined ? undefined : split.places?.(sampling.places)
+    const lines = task.asLines ? split.lines : undefined
     const { bytes: size, rows: expected } = places === undefined ? split : { bytes: places.bytes, rows: undefined }
     const countRead = readsInto(task)
     // Bytes are counted in proportion to the rows, so that progress moves within a split; formats that do not know
     // their number of rows count the whole split at its end.
     let bytes = 0
     let rows = 0
-    const rowsOf = split.rowsOf?.bind(split)
+    const rowsOf = lines === undefined ? split.rowsOf?.bind(split) : rowsOfBatch
     // A row that the source itself sets aside was read, too.
     const source: TaskRuntime = {
       ...task,
@@ -64,32 +68,23 @@ export const scan = (split: Split<unknown>): Partition => ({
         sampling.bytes += split.bytes
         sampling.bytesOfPlaces += size
       }
-      return expected === undefined || expected === rows
-        ? Effect.void
-        : task.abort(
-            new RowsNotConserved({
-              read: rows,
-              filtered: 0,
-              deadLettered: 0,
-              cut: 0,
-              written: 0,
-              promised: expected
-            })
-          )
+      return expected === undefined || expected === rows ? Effect.void : task.abort(notPromised(rows, expected))
     })
     // In one step, which is most of what an empty split costs.
-    const counted = Stream.transformPull(Stream.provideService((places ?? split).read, Current, source), (pull) =>
-      Effect.succeed(
-        Effect.map(
-          Effect.catch(pull, (error) =>
-            Cause.isDone(error) ? Effect.andThen(ended, Effect.fail(error)) : task.abort(new InputFailed({ error }))
-          ),
-          (values) => {
-            count(values)
-            return values
-          }
+    const counted = Stream.transformPull(
+      Stream.provideService(lines ?? (places ?? split).read, Current, source),
+      (pull) =>
+        Effect.succeed(
+          Effect.map(
+            Effect.catch(pull, (error) =>
+              Cause.isDone(error) ? Effect.andThen(ended, Effect.fail(error)) : task.abort(new InputFailed({ error }))
+            ),
+            (values) => {
+              count(values)
+              return values
+            }
+          )
         )
-      )
     )
     return whenClosed(counted, (ended) => {
       // Rows left over in a source that knows its number of rows were left on purpose.

@@ -62,6 +62,37 @@ const recorder = <K, C>(
 const outputName = (task: { readonly map: number; readonly attempt: number }, unique: number) =>
   `map-${task.map}-${task.attempt}-${unique.toString(16)}`
 
+/** The output of a map task, and how it is filled: some items at a time, of which `record` appends one. */
+export const filling = Effect.fnUntraced(function* (
+  exchange: Pick<Exchange<never, never, never>, "id" | "operator"> & {
+    readonly partitioner: { readonly partitions: number }
+  },
+  task: { readonly map: number; readonly attempt: number }
+) {
+  const { claim, fail, memory, spill, store } = yield* claimed(exchange.operator)
+  const name = outputName(task, yield* unique)
+  const output = new Output(memory.blockBytes, exchange.partitioner.partitions, store, spill(exchange.id, name))
+  const allowance = new Allowance(claim, memory.total)
+  const spilled = Effect.suspend(() => (output.full ? output.flush : Effect.map(output.pass, () => allowance.clear())))
+  return {
+    output,
+    take: (count: number, item: (index: number) => unknown, record: (index: number) => void) =>
+      Effect.mapError(
+        takeAll({
+          count,
+          item,
+          take: (i) => {
+            record(i)
+            return output.full || !allowance.allows(output.held)
+          },
+          spill: spilled
+        }),
+        fail
+      ),
+    finish: Effect.mapError(output.finish(exchange.id, task), fail)
+  }
+})
+
 /**
  * Writes the output of a map task. An attempt that fails or is interrupted leaves nothing.
  *
@@ -75,29 +106,21 @@ export const write = <Row, K, V, E, R>(
 ): Effect.Effect<MapStatus, E | ShuffleError, R | Shuffle> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { claim, fail, memory, spill, store } = yield* claimed(exchange.operator)
-      const name = outputName(task, yield* unique)
-      const output = new Output(memory.blockBytes, exchange.partitioner.partitions, store, spill(exchange.id, name))
-      const allowance = new Allowance(claim, memory.total)
+      const { finish, output, take } = yield* filling(exchange, task)
       const record = recorder(output, exchange, exchange.value, task.map)
       const { keyOf, valueOf } = exchange
-      const spilled = Effect.suspend(() =>
-        output.full ? output.flush : Effect.map(output.pass, () => allowance.clear())
-      )
-      const takeChunk = (chunk: ReadonlyArray<Row>) =>
-        takeAll({
-          count: chunk.length,
-          item: (i) => chunk[i],
-          take: (i) => {
+      yield* Stream.runForEachArray(rows, (chunk) =>
+        take(
+          chunk.length,
+          (i) => chunk[i],
+          (i) => {
             const row = chunk[i]
             if (!isElement(row, chunk, i)) return outside(i)
             record(keyOf(row), valueOf(row))
-            return output.full || !allowance.allows(output.held)
-          },
-          spill: spilled
-        })
-      yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeChunk(chunk), fail))
-      return yield* Effect.mapError(output.finish(exchange.id, task), fail)
+          }
+        )
+      )
+      return yield* finish
     })
   )
 

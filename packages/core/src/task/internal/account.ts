@@ -4,6 +4,7 @@
  * never as dropped.
  */
 import { Effect, Pull, Result, Scope, Stream } from "effect"
+import { Lines } from "../../codec/internal/lines.ts"
 import { RowsNotConserved } from "../JobError.ts"
 import type { TaskMetrics } from "../TaskContext.ts"
 import type { Book, Read, Weigh } from "./book.ts"
@@ -17,10 +18,11 @@ export const weighRows: Weigh = (values) => values.length
 // Apache Arrow marks its record batches this way, whichever copy of the library made them.
 const recordBatch = Symbol.for("apache-arrow/RecordBatch")
 
-/** Rows of an element if some elements may be record batches. */
+/** Rows of an element if some elements may be record batches or lines. */
 export const rowsOfBatch = (value: unknown): number => {
   if (typeof value !== "object" || value === null) return 1
   if (value instanceof Failed) return value.rows
+  if (value instanceof Lines) return value.ends.length
   return recordBatch in value && "numRows" in value ? Number(value.numRows) : 1
 }
 

@@ -33,11 +33,15 @@ export interface Writer {
     },
     rows: Rows
   ): Effect.Effect<MapStatus, unknown, unknown>
+  /** The same for rows of text that come as bytes, if it takes them. */
+  readonly lines?: Writer | undefined
 }
 
 /** How the rows of a partition are brought together. */
 export interface Reader {
   read(sources: ReadonlyArray<ExchangeSource>, task: TaskRuntime): Stream.Stream<unknown, ShuffleError, Shuffle>
+  /** The same rows as bytes, if they are text. */
+  readonly lines?: Reader | undefined
 }
 
 /**
@@ -74,7 +78,9 @@ export const writeMap =
         attempt: task.attempt
       }
       return Effect.map(
-        separated(divert(rows, guard, failed, task), task, (rows) => input.write(to, rows)),
+        separated(divert(rows, guard, failed, task), task, (rows) =>
+          (task.asLines ? (input.lines ?? input) : input).write(to, rows)
+        ),
         (status) => ({ _tag: "MapOutput", status, failed })
       )
     })
@@ -175,7 +181,7 @@ export const readExchange =
       const sources = Effect.forEach(sides, (side) => {
         if (side._tag === "InPlace") {
           // Failed elements leave here as well, and come back with the others.
-          const rows = countRows(side.read(task), task, (n) => (task.metrics.rowsFiltered += n))
+          const rows = countRows(side.read({ ...task, asLines: false }), task, (n) => (task.metrics.rowsFiltered += n))
           return Effect.tap(writeLocal(side.input, divert(rows, guard, failed, task), task), ({ id, slice }) =>
             Effect.sync(() => {
               locals.push(id)
@@ -196,7 +202,11 @@ export const readExchange =
           }
         })
       })
-      const read = Stream.unwrap(Effect.map(sources, (sources) => abortOn(node.read(sources, task), task)))
+      const read = Stream.unwrap(
+        Effect.map(sources, (sources) =>
+          abortOn((task.asLines ? (node.lines ?? node) : node).read(sources, task), task)
+        )
+      )
       const rows = countRows(
         exchanged(
           Stream.concat(

@@ -49,6 +49,8 @@ export interface Input {
   readonly split: TaskSplit | undefined
   /** Whether the stage only looks at rows that a later stage reads again. */
   readonly ahead: boolean
+  /** Whether its rows are text that comes as bytes. */
+  readonly asLines: boolean
   /** Whether it only draws a sample of them, for which places in them will do. */
   readonly samples: boolean
   /** Whether its rows go to the action, and not to another stage. */
@@ -147,8 +149,9 @@ const runtimeOf = (own: Attempt, writer: LetterWriter | undefined, abort: TaskRu
     abort,
     services: environment.services,
     stageValue: run.recorder.valueOf,
-    weigh: run.batches ? weighBatches : weighRows,
+    weigh: run.batches || input.asLines ? weighBatches : weighRows,
     rowsOf: run.batches ? rowsOfBatch : undefined,
+    asLines: input.asLines,
     sampling: input.samples ? { places: undefined, bytes: 0, bytesOfPlaces: 0 } : undefined,
     book
   }

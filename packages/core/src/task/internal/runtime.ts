@@ -32,6 +32,8 @@ export interface TaskRuntime extends TaskContext {
   readonly rowsOf: ((value: unknown) => number) | undefined
   /** What the account of the task needs besides its metrics. */
   readonly book: Book
+  /** Whether rows of text come as bytes, because the task hands them on and nothing in it looks at them. */
+  readonly asLines: boolean
   /** How much of its splits a task that draws a sample wants to read; missing if it has to read all. */
   readonly sampling?: Sampling | undefined
   /** If a partition is read in parts: the map tasks `[from, to)` of a stage whose rows this part has. */

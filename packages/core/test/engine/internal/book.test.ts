@@ -12,6 +12,7 @@ const stage = (id: number, kind: "result" | "inner" | "ahead"): Stage => ({
   parents: [],
   kept: [],
   shuffles: false,
+  asLines: false,
   why: "",
   partitions: [],
   adapt: undefined,

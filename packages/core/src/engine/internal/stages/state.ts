@@ -183,6 +183,7 @@ export const inputOf = ({ running }: State, id: number, partition: number): Inpu
     split: input.split,
     ahead: stage.work?.ahead === true,
     samples: stage.work?.samples === true,
+    asLines: stage.asLines,
     isResult: stage.work === undefined,
     read: input.read,
     work

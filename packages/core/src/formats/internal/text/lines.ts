@@ -8,6 +8,7 @@ import { isUtf8 } from "node:buffer"
 import { createGunzip } from "node:zlib"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Array as Arr, Effect, Option, type Result, Stream } from "effect"
+import { type Lines as LineBytes, linesOf } from "../../../codec/internal/lines.ts"
 import { deferred } from "../../../task/internal/rows.ts"
 import type { FilePart } from "../../../task/Format.ts"
 import { Corrupt, type FormatError } from "../../../task/FormatError.ts"
@@ -332,6 +333,22 @@ const badLines = (bytes: Buffer): ((index: number) => boolean) => {
   const lines = splitLines(bytes.toString("latin1"))
   return (index) => !isUtf8(Buffer.from(lines[index] ?? outside(index), "latin1"))
 }
+
+/** The lines of a part as bytes. Where they are UTF-8, these are the bytes of the file. */
+export const readBytesOfLines = (
+  format: string,
+  part: TextPart,
+  file: FileStatus,
+  { encoding, maxBytes }: { readonly encoding: "utf-8" | "replace"; readonly maxBytes: number }
+): Stream.Stream<LineBytes, FormatError, Storage> =>
+  Stream.suspend(() => {
+    const cut: CutOptions = { format, path: part.path, maxBytes, binary: encoding === "replace" }
+    return Stream.mapEffect(readPieces(part, file, cut), (piece) =>
+      isUtf8(piece.bytes)
+        ? Effect.succeed(linesOf(piece.bytes))
+        : Effect.map(decodePiece(piece, cut, encoding), (text) => linesOf(Buffer.from(text)))
+    )
+  })
 
 /** The lines of a part, in arrays as large as the reads were. */
 export const readLines = (

@@ -24,6 +24,7 @@ const maps = (id: number, tasks: number, parents: ReadonlyArray<number> = [], mo
   parents,
   kept: [],
   shuffles: true,
+  asLines: false,
   why: "",
   partitions: partitions(tasks),
   adapt: undefined,
