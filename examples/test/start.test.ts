@@ -131,6 +131,16 @@ describe("the bundle of an example", () => {
     assert.match(await own.start(), /^two 1 true$/m)
   })
 
+  it("is used but not kept while a clock's tick could hide the next change", async () => {
+    const own = checkout(parent)
+    const later = new Date(Date.now() + 3_600_000)
+    Fs.utimesSync(join(own.folder, "examples/support/name.ts"), later, later)
+    const stdout = await own.start()
+    assert.match(stdout, /^one 1 true$/m)
+    assert.strictEqual(modules(stdout), 1)
+    assert.isEmpty(own.cached(".list"))
+  })
+
   it("follows what a package says of its modules, and an installation", async () => {
     const own = checkout(parent)
     await kept(own)
