@@ -129,6 +129,7 @@ const refused = (
   const written = Effect.asVoid(exit)
   return filling.handle.storage === "disk"
     ? Effect.catch(written, (error) =>
+        // As in `besides`: rows that have been computed do not fail any more.
         error instanceof ShuffleError ? task.abort(shuffleFailed(error)) : Effect.die(error)
       )
     : besides(written)

@@ -5,7 +5,7 @@ import { grouped } from "../../observe/internal/numbers.ts"
 import * as Partitioner from "../../shuffle/Partitioner.ts"
 import * as Plan from "../Plan.ts"
 import type { Partition, StageWork } from "../Stage.ts"
-import { dropping } from "../../task/internal/account.ts"
+import { droppingOne } from "../../task/internal/account.ts"
 import {
   divert,
   exchanged,
@@ -348,8 +348,8 @@ const broadcastJoin = (
           const failed: Array<Failed> = []
           return Stream.concat(
             withFailed(
-              dropping([divert(partition.read(task), downstream.guard, failed, task)], task, (read) =>
-                broadcast.probe(small, collected.blocks, elementAt(read, 0), task)
+              droppingOne(divert(partition.read(task), downstream.guard, failed, task), task, (rows) =>
+                broadcast.probe(small, collected.blocks, rows, task)
               ),
               failed,
               task

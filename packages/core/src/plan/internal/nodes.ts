@@ -2,7 +2,7 @@
 import { Stream } from "effect"
 import { elementAt } from "../../codec/internal/elements.ts"
 import { heaviestHosts } from "../../storage/internal/hosts.ts"
-import { countRows, dropping } from "../../task/internal/account.ts"
+import { countRows, dropping, droppingOne } from "../../task/internal/account.ts"
 import { compile, fuse } from "../../task/internal/chain.ts"
 import { cartesian, divert, withFailed } from "../../task/internal/exchange.ts"
 import { Failed } from "../../task/internal/failed.ts"
@@ -140,9 +140,7 @@ const cartesianNode = (planning: Planning, node: Node<"Cartesian">, downstream: 
           const failed: Array<Failed> = []
           const right = () => countDropped(divert(other.read(task), downstream.guard, failed, task), task)
           return withFailed(
-            dropping([divert(one.read(task), downstream.guard, failed, task)], task, (inputs) =>
-              cartesian(elementAt(inputs, 0), right)
-            ),
+            droppingOne(divert(one.read(task), downstream.guard, failed, task), task, (rows) => cartesian(rows, right)),
             failed,
             task
           )

@@ -1,9 +1,9 @@
-import { Cause, Effect, Stream } from "effect"
+import { Cause, Effect, Scope, Stream } from "effect"
 import type { Split } from "../../task/Format.ts"
 import { InputFailed, RowsNotConserved } from "../../task/JobError.ts"
 import type { Partition } from "../Stage.ts"
 import { Current } from "../../task/TaskContext.ts"
-import { rowsOfBatch, whenClosed } from "../../task/internal/account.ts"
+import { rowsOfBatch } from "../../task/internal/account.ts"
 import { rowsIn } from "../../task/internal/metrics.ts"
 import type { TaskRuntime } from "../../task/internal/runtime.ts"
 import { joined } from "./adaptive.ts"
@@ -52,6 +52,7 @@ export const scan = (split: Split<unknown>): Partition => ({
         return task.deadLetter(letter)
       }
     }
+    let isEnded = false
     const count = <A>(values: ReadonlyArray<A>): void => {
       const n = rowsIn(values, rowsOf)
       rows += n
@@ -68,31 +69,33 @@ export const scan = (split: Split<unknown>): Partition => ({
         sampling.bytes += split.bytes
         sampling.bytesOfPlaces += size
       }
-      return expected === undefined || expected === rows ? Effect.void : task.abort(notPromised(rows, expected))
+      if (expected !== undefined && expected !== rows) return task.abort(notPromised(rows, expected))
+      isEnded = true
+      return Effect.void
     })
-    // In one step, which is most of what an empty split costs.
-    const counted = Stream.transformPull(
-      Stream.provideService(lines ?? (places ?? split).read, Current, source),
-      (pull) =>
-        Effect.succeed(
-          Effect.map(
-            Effect.catch(pull, (error) =>
-              Cause.isDone(error) ? Effect.andThen(ended, Effect.fail(error)) : task.abort(new InputFailed({ error }))
-            ),
-            (values) => {
-              count(values)
-              return values
-            }
-          )
-        )
-    )
-    return whenClosed(counted, (ended) => {
+    const closed = () => {
+      if (isEnded) return
       // Rows left over in a source that knows its number of rows were left on purpose.
       const rest = Math.max(0, (expected ?? rows) - rows)
-      if (ended) return
       metrics.rowsIn += rest
       metrics.rowsCut += rest
-    })
+    }
+    // In one step, which is most of what an empty split costs.
+    return Stream.transformPull(
+      Stream.provideService(lines ?? (places ?? split).read, Current, source),
+      (pull, scope) => {
+        const counted = Effect.map(
+          Effect.catch(pull, (error) =>
+            Cause.isDone(error) ? Effect.andThen(ended, Effect.fail(error)) : task.abort(new InputFailed({ error }))
+          ),
+          (values) => {
+            count(values)
+            return values
+          }
+        )
+        return Effect.as(Scope.addFinalizer(scope, Effect.sync(closed)), counted)
+      }
+    )
   }
 })
 
