@@ -1,5 +1,6 @@
 import { Effect, Random, Scope } from "effect"
 import { Refused } from "../../codec/internal/bytes.ts"
+import { isElement, outside } from "../../codec/internal/elements.ts"
 import { refusal } from "../../codec/internal/refusal.ts"
 import { CodecFailed, type Reason, ShuffleError } from "../ShuffleError.ts"
 import { type Claim, type Memory, Shuffle, type SpillFile, type Store } from "./model.ts"
@@ -93,6 +94,38 @@ export class BoundedTable<K, V, C> {
     this.next = this.seen + Math.max(this.every, Math.floor(this.seen * MEASURE.share))
     // The growth until the next measurement is claimed as well.
     return this.entries.size > 0 && !this.claim.resize(this.entries.held() * (1 + MEASURE.share))
+  }
+
+  /**
+   * Merges the values of rows, in order, with `drained` each time the table is too large. As {@link takeAll}, but the loop
+   * between two measurements does nothing else: a map task that combines spends most of its time in it.
+   */
+  mergeAll<Row>(
+    rows: ReadonlyArray<Row>,
+    keyOf: (row: Row) => K,
+    valueOf: (row: Row) => V,
+    drained: Effect.Effect<void, Reason>
+  ): Effect.Effect<void, Reason> {
+    const { entries } = this
+    let next = 0
+    const rest: Effect.Effect<void, Reason> = encoding(
+      () => rows[next - 1],
+      () => {
+        while (next < rows.length) {
+          const from = next
+          const end = Math.min(rows.length, from + this.next - this.seen)
+          while (next < end) {
+            const at = next++
+            const row = rows[at]
+            if (!isElement(row, rows, at)) return outside(at)
+            entries.mergeValue(keyOf(row), valueOf(row), at)
+          }
+          if (this.full(end - from)) return Effect.andThen(drained, rest)
+        }
+        return Effect.void
+      }
+    )
+    return rest
   }
 
   /** Gives all entries to `put`, which says whether its target is full, and leaves the table empty. */

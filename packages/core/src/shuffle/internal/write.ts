@@ -150,20 +150,9 @@ export const writeCombined = <Row, K, V, C, E, R>(
         record(key, combined)
         return output.held >= memory.total
       }, output.pass)
-      const { entries } = table
-      const takeChunk = (chunk: ReadonlyArray<Row>) =>
-        takeAll({
-          count: chunk.length,
-          item: (i) => chunk[i],
-          take: (i) => {
-            const row = chunk[i]
-            if (!isElement(row, chunk, i)) return outside(i)
-            entries.mergeValue(keyOf(row), valueOf(row), i)
-            return table.full(1)
-          },
-          spill: drain
-        })
-      yield* Stream.runForEachArray(rows, (chunk) => Effect.mapError(takeChunk(chunk), fail))
+      yield* Stream.runForEachArray(rows, (chunk) =>
+        Effect.mapError(table.mergeAll(chunk, keyOf, valueOf, drain), fail)
+      )
       yield* Effect.mapError(drain, fail)
       return yield* Effect.mapError(output.finish(exchange.id, task), fail)
     })

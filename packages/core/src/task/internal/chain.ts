@@ -4,7 +4,7 @@ import { isPure, type Operator, type Pure } from "../Operator.ts"
 import * as Origin from "../Origin.ts"
 import { Failed, type Guard, guardedBy, streamed, takes } from "./failed.ts"
 import { droppingOne, segment } from "./account.ts"
-import { compilePure } from "./passes.ts"
+import { compilePure, type Pass } from "./passes.ts"
 import type { Rows } from "./rows.ts"
 import type { TaskRuntime } from "./runtime.ts"
 
@@ -44,30 +44,24 @@ export const mapArrays = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => 
 const MADE = 256
 const ROWS = { first: 16, most: 512 }
 
-// Some consecutive rows of an array, which are still from the same origin.
-const pieceOf = (values: ReadonlyArray<unknown>, start: number, end: number): ReadonlyArray<unknown> => {
-  if (start === 0 && end >= values.length) return values
-  const origin = Origin.of(values)
-  if (origin === undefined) return values.slice(start, end)
-  return Origin.attach(
-    values.slice(start, end),
-    origin.kept === undefined
-      ? { ...origin, firstRow: origin.firstRow + start }
-      : { ...origin, kept: origin.kept.subarray(start, end) }
-  )
-}
+// The origin of what follows in an array.
+const originFrom = (origin: Origin.Origin, start: number): Origin.Origin =>
+  origin.kept === undefined
+    ? { ...origin, firstRow: origin.firstRow + start }
+    : { ...origin, kept: origin.kept.subarray(start) }
 
 /** As {@link mapArrays}, for a pass that makes many elements from one. */
-const mapPieces = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => ReadonlyArray<unknown>): Rows =>
+const mapPieces = (rows: Rows, pass: Pass): Rows =>
   Stream.transformPull(rows, (pull) => {
     let values: ReadonlyArray<unknown> = []
+    let origin: Origin.Origin | undefined
     let at = 0
     let size = ROWS.first
     const next: typeof pull = Effect.suspend(() => {
       while (at < values.length) {
-        const piece = pieceOf(values, at, at + size)
+        const piece = values.slice(at, at + size)
+        const made = pass(piece, origin && originFrom(origin, at))
         at += piece.length
-        const made = pass(piece)
         const fitting = Math.floor((piece.length * MADE) / made.length)
         size = Math.max(1, Math.min(fitting, 2 * size, ROWS.most))
         if (Arr.isReadonlyArrayNonEmpty(made)) return Effect.succeed(made)
@@ -75,6 +69,7 @@ const mapPieces = (rows: Rows, pass: (values: ReadonlyArray<unknown>) => Readonl
       values = []
       return Effect.flatMap(pull, (array) => {
         values = array
+        origin = Origin.of(array)
         at = 0
         return next
       })
@@ -196,7 +191,10 @@ export const compile = (
       const pass = compilePure(pure, current.travels)
       const grows = pure.some((operator) => operator._tag === "FlatMap")
       backwards.push({
-        step: (rows, { weigh }, partition, drop) => (grows ? mapPieces : mapArrays)(rows, pass(partition, drop, weigh)),
+        step: (rows, { weigh }, partition, drop) => {
+          const run = pass(partition, drop, weigh)
+          return grows ? mapPieces(rows, run) : mapArrays(rows, (values) => run(values, Origin.of(values)))
+        },
         holds: grows,
         apart: false
       })

@@ -17,9 +17,9 @@ class Batch {
   /** The element that a function is working on, in case it throws; -1 if it gets the whole array. */
   at = 0
 
-  constructor(values: ReadonlyArray<unknown>) {
+  constructor(values: ReadonlyArray<unknown>, origin: Origin.Origin | undefined) {
     this.values = values
-    this.origin = Origin.of(values)
+    this.origin = origin
   }
 
   /** Continues with an array that a step has made. Its elements are still the rows of the origin, if there is one. */
@@ -171,13 +171,16 @@ const stepOf = (operator: Pure, guarded: boolean, partition: number): Step => {
   }
 }
 
+/** A pass over an array of rows and their origin. */
+export type Pass = (input: ReadonlyArray<unknown>, origin: Origin.Origin | undefined) => ReadonlyArray<unknown>
+
 /** Compiles operators to one pass over an array, for the tasks of a partition. */
 export const compilePure =
   (operators: ReadonlyArray<Pure>, guarded: boolean) =>
-  (partition: number, drop: (n: number) => void, weigh: Weigh) => {
+  (partition: number, drop: (n: number) => void, weigh: Weigh): Pass => {
     const steps = operators.map((operator) => stepOf(operator, guarded, partition))
-    return (input: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
-      const batch = new Batch(input)
+    return (input, from) => {
+      const batch = new Batch(input, from)
       const rowsIn = weigh(input)
       try {
         for (const step of steps) step(batch)

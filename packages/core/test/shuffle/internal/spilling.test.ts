@@ -157,6 +157,90 @@ describe("a bounded table", () => {
     )
   })
 
+  it("merges every row once and drains at each measurement that finds it too large, however its rows are cut into arrays", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(fc.nat({ max: 3 }), { maxLength: 700 }), { maxLength: 8 }),
+        fc.array(fc.boolean(), { minLength: 1, maxLength: 8 }),
+        fc.constantFrom(1024, 1024 * 1024),
+        (arrays, answers, total) => {
+          // Merges row by row, or an array at a time; says how many rows there were before each drain, and what it drained.
+          const run = (byArray: boolean) => {
+            let merged = 0
+            let measured = 0
+            const claim: Shuffle.Claim = {
+              resize: (bytes) => bytes === 0 || answers[measured++ % answers.length] === true,
+              release: () => {}
+            }
+            const table = new BoundedTable(
+              new Table<number, number, number>(Codec.plain as Codec.Codec<number>, sum),
+              { total, blockBytes: 1024, claim: () => claim },
+              claim
+            )
+            const drained: Array<readonly [number, Record<number, number>]> = []
+            const drain = Effect.suspend(() => {
+              const counts: Record<number, number> = {}
+              const put = (key: number, count: number) => {
+                counts[key] = count
+                return false
+              }
+              drained.push([merged, counts])
+              return table.drain(put, Effect.void)
+            })
+            const one = (row: readonly [number]) => {
+              merged++
+              return row[0]
+            }
+            for (const keys of arrays) {
+              const rows = keys.map((key) => [key] as const)
+              if (byArray) Effect.runSync(table.mergeAll(rows, one, () => 1, drain))
+              else
+                Effect.runSync(
+                  takeAll({
+                    count: rows.length,
+                    item: (i) => rows[i],
+                    take: (i) => {
+                      table.entries.mergeValue(one(rows[i]!), 1, i)
+                      return table.full(1)
+                    },
+                    spill: drain
+                  })
+                )
+            }
+            Effect.runSync(drain)
+            return { drained, merged, measured }
+          }
+          assert.deepStrictEqual(run(true), run(false))
+        }
+      )
+    )
+  })
+
+  it("names the place in the row that the codec of its key refused, also after it was drained", () => {
+    const claim: Shuffle.Claim = { resize: (bytes) => bytes === 0, release: () => {} }
+    const memory = { total: 1024, blockBytes: 1024, claim: () => claim }
+    const entries = new Table<unknown, number, number>(Codec.plain, sum)
+    const table = new BoundedTable(entries, memory, claim)
+    const rows = [[{ a: 1 }], [{ b: 2 }], [{ user: { name: () => {} } }], [{ c: 3 }]] as const
+    let drained = 0
+    const drain = Effect.suspend(() => {
+      drained += entries.size
+      return table.drain(() => false, Effect.void)
+    })
+    const error = Effect.runSync(
+      Effect.flip(
+        table.mergeAll(
+          rows,
+          ([key]): unknown => key,
+          () => 1,
+          drain
+        )
+      )
+    )
+    assert.strictEqual(error.message, "row[0].user.name: a function cannot be encoded")
+    assert.strictEqual(drained, 2)
+  })
+
   it("is measured every 1024 rows, later each time it may have grown by a quarter; from the start again when it was emptied", () => {
     let rows = 0
     const measuredAt: Array<number> = []
